@@ -1,0 +1,23 @@
+"""Open a document: pages with words and boxes, their text as laid out, their pixels.
+
+`open_document` reads a PDF's own text, `layout_lines` and `page_text` turn a page's words into lines that
+keep the page's columns, `render_page` draws it. PDF files are parsed in a separate process with limits of
+time and memory, so a hostile file costs one `DocumentError` and nothing else.
+"""
+
+from extraction.document.layout import Line, layout_lines, page_text
+from extraction.document.pages import Document, Limits, Page, Word
+from extraction.document.reader import open_document, render_page, render_pages
+
+__all__ = [
+    "Document",
+    "Limits",
+    "Line",
+    "Page",
+    "Word",
+    "layout_lines",
+    "open_document",
+    "page_text",
+    "render_page",
+    "render_pages",
+]

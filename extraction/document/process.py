@@ -1,0 +1,134 @@
+"""Runs the worker process, bounded in time, and leaves nothing of it behind."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from extraction.document.pages import Limits
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+class WorkerEnd(Exception):
+    """The worker ended without finishing its job. `cause` is "time", "crash", "memory" or a refusal's kind."""
+
+    def __init__(self, cause: str, details: dict[str, Any] | None = None) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.details = details or {}
+
+
+def run_job(data: bytes, job: dict[str, Any], limits: Limits) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Yield the worker's frames, each with its raw bytes, for one job on the file `data`.
+
+    Raises:
+        WorkerEnd: the job was refused, or the worker ran out of time, out of memory or crashed.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "extraction.document.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=_environment(),
+        # A process group of its own, so that its children end with it.
+        start_new_session=True,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    clock = _Clock(process, limits.seconds)
+    budget = limits.memory_mb << 20
+    try:
+        clock.start()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            process.stdin.write(json.dumps({**asdict(limits), **job}).encode() + b"\n")
+            process.stdin.write(data)
+            process.stdin.close()
+        while True:
+            frame, payload, size = _receive(process.stdout)
+            clock.stop()
+            if clock.late:
+                raise WorkerEnd("time")
+            if frame is None:
+                raise WorkerEnd("crash", {"status": process.wait()})
+            # What the worker found must not fill this process either.
+            budget -= size
+            if budget < 0:
+                raise WorkerEnd("memory")
+            if "error" in frame:
+                raise WorkerEnd(frame["error"], frame)
+            if "done" in frame:
+                return
+            yield frame, payload
+            clock.start()
+    finally:
+        clock.stop()
+        _kill(process)
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        process.stdout.close()
+        process.wait()
+
+
+class _Clock:
+    """Ends the worker after so many seconds of work; the time the caller takes between frames is not counted."""
+
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        self.process, self.left, self.late = process, seconds, False
+        self.since = 0.0
+        self.timer = threading.Timer(0, self._expire)
+
+    def start(self) -> None:
+        self.since = time.monotonic()
+        self.timer = threading.Timer(max(0.0, self.left), self._expire)
+        self.timer.daemon = True
+        self.timer.start()
+
+    def stop(self) -> None:
+        self.timer.cancel()
+        self.left -= time.monotonic() - self.since
+
+    def _expire(self) -> None:
+        self.late = True
+        _kill(self.process)
+
+
+def _environment() -> dict[str, str]:
+    # The worker must find this very package, whatever way it was imported here.
+    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if hasattr(os, "killpg"):
+        # The group outlives its leader while a child of it runs, and the leader is not yet waited for: the
+        # number can't belong to anything else.
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
+def _receive(stream: BinaryIO | Any) -> tuple[dict[str, Any] | None, bytes, int]:
+    """One frame, its raw bytes and the size of its JSON; None for the frame where the stream ends early."""
+    head = stream.read(4)
+    if len(head) < 4:
+        return None, b"", 0
+    length = int.from_bytes(head, "big")
+    body = stream.read(length)
+    if len(body) < length:
+        return None, b"", 0
+    frame = json.loads(body)
+    wanted = int(frame.get("bytes", 0))
+    payload = stream.read(wanted) if wanted else b""
+    if len(payload) < wanted:
+        return None, b"", 0
+    return frame, payload, length

@@ -1,0 +1,165 @@
+"""From a PDF page's characters to words with boxes (runs inside the worker process)."""
+
+import ctypes
+import math
+import unicodedata
+from typing import Any
+
+import pypdfium2.raw as pdfium
+
+# Hyphens as PDFium returns them: U+0002 and U+FFFE for one that ends a line, U+00AD where the font's map says
+# so although the glyph is an ordinary visible hyphen.
+_HYPHENS = {0x02, 0xAD, 0xFFFE}
+_LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
+# Text tilted less than this still counts as upright: the text layers of skewed scans.
+_UPRIGHT = math.radians(10)
+
+Box = tuple[float, float, float, float]
+Entry = tuple[str, float, float, float, float]
+
+
+def glyph_text(code: int) -> str:
+    """The letters for one character code; "" for what has no visible form, U+FFFD for an unmapped glyph."""
+    if code in _HYPHENS:
+        return "-"
+    if code == 0:
+        return "\ufffd"
+    if code in _LIGATURES:
+        return _LIGATURES[code]
+    char = chr(code)
+    if code < 0x20 or 0x7F <= code < 0xA0 or code == 0xFFFF or unicodedata.category(char) == "Cf":
+        return ""
+    return char
+
+
+class _Placement:
+    """Turns PDF page coordinates (origin bottom left, before rotation) into displayed ones."""
+
+    def __init__(self, page: Any, rotation: int) -> None:
+        bounds = pdfium.FS_RECTF()
+        if not pdfium.FPDF_GetPageBoundingBox(page, bounds):
+            raise ValueError("the page has no bounding box")
+        self.left, self.bottom, self.right, self.top = bounds.left, bounds.bottom, bounds.right, bounds.top
+        self.rotation = rotation
+        sides = (self.right - self.left, self.top - self.bottom)
+        self.width, self.height = sides if rotation % 180 == 0 else (sides[1], sides[0])
+
+    def box(self, x0: float, y0: float, x1: float, y1: float) -> Box:
+        if self.rotation == 90:
+            return y0 - self.bottom, x0 - self.left, y1 - self.bottom, x1 - self.left
+        if self.rotation == 180:
+            return self.right - x1, y0 - self.bottom, self.right - x0, y1 - self.bottom
+        if self.rotation == 270:
+            return self.top - y1, self.right - x1, self.top - y0, self.right - x0
+        return x0 - self.left, self.top - y1, x1 - self.left, self.top - y0
+
+
+class _Builder:
+    """Collects characters until a word ends."""
+
+    def __init__(self, width: float, height: float) -> None:
+        self.width, self.height = width, height
+        self.upright: list[Entry] = []
+        self.tilted: list[Entry] = []
+        self.text: list[str] = []
+        self.boxes: list[Box] = []
+        self.angle = 0.0
+
+    def add(self, text: str, box: Box, angle: float) -> None:
+        if self.boxes and not self._continues(text, box, angle):
+            self.flush()
+        self.text.append(text)
+        self.boxes.append(box)
+        self.angle = angle
+
+    def _continues(self, text: str, box: Box, angle: float) -> bool:
+        last = self.boxes[-1]
+        if abs(angle - self.angle) > 0.02:
+            return False
+        if angle:
+            size = max(1.0, *(max(b[2] - b[0], b[3] - b[1]) for b in (last, box)))
+            dx, dy = ((box[i] + box[i + 2] - last[i] - last[i + 2]) / 2 for i in (0, 1))
+            return math.hypot(dx, dy) < 1.5 * size
+        low, high = sorted((last[3] - last[1], box[3] - box[1]))
+        if min(last[3], box[3]) - max(last[1], box[1]) < 0.3 * low:
+            return False
+        if unicodedata.bidirectional(text[0]) in ("R", "AL", "NSM"):
+            return max(box[0] - last[2], last[0] - box[2]) <= 0.3 * high
+        # A gap is a column's edge or a blank that the file does not spell out; a step back is another run.
+        return box[0] - last[2] <= 0.3 * low and box[0] >= last[0] - 0.3 * high
+
+    def flush(self) -> None:
+        if not self.boxes:
+            return
+        x0, y0, x1, y1 = (
+            f(b[i] for b in self.boxes) for i, f in enumerate((min, min, max, max))  # type: ignore[operator]
+        )
+        text = "".join(self.text)
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        self.text, self.boxes = [], []
+        # Text wholly outside the displayed page cannot be seen by anyone who looks at it.
+        if x1 <= 0 or y1 <= 0 or x0 >= self.width or y0 >= self.height:
+            return
+        entry = (unicodedata.normalize("NFC", text), round(x0, 2), round(y0, 2), round(x1, 2), round(y1, 2))
+        (self.tilted if self.angle else self.upright).append(entry)
+
+
+def page_words(page: Any, text_page: Any, rotation: int) -> tuple[list[Entry], list[Entry]]:
+    """The upright and the rotated words of a loaded page, in the file's order.
+
+    `page` and `text_page` are PDFium handles, `rotation` the page's own, in degrees clockwise.
+    """
+    place = _Placement(page, rotation)
+    builder = _Builder(place.width, place.height)
+    turn = math.radians(rotation)
+    loose, matrix = pdfium.FS_RECTF(), pdfium.FS_MATRIX()
+    left, right, bottom, top = (ctypes.c_double() for _ in range(4))
+    loose_ref, matrix_ref = ctypes.byref(loose), ctypes.byref(matrix)
+    tight_refs = [ctypes.byref(value) for value in (left, right, bottom, top)]
+    get_code, get_angle = pdfium.FPDFText_GetUnicode, pdfium.FPDFText_GetCharAngle
+    get_loose, get_tight = pdfium.FPDFText_GetLooseCharBox, pdfium.FPDFText_GetCharBox
+    for index in range(pdfium.FPDFText_CountChars(text_page)):
+        code = get_code(text_page, index)
+        if code <= 0x20 and code not in (0, 0x02) or code == 0xA0 or 0x2000 <= code <= 0x200A or code == 0x3000:
+            builder.flush()
+            continue
+        text = chr(code) if 0x20 < code < 0x7F else glyph_text(code)
+        if not text:
+            continue
+        get_loose(text_page, index, loose_ref)
+        get_tight(text_page, index, *tight_refs)
+        angle = get_angle(text_page, index)
+        if angle or turn:
+            # PDFium's angle counts a slant (synthetic italics) as a rotation; the matrix tells them apart.
+            pdfium.FPDFText_GetMatrix(text_page, index, matrix_ref)
+            angle = math.remainder(math.atan2(matrix.b, matrix.a) - turn, math.tau)
+            if abs(angle) < _UPRIGHT:
+                angle = 0.0
+        if angle:
+            box = place.box(left.value, bottom.value, right.value, top.value)
+        else:
+            box = place.box(
+                min(loose.left, left.value),
+                min(loose.bottom, bottom.value),
+                max(loose.right, right.value),
+                max(loose.top, top.value),
+            )
+        builder.add(text, box, angle)
+    builder.flush()
+    return _without_doubles(builder.upright), builder.tilted
+
+
+def _without_doubles(entries: list[Entry]) -> list[Entry]:
+    """Words drawn twice at one place (imitated bold, shadows) count once."""
+    kept: list[Entry] = []
+    seen: dict[str, list[Entry]] = {}
+    for entry in entries:
+        _, x0, y0, x1, y1 = entry
+        near = 0.15 * (y1 - y0)
+        others = seen.setdefault(entry[0], [])
+        if any(max(abs(x0 - o[1]), abs(y0 - o[2]), abs(x1 - o[3]), abs(y1 - o[4])) < near for o in others):
+            continue
+        others.append(entry)
+        kept.append(entry)
+    return kept

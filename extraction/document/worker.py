@@ -1,0 +1,206 @@
+"""The process that touches PDF files: `python -m extraction.document.worker`, one job, then it ends.
+
+Standard input: one line of JSON (the job), then the file's bytes. Standard output: frames, each a 4-byte
+big-endian length and that many bytes of JSON; a frame with the key "bytes" is followed by so many raw bytes.
+The last frame is `{"done": true}` or `{"error": kind, ...}`; an end without one is a crash.
+"""
+
+import json
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+
+class Refusal(Exception):
+    """A file that is not read, with the frame that tells why."""
+
+    def __init__(self, kind: str, **details: Any) -> None:
+        super().__init__(kind)
+        self.frame = {"error": kind, **details}
+
+
+def confine(seconds: float, memory_mb: int) -> None:
+    """Limit this process and its children, also for the case that the parent is gone and can't end them."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    # Processor time, not wall-clock time: the parent may leave this process waiting at a full pipe.
+    wanted = {
+        "RLIMIT_CPU": math.ceil(seconds) + 2,
+        "RLIMIT_AS": memory_mb << 20,
+        "RLIMIT_CORE": 0,
+    }
+    for name, value in wanted.items():
+        try:
+            kind = getattr(resource, name)
+            hard = resource.getrlimit(kind)[1]
+            soft = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(kind, (soft, hard))
+        except (AttributeError, ValueError, OSError):
+            continue
+
+
+def load(data: bytes) -> Any:
+    """The document as PDFium sees it, opened without a password and without running anything in it."""
+    import pypdfium2 as pdfium
+
+    try:
+        return pdfium.PdfDocument(data)
+    except pdfium.PdfiumError as error:
+        code = getattr(error, "err_code", None)
+        if code == pdfium.raw.FPDF_ERR_PASSWORD:
+            raise Refusal("password") from error
+        if code == pdfium.raw.FPDF_ERR_SECURITY:
+            raise Refusal("security") from error
+        raise Refusal("damaged") from error
+
+
+def check_size(number: int, width: float, height: float, job: dict[str, Any]) -> None:
+    """Refuse pages that no paper has."""
+    sides_ok = all(math.isfinite(side) and 0 < side <= job["page_points"] for side in (width, height))
+    if not sides_ok:
+        raise Refusal("size", page=number, width=width, height=height)
+
+
+def read(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """One frame a page: its number, size and words."""
+    import pypdfium2 as pdfium
+
+    from extraction.document.words import page_words
+
+    document = load(data)
+    count = len(document)
+    if count < 1:
+        raise Refusal("no pages")
+    if count > job["pages"]:
+        raise Refusal("pages", count=count)
+    for number in range(1, count + 1):
+        try:
+            page = document[number - 1]
+        except pdfium.PdfiumError:
+            width, height = document.get_page_size(number - 1) if count > 1 else (0.0, 0.0)
+            if not (width > 0 and height > 0):
+                width, height = 612.0, 792.0
+            issue = "the page is damaged and its content could not be loaded"
+            yield {"page": number, "width": width, "height": height, "words": [], "rotated": [], "issue": issue}
+            continue
+        width, height = page.get_size()
+        check_size(number, width, height, job)
+        frame: dict[str, Any] = {"page": number, "width": width, "height": height, "issue": ""}
+        try:
+            text_page = page.get_textpage()
+        except pdfium.PdfiumError:
+            frame.update(words=[], rotated=[], issue="the page's text could not be loaded")
+        else:
+            frame["words"], frame["rotated"] = page_words(page.raw, text_page.raw, page.get_rotation())
+            text_page.close()
+        page.close()
+        yield frame
+    document.close()
+
+
+def check_pixels(number: int, width: float, height: float, job: dict[str, Any]) -> None:
+    """Refuse images larger than the limit before their memory is taken."""
+    scale = job["dpi"] / 72
+    pixels = math.ceil(width * scale) * math.ceil(height * scale)
+    if pixels > job["pixels"]:
+        raise Refusal("pixels", page=number, count=pixels, dpi=int(job["dpi"] * math.sqrt(job["pixels"] / pixels)))
+
+
+def render(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Each asked page as RGB rows without padding."""
+    import pypdfium2 as pdfium
+
+    document = load(data)
+    for number in job["numbers"]:
+        if not 1 <= number <= len(document):
+            raise Refusal("no such page", page=number, count=len(document))
+        try:
+            page = document[number - 1]
+            size = page.get_size()
+            check_size(number, *size, job)
+            check_pixels(number, *size, job)
+            bitmap = page.render(scale=job["dpi"] / 72, rev_byteorder=True, may_draw_forms=False)
+        except pdfium.PdfiumError as error:
+            raise Refusal("render", page=number) from error
+        row = bitmap.width * 3
+        pixels = memoryview(bitmap.buffer).cast("B")
+        if bitmap.stride != row:
+            pixels = memoryview(
+                b"".join(pixels[i * bitmap.stride : i * bitmap.stride + row] for i in range(bitmap.height))
+            )
+        yield {"page": number, "width": bitmap.width, "height": bitmap.height, "bytes": len(pixels)}, pixels
+        bitmap.close()
+        page.close()
+    document.close()
+
+
+def render_poppler(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
+    """The same by poppler's command line, for files that PDFium cannot draw."""
+    from pdf2image import convert_from_path, pdfinfo_from_path
+    from pdf2image.exceptions import PDFInfoNotInstalledError, PDFPageCountError, PDFPopplerTimeoutError
+
+    with tempfile.NamedTemporaryFile(suffix=".pdf") as file:
+        file.write(data)
+        file.flush()
+        for number in job["numbers"]:
+            try:
+                info = pdfinfo_from_path(file.name, first_page=number, last_page=number, timeout=job["seconds"])
+                sizes = [value for key, value in info.items() if key.startswith("Page") and key.endswith(" size")]
+                width, height = (float(part) for part in str(sizes[0]).split()[0:3:2])
+                check_size(number, width, height, job)
+                check_pixels(number, width, height, job)
+                images = convert_from_path(
+                    file.name, job["dpi"], first_page=number, last_page=number, timeout=job["seconds"]
+                )
+            except (PDFInfoNotInstalledError, PDFPageCountError, PDFPopplerTimeoutError, OSError) as error:
+                raise Refusal("render", page=number) from error
+            except (IndexError, ValueError) as error:
+                raise Refusal("render", page=number) from error
+            if not images:
+                raise Refusal("render", page=number)
+            image = images[0].convert("RGB")
+            pixels = image.tobytes()
+            yield {"page": number, "width": image.width, "height": image.height, "bytes": len(pixels)}, pixels
+
+
+def send(out: BinaryIO, frame: dict[str, Any], payload: Any = b"") -> None:
+    """Write one frame and what follows it."""
+    head = json.dumps(frame, separators=(",", ":")).encode()
+    out.write(len(head).to_bytes(4, "big"))
+    out.write(head)
+    out.write(payload)
+    out.flush()
+
+
+def main() -> None:
+    """Do the one job that standard input describes."""
+    # Whatever native code prints goes nowhere: the frames keep standard output to themselves.
+    out = os.fdopen(os.dup(1), "wb")
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 1)
+    job = json.loads(sys.stdin.buffer.readline())
+    confine(job["seconds"], job["memory_mb"])
+    try:
+        data = sys.stdin.buffer.read()
+        if job["do"] == "read":
+            for frame in read(data, job):
+                send(out, frame)
+        else:
+            for frame, pixels in (render if job["do"] == "render" else render_poppler)(data, job):
+                send(out, frame, pixels)
+        send(out, {"done": True})
+    except Refusal as refusal:
+        send(out, refusal.frame)
+    except MemoryError:
+        send(out, {"error": "memory"})
+    except Exception as error:
+        send(out, {"error": "internal", "text": f"{type(error).__name__}: {error}"})
+
+
+if __name__ == "__main__":
+    main()
