@@ -1,0 +1,224 @@
+"""The decode loop: constrained greedy decoding in which one pass settles many tokens.
+
+What the grammar leaves no choice about is never asked of the model. Drafts (the page's own words) are verified
+together in one pass; the tokens are those of plain constrained greedy decoding, exactly so in float32. Many
+answers share a batch, each at its own length; a finished one makes room for the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from extraction.generate.cache import RowCache
+from extraction.generate.drafts import Drafter
+
+# A pass costs about the same up to this many tokens in all; beyond it every token costs.
+TOKENS_PER_PASS = 48
+
+
+@dataclass
+class Stream:
+    """One answer in the making.
+
+    Attributes:
+        prompt: token ids.
+        matcher: llguidance matcher in its start state.
+        drafter: where drafts come from.
+        max_tokens: the answer is cut there.
+        tokens, logprobs: the answer so far; a logprob of 0 where there was no choice.
+        passes: forward passes in which this answer took part, after its prompt's.
+        finish: None while it runs, then `stop` or `length`.
+    """
+
+    prompt: Sequence[int]
+    matcher: Any
+    drafter: Drafter
+    max_tokens: int
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    passes: int = 0
+    finish: str | None = None
+    # Tokens that are decided but not in the cache yet, then the draft; masks[i] allows what follows draft[:i].
+    pending: list[int] = field(default_factory=list)
+    draft: list[int] = field(default_factory=list)
+    masks: list[np.ndarray] = field(default_factory=list)
+
+
+class Decoder:
+    """Runs streams through a transformers causal language model.
+
+    Args:
+        model: the model, in evaluation mode, adapters attached or not.
+        stop: token ids that end an answer.
+        rows: how many answers are decoded together.
+        draft: longest draft; 0 gives plain token-by-token decoding.
+    """
+
+    def __init__(self, model: Any, stop: Sequence[int], rows: int = 8, draft: int = 16):
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self._body, self._head = base.model, base.lm_head
+        self._config = base.config.get_text_config()
+        self._device = next(base.parameters()).device
+        self._stop, self._rows, self._draft = frozenset(stop), rows, draft
+        self._sliding = "sliding_attention" in (getattr(self._config, "layer_types", None) or ())
+
+    @torch.inference_mode()
+    def run(self, streams: Sequence[Stream], on_done: Callable[[int], None] | None = None) -> None:
+        """Complete every stream; `on_done(index)` is called as each ends."""
+        rows = min(self._rows, len(streams))
+        cache = RowCache(self._config, rows, self._device)
+        waiting: Iterator[int] = iter(range(len(streams)))
+        seats: list[int | None] = [None] * rows
+        while True:
+            for row in range(rows):
+                while seats[row] is None and (index := next(waiting, None)) is not None:
+                    seats[row] = index
+                    self._read_prompt(streams[index], cache, row)
+                    self._release(seats, row, streams, on_done)
+            active = [(row, streams[index]) for row, index in enumerate(seats) if index is not None]
+            if not active:
+                return
+            self._step(active, cache)
+            for row, _ in active:
+                self._release(seats, row, streams, on_done)
+
+    @staticmethod
+    def _release(seats: list[int | None], row: int, streams: Sequence[Stream], on_done: Any) -> None:
+        index = seats[row]
+        if index is not None and streams[index].finish:
+            seats[row] = None
+            if on_done:
+                on_done(index)
+
+    def _forward(self, ids: torch.Tensor, cache: RowCache) -> torch.Tensor:
+        """Hidden states [rows, width, size] of `ids` [rows, width], written behind each row's length."""
+        masks, positions = cache.advance(ids.shape[1])
+        return self._body(
+            input_ids=ids.to(self._device),
+            attention_mask=masks if self._sliding else masks["full_attention"],
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+
+    def _read_prompt(self, stream: Stream, cache: RowCache, row: int) -> None:
+        own = RowCache(self._config, 1, self._device)
+        hidden = self._forward(torch.tensor([list(stream.prompt)]), own)
+        own.lengths[0] = len(stream.prompt)
+        cache.adopt(row, own)
+        stream.masks = [self._mask(stream)]
+        self._settle(stream, hidden[0, -1:])
+
+    def _step(self, active: list[tuple[int, Stream]], cache: RowCache) -> None:
+        """One pass: pending and draft tokens of every active row, then accept what greedy decoding would write."""
+        share = max(1, TOKENS_PER_PASS // len(active))
+        for _, stream in active:
+            self._propose(stream, min(self._draft, share))
+        width = max(len(s.pending) + len(s.draft) for _, s in active)
+        ids = torch.zeros(cache.lengths.shape[0], width, dtype=torch.long)
+        for row, stream in active:
+            new = stream.pending + stream.draft
+            ids[row, : len(new)] = torch.tensor(new)
+        hidden = self._forward(ids, cache)
+        for row, stream in active:
+            first = len(stream.pending)
+            cache.lengths[row] += first
+            stream.passes += 1
+            accepted = self._settle(stream, hidden[row, first - 1 : first + len(stream.draft)])
+            cache.lengths[row] += accepted
+
+    def _mask(self, stream: Stream) -> np.ndarray:
+        return np.frombuffer(stream.matcher.compute_bitmask(), dtype=np.uint32)
+
+    def _propose(self, stream: Stream, limit: int) -> None:
+        """Fill `draft` with what the grammar allows of the drafter's guess, and `masks` for every place in it."""
+        stream.draft = []
+        stream.masks = [self._mask(stream)]
+        if limit <= 0:
+            return
+        for token in stream.drafter.propose(limit):
+            if not _allowed(stream.masks[-1], token) or token in self._stop or not stream.matcher.consume_token(token):
+                break
+            stream.draft.append(token)
+            stream.masks.append(self._mask(stream))
+        stream.matcher.rollback(len(stream.draft))
+
+    def _settle(self, stream: Stream, hidden: torch.Tensor) -> int:
+        """Take the greedy token at each place while it agrees with the draft, then what the grammar forces.
+
+        Args:
+            stream: with `draft` and `masks` filled; `hidden` [1 + len(draft), size] belongs to them.
+
+        Returns:
+            How many draft tokens were accepted; their keys and values in the cache are good.
+        """
+        logits = self._head(hidden).float()
+        best, logprob = _greedy(logits, stream.masks)
+        accepted = 0
+        chosen: list[int] = []
+        for place, token in enumerate(best):
+            chosen.append(token)
+            stream.logprobs.append(logprob[place])
+            if place < len(stream.draft) and stream.draft[place] == token:
+                accepted += 1
+            else:
+                break
+        stream.pending = [] if accepted == len(chosen) else [chosen[-1]]
+        self._write(stream, chosen)
+        if stream.finish is None:
+            self._force(stream)
+        return accepted
+
+    def _write(self, stream: Stream, tokens: Sequence[int]) -> None:
+        for count, token in enumerate(tokens):
+            if token in self._stop:
+                del stream.logprobs[len(stream.tokens) :]
+                stream.finish = "stop"
+                return
+            if not stream.matcher.consume_token(token):
+                raise RuntimeError(f"The grammar refused a token it had allowed: {stream.matcher.get_error()}")
+            stream.tokens.append(token)
+            stream.drafter.accept(tokens[count : count + 1])
+            if len(stream.tokens) >= stream.max_tokens:
+                del stream.logprobs[len(stream.tokens) :]
+                stream.finish = "length"
+                return
+
+    def _force(self, stream: Stream) -> None:
+        """Append tokens while the grammar allows just one; they join the next pass without being asked for."""
+        while stream.finish is None:
+            mask = self._mask(stream)
+            if int(np.bitwise_count(mask).sum()) != 1:
+                if stream.matcher.is_stopped():
+                    stream.finish = "stop"
+                return
+            word = int(np.flatnonzero(mask)[0])
+            token = word * 32 + int(mask[word]).bit_length() - 1
+            stream.logprobs.append(0.0)
+            stream.pending.append(token)
+            self._write(stream, [token])
+
+
+def _allowed(mask: np.ndarray, token: int) -> bool:
+    return bool(mask[token >> 5] >> np.uint32(token & 31) & np.uint32(1))
+
+
+def _greedy(logits: torch.Tensor, masks: Sequence[np.ndarray]) -> tuple[list[int], list[float]]:
+    """The most probable allowed token of every row of `logits` [n, words], and its log-probability.
+
+    The probability is the model's own, over all words: where the grammar overruled the model, it is low.
+    """
+    total = torch.logsumexp(logits, dim=-1)
+    best = logits.argmax(dim=-1).tolist()
+    for row, mask in enumerate(masks):
+        if not _allowed(mask, best[row]):
+            bits = np.unpackbits(mask.view(np.uint8), bitorder="little")[: logits.shape[1]]
+            allowed = torch.from_numpy(bits.astype(bool)).to(logits.device)
+            best[row] = int(logits[row, : allowed.shape[0]].masked_fill(~allowed, float("-inf")).argmax())
+    picked = logits[torch.arange(len(best)), torch.tensor(best, device=logits.device)]
+    return best, (picked - total).tolist()

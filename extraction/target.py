@@ -1,0 +1,210 @@
+"""What the model writes for a record, and how it is read back: one codec for training and serving.
+
+Two styles:
+
+`objects`
+    The record as compact JSON, exactly as its schema says. What a model that was never tuned can follow.
+
+`rows`
+    Every array of flat objects becomes a list of rows, `["Glucose","70","mg/dL","60 - 100"]`: values in the
+    schema's order, trailing nulls left out. Keys named in `carry` (a panel, a specimen, a time that holds
+    for many rows) are written once, as an object before the rows they hold for, as a heading stands on a
+    page: `{"panel":"Lipids"}`. About a third of the tokens of `objects`, and in the order of reading.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from extraction.errors import AssayError
+from extraction.record.parse import Node
+from extraction.schema import Schema, allows_null, resolve
+
+Style = Literal["objects", "rows"]
+
+
+def dumps(value: Any) -> str:
+    """Compact JSON with the characters of the page kept."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One value of a record: its path, the value, and where in the model's text it stands ([start, end))."""
+
+    path: tuple[str | int, ...]
+    value: Any
+    start: int
+    end: int
+
+
+class Target:
+    """The codec between a record that follows `schema` and the text a model writes for it.
+
+    Args:
+        schema: JSON Schema of the record, an object.
+        style: `objects` or `rows`.
+        carry: keys of row objects that hold until changed (`rows` only).
+    """
+
+    def __init__(self, schema: Schema, style: Style = "objects", carry: Sequence[str] = ()):
+        self.schema = schema
+        self.style = style
+        self.carry = tuple(carry)
+        self._properties: dict[str, Schema] = resolve(schema, schema).get("properties", {})
+        self.tables: dict[str, dict[str, Schema]] = {}
+        if style == "rows":
+            self.tables = {name: row for name, sub in self._properties.items() if (row := self._row(sub))}
+            known = {key for row in self.tables.values() for key in row}
+            missing = [key for key in self.carry if key not in known]
+            if not self.tables:
+                raise AssayError("Target style `rows` needs a schema with an array of flat objects; use `objects`.")
+            if missing:
+                raise AssayError(f"The contract carries `{missing[0]}`, which no row of the schema has.")
+
+    def _row(self, schema: Schema) -> dict[str, Schema] | None:
+        """The row's properties when `schema` is an array of objects whose values are scalars, else None."""
+        items = resolve(resolve(schema, self.schema).get("items", {}), self.schema)
+        properties = items.get("properties")
+        if not properties or any("properties" in s or "items" in s for s in self._resolved(properties)):
+            return None
+        return dict(properties)
+
+    def _resolved(self, properties: dict[str, Schema]) -> Iterator[Schema]:
+        return (resolve(sub, self.schema) for sub in properties.values())
+
+    def grammar_schema(self) -> Schema:
+        """The JSON Schema of the text the model writes (of the record itself for `objects`)."""
+        if self.style == "objects":
+            return self.schema
+        properties = {}
+        for name, sub in self._properties.items():
+            if name in self.tables:
+                row = self.tables[name]
+                cells = [_nullable(row[key], self.schema) for key in row if key not in self.carry]
+                heading = {key: _nullable(row[key], self.schema) for key in row if key in self.carry}
+                shapes: list[Schema] = [{"type": "array", "prefixItems": cells, "items": False, "minItems": 1}]
+                if heading:
+                    shapes.append({"type": "object", "properties": heading, "additionalProperties": False})
+                sub = {"type": "array", "items": {"anyOf": shapes}}
+            properties[name] = sub
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": list(properties),
+            "additionalProperties": False,
+            **{key: self.schema[key] for key in ("$defs", "definitions") if key in self.schema},
+        }
+
+    def encode(self, data: dict[str, Any]) -> str:
+        """The text for a record; keys in the schema's order, whatever order `data` has."""
+        if self.style == "objects":
+            return dumps(_ordered(data, self.schema, self.schema))
+        out: dict[str, Any] = {}
+        for name, sub in self._properties.items():
+            if name in self.tables:
+                out[name] = self._encode_rows(data.get(name) or [], self.tables[name])
+            else:
+                out[name] = _ordered(data.get(name), sub, self.schema)
+        return dumps(out)
+
+    def _encode_rows(self, rows: list[dict[str, Any]], columns: dict[str, Schema]) -> list[Any]:
+        out: list[Any] = []
+        state: dict[str, Any] = {key: None for key in columns if key in self.carry}
+        for row in rows:
+            heading = {key: row.get(key) for key in state if row.get(key) != state[key]}
+            if heading:
+                out.append(heading)
+                state.update(heading)
+            cells = [row.get(key) for key in columns if key not in self.carry]
+            while len(cells) > 1 and cells[-1] is None:
+                cells.pop()
+            out.append(cells)
+        return out
+
+    def decode(self, node: Node) -> tuple[Any, list[Leaf]]:
+        """The record and its leaves from a parsed text; a row that was cut short is left out.
+
+        A null where the schema has no null (a key that may be left out) is left out.
+        """
+        if self.style == "objects" or not isinstance(node.value, dict):
+            return self._plain(node, (), self.schema)
+        data: dict[str, Any] = {}
+        leaves: list[Leaf] = []
+        for name, child in node.value.items():
+            if name in self.tables and isinstance(child.value, list):
+                data[name], more = self._decode_rows(child, name)
+            else:
+                data[name], more = self._plain(child, (name,), self._properties.get(name, {}))
+            leaves += more
+        return data, leaves
+
+    def _decode_rows(self, node: Node, name: str) -> tuple[list[dict[str, Any]], list[Leaf]]:
+        columns = self.tables[name]
+        own = [key for key in columns if key not in self.carry]
+        state: dict[str, Node] = {}
+        rows: list[dict[str, Any]] = []
+        leaves: list[Leaf] = []
+        for item in node.value:
+            if not item.complete:
+                continue
+            if isinstance(item.value, dict):
+                state.update(item.value)
+            elif isinstance(item.value, list):
+                cells = {**state, **dict(zip(own, item.value, strict=False))}
+                row: dict[str, Any] = {}
+                for key, column in columns.items():
+                    cell = cells.get(key)
+                    value = cell.value if cell else None
+                    if value is None and not allows_null(column, self.schema):
+                        continue
+                    row[key] = value
+                    if cell and value is not None:
+                        leaves.append(Leaf((name, len(rows), key), value, cell.start, cell.end))
+                rows.append(row)
+        return rows, leaves
+
+    def _plain(self, node: Node, path: tuple[str | int, ...], schema: Schema) -> tuple[Any, list[Leaf]]:
+        leaves: list[Leaf] = []
+        if isinstance(node.value, dict):
+            out: Any = {}
+            for key, child in node.value.items():
+                out[key], more = self._plain(child, (*path, key), schema)
+                leaves += more
+        elif isinstance(node.value, list):
+            out = []
+            for child in node.value:
+                if not child.complete and not _holds_rows(child):
+                    continue
+                value, more = self._plain(child, (*path, len(out)), schema)
+                out.append(value)
+                leaves += more
+        else:
+            out = node.value
+            if out is not None:
+                leaves.append(Leaf(path, out, node.start, node.end))
+        return out, leaves
+
+
+def _holds_rows(node: Node) -> bool:
+    return isinstance(node.value, dict) and any(isinstance(child.value, list) for child in node.value.values())
+
+
+def _nullable(schema: Schema, root: Schema) -> Schema:
+    return schema if allows_null(schema, root) else {"anyOf": [schema, {"type": "null"}]}
+
+
+def _ordered(value: Any, schema: Schema, root: Schema) -> Any:
+    """`value` with the keys of every object in the order of its schema."""
+    schema = resolve(schema, root)
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        keys = [key for key in properties if key in value] + [key for key in value if key not in properties]
+        return {key: _ordered(value[key], properties.get(key, {}), root) for key in keys}
+    if isinstance(value, list):
+        items = schema.get("items")
+        return [_ordered(item, items if isinstance(items, dict) else {}, root) for item in value]
+    return value
