@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,8 +18,8 @@ from extraction.document.pages import Limits
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-class WorkerEnd(Exception):
-    """The worker ended without finishing its job. `cause` is "time", "crash", "memory" or a refusal's kind."""
+class WorkerError(Exception):
+    """The worker did not finish its job. `cause` is "time", "crash", "memory" or a refusal's kind."""
 
     def __init__(self, cause: str, details: dict[str, Any] | None = None) -> None:
         super().__init__(cause)
@@ -27,11 +27,13 @@ class WorkerEnd(Exception):
         self.details = details or {}
 
 
-def run_job(data: bytes, job: dict[str, Any], limits: Limits) -> Iterator[tuple[dict[str, Any], bytes]]:
+def run_job(
+    data: bytes, job: dict[str, Any], limits: Limits
+) -> Generator[tuple[dict[str, Any], bytes], None, None]:
     """Yield the worker's frames, each with its raw bytes, for one job on the file `data`.
 
     Raises:
-        WorkerEnd: the job was refused, or the worker ran out of time, out of memory or crashed.
+        WorkerError: the job was refused, or the worker ran out of time, out of memory or crashed.
     """
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "extraction.document.worker"],
@@ -55,15 +57,15 @@ def run_job(data: bytes, job: dict[str, Any], limits: Limits) -> Iterator[tuple[
             frame, payload, size = _receive(process.stdout)
             clock.stop()
             if clock.late:
-                raise WorkerEnd("time")
+                raise WorkerError("time")
             if frame is None:
-                raise WorkerEnd("crash", {"status": process.wait()})
+                raise WorkerError("crash", {"status": process.wait()})
             # What the worker found must not fill this process either.
             budget -= size
             if budget < 0:
-                raise WorkerEnd("memory")
+                raise WorkerError("memory")
             if "error" in frame:
-                raise WorkerEnd(frame["error"], frame)
+                raise WorkerError(frame["error"], frame)
             if "done" in frame:
                 return
             yield frame, payload
@@ -78,7 +80,7 @@ def run_job(data: bytes, job: dict[str, Any], limits: Limits) -> Iterator[tuple[
 
 
 class _Clock:
-    """Ends the worker after so many seconds of work; the time the caller takes between frames is not counted."""
+    """Ends the worker after so many seconds of work, not counting the caller's time between frames."""
 
     def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
         self.process, self.left, self.late = process, seconds, False

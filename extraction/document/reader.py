@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extraction.document.pages import Document, Limits, Page, Word
-from extraction.document.process import WorkerEnd, run_job
+from extraction.document.process import WorkerError, run_job
 from extraction.errors import DocumentError
 
 if TYPE_CHECKING:
@@ -46,13 +46,8 @@ def open_document(path: str | Path, limits: Limits | None = None) -> Document:
     pages = []
     try:
         for frame, _ in run_job(data, {"do": "read"}, limits):
-            words, rotated = (
-                [Word(text, (x0, y0, x1, y1)) for text, x0, y0, x1, y1 in frame[key]] for key in ("words", "rotated")
-            )
-            pages.append(
-                Page(frame["page"], frame["width"], frame["height"], words, rotated=rotated, issue=frame["issue"])
-            )
-    except WorkerEnd as end:
+            pages.append(_page(frame))
+    except WorkerError as end:
         raise DocumentError(_explain(path, end, limits)) from None
     return Document(path, hashlib.sha256(data).hexdigest(), pages)
 
@@ -61,7 +56,7 @@ def render_page(path: str | Path, number: int, dpi: int = 150, limits: Limits | 
     """Draw page `number` (from 1) at `dpi` pixels per inch, as an RGB image.
 
     Raises:
-        DocumentError: as `open_document`, or there is no such page, or the image would exceed `limits.pixels`.
+        DocumentError: as `open_document`, or there is no such page, or it would exceed `limits.pixels`.
     """
     (image,) = render_pages(path, [number], dpi, limits)
     return image
@@ -89,16 +84,24 @@ def render_pages(
             yield image
             wanted.pop(0)
         return
-    except WorkerEnd as end:
+    except WorkerError as end:
         if end.cause not in ("crash", "damaged", "render", "internal"):
             raise DocumentError(_explain(path, end, limits)) from None
         first = end
     left = replace(limits, seconds=max(1.0, deadline - time.monotonic()))
     try:
         yield from _draw("poppler", data, wanted, dpi, left)
-    except WorkerEnd as end:
+    except WorkerError as end:
         told = end if end.cause in ("pixels", "size", "time") else first
         raise DocumentError(_explain(path, told, limits)) from None
+
+
+def _page(frame: dict[str, Any]) -> Page:
+    words, rotated = (
+        [Word(text, (x0, y0, x1, y1)) for text, x0, y0, x1, y1 in frame[key]] for key in ("words", "rotated")
+    )
+    number, width, height = frame["page"], frame["width"], frame["height"]
+    return Page(number, width, height, words, rotated=rotated, issue=frame["issue"])
 
 
 def _draw(do: str, data: bytes, numbers: list[int], dpi: int, limits: Limits) -> Iterator["Image.Image"]:
@@ -120,7 +123,8 @@ def _read(path: Path, limits: Limits) -> bytes:
         size = path.stat().st_size
         if size > limits.file_mb << 20:
             raise DocumentError(
-                f"{path} has {size >> 20} MB, more than the {limits.file_mb} MB allowed: split it, or raise file_mb."
+                f"{path} has {size >> 20} MB, more than the {limits.file_mb} MB allowed: "
+                "split it, or raise the limit `file_mb`."
             )
         data = path.read_bytes()
     except OSError as error:
@@ -159,14 +163,14 @@ def _kind(data: bytes) -> str:
     return "plain text"
 
 
-def _explain(path: Path, end: WorkerEnd, limits: Limits) -> str:
+def _explain(path: Path, end: WorkerError, limits: Limits) -> str:
     details: dict[str, Any] = end.details
     page = details.get("page")
     match end.cause:
         case "password":
             return f"{path} is encrypted and needs a password: save a copy without one and use that."
         case "security":
-            return f"{path} is encrypted in a way that can't be read: save a copy without encryption and use that."
+            return f"{path} is encrypted in a way that can't be read: save a copy without encryption."
         case "damaged":
             return f"{path} is damaged or cut off and can't be repaired: get the file again from its source."
         case "no pages":
@@ -184,8 +188,8 @@ def _explain(path: Path, end: WorkerEnd, limits: Limits) -> str:
             )
         case "pixels":
             return (
-                f"Page {page} of {path} would have {details['count']:,} pixels, more than the {limits.pixels:,} "
-                f"allowed: draw it at {details['dpi']} dpi or less, or raise the limit `pixels`."
+                f"Page {page} of {path} would have {details['count']:,} pixels, more than the "
+                f"{limits.pixels:,} allowed: draw it at {details['dpi']} dpi or less, or raise `pixels`."
             )
         case "no such page":
             return f"{path} has no page {page}: it has {details['count']}, counted from 1."
@@ -193,8 +197,8 @@ def _explain(path: Path, end: WorkerEnd, limits: Limits) -> str:
             return f"Page {page} of {path} is damaged and can't be drawn: get the file again from its source."
         case "time":
             return (
-                f"{path} was not read within {limits.seconds:g} s: it may be damaged or built to stall readers; "
-                "print it to a new PDF, or raise the limit `seconds`."
+                f"{path} was not read within {limits.seconds:g} s: it may be damaged or built to stall "
+                "readers; print it to a new PDF, or raise the limit `seconds`."
             )
         case "memory":
             return (

@@ -10,7 +10,8 @@ import pypdfium2.raw as pdfium
 # Hyphens as PDFium returns them: U+0002 and U+FFFE for one that ends a line, U+00AD where the font's map says
 # so although the glyph is an ordinary visible hyphen.
 _HYPHENS = {0x02, 0xAD, 0xFFFE}
-_LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
+_LIGATURES = dict(zip(range(0xFB00, 0xFB07), ("ff", "fi", "fl", "ffi", "ffl", "st", "st"), strict=True))
+_SPACES = {0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000}
 # Text tilted less than this still counts as upright: the text layers of skewed scans.
 _UPRIGHT = math.radians(10)
 
@@ -91,9 +92,8 @@ class _Builder:
     def flush(self) -> None:
         if not self.boxes:
             return
-        x0, y0, x1, y1 = (
-            f(b[i] for b in self.boxes) for i, f in enumerate((min, min, max, max))  # type: ignore[operator]
-        )
+        lefts, tops, rights, bottoms = zip(*self.boxes, strict=True)
+        x0, y0, x1, y1 = min(lefts), min(tops), max(rights), max(bottoms)
         text = "".join(self.text)
         if any("\ud800" <= char <= "\udfff" for char in text):
             text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -121,7 +121,7 @@ def page_words(page: Any, text_page: Any, rotation: int) -> tuple[list[Entry], l
     get_loose, get_tight = pdfium.FPDFText_GetLooseCharBox, pdfium.FPDFText_GetCharBox
     for index in range(pdfium.FPDFText_CountChars(text_page)):
         code = get_code(text_page, index)
-        if code <= 0x20 and code not in (0, 0x02) or code == 0xA0 or 0x2000 <= code <= 0x200A or code == 0x3000:
+        if (code <= 0x20 and code not in (0, 0x02)) or code in _SPACES:
             builder.flush()
             continue
         text = chr(code) if 0x20 < code < 0x7F else glyph_text(code)

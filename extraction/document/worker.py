@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """A file that is not read, with the frame that tells why."""
 
     def __init__(self, kind: str, **details: Any) -> None:
@@ -53,17 +53,17 @@ def load(data: bytes) -> Any:
     except pdfium.PdfiumError as error:
         code = getattr(error, "err_code", None)
         if code == pdfium.raw.FPDF_ERR_PASSWORD:
-            raise Refusal("password") from error
+            raise RefusalError("password") from error
         if code == pdfium.raw.FPDF_ERR_SECURITY:
-            raise Refusal("security") from error
-        raise Refusal("damaged") from error
+            raise RefusalError("security") from error
+        raise RefusalError("damaged") from error
 
 
 def check_size(number: int, width: float, height: float, job: dict[str, Any]) -> None:
     """Refuse pages that no paper has."""
     sides_ok = all(math.isfinite(side) and 0 < side <= job["page_points"] for side in (width, height))
     if not sides_ok:
-        raise Refusal("size", page=number, width=width, height=height)
+        raise RefusalError("size", page=number, width=width, height=height)
 
 
 def read(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -75,9 +75,9 @@ def read(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
     document = load(data)
     count = len(document)
     if count < 1:
-        raise Refusal("no pages")
+        raise RefusalError("no pages")
     if count > job["pages"]:
-        raise Refusal("pages", count=count)
+        raise RefusalError("pages", count=count)
     for number in range(1, count + 1):
         try:
             page = document[number - 1]
@@ -85,16 +85,16 @@ def read(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
             width, height = document.get_page_size(number - 1) if count > 1 else (0.0, 0.0)
             if not (width > 0 and height > 0):
                 width, height = 612.0, 792.0
-            issue = "the page is damaged and its content could not be loaded"
-            yield {"page": number, "width": width, "height": height, "words": [], "rotated": [], "issue": issue}
+            check_size(number, width, height, job)
+            yield _frame(number, width, height, "the page is damaged and its content could not be loaded")
             continue
         width, height = page.get_size()
         check_size(number, width, height, job)
-        frame: dict[str, Any] = {"page": number, "width": width, "height": height, "issue": ""}
+        frame = _frame(number, width, height)
         try:
             text_page = page.get_textpage()
         except pdfium.PdfiumError:
-            frame.update(words=[], rotated=[], issue="the page's text could not be loaded")
+            frame["issue"] = "the page's text could not be loaded"
         else:
             frame["words"], frame["rotated"] = page_words(page.raw, text_page.raw, page.get_rotation())
             text_page.close()
@@ -103,12 +103,17 @@ def read(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
     document.close()
 
 
+def _frame(number: int, width: float, height: float, issue: str = "") -> dict[str, Any]:
+    return {"page": number, "width": width, "height": height, "words": [], "rotated": [], "issue": issue}
+
+
 def check_pixels(number: int, width: float, height: float, job: dict[str, Any]) -> None:
     """Refuse images larger than the limit before their memory is taken."""
     scale = job["dpi"] / 72
     pixels = math.ceil(width * scale) * math.ceil(height * scale)
     if pixels > job["pixels"]:
-        raise Refusal("pixels", page=number, count=pixels, dpi=int(job["dpi"] * math.sqrt(job["pixels"] / pixels)))
+        fitting = max(1, int(job["dpi"] * math.sqrt(job["pixels"] / pixels)))
+        raise RefusalError("pixels", page=number, count=pixels, dpi=fitting)
 
 
 def render(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
@@ -118,15 +123,15 @@ def render(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], A
     document = load(data)
     for number in job["numbers"]:
         if not 1 <= number <= len(document):
-            raise Refusal("no such page", page=number, count=len(document))
+            raise RefusalError("no such page", page=number, count=len(document))
         try:
             page = document[number - 1]
-            size = page.get_size()
-            check_size(number, *size, job)
-            check_pixels(number, *size, job)
+            width, height = page.get_size()
+            check_size(number, width, height, job)
+            check_pixels(number, width, height, job)
             bitmap = page.render(scale=job["dpi"] / 72, rev_byteorder=True, may_draw_forms=False)
         except pdfium.PdfiumError as error:
-            raise Refusal("render", page=number) from error
+            raise RefusalError("render", page=number) from error
         row = bitmap.width * 3
         pixels = memoryview(bitmap.buffer).cast("B")
         if bitmap.stride != row:
@@ -144,25 +149,23 @@ def render_poppler(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str,
     from pdf2image import convert_from_path, pdfinfo_from_path
     from pdf2image.exceptions import PDFInfoNotInstalledError, PDFPageCountError, PDFPopplerTimeoutError
 
+    failures = (PDFInfoNotInstalledError, PDFPageCountError, PDFPopplerTimeoutError)
     with tempfile.NamedTemporaryFile(suffix=".pdf") as file:
         file.write(data)
         file.flush()
         for number in job["numbers"]:
+            asked = {"first_page": number, "last_page": number, "timeout": job["seconds"]}
             try:
-                info = pdfinfo_from_path(file.name, first_page=number, last_page=number, timeout=job["seconds"])
-                sizes = [value for key, value in info.items() if key.startswith("Page") and key.endswith(" size")]
+                info = pdfinfo_from_path(file.name, **asked)
+                sizes = [value for key, value in info.items() if key.startswith("Page") and "size" in key]
                 width, height = (float(part) for part in str(sizes[0]).split()[0:3:2])
                 check_size(number, width, height, job)
                 check_pixels(number, width, height, job)
-                images = convert_from_path(
-                    file.name, job["dpi"], first_page=number, last_page=number, timeout=job["seconds"]
-                )
-            except (PDFInfoNotInstalledError, PDFPageCountError, PDFPopplerTimeoutError, OSError) as error:
-                raise Refusal("render", page=number) from error
-            except (IndexError, ValueError) as error:
-                raise Refusal("render", page=number) from error
+                images = convert_from_path(file.name, job["dpi"], **asked)
+            except (*failures, OSError, IndexError, ValueError) as error:
+                raise RefusalError("render", page=number) from error
             if not images:
-                raise Refusal("render", page=number)
+                raise RefusalError("render", page=number)
             image = images[0].convert("RGB")
             pixels = image.tobytes()
             yield {"page": number, "width": image.width, "height": image.height, "bytes": len(pixels)}, pixels
@@ -194,7 +197,7 @@ def main() -> None:
             for frame, pixels in (render if job["do"] == "render" else render_poppler)(data, job):
                 send(out, frame, pixels)
         send(out, {"done": True})
-    except Refusal as refusal:
+    except RefusalError as refusal:
         send(out, refusal.frame)
     except MemoryError:
         send(out, {"error": "memory"})

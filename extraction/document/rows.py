@@ -1,0 +1,130 @@
+"""From words with boxes to rows of cells, before columns are looked for."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
+
+from extraction.document.pages import Word
+
+_CELL_GAP = 0.6  # of a word's height: a wider gap starts a cell (a blank has about 0.25)
+
+
+@dataclass(slots=True)
+class Cell:
+    """Words a blank apart, from x0 to x1 points; `anchor` is the column it is tied to, by which edge `right`."""
+
+    words: list[int]
+    text: str
+    x0: float
+    x1: float
+    anchor: int = -1
+    right: bool = False
+
+
+@dataclass(slots=True)
+class Row:
+    """A line being built: the indices of its words and the band of height they take."""
+
+    words: list[int]
+    y0: float
+    y1: float
+    weight: float
+    cells: list[Cell] = field(default_factory=list)
+
+    @property
+    def middle(self) -> float:
+        """The height of the band's centre, in points from the page's top."""
+        return (self.y0 + self.y1) / 2
+
+
+def gather_rows(words: Sequence[Word]) -> list[Row]:
+    """Gather words whose boxes share most of their height and do not cover each other, from top to bottom."""
+    rows = _bands(words)
+    for row in rows:
+        row.words.sort(key=lambda i: (words[i].box[0], words[i].box[2], i))
+        row.cells = _cells(row, words)
+    _part_close_cells(rows, words)
+    return rows
+
+
+def _bands(words: Sequence[Word]) -> list[Row]:
+    order = sorted(range(len(words)), key=lambda i: (words[i].box[1] + words[i].box[3], words[i].box[0], i))
+    rows: list[Row] = []
+    for index in order:
+        x0, y0, x1, y1 = words[index].box
+        best, best_share = None, 0.5
+        # Words come by their middle, so only the last rows can still take one.
+        for row in reversed(rows[-12:]):
+            low = min(y1 - y0, row.y1 - row.y0)
+            share = (min(y1, row.y1) - max(y0, row.y0)) / low if low > 0 else float(y0 == row.y0)
+            if share > best_share and not _covers(words, row.words, x0, x1):
+                best, best_share = row, share
+        if best is None:
+            rows.append(Row([index], y0, y1, max(x1 - x0, 0.01)))
+            continue
+        # The band is the mean of its words, weighted by width: a chain of small shifts does not widen it.
+        weight = max(x1 - x0, 0.01)
+        total = best.weight + weight
+        best.y0 = (best.y0 * best.weight + y0 * weight) / total
+        best.y1 = (best.y1 * best.weight + y1 * weight) / total
+        best.weight = total
+        best.words.append(index)
+    return sorted(rows, key=lambda row: row.middle)
+
+
+def _covers(words: Sequence[Word], taken: list[int], x0: float, x1: float) -> bool:
+    """Whether a word from x0 to x1 would lie on one of the `taken` words."""
+    for index in taken:
+        a0, _, a1, _ = words[index].box
+        if min(a1, x1) - max(a0, x0) > 0.3 * min(a1 - a0, x1 - x0):
+            return True
+    return False
+
+
+def _cells(row: Row, words: Sequence[Word]) -> list[Cell]:
+    cells: list[Cell] = []
+    last: Word | None = None
+    for index in row.words:
+        word = words[index]
+        if last is not None:
+            height = min(last.box[3] - last.box[1], word.box[3] - word.box[1])
+            if word.box[0] - last.box[2] <= _CELL_GAP * height:
+                cell = cells[-1]
+                cell.words.append(index)
+                cell.text += " " + word.text
+                cell.x1 = max(cell.x1, word.box[2])
+                last = word
+                continue
+        cells.append(Cell([index], word.text, word.box[0], word.box[2]))
+        last = word
+    return cells
+
+
+def _part_close_cells(rows: list[Row], words: Sequence[Word]) -> None:
+    """Part a flag or number from a next word that is only a blank away but starts a column of the page."""
+    edges = sorted(cell.x0 for row in rows for cell in row.cells[1:])
+    for row in rows:
+        parted: list[Cell] = []
+        for cell in row.cells:
+            first = words[cell.words[0]]
+            if len(cell.words) > 1 and (len(first.text) <= 3 or not any(map(str.isalpha, first.text))):
+                second = words[cell.words[1]]
+                near = 0.1 * (second.box[3] - second.box[1])
+                begin = second.box[0]
+                if bisect_left(edges, begin + near) - bisect_left(edges, begin - near) >= 2:
+                    parted.append(Cell(cell.words[:1], first.text, cell.x0, first.box[2]))
+                    rest = cell.words[1:]
+                    cell = Cell(rest, cell.text[len(first.text) + 1 :], begin, cell.x1)
+            parted.append(cell)
+        row.cells = parted
+
+
+def row_pitch(rows: list[Row]) -> float:
+    """The usual distance from line to line."""
+    steps = [b.middle - a.middle for a, b in pairwise(rows)]
+    heights = [row.y1 - row.y0 for row in rows]
+    # Lines side by side in different blocks give steps of nearly nothing.
+    real = [step for step in steps if step > 0.6 * median(heights)]
+    return median(real) if real else 2 * median(heights)
