@@ -1,0 +1,30 @@
+"""How far extracted records agree with true ones: rows paired, cells counted, F1 with an interval.
+
+`normal` says when two values are the same, `pairing` which rows belong together, `scoring` counts,
+`files` reads predictions and gold from disk.
+"""
+
+from extraction.score.files import read_pairs, score_files
+from extraction.score.scoring import (
+    CORE_FIELDS,
+    LAB_FIELDS,
+    LAB_KEY,
+    Counts,
+    DocumentScore,
+    Pair,
+    Score,
+    score,
+)
+
+__all__ = [
+    "CORE_FIELDS",
+    "LAB_FIELDS",
+    "LAB_KEY",
+    "Counts",
+    "DocumentScore",
+    "Pair",
+    "Score",
+    "read_pairs",
+    "score",
+    "score_files",
+]

@@ -1,0 +1,415 @@
+"""Cells of paired rows, counted: precision, recall and F1 of records."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from extraction.errors import AssayError
+from extraction.score.pairing import Row, name_path, pair_rows
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+LAB_FIELDS = ("name", "result", "unit", "specimen", "method", "sample_collection_time")
+"""The six fields of a lab test that the MedGemma 1.5 report scores (arXiv 2604.05081, section 3.2.5)."""
+
+CORE_FIELDS = ("name", "result", "unit")
+"""What a result is worth nothing without."""
+
+LAB_KEY = ("name", "specimen", "sample_collection_time", "panel", "method")
+"""What names a lab test, and what tells tests of one name apart."""
+
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One document: what was predicted and what is true.
+
+    Attributes:
+        prediction: the record as plain JSON data; None counts as an empty record.
+        gold: the true record.
+        name: what the document is called in the score.
+        complete: False where gold has only some of the document's rows. Predicted rows without a partner then
+            count neither as inventions nor as false positives; `unjudged` says how many there were.
+        unlabelled: fields that gold says nothing about: left out of this document's score.
+    """
+
+    prediction: Any
+    gold: Any
+    name: str = ""
+    complete: bool = True
+    unlabelled: Collection[str] = ()
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Cells that agree (tp), that only the prediction has (fp), that only gold has (fn)."""
+
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
+
+    @property
+    def precision(self) -> float:
+        """TP / (TP + FP); with nothing predicted 1 if there was nothing to find, else 0."""
+        return self.tp / (self.tp + self.fp) if self.tp + self.fp else float(not self.fn)
+
+    @property
+    def recall(self) -> float:
+        """TP / (TP + FN); with nothing to find 1 if nothing was predicted, else 0."""
+        return self.tp / (self.tp + self.fn) if self.tp + self.fn else float(not self.fp)
+
+    @property
+    def f1(self) -> float:
+        """2TP / (2TP + FP + FN); 1 where there are no cells at all."""
+        cells = 2 * self.tp + self.fp + self.fn
+        return 2 * self.tp / cells if cells else 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts and the three measures, JSON-ready."""
+        measures = {"f1": self.f1, "precision": self.precision, "recall": self.recall}
+        return {**measures, **dataclasses.asdict(self)}
+
+
+@dataclass
+class DocumentScore:
+    """One document's counts.
+
+    Attributes:
+        fields: cells by field.
+        rows_predicted: rows of all scored tables.
+        rows_gold: the same in gold.
+        omissions: gold rows without a partner.
+        inventions: predicted rows without a partner.
+        unjudged: predicted rows without a partner where gold is incomplete: counted nowhere else.
+        wrong: for each paired row that states something false, the fields it does so in.
+        unlabelled: fields that were asked for but that gold does not label: not scored.
+    """
+
+    name: str
+    fields: dict[str, Counts] = field(default_factory=dict)
+    rows_predicted: int = 0
+    rows_gold: int = 0
+    omissions: int = 0
+    inventions: int = 0
+    unjudged: int = 0
+    wrong: list[frozenset[str]] = field(default_factory=list)
+    unlabelled: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> Counts:
+        """The cells of all fields."""
+        return sum(self.fields.values(), Counts())
+
+    @property
+    def f1(self) -> float:
+        """2TP / (2TP + FP + FN) over the document's cells."""
+        return self.counts.f1
+
+    @property
+    def wrong_values(self) -> int:
+        """Paired rows that state something false (see `Score`)."""
+        return len(self.wrong)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, JSON-ready."""
+        rows = ("rows_predicted", "rows_gold", "omissions", "inventions", "unjudged", "wrong_values")
+        return {
+            "name": self.name,
+            **self.counts.to_dict(),
+            **{name: getattr(self, name) for name in rows},
+            "unlabelled": list(self.unlabelled),
+            "fields": {name: counts.to_dict() for name, counts in self.fields.items()},
+        }
+
+
+@dataclass
+class Score:
+    """Scores of a set of documents.
+
+    A cell is (row, field, value), after rows have been paired and values normalised
+    (`extraction.score.normal`). In a paired row the same value on both sides is one TP, a different value one
+    FP and one FN, a value on one side only one FP or one FN, null on both sides nothing. A row without a
+    partner is an FP or FN for each of its cells.
+
+    - per document: F1 = 2TP / (2TP + FP + FN); 1 where neither side has cells
+    - `macro_f1`: the mean of the documents' F1
+    - `micro_f1`, `precision`, `recall`: over the cells of all documents
+
+    The measures and the six lab fields follow the MedGemma 1.5 report (arXiv 2604.05081, section 3.2.5). That
+    report does not publish how it matches labels, so the pairing of rows is this project's own
+    (`extraction.score.pairing.pair_rows`), and figures are alike in kind, not comparable to the last point.
+
+    `wrong_values` counts paired rows with a false value: a predicted value that the gold row does not have,
+    in a scored field outside the key (of a lab test: its result or unit). A value left out is not false; it
+    lowers recall.
+    """
+
+    documents: list[DocumentScore]
+    notes: list[str] = field(default_factory=list)  # what was missing or left out, in sentences
+
+    @property
+    def counts(self) -> Counts:
+        """The cells of all documents."""
+        return sum((document.counts for document in self.documents), Counts())
+
+    @property
+    def micro_f1(self) -> float:
+        """F1 over the cells of all documents."""
+        return self.counts.f1
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean of the documents' F1."""
+        return sum(document.f1 for document in self.documents) / len(self.documents)
+
+    @property
+    def precision(self) -> float:
+        """TP / (TP + FP) over the cells of all documents."""
+        return self.counts.precision
+
+    @property
+    def recall(self) -> float:
+        """TP / (TP + FN) over the cells of all documents."""
+        return self.counts.recall
+
+    @property
+    def fields(self) -> dict[str, Counts]:
+        """Cells by field, over all documents."""
+        total: dict[str, Counts] = {}
+        for document in self.documents:
+            for name, counts in document.fields.items():
+                total[name] = total.get(name, Counts()) + counts
+        return total
+
+    def _sum(self, name: str) -> int:
+        return sum(getattr(document, name) for document in self.documents)
+
+    @property
+    def rows_predicted(self) -> int:
+        """Predicted rows."""
+        return self._sum("rows_predicted")
+
+    @property
+    def rows_gold(self) -> int:
+        """Gold rows."""
+        return self._sum("rows_gold")
+
+    @property
+    def omissions(self) -> int:
+        """Gold rows without a partner."""
+        return self._sum("omissions")
+
+    @property
+    def inventions(self) -> int:
+        """Predicted rows without a partner, in documents whose gold is complete."""
+        return self._sum("inventions")
+
+    @property
+    def unjudged(self) -> int:
+        """Predicted rows without a partner, in documents whose gold is incomplete."""
+        return self._sum("unjudged")
+
+    @property
+    def wrong_values(self) -> int:
+        """Paired rows with a false value: the dangerous error."""
+        return self._sum("wrong_values")
+
+    @cached_property
+    def interval(self) -> dict[str, tuple[float, float] | None]:
+        """95% intervals of `micro_f1` and `macro_f1`; None for fewer than two documents.
+
+        Percentile bootstrap over documents, 2,000 resamples, fixed seed; widened to the score itself in the
+        rare case that the percentiles leave it outside.
+        """
+        if len(self.documents) < 2:
+            return {"micro_f1": None, "macro_f1": None}
+        cells = np.array([(d.counts.tp, d.counts.fp + d.counts.fn, d.f1) for d in self.documents])
+        number = len(cells)
+        drawn = np.random.default_rng(0).multinomial(number, np.full(number, 1 / number), size=RESAMPLES)
+        agreed, off, each = (drawn @ cells).T
+        total = 2 * agreed + off
+        micro = np.where(total > 0, 2 * agreed / np.maximum(total, 1), 1.0)
+        intervals: dict[str, tuple[float, float] | None] = {}
+        for name, samples in ("micro_f1", micro), ("macro_f1", each / number):
+            low, high = np.percentile(samples, [2.5, 97.5])
+            value = getattr(self, name)
+            intervals[name] = min(float(low), value), max(float(high), value)
+        return intervals
+
+    def on(self, fields: Sequence[str]) -> "Score":
+        """The same pairing of rows, counted on fewer fields.
+
+        `six = score(pairs, fields=LAB_FIELDS)` and `six.on(CORE_FIELDS)` are both field sets at one cost.
+        """
+        return Score(
+            [
+                dataclasses.replace(
+                    document,
+                    fields={name: counts for name, counts in document.fields.items() if _field(name, fields)},
+                    wrong=[kept for wrong in document.wrong if (kept := _kept(wrong, fields))],
+                    unlabelled=tuple(name for name in document.unlabelled if _field(name, fields)),
+                )
+                for document in self.documents
+            ],
+            list(self.notes),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, JSON-ready."""
+        rows = ("rows_predicted", "rows_gold", "omissions", "inventions", "unjudged", "wrong_values")
+        return {
+            "micro_f1": self.micro_f1,
+            "macro_f1": self.macro_f1,
+            "precision": self.precision,
+            "recall": self.recall,
+            "interval": {name: limits and list(limits) for name, limits in self.interval.items()},
+            **dataclasses.asdict(self.counts),
+            **{name: getattr(self, name) for name in rows},
+            "fields": {name: counts.to_dict() for name, counts in self.fields.items()},
+            "documents": [document.to_dict() for document in self.documents],
+            "notes": [*self.notes, *self._unlabelled_notes()],
+        }
+
+    def _unlabelled_notes(self) -> list[str]:
+        found = Counter(document.unlabelled for document in self.documents if document.unlabelled)
+        return [
+            f"Not labelled by gold and not scored: {', '.join(names)} (documents: {number})."
+            for names, number in found.items()
+        ]
+
+    def table(self, documents: int = 10) -> "RenderableType":
+        """What a terminal shows: measures by field, rows, the worst `documents` documents, notes."""
+        from extraction.score.table import render
+
+        return render(self, documents)
+
+
+def score(
+    pairs: Iterable[Pair | tuple[Any, Any]],
+    *,
+    fields: Sequence[str] | None = None,
+    key: Sequence[str] = LAB_KEY,
+) -> Score:
+    """Score predicted records against true ones, of any JSON schema.
+
+    Every array of objects is a table, whose rows are paired (`pair_rows`), tables within paired rows too.
+    Scalars outside tables are cells by their path. Arrays of scalars are compared as multisets of cells.
+    For lab reports, whose record is `{"tests": [{"name", "result", "unit", ...}]}`, pass `fields=LAB_FIELDS`.
+
+    Args:
+        pairs: documents, as `Pair` or `(prediction, gold)`; a prediction of None counts as empty.
+        fields: what is scored: names of a row's fields (`name`), or whole paths (`tests[].name`,
+            `patient.birth_date`). None scores every field.
+        key: fields of a row: the one that names it, then those that tell rows of one name apart. They serve
+            the pairing whether scored or not; those that a table lacks are passed over. A table without the
+            first is named by its first text field.
+
+    Raises:
+        AssayError: there is no document.
+    """
+    documents = []
+    for number, item in enumerate(pairs, 1):
+        pair = item if isinstance(item, Pair) else Pair(*item)
+        document = DocumentScore(pair.name or f"document {number}")
+        _Counting(document, pair, fields, key).run()
+        documents.append(document)
+    if not documents:
+        raise AssayError("There is no document to score: give at least one prediction with its gold.")
+    return Score(documents)
+
+
+def _field(path: str, fields: Collection[str]) -> str | None:
+    """The one of `fields` that stands for a path: the path itself or its part within the row."""
+    own = path.rpartition("[].")[2]
+    return path if path in fields else own if own in fields else None
+
+
+def _kept(wrong: frozenset[str], fields: Collection[str]) -> frozenset[str]:
+    return frozenset(name for name in wrong if _field(name, fields))
+
+
+class _Counting:
+    """The walk over one document that fills its `DocumentScore`."""
+
+    def __init__(
+        self, document: DocumentScore, pair: Pair, fields: Sequence[str] | None, key: Sequence[str]
+    ) -> None:
+        self.document = document
+        self.pair = pair
+        self.wanted = fields
+        self.key = key
+        self.tally: dict[str, list[int]] = {name: [0, 0, 0] for name in fields or ()}
+
+    def run(self) -> None:
+        document, pair = self.document, self.pair
+        self.compare(Row.read(pair.prediction), Row.read(pair.gold), "")
+        document.fields = {
+            name: Counts(*cells) for name, cells in self.tally.items() if not _field(name, pair.unlabelled)
+        }
+        asked = self.wanted if self.wanted is not None else pair.unlabelled
+        document.unlabelled = tuple(name for name in asked if _field(name, pair.unlabelled))
+
+    def label(self, path: str) -> str | None:
+        """The field that a path is counted under, None where it is not scored."""
+        if _field(path, self.pair.unlabelled):
+            return None
+        return path if self.wanted is None else _field(path, self.wanted)
+
+    def compare(self, predicted: Row, gold: Row, place: str) -> set[str]:
+        """Count the cells of two rows and of the tables in them; return the fields with false values."""
+        false = set()
+        for path in dict.fromkeys((*gold.cells, *predicted.cells)):
+            label = self.label(place + path)
+            if label is None:
+                continue
+            ours, theirs = predicted.cells.get(path, ()), gold.cells.get(path, ())
+            agreed = len(ours) if ours == theirs else (Counter(ours) & Counter(theirs)).total()
+            cells = self.tally.setdefault(label, [0, 0, 0])
+            cells[0] += agreed
+            cells[1] += len(ours) - agreed
+            cells[2] += len(theirs) - agreed
+            if len(ours) > agreed:
+                false.add(path)
+        for path in dict.fromkeys((*gold.tables, *predicted.tables)):
+            tables = predicted.tables.get(path, []), gold.tables.get(path, [])
+            self.compare_tables(*tables, f"{place}{path}[].")
+        return false
+
+    def compare_tables(self, predicted: list[Row], gold: list[Row], place: str) -> None:
+        def scored(path: str) -> bool:
+            return self.label(place + path) is not None
+
+        rows = [*predicted, *gold]
+        if not any(row.tables or any(map(scored, row.cells)) for row in rows):
+            return
+        key = [name_path(rows, self.key[0] if self.key else ""), *self.key[1:]]
+        pairs = pair_rows(predicted, gold, key, scored)
+        document = self.document
+        document.rows_predicted += len(predicted)
+        document.rows_gold += len(gold)
+        for i, j in pairs:
+            false = self.compare(predicted[i], gold[j], place).difference(key)
+            if false:
+                document.wrong.append(frozenset(str(self.label(place + path)) for path in false))
+        paired = {i for i, _ in pairs}, {j for _, j in pairs}
+        lost = [row for j, row in enumerate(gold) if j not in paired[1]]
+        extra = [row for i, row in enumerate(predicted) if i not in paired[0]]
+        document.omissions += len(lost)
+        for row in lost:
+            self.compare(Row(), row, place)
+        if self.pair.complete:
+            document.inventions += len(extra)
+            for row in extra:
+                self.compare(row, Row(), place)
+        else:
+            document.unjudged += len(extra)

@@ -1,0 +1,72 @@
+"""A score as a terminal shows it."""
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from extraction.score.scoring import Counts, Score
+
+
+def render(score: Score, documents: int) -> RenderableType:
+    """Measures by field with their intervals, rows found and lost, the worst documents, notes."""
+    parts: list[RenderableType] = [_fields(score), Padding(_rows(score), (1, 0, 0, 1))]
+    if documents and len(score.documents) > 1:
+        parts.append(Padding(_documents(score, documents), (1, 0, 0, 0)))
+    notes = score.to_dict()["notes"]
+    if notes:
+        parts.append(Padding(Text("\n".join(notes), style="yellow"), (1, 0, 0, 1)))
+    return Group(*parts)
+
+
+def _fields(score: Score) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table.add_column("field", no_wrap=True)
+    for name in ("precision", "recall", "F1", "95%", "tp", "fp", "fn"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, counts in score.fields.items():
+        table.add_row(Text(name), *_measures(counts), "", *_cells(counts))
+    table.add_section()
+    limits = {name: "{:.3f}-{:.3f}".format(*pair) if pair else "-" for name, pair in score.interval.items()}
+    table.add_row("micro", *_measures(score.counts), limits["micro_f1"], *_cells(score.counts), style="bold")
+    table.add_row("macro", "", "", f"{score.macro_f1:.3f}", limits["macro_f1"], style="bold")
+    return table
+
+
+def _measures(counts: Counts) -> list[str]:
+    if counts == Counts():
+        return ["-", "-", "-"]
+    return [f"{value:.3f}" for value in (counts.precision, counts.recall, counts.f1)]
+
+
+def _cells(counts: Counts) -> list[str]:
+    return [f"{value:,}" for value in (counts.tp, counts.fp, counts.fn)]
+
+
+def _rows(score: Score) -> Text:
+    text = Text(f"rows {score.rows_predicted:,} of {score.rows_gold:,}   ")
+    text.append(f"omissions {score.omissions:,}   inventions {score.inventions:,}   ")
+    text.append(f"wrong values {score.wrong_values:,}", style="bold red" if score.wrong_values else "")
+    if score.unjudged:
+        text.append(f"   not judged {score.unjudged:,} (gold incomplete)")
+    return text
+
+
+def _documents(score: Score, number: int) -> Table:
+    worst = sorted(score.documents, key=lambda document: (document.f1, document.name))
+    hidden = len(worst) - number
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    title = f"worst {number} of {len(worst)} documents" if hidden > 0 else "document"
+    table.add_column(title, overflow="fold")
+    for name in ("F1", "rows", "omissions", "inventions", "wrong"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for document in worst[:number]:
+        table.add_row(
+            Text(document.name),
+            f"{document.f1:.3f}",
+            f"{document.rows_predicted}/{document.rows_gold}",
+            str(document.omissions),
+            str(document.inventions),
+            str(document.wrong_values),
+        )
+    return table
