@@ -15,6 +15,7 @@ Two styles:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from extraction.record.parse import Node
 from extraction.schema import Schema, allows_null, resolve
 
 Style = Literal["objects", "rows"]
+_GAP = re.compile(r"\s{2,}")
 
 
 def dumps(value: Any) -> str:
@@ -124,6 +126,11 @@ class Target:
                 cells.pop()
             out.append(cells)
         return out
+
+    def hint(self, lines: Sequence[str]) -> str:
+        """The lines of a page in the shape of an answer, cells as strings: where a decoder's drafts come from."""
+        cells = ([cell for cell in _GAP.split(line.strip()) if cell] for line in lines)
+        return "".join('["' + '","'.join(dumps(cell)[1:-1] for cell in row) + '"],' for row in cells if row)
 
     def decode(self, node: Node) -> tuple[Any, list[Leaf]]:
         """The record and its leaves from a parsed text; a row that was cut short is left out.

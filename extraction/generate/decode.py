@@ -111,8 +111,10 @@ class Decoder:
         hidden = self._forward(torch.tensor([list(stream.prompt)]), own)
         own.lengths[0] = len(stream.prompt)
         cache.adopt(row, own)
-        stream.masks = [self._mask(stream)]
-        self._settle(stream, hidden[0, -1:])
+        self._force(stream)
+        if stream.finish is None and not stream.pending:
+            stream.masks = [self._mask(stream)]
+            self._settle(stream, hidden[0, -1:])
 
     def _step(self, active: list[tuple[int, Stream]], cache: RowCache) -> None:
         """One pass: pending and draft tokens of every active row, then accept what greedy decoding would write."""
@@ -211,7 +213,8 @@ def _allowed(mask: np.ndarray, token: int) -> bool:
 def _greedy(logits: torch.Tensor, masks: Sequence[np.ndarray]) -> tuple[list[int], list[float]]:
     """The most probable allowed token of every row of `logits` [n, words], and its log-probability.
 
-    The probability is the model's own, over all words: where the grammar overruled the model, it is low.
+    The probability is the model's own, over all words: where the grammar overruled the model, it is low. Where
+    only one word was allowed it is 1 (log 0), since nothing was chosen.
     """
     total = torch.logsumexp(logits, dim=-1)
     best = logits.argmax(dim=-1).tolist()
@@ -221,4 +224,5 @@ def _greedy(logits: torch.Tensor, masks: Sequence[np.ndarray]) -> tuple[list[int
             allowed = torch.from_numpy(bits.astype(bool)).to(logits.device)
             best[row] = int(logits[row, : allowed.shape[0]].masked_fill(~allowed, float("-inf")).argmax())
     picked = logits[torch.arange(len(best)), torch.tensor(best, device=logits.device)]
-    return best, (picked - total).tolist()
+    choice = [int(np.bitwise_count(mask).sum()) > 1 for mask in masks]
+    return best, [value if free else 0.0 for value, free in zip((picked - total).tolist(), choice, strict=True)]

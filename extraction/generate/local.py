@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -67,11 +68,10 @@ class LocalBackend:
         return [done[index] for index in range(len(streams))]
 
     def _generation(self, stream: Any) -> Generation:
-        pieces = [self._table.decode_bytes([token]) for token in stream.tokens]
-        text = b"".join(pieces).decode("utf-8", errors="replace")
-        offsets: list[int] = []
-        so_far = b""
-        for piece in pieces:
-            offsets.append(len(so_far.decode("utf-8", errors="ignore")))
-            so_far += piece
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        text, offsets = "", []
+        for token in stream.tokens:
+            offsets.append(len(text))
+            text += decoder.decode(self._table.decode_bytes([token]))
+        text += decoder.decode(b"", final=True)
         return Generation(text, stream.finish, offsets, stream.logprobs, stream.passes)

@@ -156,6 +156,29 @@ def load_model(name: str, dtype: str = "auto", device: str | None = None, **opti
     return model.eval()
 
 
+def load_adapter(folder: Path, dtype: str = "auto", device: str | None = None) -> tuple[Any, Any]:
+    """A base model with the adapter in `folder` attached, and the tokenizer.
+
+    Raises:
+        AssayError: the base is missing, or the adapter's modules are not the base's.
+    """
+    import json
+
+    from peft import PeftModel
+
+    try:
+        base = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError) as error:
+        raise AssayError(f"{folder / 'adapter_config.json'} cannot be read: {error}.") from None
+    model = load_model(base, dtype=dtype, device=device)
+    try:
+        model = PeftModel.from_pretrained(model, str(folder))
+    except (ValueError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise AssayError(f"The adapter in {folder} does not fit its base model {base}: {reason}") from None
+    return model.eval(), load_tokenizer(base)
+
+
 def _from_pretrained(cls: Any, source: str, **options: Any) -> Any:
     from transformers.utils import logging as transformers_logging
 

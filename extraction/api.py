@@ -1,0 +1,179 @@
+"""Extractor: documents in, records out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from extraction.contract import FILE as CONTRACT_FILE
+from extraction.contract import Contract
+from extraction.document import Document, Limits, open_document, page_text
+from extraction.errors import AssayError, DocumentError
+from extraction.generate.backend import Backend, Request
+from extraction.record.record import Issue, Record, read_answers
+from extraction.schema import Schema, load_schema
+
+
+class Extractor:
+    """Reads documents with a model under a contract.
+
+    Args:
+        backend: what answers.
+        contract: what it was taught, or is told, to do.
+        limits: time, memory and size a document may cost.
+    """
+
+    def __init__(self, backend: Backend, contract: Contract, limits: Limits | None = None):
+        self.backend, self.contract, self.limits = backend, contract, limits or Limits()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | Path,
+        *,
+        schema: Schema | type | str | Path | None = None,
+        dtype: str = "auto",
+        device: str | None = None,
+    ) -> Extractor:
+        """An extractor from a merged model's folder, an adapter's folder, or any model and a schema.
+
+        Args:
+            model: a folder that Assay trained or merged (its `contract.json` says the rest), or any model (folder,
+                hub id, `gemma-3-270m`) together with `schema`.
+            schema: JSON Schema (dict or file) or pydantic model; takes the place of the contract's.
+            dtype: `auto`, `bfloat16` or `float32`.
+            device: torch device; a GPU where there is one.
+
+        Raises:
+            AssayError: no such model, no contract and no schema, or a schema that is not valid.
+        """
+        from extraction.generate.local import LocalBackend
+        from extraction.generate.models import load_adapter, load_model, load_tokenizer
+
+        folder = Path(model)
+        if schema is not None:
+            contract = Contract.for_schema(load_schema(schema))
+        elif folder.is_dir():
+            contract = Contract.load(folder)
+        else:
+            raise AssayError(f"{model} is no folder with a {CONTRACT_FILE}; say what to extract with a schema.")
+        if (folder / "adapter_config.json").exists():
+            loaded, tokenizer = load_adapter(folder, dtype=dtype, device=device)
+        else:
+            loaded, tokenizer = load_model(str(model), dtype=dtype, device=device), load_tokenizer(str(model))
+        return cls(LocalBackend(loaded, tokenizer), contract)
+
+    def extract(self, path: str | Path) -> Record:
+        """The record of one document; what is wrong with the document is in the record, not raised."""
+        return self.extract_all([path])[0]
+
+    def extract_all(
+        self, paths: Sequence[str | Path], on_done: Callable[[int, Record], None] | None = None
+    ) -> list[Record]:
+        """Records of several documents, in order, decoded together.
+
+        Args:
+            paths: the documents.
+            on_done: called with index and record as each document is finished, in whatever order.
+        """
+        records: dict[int, Record] = {}
+        documents: dict[int, Document] = {}
+
+        def finished(index: int, record: Record) -> None:
+            records[index] = record
+            if on_done:
+                on_done(index, record)
+
+        for index, path in enumerate(paths):
+            try:
+                documents[index] = readable(open_document(Path(path), self.limits))
+            except DocumentError as error:
+                finished(index, Record.failed(Path(path).name, "unreadable", str(error)))
+        self._run(documents, finished)
+        return [records[index] for index in range(len(paths))]
+
+    def _run(self, documents: dict[int, Document], finished: Callable[[int, Record], None]) -> None:
+        requests: list[Request] = []
+        owner: list[int] = []
+        answers: dict[int, dict[int, Any]] = {}
+        wanted: dict[int, int] = {}
+        for index, document in documents.items():
+            parts = self.requests(document)
+            wanted[index] = len(parts)
+            answers[index] = {}
+            for part in parts:
+                owner.append(index)
+                requests.append(part)
+
+        def done(number: int, generation: Any) -> None:
+            index = owner[number]
+            answers[index][number] = generation
+            if len(answers[index]) == wanted[index]:
+                ordered = [answers[index][n] for n in sorted(answers[index])]
+                document = documents[index]
+                doubts = unread_pages(document)
+                finished(index, read_answers(document.path.name, ordered, self.contract.target, doubts))
+
+        self.backend.generate(requests, done)
+
+    def requests(self, document: Document) -> list[Request]:
+        """What the model is asked about a document: one request, or several for one longer than the contract's."""
+        texts = [page_text(page) for page in document.pages]
+        schema = self.contract.target.grammar_schema()
+        return [
+            Request(
+                messages=self.contract.messages(part),
+                schema=schema,
+                hint=self.contract.target.hint("\n".join(part).splitlines()),
+                max_tokens=self.contract.max_answer_tokens,
+            )
+            for part in split_pages(texts, self._fits)
+        ]
+
+    def _fits(self, pages: Sequence[str]) -> bool:
+        return self.backend.count_tokens(self.contract.messages(pages)) <= self.contract.max_prompt_tokens
+
+
+def readable(document: Document) -> Document:
+    """The document itself when it has text.
+
+    Raises:
+        DocumentError: no page has a text layer.
+    """
+    if not document.has_text:
+        raise DocumentError(f"{document.path.name} has no text layer (it is a scan); run OCR on it first.")
+    return document
+
+
+def unread_pages(document: Document) -> list[Issue]:
+    """An issue for every page whose words could not be read, and for every page without any."""
+    return [
+        Issue("unread", page.issue or "The page has no text layer; nothing was read from it.", page=page.number)
+        for page in document.pages
+        if page.issue or not page.words
+    ]
+
+
+def split_pages(pages: Sequence[str], fits: Callable[[Sequence[str]], bool]) -> list[list[str]]:
+    """Pages in consecutive groups that fit a prompt; a page that is too long alone is cut between lines.
+
+    Nothing is left out and nothing repeated. The whole document is one group whenever it fits.
+    """
+    if fits(pages):
+        return [list(pages)]
+    if len(pages) > 1:
+        half = len(pages) // 2
+        groups = split_pages(pages[:half], fits) + split_pages(pages[half:], fits)
+        merged: list[list[str]] = []
+        for group in groups:
+            if merged and fits(merged[-1] + group):
+                merged[-1] += group
+            else:
+                merged.append(group)
+        return merged
+    lines = pages[0].splitlines()
+    if len(lines) < 2:
+        return [list(pages)]
+    half = len(lines) // 2
+    return split_pages(["\n".join(lines[:half])], fits) + split_pages(["\n".join(lines[half:])], fits)

@@ -1,0 +1,57 @@
+"""Fixtures shared by all tests: the real tokenizer, a tiny random model of the real architecture."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    from extraction.generate.models import load_tokenizer
+
+    return load_tokenizer("gemma-3-270m")
+
+
+def tiny_gemma(seed: int = 0, **changes):
+    """A random Gemma 3 decoder with the real vocabulary: two sliding layers, one full, a window of 16."""
+    import torch
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    settings = dict(
+        vocab_size=262144,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        sliding_window=16,
+        layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+        initializer_range=0.3,
+        pad_token_id=0,
+        eos_token_id=1,
+        bos_token_id=2,
+    )
+    torch.manual_seed(seed)
+    return Gemma3ForCausalLM(Gemma3TextConfig(**{**settings, **changes})).float().eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_model():
+    return tiny_gemma()
+
+
+@pytest.fixture(scope="session")
+def lab_schema():
+    from recipes.lab_report.task import SCHEMA
+
+    return SCHEMA
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    if not SHARED.is_dir():
+        pytest.skip("the shared data are not here")
+    return SHARED
