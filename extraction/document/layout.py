@@ -14,7 +14,7 @@ from math import inf
 from statistics import median
 
 from extraction.document.pages import Page, Word
-from extraction.document.rows import Cell, Row, gather_rows, row_pitch
+from extraction.document.rows import GAP, Cell, Row, gather_rows, row_pitch
 
 _COLUMN_GAP = 2  # blanks between cells
 _COMPARED = 40  # columns: how many neighbours of a column are looked at
@@ -66,7 +66,7 @@ def layout_lines(page: Page) -> list[Line]:
     pitch = row_pitch(rows)
     result: list[Line] = []
     for i, row in enumerate(rows):
-        if i and row.middle - rows[i - 1].middle > 1.4 * pitch:
+        if i and row.middle - rows[i - 1].middle > GAP * pitch:
             result.append(Line("", []))
         result.append(lines[i])
     return result

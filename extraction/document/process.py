@@ -36,7 +36,7 @@ def run_job(
         WorkerError: the job was refused, or the worker ran out of time, out of memory or crashed.
     """
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "extraction.document.worker"],
+        _command(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -59,7 +59,7 @@ def run_job(
             if clock.late:
                 raise WorkerError("time")
             if frame is None:
-                raise WorkerError("crash", {"status": process.wait()})
+                raise WorkerError("crash")
             # What the worker found must not fill this process either.
             budget -= size
             if budget < 0:
@@ -102,6 +102,11 @@ class _Clock:
         _kill(self.process)
 
 
+def _command() -> list[str]:
+    # -P keeps the current folder off the module path: it may be anyone's.
+    return [sys.executable, "-P", "-m", "extraction.document.worker"]
+
+
 def _environment() -> dict[str, str]:
     # The worker must find this very package, whatever way it was imported here.
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -110,8 +115,8 @@ def _environment() -> dict[str, str]:
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     if hasattr(os, "killpg"):
-        # The group outlives its leader while a child of it runs, and the leader is not yet waited for: the
-        # number can't belong to anything else.
+        # Until the leader has been waited for, its number can't belong to another group. Its children may
+        # live on after it, so the group is ended even when the leader has crashed or is done.
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)

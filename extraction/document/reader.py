@@ -80,7 +80,7 @@ def render_pages(
     wanted = list(numbers)
     deadline = time.monotonic() + limits.seconds
     try:
-        for image in _draw("render", data, wanted, dpi, limits):
+        for image in _draw({"do": "render"}, data, wanted, dpi, limits):
             yield image
             wanted.pop(0)
         return
@@ -90,7 +90,7 @@ def render_pages(
         first = end
     left = replace(limits, seconds=max(1.0, deadline - time.monotonic()))
     try:
-        yield from _draw("poppler", data, wanted, dpi, left)
+        yield from _draw({"do": "poppler", "path": str(path.resolve())}, b"", wanted, dpi, left)
     except WorkerError as end:
         told = end if end.cause in ("pixels", "size", "time") else first
         raise DocumentError(_explain(path, told, limits)) from None
@@ -104,10 +104,12 @@ def _page(frame: dict[str, Any]) -> Page:
     return Page(number, width, height, words, rotated=rotated, issue=frame["issue"])
 
 
-def _draw(do: str, data: bytes, numbers: list[int], dpi: int, limits: Limits) -> Iterator["Image.Image"]:
+def _draw(
+    job: dict[str, Any], data: bytes, numbers: list[int], dpi: int, limits: Limits
+) -> Iterator["Image.Image"]:
     from PIL import Image
 
-    with closing(run_job(data, {"do": do, "numbers": list(numbers), "dpi": dpi}, limits)) as frames:
+    with closing(run_job(data, {**job, "numbers": list(numbers), "dpi": dpi}, limits)) as frames:
         for frame, pixels in frames:
             yield Image.frombytes("RGB", (frame["width"], frame["height"]), pixels)
 

@@ -1,6 +1,6 @@
 """From words with boxes to rows of cells, before columns are looked for."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -10,10 +10,12 @@ from extraction.document.pages import Word
 
 _CELL_GAP = 0.6  # of a word's height: a wider gap starts a cell (a blank has about 0.25)
 
+GAP = 1.4  # times the usual distance of lines: more is shown as an empty line
+
 
 @dataclass(slots=True)
 class Cell:
-    """Words a blank apart, from x0 to x1 points; `anchor` is the column it is tied to, by which edge `right`."""
+    """Words a blank apart, from x0 to x1 points; `anchor` is its column, `right` which edge ties it there."""
 
     words: list[int]
     text: str
@@ -126,5 +128,14 @@ def row_pitch(rows: list[Row]) -> float:
     steps = [b.middle - a.middle for a, b in pairwise(rows)]
     heights = [row.y1 - row.y0 for row in rows]
     # Lines side by side in different blocks give steps of nearly nothing.
-    real = [step for step in steps if step > 0.6 * median(heights)]
-    return median(real) if real else 2 * median(heights)
+    real = sorted(step for step in steps if step > 0.6 * median(heights))
+    if not real:
+        return 2 * median(heights)
+    # Where every name has a smaller line below it, two distances alternate, and the larger one is no gap:
+    # the largest distance that a third of the lines keep, within 15%.
+    usual = median(real)
+    for step in real:
+        low, high = bisect_left(real, 0.85 * step), bisect_right(real, 1.15 * step)
+        if 3 * (high - low) >= len(real):
+            usual = max(usual, real[(low + high) // 2])
+    return usual

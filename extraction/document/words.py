@@ -14,6 +14,7 @@ _LIGATURES = dict(zip(range(0xFB00, 0xFB07), ("ff", "fi", "fl", "ffi", "ffl", "s
 _SPACES = {0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000}
 # Text tilted less than this still counts as upright: the text layers of skewed scans.
 _UPRIGHT = math.radians(10)
+_TILE = 4.0  # points: repeated words are looked for in the tiles around a word
 
 Box = tuple[float, float, float, float]
 Entry = tuple[str, float, float, float, float]
@@ -153,13 +154,15 @@ def page_words(page: Any, text_page: Any, rotation: int) -> tuple[list[Entry], l
 def _without_doubles(entries: list[Entry]) -> list[Entry]:
     """Words drawn twice at one place (imitated bold, shadows) count once."""
     kept: list[Entry] = []
-    seen: dict[str, list[Entry]] = {}
+    seen: dict[tuple[str, int, int], list[Entry]] = {}
     for entry in entries:
-        _, x0, y0, x1, y1 = entry
-        near = 0.15 * (y1 - y0)
-        others = seen.setdefault(entry[0], [])
+        text, x0, y0, x1, y1 = entry
+        near = min(0.15 * (y1 - y0), _TILE)
+        column, row = int(x0 // _TILE), int(y0 // _TILE)
+        tiles = ((text, column + i, row + j) for i in (-1, 0, 1) for j in (-1, 0, 1))
+        others = (other for tile in tiles for other in seen.get(tile, ()))
         if any(max(abs(x0 - o[1]), abs(y0 - o[2]), abs(x1 - o[3]), abs(y1 - o[4])) < near for o in others):
             continue
-        others.append(entry)
+        seen.setdefault((text, column, row), []).append(entry)
         kept.append(entry)
     return kept

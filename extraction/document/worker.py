@@ -9,7 +9,6 @@ import json
 import math
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -145,30 +144,27 @@ def render(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], A
 
 
 def render_poppler(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
-    """The same by poppler's command line, for files that PDFium cannot draw."""
+    """The same by poppler's command line (which reads the file itself), for what PDFium cannot draw."""
     from pdf2image import convert_from_path, pdfinfo_from_path
     from pdf2image.exceptions import PDFInfoNotInstalledError, PDFPageCountError, PDFPopplerTimeoutError
 
     failures = (PDFInfoNotInstalledError, PDFPageCountError, PDFPopplerTimeoutError)
-    with tempfile.NamedTemporaryFile(suffix=".pdf") as file:
-        file.write(data)
-        file.flush()
-        for number in job["numbers"]:
-            asked = {"first_page": number, "last_page": number, "timeout": job["seconds"]}
-            try:
-                info = pdfinfo_from_path(file.name, **asked)
-                sizes = [value for key, value in info.items() if key.startswith("Page") and "size" in key]
-                width, height = (float(part) for part in str(sizes[0]).split()[0:3:2])
-                check_size(number, width, height, job)
-                check_pixels(number, width, height, job)
-                images = convert_from_path(file.name, job["dpi"], **asked)
-            except (*failures, OSError, IndexError, ValueError) as error:
-                raise RefusalError("render", page=number) from error
-            if not images:
-                raise RefusalError("render", page=number)
-            image = images[0].convert("RGB")
-            pixels = image.tobytes()
-            yield {"page": number, "width": image.width, "height": image.height, "bytes": len(pixels)}, pixels
+    for number in job["numbers"]:
+        asked = {"first_page": number, "last_page": number, "timeout": job["seconds"]}
+        try:
+            info = pdfinfo_from_path(job["path"], **asked)
+            sizes = [value for key, value in info.items() if key.startswith("Page") and "size" in key]
+            width, height = (float(part) for part in str(sizes[0]).split()[0:3:2])
+            check_size(number, width, height, job)
+            check_pixels(number, width, height, job)
+            images = convert_from_path(job["path"], job["dpi"], **asked)
+        except (*failures, OSError, IndexError, ValueError) as error:
+            raise RefusalError("render", page=number) from error
+        if not images:
+            raise RefusalError("render", page=number)
+        image = images[0].convert("RGB")
+        pixels = image.tobytes()
+        yield {"page": number, "width": image.width, "height": image.height, "bytes": len(pixels)}, pixels
 
 
 def send(out: BinaryIO, frame: dict[str, Any], payload: Any = b"") -> None:

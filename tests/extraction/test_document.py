@@ -1,13 +1,478 @@
+import json
+import shutil
+import string
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen.canvas import Canvas
 
-from extraction.document import open_document, page_text, render_page
+from extraction.document import (
+    Limits,
+    Page,
+    Word,
+    layout_lines,
+    open_document,
+    page_text,
+    process,
+    reader,
+    render_page,
+    render_pages,
+)
+from extraction.errors import DocumentError
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
 
-def test_opens_lays_out_and_renders(tmp_path):
-    canvas = Canvas(str(tmp_path / "a.pdf"))
-    canvas.drawString(72, 700, "Glucose")
-    canvas.drawString(300, 700, "95 mg/dL")
+def pdf(path, draw, pages=1, **kwargs):
+    canvas = Canvas(str(path), **{"pagesize": A4, "invariant": True, **kwargs})
+    for _ in range(pages):
+        draw(canvas)
+        canvas.showPage()
     canvas.save()
-    document = open_document(tmp_path / "a.pdf")
-    assert page_text(document.pages[0]) == "Glucose  95 mg/dL"
-    assert render_page(tmp_path / "a.pdf", 1, dpi=72).size == (596, 842)
+    return path
+
+
+def hello(canvas):
+    canvas.drawString(72, 700, "Glucose 95 mg/dL")
+
+
+def texts(words):
+    return [word.text for word in words]
+
+
+# Words
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("cropped", [False, True])
+def test_boxes_hold_the_ink_on_rotated_and_cropped_pages(tmp_path, rotation, cropped):
+    def draw(canvas):
+        canvas.setPageRotation(rotation)
+        if cropped:
+            canvas.setCropBox((50, 100, 545, 800))
+        canvas.saveState()
+        # Upright as displayed: the text turns against the page.
+        canvas.translate(300, 400)
+        canvas.rotate(rotation)
+        canvas.setFont("Helvetica-Oblique", 14)
+        canvas.drawString(0, 0, "Kalium")
+        canvas.drawString(0, -60, "g/L")
+        canvas.restoreState()
+
+    path = pdf(tmp_path / "a.pdf", draw)
+    page = open_document(path).pages[0]
+    assert texts(page.words) == ["Kalium", "g/L"] and not page.rotated
+    image = render_page(path, 1, dpi=144)
+    assert image.mode == "RGB"
+    assert image.size == pytest.approx((2 * page.width, 2 * page.height), abs=1.1)
+    ink = np.asarray(image.convert("L")) < 200
+    total = ink.sum()
+    inside = 0
+    for word in page.words:
+        x0, y0, x1, y1 = (round(2 * value) for value in word.box)
+        part = ink[max(0, y0 - 1) : y1 + 1, max(0, x0 - 1) : x1 + 1]
+        assert part.sum() > 50
+        inside += part.sum()
+    assert inside == total
+    assert page.words[1].box[1] > page.words[0].box[3]
+
+
+def test_a_gap_without_a_blank_parts_words_and_kerning_does_not(tmp_path):
+    def draw(canvas):
+        canvas.drawString(72, 700, "Left")
+        canvas.drawString(72 + canvas.stringWidth("Left") + 6, 700, "Right")
+        text = canvas.beginText(72, 650)
+        text.setCharSpace(0.8)
+        text.textOut("spaced")
+        canvas.drawText(text)
+
+    page = open_document(pdf(tmp_path / "a.pdf", draw)).pages[0]
+    assert texts(page.words) == ["Left", "Right", "spaced"]
+
+
+def test_watermarks_and_side_notes_are_set_apart(tmp_path):
+    def draw(canvas):
+        hello(canvas)
+        for angle, text in ((45, "COPY"), (90, "printed"), (180, "turned")):
+            canvas.saveState()
+            canvas.translate(250, 400)
+            canvas.rotate(angle)
+            canvas.drawString(40, 0, text)
+            canvas.restoreState()
+
+    page = open_document(pdf(tmp_path / "a.pdf", draw)).pages[0]
+    assert texts(page.words) == ["Glucose", "95", "mg/dL"]
+    assert sorted(texts(page.rotated)) == ["COPY", "printed", "turned"]
+    assert page_text(page) == "Glucose 95 mg/dL"
+
+
+def test_slanted_text_is_upright_and_invisible_text_is_kept(tmp_path):
+    def draw(canvas):
+        canvas.saveState()
+        canvas.transform(1, 0, 0.35, 1, 72, 700)
+        canvas.drawString(0, 0, "slanted")
+        canvas.restoreState()
+        canvas.drawString(72, 650, "unseen", mode=3)
+
+    page = open_document(pdf(tmp_path / "a.pdf", draw)).pages[0]
+    assert texts(page.words) == ["slanted", "unseen"] and not page.rotated
+
+
+def test_text_drawn_twice_counts_once_and_repeated_values_stay(tmp_path):
+    def draw(canvas):
+        canvas.drawString(72, 700, "Bold")
+        canvas.drawString(72.3, 700, "Bold")
+        canvas.drawString(72, 680, "5.0")
+        canvas.drawString(72, 660, "5.0")
+
+    page = open_document(pdf(tmp_path / "a.pdf", draw)).pages[0]
+    assert texts(page.words) == ["Bold", "5.0", "5.0"]
+
+
+def test_text_outside_the_page_is_not_read(tmp_path):
+    def draw(canvas):
+        hello(canvas)
+        canvas.drawString(72, 900, "above")
+
+    assert "above" not in texts(open_document(pdf(tmp_path / "a.pdf", draw)).pages[0].words)
+
+
+def test_hyphens_ligatures_and_superscripts():
+    words = pytest.importorskip("extraction.document.words")
+    assert [words.glyph_text(code) for code in (0xAD, 0x02, 0xFFFE, ord("-"))] == ["-"] * 4
+    assert [words.glyph_text(code) for code in (0xFB01, 0xFB03)] == ["fi", "ffi"]
+    assert [words.glyph_text(ord(char)) for char in "⁹µ§"] == list("⁹µ§")
+    assert [words.glyph_text(code) for code in (0x07, 0x200B, 0xFEFF)] == [""] * 3
+
+
+def test_the_same_file_gives_the_same_document(tmp_path):
+    path = pdf(tmp_path / "a.pdf", hello, pages=2)
+    one, two = open_document(path), open_document(path)
+    assert one == two and len(one.sha256) == 64
+    assert [page.number for page in one.pages] == [1, 2] and one.word_count == 6
+
+
+# Lines
+
+
+def report(canvas):
+    rows = [
+        ("Haemoglobin", "H", "13.2", "g/dL", "12.0 - 15.0"),
+        ("Leukocytes", "", "10,450", "/cumm", "4,000 - 11,000"),
+        ("MCV", "", "88", "fL", "83 - 101"),
+    ]
+    canvas.setFont("Helvetica", 9)
+    canvas.drawString(40, 697, "BLOOD COUNT")
+    for i, (name, flag, value, unit, reference) in enumerate(rows):
+        y = 680 - 24 * i
+        canvas.setFont("Helvetica", 9)
+        canvas.drawString(50, y, name)
+        canvas.drawString(262, y, flag)
+        canvas.drawRightString(300, y, value)
+        canvas.drawString(330, y, unit)
+        canvas.drawString(460, y, reference)
+        canvas.setFont("Helvetica", 6)
+        canvas.drawString(50, y - 8, "Method: photometry")
+
+
+def test_a_report_keeps_its_columns_in_short_lines(tmp_path):
+    page = open_document(pdf(tmp_path / "a.pdf", report)).pages[0]
+    assert page_text(page).split("\n") == [
+        "BLOOD COUNT",
+        "  Haemoglobin  H  13.2  g/dL   12.0 - 15.0",
+        "  Method: photometry",
+        "  Leukocytes    10,450  /cumm  4,000 - 11,000",
+        "  Method: photometry",
+        "  MCV               88  fL     83 - 101",
+        "  Method: photometry",
+    ]
+
+
+def test_a_flag_one_blank_before_an_aligned_value_is_its_own_cell(tmp_path):
+    def draw(canvas):
+        for i, flag in enumerate(("", "", "", "++")):
+            canvas.drawString(72, 700 - 15 * i, "Glucose")
+            canvas.drawRightString(196, 700 - 15 * i, flag)
+            canvas.drawString(200, 700 - 15 * i, str(11 * (i + 1)))
+
+    lines = page_text(open_document(pdf(tmp_path / "a.pdf", draw)).pages[0]).split("\n")
+    assert lines[-1].split("  ")[-2:] == ["++", "44"]
+    assert len({line.index(value) for line, value in zip(lines, ("11", "22", "33", "44"), strict=True)}) == 1
+
+
+def boxes(*lines):
+    """A page with words of 10 points: (x, y, text) each, 5 points a letter."""
+    words = [Word(text, (x, y, x + 5 * len(text), y + 10)) for x, y, text in lines]
+    return Page(1, 600, 800, words)
+
+
+def test_a_large_gap_is_one_empty_line_and_a_repeated_step_is_none():
+    steps = [12, 12, 60, 12, 12, 20, 12]
+    page = boxes(*[(40, 50 + sum(steps[:i]), f"line{i}") for i in range(8)])
+    shown = ["line0", "line1", "line2", "", "line3", "line4", "line5", "", "line6", "line7"]
+    assert page_text(page).split("\n") == shown
+    name_and_method = boxes(*[(40, 50 + 10 * i + 8 * (i // 2), f"line{i}") for i in range(9)])
+    assert "" not in page_text(name_and_method).split("\n")
+
+
+def test_a_shifted_baseline_stays_in_its_line_and_a_superscript_too():
+    page = Page(
+        1,
+        600,
+        800,
+        [
+            Word("Leukocytes", (40, 50, 90, 60)),
+            Word("10", (200, 51.5, 210, 61.5)),
+            Word("9", (210.5, 48, 213, 54)),
+            Word("/L", (300, 48.8, 310, 58.8)),
+            Word("photometry", (40, 59.5, 80, 66)),
+        ],
+    )
+    assert page_text(page) == "Leukocytes  10 9  /L\nphotometry"
+
+
+def test_a_wrapped_cell_starts_where_its_column_does():
+    page = boxes(
+        (40, 50, "Name"), (200, 50, "12"), (300, 50, "4"), (310, 50, "-"), (320, 50, "8"),
+        (300, 62, "fasting"), (40, 74, "Other"), (200, 74, "7"), (300, 74, "1"),
+    )  # fmt: skip
+    lines = page_text(page).split("\n")
+    assert lines == ["Name   12  4 - 8", "           fasting", "Other  7   1"]
+
+
+def test_a_page_without_words_has_no_lines():
+    assert layout_lines(Page(1, 100, 100, [])) == []
+
+
+TEXT = st.text(string.ascii_letters + string.digits + "µ²", min_size=1, max_size=8)
+PLACE = st.floats(-10, 900, allow_nan=False, width=32)
+SIZE = st.floats(0, 60, allow_nan=False, width=32)
+
+
+@st.composite
+def any_word(draw):
+    x, y = draw(PLACE), draw(PLACE)
+    if draw(st.booleans()):
+        x, y = round(x / 50) * 50.0, round(y / 12) * 12.0
+    return Word(draw(TEXT), (x, y, x + draw(SIZE), y + draw(SIZE)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(any_word(), max_size=40), st.randoms())
+def test_no_word_is_lost_or_doubled(words, random):
+    page = Page(1, 595, 842, words)
+    lines = layout_lines(page)
+    spans = [(line, *span) for line in lines for span in line.spans]
+    assert sorted(index for _, _, _, index in spans) == list(range(len(words)))
+    assert all(line.text[start:end] == words[index].text for line, start, end, index in spans)
+    for line in lines:
+        for (_, end, _), (start, _, _) in pairwise(line.spans):
+            assert line.text[end:start].isspace()
+        assert sum(end - start for start, end, _ in line.spans) == len(line.text.replace(" ", ""))
+        assert line.text == line.text.rstrip()
+    assert not any(not a.spans and not b.spans for a, b in pairwise(lines))
+    assert not lines or (lines[0].spans and lines[-1].spans)
+    assert layout_lines(page) == lines
+
+
+# Refusals
+
+
+def refusal(path, limits=None, opener=open_document):
+    with pytest.raises(DocumentError) as caught:
+        opener(path, limits) if limits else opener(path)
+    message = str(caught.value)
+    assert "Traceback" not in message and len(message) < 400
+    return message
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"\x89PNG\r\n\x1a\n0000", "a PNG image"),
+        (b"\xff\xd8\xff\xe0 JFIF", "a JPEG image"),
+        (b"PK\x03\x04 word/document.xml", "a Word file"),
+        (b'{"resourceType": "Bundle"}', "a JSON text"),
+        (b"<!doctype html><html>", "a web page"),
+        (b"Glucose 95", "plain text"),
+        (b"%PDF-1.7 and nothing else", "damaged"),
+    ],
+)
+def test_what_is_no_pdf_is_named(tmp_path, content, words):
+    path = tmp_path / "file.pdf"
+    path.write_bytes(content)
+    assert words in refusal(path)
+
+
+def test_missing_files_and_folders(tmp_path):
+    assert "does not exist" in refusal(tmp_path / "none.pdf")
+    assert "is a folder" in refusal(tmp_path)
+
+
+def test_passwords(tmp_path):
+    closed = pdf(tmp_path / "closed.pdf", hello, encrypt=StandardEncryption("secret", "owner"))
+    assert "needs a password" in refusal(closed)
+    usable = pdf(tmp_path / "open.pdf", hello, encrypt=StandardEncryption("", "owner"))
+    assert open_document(usable).word_count == 3
+
+
+def test_a_cut_off_file_is_repaired_or_refused(tmp_path):
+    whole = pdf(tmp_path / "a.pdf", hello, pages=3).read_bytes()
+    for share in (0.2, 0.5, 0.9):
+        path = tmp_path / f"{share}.pdf"
+        path.write_bytes(whole[: int(share * len(whole))])
+        try:
+            assert open_document(path).pages
+        except DocumentError as error:
+            assert "damaged" in str(error) or "no pages" in str(error)
+
+
+def test_limits_on_pages_sizes_files_and_pixels(tmp_path):
+    many = pdf(tmp_path / "many.pdf", lambda canvas: None, pages=500)
+    assert "500 pages, more than the 200" in refusal(many)
+    assert len(open_document(many, Limits(pages=500)).pages) == 500
+    huge = pdf(tmp_path / "huge.pdf", hello, pagesize=(20_000, 300))
+    assert "20000 x 300" in refusal(huge)
+    usual = pdf(tmp_path / "usual.pdf", hello)
+    assert "0 MB allowed" in refusal(many, Limits(file_mb=0))
+    with pytest.raises(DocumentError, match="dpi or less"):
+        render_page(usual, 1, dpi=3000)
+    with pytest.raises(DocumentError, match="no page 2"):
+        render_page(usual, 2)
+
+
+def test_a_page_without_text_opens(tmp_path):
+    document = open_document(pdf(tmp_path / "a.pdf", lambda canvas: canvas.rect(9, 9, 99, 99, fill=1)))
+    assert not document.has_text and document.word_count == 0 and len(document.pages) == 1
+
+
+# The worker process
+
+
+def alive(mark):
+    lines = subprocess.run(["ps", "-eo", "stat,args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in lines.splitlines() if mark in line and not line.startswith("Z")]
+
+
+posix = pytest.mark.skipif(shutil.which("ps") is None, reason="needs ps")
+
+
+@posix
+@pytest.mark.parametrize(
+    ("body", "limits", "words"),
+    [
+        ("import subprocess,time; subprocess.Popen(['sleep','{mark}']); time.sleep(60)", 0.8, "within 0.8 s"),
+        ("import subprocess,os; subprocess.Popen(['sleep','{mark}'], stdout=-3); os.abort()", 20, "crash"),
+        ("print('x' * 10)", 20, "crash"),
+        ("while True: pass", 0.5, "within 0.5 s"),
+    ],
+)
+def test_a_hanging_or_crashing_worker_leaves_one_error_and_no_process(
+    tmp_path, monkeypatch, body, limits, words
+):
+    mark = "61.0625"
+    monkeypatch.setattr(process, "_command", lambda: [sys.executable, "-c", body.format(mark=mark)])
+    path = pdf(tmp_path / "a.pdf", hello)
+    begin = time.monotonic()
+    assert words in refusal(path, Limits(seconds=limits))
+    assert time.monotonic() - begin < 10
+    time.sleep(0.1)
+    assert not alive(f"sleep {mark}")
+
+
+def test_a_tiny_time_limit_holds(tmp_path):
+    assert "within 0.001 s" in refusal(pdf(tmp_path / "a.pdf", hello, pages=100), Limits(seconds=0.001))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="address space limits")
+def test_running_out_of_memory_is_one_error(tmp_path):
+    path = pdf(tmp_path / "a.pdf", hello, pagesize=(6000, 6000))
+    with pytest.raises(DocumentError):
+        render_page(path, 1, dpi=72, limits=Limits(memory_mb=120))
+    assert "memory" in refusal(path, Limits(memory_mb=30))
+
+
+def test_pages_are_drawn_in_one_go_and_may_be_left_early(tmp_path):
+    path = pdf(tmp_path / "a.pdf", hello, pages=5)
+    assert [image.size for image in render_pages(path, [3, 1], dpi=36)] == [(298, 421)] * 2
+    first = next(images := render_pages(path, range(1, 6), dpi=36))
+    images.close()
+    assert first.size == (298, 421)
+
+
+@pytest.mark.skipif(shutil.which("pdftoppm") is None, reason="needs poppler")
+def test_poppler_draws_what_pdfium_cannot(tmp_path, monkeypatch):
+    path = pdf(tmp_path / "a.pdf", hello, pages=2)
+    expected = render_page(path, 2, dpi=50)
+    run_job = process.run_job
+
+    def failing(data, job, limits):
+        if job["do"] == "render":
+            raise process.WorkerError("crash")
+        return run_job(data, job, limits)
+
+    monkeypatch.setattr(reader, "run_job", failing)
+    image = render_page(path, 2, dpi=50)
+    assert image.mode == "RGB" and image.size == pytest.approx(expected.size, abs=1)
+    assert np.asarray(image.convert("L")).min() < 128
+    with pytest.raises(DocumentError, match="dpi or less"):
+        render_page(path, 2, dpi=50, limits=Limits(pixels=100))
+
+
+def test_importing_stays_light():
+    code = "import sys, extraction.document.worker; print({'torch', 'numpy', 'PIL'} & set(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "set()"
+
+
+# Files from the field
+
+
+@pytest.mark.skipif(not (DATA / "pdfs").is_dir(), reason="no files to try")
+def test_every_odd_file_ends_in_a_document_or_one_error():
+    files = sorted((DATA / "pdfs").rglob("*.pdf"))
+    limits = Limits(seconds=5)
+    for path in files:
+        begin = time.monotonic()
+        try:
+            document = open_document(path, limits)
+            for page in document.pages:
+                spans = [index for line in layout_lines(page) for _, _, index in line.spans]
+                assert sorted(spans) == list(range(len(page.words)))
+        except DocumentError:
+            assert path.parent.name not in ("plain_ok", "encrypted_empty_user_password", "many_pages")
+        else:
+            assert path.parent.name != "needs_password"
+        try:
+            render_page(path, 1, dpi=40, limits=replace(limits, pixels=4_000_000))
+        except DocumentError:
+            assert path.parent.name not in ("plain_ok", "encrypted_empty_user_password", "many_pages")
+        assert time.monotonic() - begin < 12, path.name
+    assert not alive("extraction.document.worker") if shutil.which("ps") else True
+
+
+@pytest.mark.skipif(not (DATA / "lab_reports").is_dir(), reason="no reports to try")
+@pytest.mark.parametrize("folder", ["be_hl7", "be_scans", "other"])
+def test_reports_keep_rows_together(folder):
+    for path in sorted((DATA / "lab_reports" / folder).glob("*.pdf")):
+        document = open_document(path)
+        assert document.has_text is (folder != "be_scans")
+        if not document.has_text:
+            continue
+        lines = [line for page in document.pages for line in page_text(page).split("\n")]
+        rows = json.loads(path.with_suffix("").with_suffix(".labels.json").read_text())["results"]
+        for row in rows:
+            if row.get("pdf_line_match", True) and (row["unit"] or row["reference_range"]):
+                wanted = [row["test"], row["value"], row["reference_range"] or ""]
+                assert any(all(part in line for part in wanted) for line in lines), (path.name, wanted)
