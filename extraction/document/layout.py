@@ -53,7 +53,9 @@ def layout_lines(page: Page) -> list[Line]:
     width = median((word.box[2] - word.box[0]) / max(1, len(word.text)) for word in words) or 1.0
     tolerance = max(0.2 * height, 0.01)
     blocks = _blocks(rows, tolerance)
-    starts = {i: min(rows[j].cells[0].x0 for j in block) for block in blocks for i in block}
+    starts: dict[int, float] = {}
+    for block in blocks:
+        starts.update(dict.fromkeys(block, min(rows[i].cells[0].x0 for i in block)))
     # Where most lines' blocks begin: a narrow note in the margin does not indent the page beside it.
     left = sorted(starts.values())[len(starts) // 2]
     lines: dict[int, Line] = {}

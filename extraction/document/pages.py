@@ -62,6 +62,8 @@ class Limits:
     """Wall-clock time for the whole call."""
     pages: int = 200
     """Most pages of a document."""
+    words: int = 50_000
+    """Most words of one page, rotated ones included."""
     page_points: float = 14_400.0
     """Longest side of a page in points; 14,400 (200 inches) is the limit of PDF 1.7, annex C."""
     pixels: int = 40_000_000

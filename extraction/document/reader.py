@@ -182,6 +182,11 @@ def _explain(path: Path, end: WorkerError, limits: Limits) -> str:
                 f"{path} has {details['count']} pages, more than the {limits.pages} allowed: "
                 "split it, or raise the limit `pages`."
             )
+        case "words":
+            return (
+                f"Page {page} of {path} has {details['count']:,} words, more than the {limits.words:,} "
+                "allowed: check that it is a document to be read, or raise the limit `words`."
+            )
         case "size":
             width, height = details["width"], details["height"]
             return (

@@ -1,6 +1,6 @@
 """From words with boxes to rows of cells, before columns are looked for."""
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -27,9 +27,10 @@ class Cell:
 
 @dataclass(slots=True)
 class Row:
-    """A line being built: the indices of its words and the band of height they take."""
+    """A line being built: its words' indices and horizontal extents, and the band of height they take."""
 
     words: list[int]
+    extents: list[tuple[float, float]]
     y0: float
     y1: float
     weight: float
@@ -61,10 +62,10 @@ def _bands(words: Sequence[Word]) -> list[Row]:
         for row in reversed(rows[-12:]):
             low = min(y1 - y0, row.y1 - row.y0)
             share = (min(y1, row.y1) - max(y0, row.y0)) / low if low > 0 else float(y0 == row.y0)
-            if share > best_share and not _covers(words, row.words, x0, x1):
+            if share > best_share and not _covers(row.extents, x0, x1):
                 best, best_share = row, share
         if best is None:
-            rows.append(Row([index], y0, y1, max(x1 - x0, 0.01)))
+            rows.append(Row([index], [(x0, x1)], y0, y1, max(x1 - x0, 0.01)))
             continue
         # The band is the mean of its words, weighted by width: a chain of small shifts does not widen it.
         weight = max(x1 - x0, 0.01)
@@ -73,13 +74,15 @@ def _bands(words: Sequence[Word]) -> list[Row]:
         best.y1 = (best.y1 * best.weight + y1 * weight) / total
         best.weight = total
         best.words.append(index)
+        insort(best.extents, (x0, x1))
     return sorted(rows, key=lambda row: row.middle)
 
 
-def _covers(words: Sequence[Word], taken: list[int], x0: float, x1: float) -> bool:
-    """Whether a word from x0 to x1 would lie on one of the `taken` words."""
-    for index in taken:
-        a0, _, a1, _ = words[index].box
+def _covers(taken: list[tuple[float, float]], x0: float, x1: float) -> bool:
+    """Whether a word from x0 to x1 would lie on one of a row's, whose sorted extents are `taken`."""
+    place = bisect_left(taken, (x0, x1))
+    # The extents hardly overlap one another, so that only the nearest ones can overlap this one.
+    for a0, a1 in taken[max(0, place - 3) : place + 3]:
         if min(a1, x1) - max(a0, x0) > 0.3 * min(a1 - a0, x1 - x0):
             return True
     return False
@@ -128,9 +131,10 @@ def row_pitch(rows: list[Row]) -> float:
     steps = [b.middle - a.middle for a, b in pairwise(rows)]
     heights = [row.y1 - row.y0 for row in rows]
     # Lines side by side in different blocks give steps of nearly nothing.
-    real = sorted(step for step in steps if step > 0.6 * median(heights))
+    height = median(heights)
+    real = sorted(step for step in steps if step > 0.6 * height)
     if not real:
-        return 2 * median(heights)
+        return 2 * height
     # Where every name has a smaller line below it, two distances alternate, and the larger one is no gap:
     # the largest distance that a third of the lines keep, within 15%.
     usual = median(real)

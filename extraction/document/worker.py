@@ -65,6 +65,17 @@ def check_size(number: int, width: float, height: float, job: dict[str, Any]) ->
         raise RefusalError("size", page=number, width=width, height=height)
 
 
+def load_page(document: Any, number: int) -> Any:
+    """Page `number` (from 1), its filled-in form fields and notes made part of it as they are displayed."""
+    from pypdfium2 import raw
+
+    page = document[number - 1]
+    if raw.FPDFPage_GetAnnotCount(page) > 0 and raw.FPDFPage_Flatten(page, raw.FLAT_NORMALDISPLAY):
+        page.close()
+        page = document[number - 1]
+    return page
+
+
 def read(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """One frame a page: its number, size and words."""
     import pypdfium2 as pdfium
@@ -79,7 +90,7 @@ def read(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
         raise RefusalError("pages", count=count)
     for number in range(1, count + 1):
         try:
-            page = document[number - 1]
+            page = load_page(document, number)
         except pdfium.PdfiumError:
             width, height = document.get_page_size(number - 1) if count > 1 else (0.0, 0.0)
             if not (width > 0 and height > 0):
@@ -97,6 +108,9 @@ def read(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
         else:
             frame["words"], frame["rotated"] = page_words(page.raw, text_page.raw, page.get_rotation())
             text_page.close()
+            words = len(frame["words"]) + len(frame["rotated"])
+            if words > job["words"]:
+                raise RefusalError("words", page=number, count=words)
         page.close()
         yield frame
     document.close()
@@ -124,7 +138,7 @@ def render(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], A
         if not 1 <= number <= len(document):
             raise RefusalError("no such page", page=number, count=len(document))
         try:
-            page = document[number - 1]
+            page = load_page(document, number)
             width, height = page.get_size()
             check_size(number, width, height, job)
             check_pixels(number, width, height, job)

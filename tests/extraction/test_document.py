@@ -147,6 +147,19 @@ def test_text_outside_the_page_is_not_read(tmp_path):
     assert "above" not in texts(open_document(pdf(tmp_path / "a.pdf", draw)).pages[0].words)
 
 
+def test_filled_in_form_fields_are_read_and_drawn(tmp_path):
+    def draw(canvas):
+        canvas.drawString(72, 700, "Glucose")
+        canvas.acroForm.textfield(value="95", x=200, y=690, width=100, height=20, borderWidth=0)
+
+    path = pdf(tmp_path / "a.pdf", draw)
+    page = open_document(path).pages[0]
+    assert page_text(page) == "Glucose  95"
+    x0, y0, x1, y1 = (round(value) for value in page.words[1].box)
+    ink = np.asarray(render_page(path, 1, dpi=72).convert("L"))[y0:y1, x0:x1]
+    assert ink.min() < 128
+
+
 def test_hyphens_ligatures_and_superscripts():
     words = pytest.importorskip("extraction.document.words")
     assert [words.glyph_text(code) for code in (0xAD, 0x02, 0xFFFE, ord("-"))] == ["-"] * 4
@@ -345,6 +358,7 @@ def test_limits_on_pages_sizes_files_and_pixels(tmp_path):
     huge = pdf(tmp_path / "huge.pdf", hello, pagesize=(20_000, 300))
     assert "20000 x 300" in refusal(huge)
     usual = pdf(tmp_path / "usual.pdf", hello)
+    assert "3 words, more than the 2 allowed" in refusal(usual, Limits(words=2))
     assert "0 MB allowed" in refusal(many, Limits(file_mb=0))
     with pytest.raises(DocumentError, match="dpi or less"):
         render_page(usual, 1, dpi=3000)
