@@ -1,0 +1,177 @@
+"""Turns a row into lines of runs for each column: where units, flags and methods go is decided here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .content import Content, Row, Section
+from .sheet import Line, Run, face, text_width, wrap
+from .style import Style
+
+_RED, _BLUE = "#b00020", "#0b3d91"
+_ARROWS = {1: "↑", 2: "↑↑", -1: "↓", -2: "↓↓"}
+
+
+class Cells:
+    """Makes the cells of one report's rows; `size` is the type size in points."""
+
+    def __init__(self, content: Content, style: Style, size: float):
+        self.content, self.style, self.size = content, style, size
+        self.font = style.value_font or style.font
+        # Flags before left-aligned results hang in a gutter of their own, so that the results line up.
+        self.hanging = style.align == "left" and style.flag_place == "before" and style.flag != "none"
+        self.gutter = text_width("++ ", face(self.font, True), size) if self.hanging else 0.0
+        before, _, after = content.method_form.partition("{}")
+        self.method_before, self.method_after = before, after
+
+    def run(
+        self,
+        text: str,
+        field: str | None = None,
+        bold: bool = False,
+        small: float = 0,
+        italic: bool = False,
+        colour: str = "#000000",
+    ) -> Run:
+        """A run in the table's type."""
+        return Run(text, field, bold, italic, colour, self.size - small, self.font)
+
+    def flag_text(self, level: int) -> str:
+        """The mark that says a result is outside its range."""
+        words = self.content.words["words"]
+        if not level:
+            return ""
+        high, low = words["high"], words["low"]
+        letters = high[0].replace("É", "H") + low[0] if self.style.flag in ("HL", "bracket") else "HL"
+        letter = letters[0] if level > 0 else letters[1]
+        return {
+            "HL": letter * abs(level),
+            "pm": ("+" if level > 0 else "-") * abs(level),
+            "arrow": _ARROWS[level],
+            "star": "*" * abs(level),
+            "bang": "(!)",
+            "word": high if level > 0 else low,
+            "bracket": f"[{letter}]",
+            "triangle": "▲" if level > 0 else "▼",
+        }.get(self.style.flag, "")
+
+    def flag_run(self, level: int) -> Run | None:
+        """The flag as a run; arrows are set in a face that has them."""
+        text = self.flag_text(level)
+        if not text:
+            return None
+        run = self.run(text, bold=self.style.flag in ("HL", "word", "bang"))
+        colour = {1: _RED, -1: _BLUE}[1 if level > 0 else -1]
+        if self.style.flag in ("arrow", "triangle"):
+            return replace(run, font="Helvetica", bold=False, colour=colour)
+        return replace(run, colour=colour) if self.style.flag == "word" else run
+
+    def result(self, row: Row) -> Run:
+        """The result, marked by weight or colour where the family does so."""
+        level, flag = row.printed.level, self.style.flag
+        bold = bool(level) and (flag == "bold" or self.style.bold_abnormal)
+        colour = _RED if level and flag == "colour" else "#000000"
+        return self.run(row.printed.result, "result", bold, colour=colour, italic=row.printed.pending)
+
+    def unit(self, row: Row) -> Run | None:
+        """The unit, not printed while a result is pending in the same cell."""
+        if not row.printed.unit or (row.printed.pending and self.style.unit_place in ("result", "header")):
+            return None
+        return self.run(row.printed.unit, "unit")
+
+    def name(self, row: Row, width: float, bold: bool = False) -> list[Line]:
+        """The test's name, wrapped, with its mark, unit and method where the family prints them there."""
+        lines: list[Line] = [[run] for run in wrap(self.run(row.name, "name", bold), width)]
+        tail: Line = [self.run(row.mark)] if row.mark else []
+        unit = self.unit(row)
+        if self.style.unit_place == "name" and unit:
+            tail += [self.run(" ("), unit, self.run(")")]
+        if tail and sum(run.width for run in [*lines[-1], *tail]) > width and unit in tail:
+            lines.append([run for run in tail if run.text != " ("] if row.mark else tail[1:-1])
+        else:
+            lines[-1] += tail
+        if self.style.method == "under" and row.method:
+            parts = [
+                self.run(self.method_before, small=1.8, italic=True),
+                self.run(row.method, "method", small=1.8, italic=True),
+                self.run(self.method_after, small=1.8, italic=True),
+            ]
+            lines.append([part for part in parts if part.text])
+        return lines
+
+    def value(self, row: Row, width: float) -> list[Line]:
+        """The result with flag and unit where they share its cell."""
+        result, lines = self.result(row), []
+        lines = [[run] for run in wrap(result, width)]
+        level = 0 if "flag" in self.style.columns.split() else row.printed.level
+        flag = self.flag_run(level)
+        if self.style.unit_place == "result":
+            unit = self.unit(row)
+            if unit:
+                tight = unit.text == "%" and self.content.picks["tint"] < 0.5
+                lines[-1] += [unit] if tight else [self.run(" "), unit]
+        if flag and level and self.style.flag_place == "before":
+            lines[0] = [flag, self.run(" "), *lines[0]]
+        elif flag and level and self.style.flag_place == "after":
+            lines[-1] += [self.run(" "), flag]
+        return lines
+
+    def limits(self, row: Row, width: float) -> list[Line]:
+        """The reference range, over as many lines as it needs."""
+        lines: list[Line] = []
+        for text in row.printed.range_lines:
+            if text:
+                lines += [[run] for run in wrap(self.run(text, "range"), width)]
+        unit = self.unit(row)
+        if self.style.unit_place == "range" and unit:
+            if lines and sum(run.width for run in lines[-1]) + unit.width + 6 <= width:
+                lines[-1] += [self.run(" "), unit]
+            else:
+                lines.append([unit])
+        return lines
+
+    def column(self, kind: str, row: Row, section: Section, width: float) -> list[Line]:
+        """The lines of one column of a row; an empty list where nothing is printed."""
+        printed = row.printed
+        if kind == "result":
+            return self.value(row, width)
+        if kind == "range":
+            return self.limits(row, width)
+        if kind == "flag":
+            flag = self.flag_run(printed.level)
+            return [[flag]] if flag else []
+        unit = self.unit(row) if kind == "unit" else None
+        texts: dict[str, tuple[str, str | None]] = {
+            "unit": (unit.text if unit else "", "unit"),
+            "method": (row.method or "", "method"),
+            "specimen": (row.specimen, "specimen"),
+            "code": (row.code, None),
+            "marker": (row.marker, None),
+            "status": (self.content.status, None),
+            "time": (row.collected, "collected"),
+            "prev1": (printed.previous[0] if printed.previous else "", None),
+            "prev2": (printed.previous[1] if printed.previous else "", None),
+        }
+        text, field = texts[kind]
+        return [[run] for run in wrap(self.run(text, field), width)] if text else []
+
+    def natural(self, kind: str, row: Row, section: Section) -> tuple[float, float]:
+        """The width a cell would like and the least it can bear, in points."""
+        lines = self.name(row, 1e6) if kind == "name" else self.column(kind, row, section, 1e6)
+        wish = max((sum(run.width for run in line) for line in lines), default=0.0)
+        if kind == "result" and self.hanging:
+            wish += self.gutter
+        least = 0.0
+        for line in lines:
+            if kind in ("range", "time", "unit", "prev1", "prev2", "code") and line:
+                bound = max(sum(run.width for run in line[:2]), line[0].width)
+                least = max(least, min(bound, 110 if kind == "range" else bound))
+            elif kind == "result" and sum(run.width for run in line) < 80:
+                least = max(least, sum(run.width for run in line))
+            else:
+                extra = sum(run.width for run in line[1:])
+                words = max(text_width(word, line[0].face, line[0].size) for word in line[0].text.split(" "))
+                least = max(least, words + (extra if kind != "name" else 0.0))
+        if kind == "result" and self.hanging:
+            least += self.gutter
+        return wish, least

@@ -1,0 +1,341 @@
+"""Makes up what a report says: the laboratory, the patient, the dates and the panels of results."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+from .style import Style
+from .values import Printed, Writer
+from .vocabulary import DEPARTMENTS, LANGUAGES, PARENTS, Analyte, Panel, choices, panels, phrases, places
+
+_MONTHS = {
+    "en": "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
+    "nl": "jan feb mrt apr mei jun jul aug sep okt nov dec",
+    "es": "ene feb mar abr may jun jul ago sep oct nov dic",
+}
+_ONSETS = tuple("Vel Tram Kel Or Fil Bran Cor Lus Mer Sal Zan Nep Hex Pol Dral".split(" "))
+_MIDDLES = ["o", "a", "i", "e", "oxa", "ata", "ime", "ulo", "ari"]
+_ENDS = ["rin", "stin", "tide", "tase", "mine", "globin", "cillin", "kine", "selin", "pextin", "drol"]
+_INVENTED_UNITS = "ng/mL;U/L;AU/mL;µg/L;kU/L;mg/dL;nmol/L;pg/mL;Index;%;RLU/mL;µmol/L;mU/g"
+
+
+@dataclass
+class Row:
+    """One test with everything that may be printed about it."""
+
+    index: int
+    name: str
+    printed: Printed
+    method: str | None = None
+    code: str = ""
+    mark: str = ""
+    marker: str = ""
+    specimen: str = ""
+    collected: str = ""
+    comments: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Section:
+    """Rows under a heading; `headings` from the outermost inwards, `collected` as (printed, normalised)."""
+
+    headings: list[str]
+    specimen: str
+    collected: tuple[str, str]
+    rows: list[Row]
+    unit: str | None = None
+    note: str = ""
+
+
+@dataclass
+class Content:
+    """A whole report's text, drawn once and then only laid out."""
+
+    words: dict[str, Any]
+    place: dict[str, Any]
+    titles: dict[str, str]
+    lab: str
+    address: list[str]
+    headline: str
+    status: str
+    doctor: str
+    fields: list[tuple[str, str, str]]  # kind, label, value
+    collected: tuple[str, str]  # printed, normalised
+    previous_dates: list[str]
+    sections: list[Section]
+    foot: list[str]
+    legend: list[str]
+    letter: list[str]
+    page_form: str
+    continued: str
+    method_form: str
+    specimen_label: str
+    collected_label: str
+    apology: str
+    picks: dict[str, float]
+
+
+def stable_random(*parts: object) -> Random:
+    """A generator seeded by the text of `parts`, the same on every machine and in every process."""
+    text = "/".join(str(part) for part in parts)
+    return Random(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))
+
+
+def write_date(moment: datetime, pattern: str, language: str) -> str:
+    """Print a date; month names and AM/PM do not depend on the machine's locale."""
+    months = _MONTHS.get(language, _MONTHS["en"]).split()
+    pattern = pattern.replace("%b", months[moment.month - 1])
+    pattern = pattern.replace("%p", "AM" if moment.hour < 12 else "PM")
+    return moment.strftime(pattern)
+
+
+class Composer:
+    """Composes the Content of one report from a style."""
+
+    def __init__(self, style: Style, rng: Random, max_rows: int | None):
+        self.style, self.rng, self.max_rows = style, rng, max_rows
+        self.place = places()[style.locale]
+        self.language: str = self.place["language"]
+        self.words = phrases(self.language)
+        self.writer = Writer(style, self.language, self.place, self.words, rng)
+        self.pattern: str = rng.choice(self.place["dates"])
+        if style.locale != "en-US" and rng.random() < 0.08:
+            self.pattern = "%Y-%m-%d %H:%M"
+        if style.seconds and "%M" in self.pattern:
+            self.pattern = self.pattern.replace("%M", "%M:%S") if "h%M" not in self.pattern else self.pattern
+        self.specimens = {key: rng.choice(choices(text)) for key, text in self.words["specimens"].items()}
+        self.count = 0
+
+    def pick(self, text: str) -> str:
+        """One of the alternatives of a phrase."""
+        return self.rng.choice(choices(text))
+
+    def moment(self, moment: datetime, day_only: bool = False) -> tuple[str, str]:
+        """A date as printed and normalised ("DD-MM-YYYY HH:MM:SS", or the day alone)."""
+        if day_only:
+            day = self.pattern
+            for cut in (" %I:%M:%S %p", " %I:%M %p", " ore %H:%M", " à %Hh%M", ", %H:%M Uhr", ", %H:%M",
+                        " %H:%M:%S", " %H:%M", " ore", " à", ":%S", " Uhr", ","):  # fmt: skip
+                day = day.removesuffix(cut)
+            return write_date(moment, day, self.language), moment.strftime("%d-%m-%Y")
+        if "%S" not in self.pattern:
+            moment = moment.replace(second=0)
+        return write_date(moment, self.pattern, self.language), moment.strftime("%d-%m-%Y %H:%M:%S")
+
+    def compose(self) -> Content:
+        """Draw everything the report says."""
+        rng, style, words, place = self.rng, self.style, self.words, self.place
+        labels = words["labels"]
+        collected = datetime(2017, 1, 3) + timedelta(
+            days=rng.randrange(2900),
+            hours=rng.randrange(6, 20),
+            minutes=rng.randrange(60),
+            seconds=rng.randrange(60),
+        )
+        taken = self.moment(collected, style.time == "date")
+        received = collected + timedelta(minutes=rng.randrange(25, 300))
+        reported = received + timedelta(hours=rng.randrange(1, 60), minutes=rng.randrange(60))
+        birth = collected - timedelta(days=rng.randrange(400, 33000))
+        male = rng.random() < 0.5
+        doctor = f"Dr. {self.person()}"
+        years = (collected - birth).days // 365
+        digits = f"{rng.randrange(10**8, 10**9)}"
+        ref = rng.choice(
+            [
+                digits[:7],
+                f"{collected:%y%m%d}-{digits[:4]}",
+                rng.choice("ABHLMX") + digits[:6],
+                f"{digits[:3]}.{digits[3:6]}.{digits[6:]}",
+            ]
+        )
+        day = self.moment(birth, True)[0]
+        fields = [
+            ("patient", self.pick(labels["patient"]), self.person()),
+            ("birth", self.pick(labels["birth"]), day),
+            ("sex", self.pick(labels["sex"]), self.pick(words["words"]["male" if male else "female"])),
+            ("age", self.pick(labels["age"]), f"{years} {self.pick(words['words']['years'])}"),
+            ("id", self.pick(labels["id"]), f"{rng.randrange(10**6, 10**9)}"),
+            ("ref", self.pick(labels["ref"]), ref),
+            ("doctor", self.pick(labels["doctor"]), doctor),
+            ("ward", self.pick(labels["ward"]), f"{rng.choice('ABCDEK')}{rng.randrange(1, 60):02d}"),
+            ("ordered", self.pick(labels["ordered"]), self.moment(collected - timedelta(hours=20), True)[0]),
+            ("collected", self.pick(labels["collected"]), taken[0]),
+            ("received", self.pick(labels["received"]), self.moment(received)[0]),
+            ("reported", self.pick(labels["reported"]), self.moment(reported)[0]),
+        ]
+        drop = {kind for kind in ("age", "sex", "ward", "ordered", "received", "id") if rng.random() < 0.3}
+        if style.time not in ("report", "date"):
+            drop.add("collected")
+        fields = [entry for entry in fields if entry[0] not in drop]
+        if rng.random() < 0.25:  # some labs put the dates in front
+            fields.sort(key=lambda entry: entry[0] not in ("patient", "ordered", "collected", "received"))
+        sections = [] if rng.random() < style.empty else self.sections(collected)
+        if style.specimen == "report":
+            fields.append(("specimen", self.pick(labels["specimen"]), self.common_specimen(sections)))
+        columns = {key: self.pick(text) for key, text in words["columns"].items()}
+        number = f"{rng.randrange(100, 999)}-MED"
+        foot = [self.pick(words["foot"]).format(doctor=doctor, n=number) for _ in range(2)]
+        legend = [self.pick(words["legend"])] if style.flag not in ("none", "colour", "bold") else []
+        legend += rng.sample(choices(words["plain_legend"]), 2)
+        address = [rng.choice(place["streets"]).format(n=rng.randrange(1, 240)), rng.choice(place["cities"])]
+        phone = place["phone"].format(a=rng.randrange(200, 900), b=f"{rng.randrange(1000, 9999)}")
+        address.append(rng.choice(["Tel. ", "T ", "Tel: "]) + phone)
+        earlier = [collected - timedelta(days=rng.randrange(30, 500) * (i + 1)) for i in range(2)]
+        return Content(
+            words, place, columns, rng.choice(place["labs"]), address, self.pick(words["headline"]),
+            self.pick(words["statuses"]), doctor, fields, taken,
+            [self.moment(moment, True)[0] for moment in earlier], sections, list(dict.fromkeys(foot)), legend,
+            list(choices(words["letter"])), self.pick(words["words"]["page"]),
+            self.pick(words["words"]["continued"]), self.pick(words["words"]["method"]),
+            self.pick(labels["specimen"]), self.pick(labels["collected"]), self.pick(words["no_tests"]),
+            {key: rng.random() for key in ("watermark", "barcode", "cover", "appendix", "tint")},
+        )  # fmt: skip
+
+    def person(self) -> str:
+        """An invented person's name in the locale's manner."""
+        rng, first, last = self.rng, self.place["first"].split(), self.place["last"].split()
+        given = rng.choice(first).replace(".", ". ")
+        family_name = rng.choice([part for part in last if part[0].isupper()])
+        if rng.random() < 0.35 and "." not in given:
+            return f"{family_name.upper()}, {given}" if rng.random() < 0.5 else f"{family_name} {given}"
+        return f"{given} {family_name}"
+
+    def common_specimen(self, sections: list[Section]) -> str:
+        """One specimen for a report that names it once."""
+        name = sections[0].specimen if sections else self.specimens["serum"]
+        for section in sections:
+            section.specimen = name
+            for row in section.rows:
+                row.specimen = name
+        return name
+
+    def sections(self, collected: datetime) -> list[Section]:
+        """Choose panels and rows until the wanted number of rows is reached."""
+        rng, style = self.rng, self.style
+        wanted = max(1, round(style.rows * rng.uniform(0.6, 1.4)))
+        limit = min(wanted, self.max_rows) if self.max_rows is not None else wanted
+        keys = self.panel_keys()
+        department = self.departments()
+        titles = {key: rng.choice(panel.titles[self.language]) for key, panel in panels().items()}
+        found: list[Section] = []
+        label_times = style.time in ("section", "column")
+        for key in keys:
+            if self.count >= limit:
+                break
+            panel = panels()[key]
+            headings = [titles[key]]
+            if key in PARENTS and (style.nested or found):
+                headings = [titles[PARENTS[key]], titles[key]]
+            elif style.nested and key in department:
+                headings = [department[key], titles[key]]
+            moment = collected + timedelta(minutes=rng.choice((0, 0, 0, 15, 60, 190)) if label_times else 0)
+            taken = self.moment(moment)
+            section = Section(headings, self.specimens[panel.specimen], taken, [])
+            self.fill(section, panel, limit)
+            if section.rows:
+                if rng.random() < style.notes:
+                    section.note = self.pick(self.words["long"])
+                found.append(section)
+        if style.specimen == "outer":
+            order = list(dict.fromkeys(section.specimen for section in found))
+            found.sort(key=lambda section: order.index(section.specimen))
+        for index, row in enumerate(row for section in found for row in section.rows):
+            row.index = index
+        return found
+
+    def departments(self) -> dict[str, str]:
+        """The department that each panel is printed under."""
+        column = LANGUAGES.index(self.language)
+        return {key: names.split("|")[column] for names, keys in DEPARTMENTS.items() for key in keys}
+
+    def panel_keys(self) -> list[str]:
+        """Panels in the order printed, as the family's contents ask for."""
+        rng = self.rng
+        every = list(panels())
+        usual = "haematology differential electrolytes kidney liver lipids diabetes inflammation iron thyroid"
+        general = [*usual.split(), "vitamins", "enzymes", "coagulation", "urinalysis"]
+        pools = {
+            "general": general + rng.sample(every, 3),
+            "large": every,
+            "few": every,
+            "urine": ["urinalysis", "urine_sediment", "urine_chemistry", "kidney", "microbiology"],
+            "fluids": ["diabetes", "ascites", "csf", "urine_chemistry", "liver", "blood_gas", "stool"],
+            "infection": ["serology", "microbiology", "viral_load", "stool", "inflammation", "blood_bank"],
+            "hormones": ["thyroid", "hormones", "vitamins", "tumour", "drugs", "immunology"],
+            "uniform": ["electrolytes", "differential", "lipids", "liver", "blood_gas", "coagulation"],
+        }
+        pool = list(dict.fromkeys(pools[self.style.contents]))
+        if rng.random() < 0.75:  # most labs have a fixed order of panels, a few none
+            kept = set(rng.sample(pool, len(pool) if self.style.contents == "large" else max(1, len(pool) * 2 // 3)))
+            pool = sorted(kept, key=every.index)
+            if self.style.contents == "few":
+                rng.shuffle(pool)
+        else:
+            rng.shuffle(pool)
+        return pool
+
+    def fill(self, section: Section, panel: Panel, limit: int) -> None:
+        """Add rows of one panel to its section."""
+        rng, style = self.rng, self.style
+        share = rng.choice((1.0, 1.0, 0.7, 0.5)) if style.contents != "few" else 0.3
+        count = max(1, min(round(len(panel.analytes) * share), limit - self.count))
+        chosen = sorted(rng.sample(range(len(panel.analytes)), count))
+        method = rng.choice(panel.methods)
+        for position in chosen:
+            row = self.invented() if rng.random() < style.invented else self.row(panel.analytes[position])
+            row.method = method if rng.random() < 0.6 else rng.choice(panel.methods)
+            if rng.random() < 0.12:
+                row.method = None
+            row.specimen = section.specimen
+            row.collected = section.collected[0]
+            section.rows.append(row)
+            self.count += 1
+        if style.unit_place == "header":
+            units = [row.printed.unit for row in section.rows if row.printed.unit and not row.printed.pending]
+            section.unit = max(dict.fromkeys(units), key=units.count) if units else None
+            kept = [row for row in section.rows if row.printed.unit == section.unit]
+            self.count -= len(section.rows) - len(kept)
+            section.rows = kept
+
+    def row(self, analyte: Analyte) -> Row:
+        """One analyte with a result."""
+        name = self.rng.choice(analyte.names[self.language])
+        return self.finish(name, self.writer.draw(analyte.quantities), analyte.key)
+
+    def invented(self) -> Row:
+        """An analyte that no laboratory has, so that a model learns to copy instead of to recite."""
+        rng, writer = self.rng, self.writer
+        stem = rng.choice(_ONSETS) + rng.choice(_MIDDLES) + rng.choice(_ENDS)
+        forms = ("{}", "{} IgG", "Anti-{}", "{} B{n}", "{} ({a}{n})", "{}-{n}", "hs-{}", "{a}{n}-{}")
+        name = rng.choice(forms).format(stem, n=rng.randrange(1, 30), a=rng.choice("ABCDKX"))
+        unit = rng.choice(choices(_INVENTED_UNITS))
+        decimals = rng.choice((0, 1, 1, 2))
+        high = round(10 ** rng.uniform(0.2, 2.8), decimals) + 1
+        low = rng.choice((None, round(high * rng.uniform(0.2, 0.7), decimals)))
+        if unit == "%":
+            high, low = min(high, 95.0), None
+        from_range = writer.invent(unit, low, high, decimals)
+        return self.finish(name, from_range, name)
+
+    def finish(self, name: str, printed: Printed, key: str) -> Row:
+        """Give a row its code, marks, comments and, now and then, no result yet."""
+        rng, style = self.rng, self.style
+        if rng.random() < style.pending:
+            printed.result, printed.pending, printed.level = self.pick(self.words["pending"]), True, 0
+        if style.name_case == "upper":
+            name = name.upper()
+        digest = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big")
+        code = f"{digest % 89999 + 1000}-{digest % 9}" if self.language != "de" else f"{digest % 8999 + 1000}"
+        row = Row(0, name, printed, code=code)
+        row.mark = style.mark if style.mark and rng.random() < 0.25 else ""
+        row.marker = rng.choice(("<", "<", "@", "")) if rng.random() < 0.6 else ""
+        if rng.random() < style.comments:
+            # Remarks with figures in them belong to results that are figures.
+            remarks = choices(self.words["comments"])
+            numeric = printed.result[-1:].isdigit() and not printed.pending
+            row.comments = [rng.choice([text for text in remarks if numeric or not text[-1:].isdigit()])]
+        return row

@@ -1,0 +1,231 @@
+"""Layouts other than tables of rows: name: value lines, running text, gauges, tests side by side."""
+
+from __future__ import annotations
+
+from .content import Row, Section
+from .sheet import Box, Line, Run, line_width, shrink, wrap
+from .table import Table
+
+
+class Lines(Table):
+    """One line a test: "Name: result unit (range)"."""
+
+    def draw_row(self, row: Row, section: Section) -> None:
+        """Draw one test on its line, or on two where it is long."""
+        flow, style = self.flow, self.style
+        indent = 6 + len(section.headings) * style.indent
+        head, tail = self.pieces(row)
+        split = line_width(head) + line_width(tail) > flow.width - indent
+        lines: list[Line] = [head, tail] if split else [[*head, *tail]]
+        comments = self.comment_lines(row.comments)
+        if not flow.fits((len(lines) + len(comments)) * self.leading):
+            flow.advance()
+            self.start_part(section)
+            self.draw_headings(section, continued=True)
+        self.inherit(row, section)
+        for number, line in enumerate(lines):
+            x = flow.x + indent + 14 * number
+            self.gold.lines(self.sheet, row.index, [line], x, flow.y + self.leading * 0.78, self.leading)
+            flow.y += self.leading
+        for run in comments:
+            self.sheet.run(flow.x + indent + 14, flow.y + self.leading * 0.72, run)
+            flow.y += self.leading
+
+    def pieces(self, row: Row) -> tuple[Line, Line]:
+        """The name with its colon, and the value with unit, range, flag and method."""
+        cells, printed, style = self.cells, row.printed, self.style
+        head: Line = [cells.run(row.name, "name", bold=style.rules == "none"), cells.run(": ")]
+        tail: Line = []
+        flag = cells.flag_run(printed.level)
+        if flag and style.flag_place == "before":
+            tail += [flag, cells.run(" ")]
+        tail.append(cells.result(row))
+        unit = cells.unit(row)
+        if unit and style.unit_place != "range":
+            tail += [cells.run(" "), unit]
+        if flag and style.flag_place != "before":
+            tail += [cells.run(" "), flag]
+        if "range" in self.columns and any(printed.range_lines):
+            opened = not style.bracket
+            text = "; ".join(printed.range_lines)
+            tail += [cells.run("   (" if opened else "   "), cells.run(text, "range")]
+            if unit and style.unit_place == "range":
+                tail += [cells.run(" "), unit]
+            tail += [cells.run(")")] if opened else []
+        elif unit and style.unit_place == "range":
+            tail += [cells.run(" "), unit]
+        if style.method == "under" and row.method:
+            tail += [cells.run("  - ", small=1), cells.run(row.method, "method", small=1)]
+        return head, tail
+
+
+class Narrative(Lines):
+    """Results in running text, one paragraph a panel."""
+
+    def draw(self) -> None:
+        """Draw the panels as paragraphs."""
+        flow = self.flow
+        self.start_part(None)
+        for section in self.content.sections:
+            if not flow.fits(self.heading_height(section) + 3 * self.leading):
+                flow.advance()
+                self.start_part(section)
+            self.draw_headings(section)
+            x = flow.x + 4
+            for position, row in enumerate(section.rows):
+                last = position == len(section.rows) - 1
+                x = self.flow_row(row, section, x, last)
+            flow.y += self.leading * 1.3
+            if section.note:
+                self.draw_note(section.note)
+
+    def flow_row(self, row: Row, section: Section, x: float, last: bool) -> float:
+        """Let one test flow into the paragraph from x on; return where the next one starts."""
+        flow = self.flow
+        name = self.pieces(row)[0][0]
+        line = [name, self.cells.run(" "), *self.pieces(row)[1], self.cells.run("." if last else ", ")]
+        pieces: list[Line] = []
+        for run in line:  # a value stays whole: break only before names and values
+            if run.field in ("name", "result", "range") or not pieces:
+                pieces.append([run])
+            else:
+                pieces[-1].append(run)
+        found: list[tuple[Run, Box, int]] = []
+        self.inherit(row, section)
+        for piece in pieces:
+            if x + line_width(piece) > flow.right and x > flow.x + 4:
+                x = flow.x + 4
+                flow.y += self.leading
+                if not flow.fits(self.leading * 1.4):
+                    flow.advance()
+                    self.start_part(section)
+                    self.draw_headings(section, continued=True)
+            boxes = self.sheet.line(x, flow.y + self.leading * 0.78, piece)
+            found += [(run, box, self.sheet.page) for run, box in zip(piece, boxes, strict=True)]
+            x += line_width(piece)
+        for run, box, page in found:
+            if run.field:
+                self.gold.put(row.index, run.field, run.text, page, box)
+        return x
+
+
+class Gauges(Table):
+    """A box for each test with a large result and a bar that shows where it lies in its range."""
+
+    def draw(self) -> None:
+        """Draw the boxes, two or three to a line."""
+        flow, sheet = self.flow, self.sheet
+        across = 3 if flow.width > 600 else 2
+        gap, height = 12.0, 66.0
+        width = (flow.width - gap * (across - 1)) / across
+        self.start_part(None)
+        for section in self.content.sections:
+            if not flow.fits(self.heading_height(section) + height):
+                flow.advance()
+                self.start_part(section)
+            self.draw_headings(section)
+            for start in range(0, len(section.rows), across):
+                if not flow.fits(height + 8):
+                    flow.advance()
+                    self.start_part(section)
+                    self.draw_headings(section, continued=True)
+                for number, row in enumerate(section.rows[start : start + across]):
+                    x = flow.x + number * (width + gap)
+                    sheet.rect(Box(x, flow.y, x + width, flow.y + height), stroke="#b0bac5", radius=5)
+                    self.gauge(row, section, x + 8, flow.y, width - 16)
+                flow.y += height + 8
+            flow.y += 6
+
+    def gauge(self, row: Row, section: Section, x: float, y: float, width: float) -> None:
+        """Draw one box's contents."""
+        cells, sheet, printed = self.cells, self.sheet, row.printed
+        self.inherit(row, section)
+        names = cells.name(row, width)[:2] if self.style.method == "under" else [[run] for run in wrap(
+            cells.run(row.name, "name", bold=True), width)]  # fmt: skip
+        self.gold.lines(sheet, row.index, names, x, y + 13, self.size + 1)
+        below = y + 13 + (len(names) - 1) * (self.size + 1)
+        result = cells.result(row)
+        big = min(14.0, 14.0 * width * 0.6 / max(result.width * 14 / result.size, 1))
+        value: Line = [Run(result.text, "result", True, False, result.colour, big, result.font)]
+        unit = cells.unit(row)
+        if unit:
+            value += [cells.run(" "), unit]
+        flag = cells.flag_run(printed.level)
+        if flag:
+            value += [cells.run("  "), flag]
+        self.gold.lines(sheet, row.index, [value], x, below + 19, 14)
+        ranges = "; ".join(text for text in printed.range_lines if text)
+        bottom = y + 62
+        if ranges:
+            label = cells.run(f"{self.content.titles['range']}: ", small=1.5)
+            limits = cells.run(ranges, "range", small=1.5)
+            if label.width + limits.width > width:
+                label = cells.run("")
+            self.gold.lines(sheet, row.index, [[label, limits]], x, bottom - 4, self.size)
+        if ranges and not printed.pending and any(char.isdigit() for char in ranges) and below < y + 20:
+            bar = y + 45
+            for part, shade in ((0, "#e6b8b7"), (1, "#bfdcae"), (2, "#e6b8b7")):
+                left = x + width * part / 3
+                sheet.rect(Box(left, bar - 4, left + width / 3 - 1, bar), fill=shade, stroke=None)
+            spot = 0.5 + 0.22 * max(-2, min(2, printed.level)) * (0.9 if abs(printed.level) == 2 else 1.5)
+            sheet.disc(x + width * min(max(spot, 0.03), 0.97), bar - 2, 2.6, "#303030")
+
+
+class Matrix(Table):
+    """Tests side by side: names above, results and ranges below, a few columns at a time."""
+
+    def draw(self) -> None:
+        """Draw each panel as blocks of up to six tests."""
+        flow = self.flow
+        across = max(3, min(7, int((flow.width - 70) / 76)))
+        self.start_part(None)
+        for section in self.content.sections:
+            for start in range(0, len(section.rows), across):
+                rows = section.rows[start : start + across]
+                need = 6.5 * self.leading + (self.heading_height(section) if start == 0 else 0)
+                if not flow.fits(need):
+                    flow.advance()
+                    self.start_part(section)
+                    self.draw_headings(section, continued=start > 0)
+                elif start == 0:
+                    self.draw_headings(section)
+                self.block(rows, section, across)
+                flow.y += self.leading * 0.8
+
+    def block(self, rows: list[Row], section: Section, across: int) -> None:
+        """Draw one block: a line each for names, results, units and ranges."""
+        flow, sheet, cells, titles = self.flow, self.sheet, self.cells, self.content.titles
+        label_width = 70.0
+        width = (flow.width - label_width) / across
+        room = width - 6
+        bands: list[tuple[str, list[list[Line]]]] = [
+            (
+                titles["name"],
+                [[[run] for run in wrap(cells.run(row.name, "name", True), room)] for row in rows],
+            ),
+            (titles["result"], [cells.value(row, room) for row in rows]),
+        ]
+        if "unit" in self.columns:
+            units = [cells.unit(row) for row in rows]
+            bands.append((titles["unit"], [[[unit]] if unit else [] for unit in units]))
+        if "range" in self.columns:
+            bands.append((titles["range"], [cells.limits(row, room) for row in rows]))
+        for _, columns in bands:
+            for lines in columns:
+                shrink(lines, room)
+        for row in rows:
+            self.inherit(row, section)
+        right = flow.x + label_width + len(rows) * width
+        for label, columns in bands:
+            height = max(1, *(len(lines) for lines in columns)) * self.leading + 4
+            sheet.rule(flow.x, flow.y, right, flow.y, 0.4)
+            for number, part in enumerate(wrap(cells.run(label, bold=True), label_width - 6)):
+                if (number + 1) * self.leading <= height:
+                    sheet.run(flow.x + 2, flow.y + self.leading * (0.8 + number) + 1, part)
+            for number, (row, lines) in enumerate(zip(rows, columns, strict=True)):
+                x = flow.x + label_width + number * width
+                self.gold.lines(
+                    sheet, row.index, lines, x, flow.y + self.leading * 0.8 + 1, self.leading, "center", room
+                )
+            flow.y += height
+        sheet.rule(flow.x, flow.y, right, flow.y, 0.4)

@@ -1,0 +1,229 @@
+"""Draws text and rules on PDF pages, and remembers which printed text belongs to which field of which row."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import reportlab
+from reportlab.lib.colors import Color, HexColor
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.ttfonts import TTFont
+from reportlab.pdfgen.canvas import Canvas
+
+FIELDS = ("name", "result", "unit", "range", "panel", "method", "specimen", "sample_collection_time")
+FACES = {
+    "Helvetica": ("Helvetica", "Helvetica-Bold", "Helvetica-Oblique"),
+    "Times": ("Times-Roman", "Times-Bold", "Times-Italic"),
+    "Courier": ("Courier", "Courier-Bold", "Courier-Oblique"),
+    "Vera": ("Vera", "VeraBd", "VeraIt"),
+}
+# Text boxes reach from a little above the capitals to below the descenders, as multiples of the size.
+ASCENT, DESCENT = 0.76, 0.22
+
+
+class Box(NamedTuple):
+    """A rectangle in PDF points, origin at the page's top left."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def union(self, other: Box) -> Box:
+        """The smallest box around both."""
+        return Box(min(self.x0, other.x0), min(self.y0, other.y0), max(self.x1, other.x1), max(self.y1, other.y1))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Where a value was printed: row in the record, field, 1-based page, box from the top left."""
+
+    row: int
+    field: str
+    page: int
+    box: Box
+
+
+@dataclass(frozen=True)
+class Run:
+    """A piece of text in one face; `field` names the record's field that it is (part of)."""
+
+    text: str
+    field: str | None = None
+    bold: bool = False
+    italic: bool = False
+    colour: str = "#000000"
+    size: float = 9
+    font: str = "Helvetica"
+
+    @property
+    def face(self) -> str:
+        """The PDF font's name."""
+        return face(self.font, self.bold, self.italic)
+
+    @property
+    def width(self) -> float:
+        """Width in points."""
+        return text_width(self.text, self.face, self.size)
+
+
+Line = list[Run]
+
+
+def face(font: str, bold: bool = False, italic: bool = False) -> str:
+    """The PDF font for a family and weight."""
+    return FACES[font][1 if bold else 2 if italic else 0]
+
+
+def text_width(text: str, face_name: str, size: float) -> float:
+    """Width of a text in points."""
+    _register()
+    return float(pdfmetrics.stringWidth(text, face_name, size))
+
+
+def line_width(line: Sequence[Run]) -> float:
+    """Width of a line of runs in points."""
+    return sum(run.width for run in line)
+
+
+def wrap(run: Run, width: float) -> list[Run]:
+    """Break a run at spaces into runs no wider than `width` where words allow it."""
+    lines: list[str] = []
+    for word in run.text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and text_width(longer, run.face, run.size) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return [replace(run, text=line) for line in lines]
+
+
+def shrink(lines: list[Line], width: float) -> None:
+    """Set lines wider than `width` smaller, in place: a long word must not run into the next column."""
+    for line in lines:
+        wide = line_width(line)
+        if wide > width > 0:
+            line[:] = [replace(run, size=run.size * width / wide) for run in line]
+
+
+def _register() -> None:
+    if "Vera" in pdfmetrics.getRegisteredFontNames():
+        return
+    folder = Path(reportlab.__file__).parent / "fonts"
+    for name in FACES["Vera"]:
+        pdfmetrics.registerFont(TTFont(name, str(folder / f"{name}.ttf")))
+
+
+class Sheet:
+    """Pages of one PDF. Coordinates are points from the top left; y of a text is its baseline."""
+
+    def __init__(self, size: tuple[float, float], title: str):
+        _register()
+        self.width, self.height = size
+        self.page = 1
+        self._buffer = io.BytesIO()
+        # Invariant: no creation time and no random file id, so the same report is the same bytes.
+        self._canvas = Canvas(self._buffer, pagesize=size, invariant=1, pageCompression=1)
+        self._canvas.setTitle(title)
+
+    def next_page(self) -> None:
+        """Finish the page and begin another."""
+        self._canvas.showPage()
+        self.page += 1
+
+    def finish(self) -> bytes:
+        """The PDF file."""
+        self._canvas.showPage()
+        self._canvas.save()
+        return self._buffer.getvalue()
+
+    def run(self, x: float, y: float, run: Run) -> Box:
+        """Draw a run with its left end at x."""
+        self._canvas.setFillColor(HexColor(run.colour))
+        self._canvas.setFont(run.face, run.size)
+        self._canvas.drawString(x, self.height - y, run.text)
+        return Box(x, y - ASCENT * run.size, x + run.width, y + DESCENT * run.size)
+
+    def line(self, x: float, y: float, line: Sequence[Run], align: str = "left", width: float = 0) -> list[Box]:
+        """Draw runs one after another, aligned within `width`."""
+        spare = width - line_width(line)
+        x += {"left": 0.0, "right": spare, "center": spare / 2}[align]
+        boxes = []
+        for run in line:
+            boxes.append(self.run(x, y, run))
+            x += run.width
+        return boxes
+
+    def rule(self, x0: float, y0: float, x1: float, y1: float, width: float = 0.5, colour: str = "#000000",
+             dash: tuple[float, float] | None = None) -> None:  # fmt: skip
+        """Draw a straight line."""
+        self._canvas.setStrokeColor(HexColor(colour))
+        self._canvas.setLineWidth(width)
+        self._canvas.setDash(*dash) if dash else self._canvas.setDash()
+        self._canvas.line(x0, self.height - y0, x1, self.height - y1)
+
+    def rect(self, box: Box, fill: str | None = None, stroke: str | None = "#000000", width: float = 0.5,
+             radius: float = 0) -> None:  # fmt: skip
+        """Draw a rectangle, filled or outlined."""
+        if fill:
+            self._canvas.setFillColor(HexColor(fill))
+        if stroke:
+            self._canvas.setStrokeColor(HexColor(stroke))
+        self._canvas.setLineWidth(width)
+        self._canvas.setDash()
+        shape = (box.x0, self.height - box.y1, box.x1 - box.x0, box.y1 - box.y0)
+        if radius:
+            self._canvas.roundRect(*shape, radius, stroke=int(bool(stroke)), fill=int(bool(fill)))
+        else:
+            self._canvas.rect(*shape, stroke=int(bool(stroke)), fill=int(bool(fill)))
+
+    def disc(self, x: float, y: float, radius: float, fill: str) -> None:
+        """Draw a filled circle."""
+        self._canvas.setFillColor(HexColor(fill))
+        self._canvas.circle(x, self.height - y, radius, stroke=0, fill=1)
+
+    def watermark(self, text: str, angle: float) -> None:
+        """Draw a large pale text across the page."""
+        self._canvas.saveState()
+        self._canvas.setFillColor(Color(0.5, 0.5, 0.5, alpha=0.13))
+        self._canvas.translate(self.width / 2, self.height / 2)
+        self._canvas.rotate(angle)
+        self._canvas.setFont("Helvetica-Bold", min(110, 560 / max(4, len(text))))
+        self._canvas.drawCentredString(0, 0, text)
+        self._canvas.restoreState()
+
+
+class Gold:
+    """Collects the record while it is printed: what is not drawn is not in it."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, dict[str, str | None]] = {}
+        self.cells: list[Cell] = []
+
+    def put(self, row: int, field: str, text: str, page: int, box: Box | None) -> None:
+        """Record a field's text, and its place unless it is not printed as such."""
+        self.rows.setdefault(row, dict.fromkeys(FIELDS))[field] = text
+        if box is not None:
+            self.cells.append(Cell(row, field, page, box))
+
+    def lines(self, sheet: Sheet, row: int, lines: Sequence[Line], x: float, y: float, leading: float,
+              align: str = "left", width: float = 0) -> None:  # fmt: skip
+        """Draw the lines of a row's cell; the pieces of a field that was wrapped are joined by a space."""
+        found: dict[str, tuple[str, Box]] = {}
+        for number, line in enumerate(lines):
+            boxes = sheet.line(x, y + number * leading, line, align, width)
+            for run, box in zip(line, boxes, strict=True):
+                if run.field is None:
+                    continue
+                before = found.get(run.field)
+                found[run.field] = (f"{before[0]} {run.text}", before[1].union(box)) if before else (run.text, box)
+        for field, (text, box) in found.items():
+            self.put(row, field, text, sheet.page, box)
+
+    def record(self) -> dict[str, list[dict[str, str | None]]]:
+        """The record in reading order."""
+        return {"tests": [self.rows[index] for index in sorted(self.rows)]}

@@ -1,0 +1,109 @@
+"""What a layout family can choose: Style is one report's choices, Family the distributions they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from random import Random
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Style:
+    """The choices of one report. Lengths are in PDF points, probabilities in 0..1."""
+
+    locale: str = "en-US"
+    # Page.
+    layout: str = "table"  # table | cards | lines | narrative | gauge | matrix
+    landscape: bool = False
+    frames: int = 1  # 2: two tables side by side, read left then right
+    margin: float = 42
+    font: str = "Helvetica"  # Helvetica | Times | Courier | Vera
+    value_font: str = ""  # the table's font where it differs from the page's
+    size: float = 9
+    leading: float = 1.35  # line height as a multiple of the size
+    colour: str = "#1f4e79"
+    # Furniture.
+    letterhead: str = "left"  # left | center | bar | status | plain | none
+    patient: str = "grid"  # grid | boxes | table | inline | strip
+    repeat: str = "line"  # on later pages: full | line | none
+    watermark: float = 0.0
+    barcode: float = 0.0
+    cover: float = 0.0  # a letter without results comes first
+    appendix: float = 0.0  # explanatory notes without results come last
+    legend: str = "none"  # none | end | foot
+    signatory: bool = True
+    # Table.
+    columns: str = "name result unit range"  # also flag method code specimen time prev1 prev2 marker status
+    titles: bool = True
+    section_titles: bool = False  # column titles again under each panel
+    rules: str = "header"  # none | header | rows | grid | zebra | ascii | dotted | box
+    header_fill: str = "none"  # none | grey | colour
+    spread: str = "name"  # where spare width goes: name | even | left
+    align: str = "left"  # of results: left | right | center
+    leader: bool = False
+    heading: str = "bold"  # bold | upper | underline | fill | center | italic
+    nested: bool = False
+    indent: float = 0
+    result_below: bool = False
+    name_case: str = "as is"  # as is | upper
+    mark: str = ""  # accreditation mark after some names
+    date_header: bool = False  # the result column is headed by the sampling date
+    # Values.
+    flag: str = "HL"  # none | HL | pm | arrow | star | bang | word | bold | colour | bracket | triangle
+    flag_place: str = "column"  # column | before | after
+    bold_abnormal: bool = False
+    unit_place: str = "column"  # column | result | range | name | header
+    units: int = -1  # 0 conventional, 1 SI, -1 as the locale does
+    dash: str = " - "
+    bracket: str = ""
+    less: str = "<{}"
+    more: str = ">{}"
+    groups: float = 0.0  # thousand separators
+    sexes: float = 0.0  # ranges by age and sex on several lines
+    targets: float = 0.0  # a target value inside the range cell
+    method: str = "none"  # none | under | column
+    specimen: str = "none"  # none | report | heading | line | column | outer
+    time: str = "report"  # none | report | section | column | date
+    seconds: bool = False
+    comments: float = 0.08
+    notes: float = 0.0  # long interpretations after a panel
+    pending: float = 0.03
+    invented: float = 0.05
+    empty: float = 0.0
+    # Contents.
+    contents: str = "general"  # general | large | few | urine | fluids | infection | hormones | uniform
+    rows: int = 16
+
+
+@dataclass(frozen=True)
+class Family:
+    """A layout family: what makes its reports alike. `options` maps Style fields to alternatives."""
+
+    name: str
+    split: str
+    description: str
+    locales: tuple[str, ...]
+    options: Mapping[str, Sequence[Any]]
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Language codes the family is printed in."""
+        return tuple(dict.fromkeys(locale[:2] for locale in self.locales))
+
+    def sample(self, rng: Random) -> Style:
+        """Draw one report's style."""
+        drawn = {key: rng.choice(list(values)) for key, values in self.options.items()}
+        return Style(**(drawn | {"locale": rng.choice(self.locales)}))
+
+
+def family(name: str, split: str, description: str, locales: str, **options: Any) -> Family:
+    """Make a Family; an option given as a list is a set of alternatives, anything else is fixed."""
+    known = {field.name for field in fields(Style)}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise ValueError(f"family {name}: {', '.join(unknown)} are not fields of Style")
+    if split not in ("train", "validation", "test"):
+        raise ValueError(f"family {name}: split must be train, validation or test, not {split}")
+    alternatives = {key: value if isinstance(value, list) else [value] for key, value in options.items()}
+    return Family(name, split, description, tuple(locales.split()), alternatives)

@@ -1,0 +1,453 @@
+"""Lays out rows as tables: ruled, borderless, zebra, monospaced, in one column of the page or in two."""
+
+from __future__ import annotations
+
+from .cells import Cells
+from .content import Content, Row, Section
+from .furniture import Furniture
+from .sheet import Box, Gold, Run, Sheet, face, shrink, text_width, wrap
+from .style import Style
+
+_RIGHT_PAD = 7.0
+_TINT = "#eef2f6"
+
+
+class TooNarrowError(Exception):
+    """Half a page is too narrow for these columns at a legible size."""
+
+
+class Flow:
+    """Where the next thing goes: down a frame, then to the next frame, then to the next page."""
+
+    def __init__(self, sheet: Sheet, style: Style, furniture: Furniture):
+        self.sheet, self.style, self.furniture = sheet, style, furniture
+        self.top, self.bottom = furniture.begin()
+        self.y, self.frame = self.top, 0
+        gap = 22 * (style.frames - 1)
+        self.width = (sheet.width - 2 * style.margin - gap) / style.frames
+
+    @property
+    def x(self) -> float:
+        """Left end of the current frame."""
+        return self.style.margin + self.frame * (self.width + 22)
+
+    @property
+    def right(self) -> float:
+        """Right end of the current frame."""
+        return self.x + self.width
+
+    def fits(self, height: float) -> bool:
+        """Whether a height is still free in the frame."""
+        return self.y + height <= self.bottom
+
+    def advance(self) -> None:
+        """Go to the next frame or page."""
+        self.frame += 1
+        if self.frame >= self.style.frames:
+            self.sheet.next_page()
+            self.top, self.bottom = self.furniture.begin()
+            self.frame = 0
+        self.y = self.top
+
+
+class Table:
+    """Draws sections one below the other with shared columns."""
+
+    def __init__(self, sheet: Sheet, gold: Gold, content: Content, style: Style, flow: Flow):
+        self.sheet, self.gold, self.content, self.style, self.flow = sheet, gold, content, style, flow
+        self.columns = style.columns.split()
+        self.size = style.size
+        self.fit()
+        self.zebra = 0
+        self.place: dict[str, tuple[str, Box]] = {}  # inherited values and where their heading was drawn
+        self.part_top = 0.0
+        self.specimen = ""
+
+    def title(self, kind: str, section: Section | None) -> str:
+        """A column's title."""
+        content = self.content
+        if kind in ("prev1", "prev2"):
+            date = content.previous_dates[int(kind[-1]) - 1]
+            return date if self.style.date_header else f"{content.titles['previous']} {date}"
+        if kind == "marker":
+            return ""
+        text = content.titles[kind]
+        if kind == "result" and self.style.date_header:
+            text = content.collected[0].split(" ")[0].rstrip(",") if " " in content.collected[0] else text
+            text = content.titles[kind] if not text[:1].isdigit() else text
+        if kind == "result" and self.style.unit_place == "header" and section and section.unit:
+            text = f"{text} ({section.unit})"
+        return text
+
+    def fit(self) -> None:
+        """Find column widths, making the type smaller while the columns do not fit."""
+        while True:
+            self.cells = Cells(self.content, self.style, self.size)
+            self.leading = self.size * self.style.leading
+            if self.widths():
+                return
+            if self.size < 6 and self.style.frames > 1:
+                raise TooNarrowError
+            if self.size < 5:
+                return
+            self.size -= 0.4
+
+    def widths(self) -> bool:
+        """Set the column widths; False where they cannot fit at this size."""
+        style, total = self.style, self.flow.width
+        wishes, leasts = [], []
+        for kind in self.columns:
+            pairs = [(0.0, 0.0)]
+            for section in self.content.sections:
+                pairs += [self.cells.natural(kind, row, section) for row in section.rows]
+                bold = face(self.cells.font, True)
+                title = self.title(kind, section) if style.titles or style.section_titles else ""
+                words = max((text_width(word, bold, self.size) for word in title.split(" ")), default=0.0)
+                pairs.append((text_width(title, bold, self.size) if kind != "result" else 0.0, words))
+            indent = 3 * style.indent if kind == "name" else 0.0
+            cap = {"name": 0.45, "range": 0.32, "method": 0.2, "result": 0.3}.get(kind, 0.2) * total
+            least = max(least for _, least in pairs) + _RIGHT_PAD + indent
+            if kind == "name":
+                least = max(least, 70.0)
+            wish = max(wish for wish, _ in pairs) + _RIGHT_PAD + indent
+            leasts.append(least)
+            wishes.append(max(min(wish, max(cap, least)), least))
+        if style.result_below:
+            wishes[0] = leasts[0] = max(30.0, style.indent + 24)
+        if sum(leasts) > total:
+            self.x_offsets = [sum(leasts[:i]) * total / sum(leasts) for i in range(len(leasts))]
+            self.column_widths = [width * total / sum(leasts) for width in leasts]
+            return False
+        spare = total - sum(wishes)
+        if spare < 0:  # take from the columns that can give
+            slack = sum(w - m for w, m in zip(wishes, leasts, strict=True))
+            widths = [w + spare * (w - m) / slack for w, m in zip(wishes, leasts, strict=True)]
+        elif style.spread == "name":
+            widths = list(wishes)
+            widths[0] += min(spare, total * 0.22)
+            rest = spare - min(spare, total * 0.22)
+            widths = [width + rest / len(widths) for width in widths]
+        elif style.spread == "even":
+            widths = [width + spare / len(wishes) for width in wishes]
+        else:
+            widths = list(wishes)
+        self.column_widths = widths
+        self.x_offsets = [sum(widths[:i]) for i in range(len(widths))]
+        return True
+
+    @property
+    def span(self) -> float:
+        """Width of the table in points."""
+        return sum(self.column_widths)
+
+    def draw_titles(self, section: Section | None) -> None:
+        """Draw the row of column titles."""
+        style, flow, sheet = self.style, self.flow, self.sheet
+        fill = {"grey": "#d9d9d9", "colour": style.colour}.get(style.header_fill)
+        ink = "#ffffff" if style.header_fill == "colour" else "#000000"
+        font = self.cells.font
+        wrapped = []
+        for kind, width in zip(self.columns, self.column_widths, strict=True):
+            run = Run(self.title(kind, section), None, True, False, ink, self.size, font)
+            wrapped.append(wrap(run, width - _RIGHT_PAD + 2))
+        lines = max(len(runs) for runs in wrapped)
+        height = lines * self.leading + 4
+        x, y = flow.x, flow.y
+        if fill:
+            sheet.rect(Box(x, y, x + self.span, y + height), fill=fill, stroke=None)
+        for kind, runs, offset, width in zip(self.columns, wrapped, self.x_offsets, self.column_widths, strict=True):
+            for number, run in enumerate(runs):
+                align = style.align if kind == "result" else "left"
+                sheet.line(x + offset + 2, y + self.leading * (number + 0.8) + 1, [run], align, width - _RIGHT_PAD)
+        if style.rules == "ascii":
+            self.ascii_rule(y + height + self.leading * 0.4)
+            height += self.leading * 0.8
+        elif style.rules in ("header", "rows", "dotted", "zebra", "box") and not fill:
+            sheet.rule(x, y + height, x + self.span, y + height, 0.8)
+            if style.rules != "zebra":
+                sheet.rule(x, y, x + self.span, y, 0.8)
+        elif style.rules == "grid":
+            self.grid(y, y + height)
+        flow.y += height + 2 * (style.rules != "grid")
+
+    def ascii_rule(self, y: float) -> None:
+        """A rule of hyphens, as terminals print."""
+        font = self.cells.font
+        count = int(self.span / text_width("-", face(font), self.size))
+        self.sheet.run(self.flow.x, y, Run("-" * count, size=self.size, font=font))
+
+    def grid(self, top: float, bottom: float) -> None:
+        """Rules around the cells of one row."""
+        x = self.flow.x
+        for offset in [*self.x_offsets, self.span]:
+            self.sheet.rule(x + offset - 1, top, x + offset - 1, bottom, 0.4, "#606060")
+        for y in (top, bottom):
+            self.sheet.rule(x - 1, y, x + self.span - 1, y, 0.4, "#606060")
+
+    def heading_height(self, section: Section) -> float:
+        """Room that a section's headings need."""
+        lines = len(section.headings) + 1.2
+        lines += self.style.specimen in ("line", "outer") or self.style.time == "section"
+        return lines * (self.leading + 4) + (2 * self.leading if self.style.section_titles else 0)
+
+    def draw_headings(self, section: Section, since: int = 0, continued: bool = False) -> None:
+        """Draw the headings from depth `since` on, with specimen and time where they are printed there."""
+        style, flow, sheet, content = self.style, self.flow, self.sheet, self.content
+        if style.specimen != "outer":
+            self.place.clear()
+        if style.specimen == "outer" and (section.specimen != self.specimen or continued):
+            self.specimen = section.specimen
+            flow.y += 4
+            height = self.leading + 4
+            sheet.rect(Box(flow.x, flow.y, flow.x + self.span, flow.y + height), fill=_TINT, stroke="#404040")
+            run = Run(section.specimen, "specimen", True, False, "#000000", self.size + 1, style.font)
+            boxes = sheet.line(flow.x, flow.y + height - 5, [run], "center", self.span)
+            self.place["specimen"] = (section.specimen, boxes[0])
+            flow.y += height + 2
+        names = section.headings
+        for depth in range(since, len(names)):
+            flow.y += 3
+            text = names[depth].upper() if style.heading == "upper" and depth == 0 else names[depth]
+            bold = style.heading in ("bold", "upper", "fill", "center") and (depth == 0 or style.heading == "fill")
+            run = Run(text, None, bold, style.heading == "italic" or (depth > 0 and not bold), "#000000",
+                      self.size + (0.8 if depth == 0 else 0.3), style.font)  # fmt: skip
+            x = flow.x + 2 + depth * max(style.indent, 4)
+            if style.heading == "fill":
+                fill = Box(flow.x, flow.y, flow.x + self.span, flow.y + self.leading + 2)
+                sheet.rect(fill, fill=_TINT if depth == 0 else "#f6f6f6", stroke=None)
+            y = flow.y + self.leading - 1.5
+            tail = [Run(f" {content.continued}", size=self.size - 1, font=style.font)] if continued else []
+            align = "center" if style.heading == "center" and depth == 0 else "left"
+            box = sheet.line(x, y, [run, *tail], align, self.span - 4)[0]
+            if style.heading == "underline":
+                sheet.rule(box.x0, y + 2, box.x1, y + 2, 0.6)
+            names = [text if i == depth else name for i, name in enumerate(names)]
+            self.place["panel"] = (text, box)
+            flow.y += self.leading + 2
+            if depth == len(names) - 1 and style.specimen == "heading" and self.span - run.width > 170:
+                label = Run(f"{content.specimen_label}: ", size=self.size - 1, font=style.font)
+                value = Run(section.specimen, "specimen", size=self.size - 1, font=style.font)
+                boxes = sheet.line(flow.x, y, [label, value], "right", self.span - 6)
+                self.place["specimen"] = (section.specimen, boxes[1])
+        under: list[Run] = []
+        narrow = style.specimen == "heading" and "specimen" not in self.place
+        if style.specimen == "line" or narrow:
+            under += [self.small(f"{content.specimen_label}: "), self.small(section.specimen, "specimen")]
+        if style.time == "section":
+            gap = "    " if under else ""
+            under.append(self.small(f"{gap}{content.collected_label}: {section.collected[0]}"))
+        if under:
+            boxes = sheet.line(flow.x + 4 + style.indent, flow.y + self.leading - 3, under)
+            for run, box in zip(under, boxes, strict=True):
+                if run.field:
+                    self.place[run.field] = (run.text, box)
+            flow.y += self.leading
+        if style.section_titles:
+            self.draw_titles(section)
+
+    def small(self, text: str, field: str | None = None) -> Run:
+        """A run in the smaller type of headings' second lines."""
+        return Run(text, field, size=self.size - 0.8, font=self.style.font)
+
+    def panel(self, section: Section) -> str:
+        """The headings as printed, outermost first."""
+        names = list(section.headings)
+        if self.style.heading == "upper":
+            names[0] = names[0].upper()
+        return " > ".join(names)
+
+    def inherit(self, row: Row, section: Section) -> None:
+        """Give a row what its headings or the report's head say."""
+        style, gold, page = self.style, self.gold, self.sheet.page
+        panel = self.panel(section)
+        text, box = self.place.get("panel", ("", None))
+        gold.put(row.index, "panel", panel, page, box if text == panel else None)
+        if style.specimen in ("heading", "line", "outer") and "specimen" in self.place:
+            gold.put(row.index, "specimen", section.specimen, page, self.place["specimen"][1])
+        elif style.specimen == "report":
+            gold.put(row.index, "specimen", section.specimen, page, None)
+        if style.time in ("report", "date"):
+            gold.put(row.index, "sample_collection_time", self.content.collected[1], page, None)
+        elif style.time in ("section", "column"):
+            gold.put(row.index, "sample_collection_time", section.collected[1], page, None)
+
+    def row_lines(self, row: Row, section: Section) -> list[list[list[Run]]]:
+        """Every column's lines of runs."""
+        depth = (len(section.headings) - 1 if self.style.indent else 0) + (1 if self.style.indent else 0)
+        found = []
+        for kind, width in zip(self.columns, self.column_widths, strict=True):
+            if kind == "name":
+                room = self.span * 0.9 if self.style.result_below else width - _RIGHT_PAD - depth * self.style.indent
+                lines = self.cells.name(row, room)
+            else:
+                room = width - _RIGHT_PAD - (self.cells.gutter if kind == "result" else 0.0)
+                lines = self.cells.column(kind, row, section, room)
+                for line in lines:
+                    for number, run in enumerate(line):
+                        if run.field == "collected":  # normalised in the record, so not a printed value
+                            line[number] = Run(run.text, None, size=run.size, font=run.font)
+            shrink(lines, room)
+            found.append(lines)
+        return found
+
+    def comment_lines(self, texts: list[str]) -> list[Run]:
+        """Comments under a row, wrapped."""
+        runs = []
+        for text in texts:
+            run = Run(text, None, False, self.style.font != "Courier", "#303030", self.size - 0.8, self.cells.font)
+            runs += wrap(run, self.span * 0.72)
+        return runs
+
+    def draw_row(self, row: Row, section: Section) -> None:
+        """Draw one row, on the next page under repeated titles where it does not fit."""
+        style, flow, sheet = self.style, self.flow, self.sheet
+        columns, comments = self.row_lines(row, section), self.comment_lines(row.comments)
+        rest = max((len(lines) for lines in columns[1:]), default=1)
+        below = style.result_below
+        count = len(columns[0]) + rest if below else max(len(columns[0]), rest)
+        pad = 3.0 if style.rules in ("grid", "rows", "box") else 0.0
+        height = count * self.leading + 2 * pad
+        if not flow.fits(height + len(comments) * self.leading):
+            self.end_part()
+            flow.advance()
+            self.start_part(section)
+            self.draw_headings(section, continued=True)
+        top, x = flow.y, flow.x
+        if style.rules == "zebra":
+            self.zebra += 1
+            if self.zebra % 2:
+                sheet.rect(Box(x, top, x + self.span, top + height), fill=_TINT, stroke=None)
+        depth = len(section.headings) if style.indent else 0
+        self.inherit(row, section)
+        for kind, lines, offset, width in zip(self.columns, columns, self.x_offsets, self.column_widths, strict=True):
+            first = kind == "name"
+            start = top + pad + self.leading * 0.78
+            if below and not first:
+                start += self.leading * len(columns[0])
+            shift = depth * style.indent if first else 0.0
+            align = style.align if kind in ("result", "prev1", "prev2") else "center" if kind == "flag" else "left"
+            if kind == "result" and self.cells.hanging:
+                self.hang_flag(row, lines, x + offset + 2, start)
+                continue
+            self.gold.lines(sheet, row.index, lines, x + offset + 2 + shift, start, self.leading, align,
+                            width - _RIGHT_PAD - shift)  # fmt: skip
+            if first and style.leader and not below and lines:
+                used = sum(run.width for run in lines[-1])
+                dot = text_width(".", face(self.cells.font), self.size)
+                dots = int((width - _RIGHT_PAD - shift - used - 6) / dot)
+                if dots > 2:
+                    run = Run("." * dots, size=self.size, font=self.cells.font)
+                    left = x + offset + width - _RIGHT_PAD - dots * dot
+                    sheet.run(left, start + self.leading * (len(lines) - 1), run)
+        if style.rules == "grid":
+            self.grid(top, top + height)
+        elif style.rules == "rows":
+            sheet.rule(x, top + height, x + self.span, top + height, 0.3, "#909090")
+        elif style.rules == "dotted":
+            sheet.rule(x, top + height - 1, x + self.span, top + height - 1, 0.4, "#808080", (1, 2))
+        flow.y = top + height
+        for run in comments:
+            result = self.x_offsets[self.columns.index("result")] if "result" in self.columns else 0.0
+            left = x + (result if result + run.width < self.span and not below else 14)
+            sheet.run(left, flow.y + self.leading * 0.72, run)
+            flow.y += self.leading
+        flow.y += 1.5 if comments else 0
+
+    def hang_flag(self, row: Row, lines: list[list[Run]], x: float, y: float) -> None:
+        """Draw a result with its flag hanging left of it, so that results line up."""
+        gutter = self.cells.gutter
+        flag = self.cells.flag_run(row.printed.level)
+        if flag and lines and lines[0][0].text == flag.text and lines[0][0].field is None:
+            lines = [lines[0][2:], *lines[1:]]
+            self.sheet.line(x - 2, y, [flag], "right", gutter - 3)
+        self.gold.lines(self.sheet, row.index, lines, x + gutter, y, self.leading)
+
+    def start_part(self, section: Section | None) -> None:
+        """Begin a part of the table at the top of a frame."""
+        self.part_top = self.flow.y
+        self.place.clear()
+        self.specimen = ""
+        if self.style.titles:
+            self.draw_titles(section)
+
+    def end_part(self) -> None:
+        """Close the box around a part."""
+        if self.style.rules == "box":
+            flow = self.flow
+            self.sheet.rect(Box(flow.x - 3, self.part_top, flow.x + self.span + 1, flow.bottom), width=0.8)
+            for offset in self.x_offsets[1:] if not self.style.comments else []:
+                self.sheet.rule(flow.x + offset - 2, self.part_top, flow.x + offset - 2, flow.bottom, 0.5)
+
+    def draw_note(self, text: str) -> None:
+        """Draw a long interpretation below a panel."""
+        flow = self.flow
+        run = Run(text, None, False, False, "#202020", self.size - 0.8, self.style.font)
+        lines = wrap(run, self.span - 16)
+        if not flow.fits(len(lines) * self.leading + 6):
+            return
+        flow.y += 4
+        for line in lines:
+            self.sheet.run(flow.x + 8, flow.y + self.leading * 0.75, line)
+            flow.y += self.leading
+        flow.y += 2
+
+    def draw(self) -> None:
+        """Draw all sections."""
+        flow = self.flow
+        before: list[str] = []
+        self.start_part(self.content.sections[0] if self.content.sections else None)
+        for section in self.content.sections:
+            need = self.heading_height(section) + 2 * self.leading
+            if not flow.fits(need):
+                self.end_part()
+                flow.advance()
+                self.start_part(section)
+                before = []
+            shared = 0
+            while shared < len(section.headings) - 1 and section.headings[: shared + 1] == before[: shared + 1]:
+                shared += 1
+            if shared == 0 and before:
+                flow.y += self.leading * 0.5
+            self.draw_headings(section, shared)
+            before = section.headings
+            for row in section.rows:
+                self.draw_row(row, section)
+            if section.note:
+                self.draw_note(section.note)
+        self.end_part()
+
+
+class Cards(Table):
+    """Draws every section in its own frame with a title bar, in one or two columns of the page."""
+
+    def draw(self) -> None:
+        """Draw all sections as cards."""
+        flow = self.flow
+        for section in self.content.sections:
+            height = self.heading_height(section) + len(section.rows) * (self.leading + 6) + 20
+            if not flow.fits(height) and flow.y > flow.top + 1:
+                flow.advance()
+            self.start_card(section)
+            for row in section.rows:
+                self.draw_row(row, section)
+            self.end_part()
+            flow.y += 14
+
+    def start_card(self, section: Section) -> None:
+        """Begin a card."""
+        self.start_part(section)
+        self.draw_headings(section)
+
+    def start_part(self, section: Section | None) -> None:
+        """Leave room for the card's edge."""
+        self.place.clear()
+        self.specimen = ""
+        self.part_top = self.flow.y
+        self.flow.y += 3
+
+    def end_part(self) -> None:
+        """Draw the card's edge."""
+        flow = self.flow
+        self.sheet.rect(
+            Box(flow.x - 4, self.part_top, flow.right + 3, flow.y + 5), stroke="#7a8a99", width=0.7, radius=4
+        )

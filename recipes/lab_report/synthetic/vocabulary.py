@@ -1,0 +1,152 @@
+"""Reads the tables of analytes, phrases and places that the reports are written with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+LANGUAGES = ("en", "nl", "de", "fr", "es", "it")
+_HERE = Path(__file__).parent
+
+# Panels are shown alone or under a department, e.g. "Chemistry > Lipids".
+DEPARTMENTS: dict[str, tuple[str, ...]] = {
+    "Chemistry|Biochemie|Klinische Chemie|Biochimie|Bioquímica|Chimica clinica": (
+        "electrolytes", "kidney", "liver", "enzymes", "lipids", "diabetes", "inflammation", "iron",
+        "vitamins",
+    ),
+    "Immunochemistry|Immunochemie|Immunchemie|Immunochimie|Inmunoquímica|Immunochimica": (
+        "thyroid", "hormones", "tumour", "drugs", "immunology",
+    ),
+    "Infectious Diseases|Infectieziekten|Infektionsdiagnostik|Maladies infectieuses"
+    "|Enfermedades infecciosas|Malattie infettive": ("serology", "microbiology", "viral_load"),
+    "Urine|Urine|Urin|Urines|Orina|Urine": ("urinalysis", "urine_sediment", "urine_chemistry"),
+    "Body Fluids|Punctievochten|Punktate|Liquides biologiques|Líquidos biológicos|Liquidi biologici": (
+        "csf", "ascites",
+    ),
+}  # fmt: skip
+
+# A panel that labs print inside another one.
+PARENTS = {"differential": "haematology", "urine_sediment": "urinalysis"}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One way to report an analyte: a unit with reference limits, or a kind of qualitative result."""
+
+    unit: str | None
+    low: float | None
+    high: float | None
+    decimals: int
+    kind: str | None = None
+
+
+@dataclass(frozen=True)
+class Analyte:
+    """What is measured: its names by language and the quantities it is reported in."""
+
+    key: str
+    names: dict[str, tuple[str, ...]]
+    quantities: tuple[Quantity, ...]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Analytes that are reported together, with the panel's titles by language."""
+
+    key: str
+    titles: dict[str, tuple[str, ...]]
+    specimen: str
+    methods: tuple[str, ...]
+    analytes: tuple[Analyte, ...]
+
+
+def choices(text: str) -> tuple[str, ...]:
+    """Split alternatives at ";"."""
+    return tuple(part.strip() for part in text.split(";"))
+
+
+def by_language(cells: list[str]) -> dict[str, tuple[str, ...]]:
+    """Six cells, in the order of LANGUAGES, to alternatives by language; an empty cell takes the English."""
+    return {lang: choices(cell.strip() or cells[0]) for lang, cell in zip(LANGUAGES, cells, strict=True)}
+
+
+def _quantity(text: str) -> Quantity:
+    parts = text.split()
+    if parts[0].startswith("@"):
+        return Quantity(None, None, None, 0, parts[0][1:])
+    unit, low, high, decimals = parts
+    return Quantity(
+        None if unit == "." else unit.replace("_", " "),
+        None if low == "-" else float(low),
+        None if high == "-" else float(high),
+        int(decimals),
+    )
+
+
+def _analyte(panel: str, line: str) -> Analyte:
+    *names, quantities = line.split("|")
+    first = choices(names[0])[0]
+    # Commas part the quantities, but French units have a decimal comma of their own ("1,73").
+    parsed = tuple(_quantity(part) for part in quantities.split(", "))
+    return Analyte(f"{panel}/{first}", by_language(names), parsed)
+
+
+@cache
+def panels() -> dict[str, Panel]:
+    """All panels by key, in the order of the tables."""
+    found: dict[str, Panel] = {}
+    for name in ("analytes_blood.yaml", "analytes_other.yaml"):
+        for key, entry in _load(name).items():
+            lines = entry["table"].strip().splitlines()
+            found[key] = Panel(
+                key,
+                by_language(entry["title"].split("|")),
+                entry["specimen"],
+                choices(entry["methods"]),
+                tuple(_analyte(key, line) for line in lines),
+            )
+    return found
+
+
+@cache
+def phrases(language: str) -> dict[str, Any]:
+    """The phrases of one language."""
+    both = _load("phrases_germanic.yaml") | _load("phrases_romance.yaml")
+    return dict(both[language])
+
+
+@cache
+def places() -> dict[str, dict[str, Any]]:
+    """Locales such as "nl-BE": how numbers and dates are written there, and invented people and labs."""
+    return _load("places.yaml")
+
+
+def _load(name: str) -> dict[str, Any]:
+    return dict(yaml.safe_load((_HERE / name).read_text(encoding="utf-8")))
+
+
+# How laboratories write the two cell-count units: (printed unit, factor, decimals fewer).
+COUNT_UNITS: dict[str, dict[str, tuple[tuple[str, float, int], ...]]] = {
+    "10^9/L": {
+        "en": (("x10^9/L", 1, 0), ("10^9/L", 1, 0), ("10*9/L", 1, 0), ("K/uL", 1, 0), ("10^3/µL", 1, 0),
+               ("x10³/µL", 1, 0), ("x10E3/uL", 1, 0), ("cells/µL", 1000, 9)),
+        "nl": (("10E9/L", 1, 0), ("10^9/L", 1, 0), ("x 1000/µL", 1, 0), ("/µL", 1000, 9), ("x10*9/l", 1, 0)),
+        "de": (("/nL", 1, 0), ("Gpt/l", 1, 0), ("G/l", 1, 0), ("Tsd/µl", 1, 0), ("/µl", 1000, 9)),
+        "fr": (("G/L", 1, 0), ("10^9/L", 1, 0), ("10³/µL", 1, 0), ("/mm3", 1000, 9)),
+        "es": (("10^9/L", 1, 0), ("x10^3/µL", 1, 0), ("mil/mm3", 1, 0), ("x10³/µL", 1, 0)),
+        "it": (("10^9/L", 1, 0), ("x10^3/µL", 1, 0), ("10^3/mmc", 1, 0), ("migl/mmc", 1, 0)),
+    },
+    "10^12/L": {
+        "en": (("x10^12/L", 1, 0), ("10^12/L", 1, 0), ("10*12/L", 1, 0), ("M/uL", 1, 0), ("10^6/µL", 1, 0),
+               ("mill/mm3", 1, 0)),
+        "nl": (("10E12/L", 1, 0), ("milj./µL", 1, 0), ("10E6/µL", 1, 0), ("x10*12/l", 1, 0)),
+        "de": (("/pL", 1, 0), ("Tpt/l", 1, 0), ("T/l", 1, 0), ("Mio/µl", 1, 0)),
+        "fr": (("T/L", 1, 0), ("10^12/L", 1, 0), ("M/mm3", 1, 0)),
+        "es": (("10^12/L", 1, 0), ("x10^6/µL", 1, 0), ("mill/mm3", 1, 0)),
+        "it": (("10^12/L", 1, 0), ("x10^6/µL", 1, 0), ("mil/mmc", 1, 0)),
+    },
+}  # fmt: skip
