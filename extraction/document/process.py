@@ -27,9 +27,7 @@ class WorkerError(Exception):
         self.details = details or {}
 
 
-def run_job(
-    data: bytes, job: dict[str, Any], limits: Limits
-) -> Generator[tuple[dict[str, Any], bytes], None, None]:
+def run_job(data: bytes, job: dict[str, Any], limits: Limits) -> Generator[tuple[dict[str, Any], bytes], None, None]:
     """Yield the worker's frames, each with its raw bytes, for one job on the file `data`.
 
     Raises:
@@ -54,16 +52,13 @@ def run_job(
             process.stdin.write(data)
             process.stdin.close()
         while True:
-            frame, payload, size = _receive(process.stdout)
+            frame, payload, size = _receive(process.stdout, budget, 3 * limits.pixels)
             clock.stop()
             if clock.late:
                 raise WorkerError("time")
             if frame is None:
                 raise WorkerError("crash")
-            # What the worker found must not fill this process either.
             budget -= size
-            if budget < 0:
-                raise WorkerError("memory")
             if "error" in frame:
                 raise WorkerError(frame["error"], frame)
             if "done" in frame:
@@ -124,17 +119,27 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def _receive(stream: BinaryIO | Any) -> tuple[dict[str, Any] | None, bytes, int]:
-    """One frame, its raw bytes and the size of its JSON; None for the frame where the stream ends early."""
+def _receive(stream: BinaryIO | Any, most: int, most_raw: int) -> tuple[dict[str, Any] | None, bytes, int]:
+    """One frame, its raw bytes and the size of its JSON; None for the frame where the stream ends early.
+
+    What the worker found must not fill this process either: a larger frame is an error.
+    """
     head = stream.read(4)
     if len(head) < 4:
         return None, b"", 0
     length = int.from_bytes(head, "big")
+    if length > most:
+        raise WorkerError("memory")
     body = stream.read(length)
     if len(body) < length:
         return None, b"", 0
-    frame = json.loads(body)
-    wanted = int(frame.get("bytes", 0))
+    try:
+        frame = json.loads(body)
+        wanted = int(frame.get("bytes", 0))
+    except (ValueError, AttributeError):
+        return None, b"", 0
+    if not 0 <= wanted <= most_raw:
+        raise WorkerError("memory")
     payload = stream.read(wanted) if wanted else b""
     if len(payload) < wanted:
         return None, b"", 0

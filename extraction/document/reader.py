@@ -104,9 +104,7 @@ def _page(frame: dict[str, Any]) -> Page:
     return Page(number, width, height, words, rotated=rotated, issue=frame["issue"])
 
 
-def _draw(
-    job: dict[str, Any], data: bytes, numbers: list[int], dpi: int, limits: Limits
-) -> Iterator["Image.Image"]:
+def _draw(job: dict[str, Any], data: bytes, numbers: list[int], dpi: int, limits: Limits) -> Iterator["Image.Image"]:
     from PIL import Image
 
     with closing(run_job(data, {**job, "numbers": list(numbers), "dpi": dpi}, limits)) as frames:

@@ -44,12 +44,37 @@ class Row:
 
 def gather_rows(words: Sequence[Word]) -> list[Row]:
     """Gather words whose boxes share most of their height and do not cover each other, from top to bottom."""
-    rows = _bands(words)
+    rows = _bands(_straight(words))
     for row in rows:
         row.words.sort(key=lambda i: (words[i].box[0], words[i].box[2], i))
         row.cells = _cells(row, words)
     _part_close_cells(rows, words)
     return rows
+
+
+def _slope(words: Sequence[Word]) -> float:
+    """How far lines fall per point to the right: 0 for printed text, a little for a page scanned askew."""
+    slopes = []
+    for a, b in pairwise(words):
+        ax0, ay0, ax1, ay1 = a.box
+        bx0, by0, bx1, by1 = b.box
+        height = min(ay1 - ay0, by1 - by0)
+        run, fall = (bx0 + bx1 - ax0 - ax1) / 2, (by0 + by1 - ay0 - ay1) / 2
+        if height > 0 and bx0 >= ax1 and run > 2 * height and abs(fall) < 0.8 * height:
+            slopes.append(fall / run)
+    slope = median(slopes) if len(slopes) >= 8 else 0.0
+    return slope if 0.002 < abs(slope) < 0.1 else 0.0
+
+
+def _straight(words: Sequence[Word]) -> Sequence[Word]:
+    slope = _slope(words)
+    if not slope:
+        return words
+    return [
+        Word(word.text, (x0, y0 - slope * (x0 + x1) / 2, x1, y1 - slope * (x0 + x1) / 2))
+        for word in words
+        for x0, y0, x1, y1 in [word.box]
+    ]
 
 
 def _bands(words: Sequence[Word]) -> list[Row]:
@@ -82,10 +107,8 @@ def _covers(taken: list[tuple[float, float]], x0: float, x1: float) -> bool:
     """Whether a word from x0 to x1 would lie on one of a row's, whose sorted extents are `taken`."""
     place = bisect_left(taken, (x0, x1))
     # The extents hardly overlap one another, so that only the nearest ones can overlap this one.
-    for a0, a1 in taken[max(0, place - 3) : place + 3]:
-        if min(a1, x1) - max(a0, x0) > 0.3 * min(a1 - a0, x1 - x0):
-            return True
-    return False
+    near = taken[max(0, place - 3) : place + 3]
+    return any(min(a1, x1) - max(a0, x0) > 0.3 * min(a1 - a0, x1 - x0) for a0, a1 in near)
 
 
 def _cells(row: Row, words: Sequence[Word]) -> list[Cell]:

@@ -108,9 +108,11 @@ def read(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
         else:
             frame["words"], frame["rotated"] = page_words(page.raw, text_page.raw, page.get_rotation())
             text_page.close()
-            words = len(frame["words"]) + len(frame["rotated"])
-            if words > job["words"]:
-                raise RefusalError("words", page=number, count=words)
+            upright, rotated = len(frame["words"]), len(frame["rotated"])
+            if upright + rotated > job["words"]:
+                raise RefusalError("words", page=number, count=upright + rotated)
+            if rotated > 2 * upright and rotated >= 10:
+                frame["issue"] = "most of the page's text is turned sideways and was left out of its lines"
         page.close()
         yield frame
     document.close()

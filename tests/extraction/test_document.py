@@ -116,6 +116,16 @@ def test_watermarks_and_side_notes_are_set_apart(tmp_path):
     assert page_text(page) == "Glucose 95 mg/dL"
 
 
+def test_a_page_of_sideways_text_says_so(tmp_path):
+    def draw(canvas):
+        canvas.rotate(90)
+        for i in range(12):
+            canvas.drawString(100, -100 - 20 * i, f"row{i}")
+
+    page = open_document(pdf(tmp_path / "a.pdf", draw)).pages[0]
+    assert not page.words and len(page.rotated) == 12 and "sideways" in page.issue
+
+
 def test_slanted_text_is_upright_and_invisible_text_is_kept(tmp_path):
     def draw(canvas):
         canvas.saveState()
@@ -263,6 +273,15 @@ def test_a_wrapped_cell_starts_where_its_column_does():
     assert lines == ["Name   12  4 - 8", "           fasting", "Other  7   1"]
 
 
+def test_a_page_scanned_askew_keeps_its_lines():
+    rows = [(40, 60 + 14 * i, f"Name{i}") for i in range(20)]
+    cells = [cell for x, y, name in rows for cell in ((x, y, name), (220, y, "12"), (300, y, "g/L"), (520, y, "+"))]
+    straight = boxes(*cells)
+    for slope in (0.03, -0.03):
+        askew = boxes(*((x, y + slope * (x + 2.5 * len(text)), text) for x, y, text in cells))
+        assert page_text(askew) == page_text(straight)
+
+
 def test_a_page_without_words_has_no_lines():
     assert layout_lines(Page(1, 100, 100, [])) == []
 
@@ -388,13 +407,13 @@ posix = pytest.mark.skipif(shutil.which("ps") is None, reason="needs ps")
     [
         ("import subprocess,time; subprocess.Popen(['sleep','{mark}']); time.sleep(60)", 0.8, "within 0.8 s"),
         ("import subprocess,os; subprocess.Popen(['sleep','{mark}'], stdout=-3); os.abort()", 20, "crash"),
-        ("print('x' * 10)", 20, "crash"),
+        ("print('x')", 20, "crash"),
+        ("import os; os.write(1, bytes(3) + bytes([2]) + b'[]')", 20, "crash"),
+        ("import os; os.write(1, bytes([255] * 9))", 20, "memory"),
         ("while True: pass", 0.5, "within 0.5 s"),
     ],
 )
-def test_a_hanging_or_crashing_worker_leaves_one_error_and_no_process(
-    tmp_path, monkeypatch, body, limits, words
-):
+def test_a_hanging_or_crashing_worker_leaves_one_error_and_no_process(tmp_path, monkeypatch, body, limits, words):
     mark = "61.0625"
     monkeypatch.setattr(process, "_command", lambda: [sys.executable, "-c", body.format(mark=mark)])
     path = pdf(tmp_path / "a.pdf", hello)
