@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .content import Content, Row, Section
-from .sheet import Line, Run, face, text_width, wrap
+from .sheet import Line, Run, text_width, wrap
 from .style import Style
 
 _RED, _BLUE = "#b00020", "#0b3d91"
@@ -20,7 +20,8 @@ class Cells:
         self.font = style.value_font or style.font
         # Flags before left-aligned results hang in a gutter of their own, so that the results line up.
         self.hanging = style.align == "left" and style.flag_place == "before" and style.flag != "none"
-        self.gutter = text_width("++ ", face(self.font, True), size) if self.hanging else 0.0
+        flags = [self.flag_run(level) for level in (-2, -1, 1, 2)] if self.hanging else []
+        self.gutter = max((flag.width + size * 0.4 for flag in flags if flag), default=0.0)
         before, _, after = content.method_form.partition("{}")
         self.method_before, self.method_after = before, after
 
@@ -101,8 +102,8 @@ class Cells:
 
     def value(self, row: Row, width: float) -> list[Line]:
         """The result with flag and unit where they share its cell."""
-        result, lines = self.result(row), []
-        lines = [[run] for run in wrap(result, width)]
+        result = self.result(row)
+        lines: list[Line] = [[run] for run in wrap(result, width)]
         level = 0 if "flag" in self.style.columns.split() else row.printed.level
         flag = self.flag_run(level)
         if self.style.unit_place == "result":
@@ -114,7 +115,8 @@ class Cells:
             lines[0] = [flag, self.run(" "), *lines[0]]
         elif flag and level and self.style.flag_place == "after":
             lines[-1] += [self.run(" "), flag]
-        return lines
+        words = not row.printed.unit and not any(char.isdigit() for char in row.printed.result)
+        return [[], *lines] if self.style.words_below and words else lines
 
     def limits(self, row: Row, width: float) -> list[Line]:
         """The reference range, over as many lines as it needs."""
@@ -162,7 +164,7 @@ class Cells:
         if kind == "result" and self.hanging:
             wish += self.gutter
         least = 0.0
-        for line in lines:
+        for line in filter(None, lines):
             if kind in ("range", "time", "unit", "prev1", "prev2", "code") and line:
                 bound = max(sum(run.width for run in line[:2]), line[0].width)
                 least = max(least, min(bound, 110 if kind == "range" else bound))

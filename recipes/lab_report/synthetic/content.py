@@ -141,7 +141,7 @@ class Composer:
         reported = received + timedelta(hours=rng.randrange(1, 60), minutes=rng.randrange(60))
         birth = collected - timedelta(days=rng.randrange(400, 33000))
         male = rng.random() < 0.5
-        doctor = f"Dr. {self.person()}"
+        doctor = f"Dr. {self.person().split('. ')[-1]}"  # no "Dr. Mrs."
         years = (collected - birth).days // 365
         digits = f"{rng.randrange(10**8, 10**9)}"
         ref = rng.choice(
@@ -337,5 +337,6 @@ class Composer:
             # Remarks with figures in them belong to results that are figures.
             remarks = choices(self.words["comments"])
             numeric = printed.result[-1:].isdigit() and not printed.pending
-            row.comments = [rng.choice([text for text in remarks if numeric or not text[-1:].isdigit()])]
+            plain = [text for text in remarks if not any(char.isdigit() for char in text)]
+            row.comments = [rng.choice(remarks if numeric else plain)]
         return row

@@ -35,7 +35,7 @@ _ALL = [
     ),
     family(
         "belgian_mono", "train", "Dutch list in typewriter face with plus and minus before the values.",
-        "nl-BE nl-NL", font="Helvetica", value_font="Courier",
+        "nl-BE nl-NL", font="Helvetica", words_below=[True, False], value_font="Courier",
         columns=["name result unit range", "name result unit range marker"], rules="header",
         header_fill=["grey", "none"], flag="pm", flag_place="before", bold_abnormal=True,
         letterhead=["left", "right"], patient="strip", date_header=[True, False], heading=["upper", "bold"],
@@ -329,7 +329,8 @@ _ALL = [
         "en-US en-IN nl-NL de-DE fr-FR es-MX it-IT", contents=["fluids", "infection", "urine"],
         specimen=["column", "outer", "heading"],
         columns=["name specimen result unit range", "name result unit range specimen",
-            "name result unit range"], result_below=[False, False, True], rules=["none", "rows", "header"],
+            "name result unit range"], result_below=[False, False, True], words_below=[False, True],
+        rules=["none", "rows", "header"],
         flag=["none", "HL", "bang", "star"], flag_place=["after", "before"],
         letterhead=["plain", "right", "bar"], patient=["inline", "boxes", "table"],
         heading=["center", "bold", "upper"], notes=0.4, comments=0.25, pending=0.08, rows=[2, 7, 16],

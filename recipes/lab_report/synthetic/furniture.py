@@ -99,7 +99,8 @@ class Furniture:
             self.text(content.status, box.x0 + 4, y + 21, 12, align="center", width=102)
             self.text(content.legend[-1], box.x0 - 60, y + 43, 5.5, align="right", width=170)
         else:
-            self.text(content.headline, left, y + 12, 11, bold=True, align="right", width=width)
+            used = shift + text_width(content.lab, face(style.font, True), 13) + 14
+            self.text(content.headline, left + used, y + 10, 11, bold=True, align="right", width=width - used)
         return y + 56
 
     def logo(self, x: float, y: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import Any
 
@@ -46,6 +46,7 @@ class Style:
     nested: bool = False
     indent: float = 0
     result_below: bool = False
+    words_below: bool = False  # results in words begin on the line below the name
     name_case: str = "as is"  # as is | upper
     mark: str = ""  # accreditation mark after some names
     date_header: bool = False  # the result column is headed by the sampling date
@@ -93,8 +94,40 @@ class Family:
 
     def sample(self, rng: Random) -> Style:
         """Draw one report's style."""
-        drawn = {key: rng.choice(list(values)) for key, values in self.options.items()}
-        return Style(**(drawn | {"locale": rng.choice(self.locales)}))
+        drawn = {key: rng.choice(list(values)) for key, values in (_LOOSE | dict(self.options)).items()}
+        return _settle(Style(**(drawn | {"locale": rng.choice(self.locales)})))
+
+
+# No laboratory's paper is quite another's: what a family does not fix varies.
+_LOOSE: dict[str, Sequence[Any]] = {
+    "margin": [30, 36, 42, 42, 50, 56],
+    "leading": [1.25, 1.35, 1.35, 1.5, 1.7],
+    "align": ["left", "left", "left", "right", "center"],
+    "time": ["report"] * 6 + ["date", "none"],
+    "seconds": [False] * 6 + [True],
+    "more": [">{}", "> {}", "≥ {}", ">{}"],
+    "less": ["<{}", "< {}", "≤ {}", "<{}"],
+}
+
+
+def _settle(style: Style) -> Style:
+    """Make places agree with the columns: what has a column is printed in it, and nowhere else."""
+    columns = style.columns.split()
+    changes: dict[str, Any] = {}
+    if "unit" in columns:
+        changes["unit_place"] = "column"
+    elif style.unit_place == "column":
+        changes["unit_place"] = "result"
+    if "flag" in columns:
+        changes["flag_place"] = "column"
+    elif style.flag_place == "column":
+        changes["flag_place"] = "after"
+    for kind, otherwise in (("method", "none"), ("specimen", "none"), ("time", "report")):
+        if kind in columns:
+            changes[kind] = "column"
+        elif getattr(style, kind) == "column":
+            changes[kind] = otherwise
+    return replace(style, **changes)
 
 
 def family(name: str, split: str, description: str, locales: str, **options: Any) -> Family:

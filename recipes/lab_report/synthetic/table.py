@@ -9,6 +9,7 @@ from .sheet import Box, Gold, Run, Sheet, face, shrink, text_width, wrap
 from .style import Style
 
 _RIGHT_PAD = 7.0
+_ELASTIC = ("name", "result", "unit", "range", "prev1", "method")
 _TINT = "#eef2f6"
 
 
@@ -22,7 +23,7 @@ class Flow:
     def __init__(self, sheet: Sheet, style: Style, furniture: Furniture):
         self.sheet, self.style, self.furniture = sheet, style, furniture
         self.top, self.bottom = furniture.begin()
-        self.y, self.frame = self.top, 0
+        self.y, self.frame, self.first_limit = self.top, 0, 0.0
         gap = 22 * (style.frames - 1)
         self.width = (sheet.width - 2 * style.margin - gap) / style.frames
 
@@ -38,7 +39,14 @@ class Flow:
 
     def fits(self, height: float) -> bool:
         """Whether a height is still free in the frame."""
-        return self.y + height <= self.bottom
+        return self.y + height <= self.limit
+
+    @property
+    def limit(self) -> float:
+        """Where the frame ends: the first of two may be cut short, so that both are filled alike."""
+        if self.first_limit and self.frame < self.style.frames - 1:
+            return min(self.bottom, self.first_limit)
+        return self.bottom
 
     def advance(self) -> None:
         """Go to the next frame or page."""
@@ -46,7 +54,7 @@ class Flow:
         if self.frame >= self.style.frames:
             self.sheet.next_page()
             self.top, self.bottom = self.furniture.begin()
-            self.frame = 0
+            self.frame, self.first_limit = 0, 0.0
         self.y = self.top
 
 
@@ -72,7 +80,7 @@ class Table:
         if kind == "marker":
             return ""
         text = content.titles[kind]
-        if kind == "result" and self.style.date_header:
+        if kind == "result" and self.style.date_header and self.style.time != "none":
             text = content.collected[0].split(" ")[0].rstrip(",") if " " in content.collected[0] else text
             text = content.titles[kind] if not text[:1].isdigit() else text
         if kind == "result" and self.style.unit_place == "header" and section and section.unit:
@@ -124,11 +132,13 @@ class Table:
             widths = [w + spare * (w - m) / slack for w, m in zip(wishes, leasts, strict=True)]
         elif style.spread == "name":
             widths = list(wishes)
-            widths[0] += min(spare, total * 0.22)
-            rest = spare - min(spare, total * 0.22)
-            widths = [width + rest / len(widths) for width in widths]
+            more = min(spare, total * 0.22)
+            widths[self.columns.index("name")] += more
+            wide = [i for i, kind in enumerate(self.columns) if kind in _ELASTIC]
+            widths = [w + (spare - more) / len(wide) * (i in wide) for i, w in enumerate(widths)]
         elif style.spread == "even":
-            widths = [width + spare / len(wishes) for width in wishes]
+            wide = [i for i, kind in enumerate(self.columns) if kind in _ELASTIC]
+            widths = [w + spare / len(wide) * (i in wide) for i, w in enumerate(wishes)]
         else:
             widths = list(wishes)
         self.column_widths = widths
@@ -139,6 +149,20 @@ class Table:
     def span(self) -> float:
         """Width of the table in points."""
         return sum(self.column_widths)
+
+    def balance(self) -> None:
+        """Where everything fits on one page of two frames, let the first end about half way."""
+        if self.style.frames < 2:
+            return
+        height = 0.0
+        for section in self.content.sections:
+            rows = [self.row_lines(row, section) for row in section.rows]
+            lines = sum(max(len(cell) for cell in cells) for cells in rows)
+            lines += sum(len(row.comments) for row in section.rows)
+            pad = 6.0 if self.style.rules in ("grid", "rows") else 0.0
+            height += self.heading_height(section) + lines * self.leading + pad * len(rows) + 10
+        if height < 1.8 * (self.flow.bottom - self.flow.top):
+            self.flow.first_limit = self.flow.top + height * 0.54 + 2 * self.leading
 
     def draw_titles(self, section: Section | None) -> None:
         """Draw the row of column titles."""
@@ -357,9 +381,11 @@ class Table:
         """Draw a result with its flag hanging left of it, so that results line up."""
         gutter = self.cells.gutter
         flag = self.cells.flag_run(row.printed.level)
-        if flag and lines and lines[0][0].text == flag.text and lines[0][0].field is None:
-            lines = [lines[0][2:], *lines[1:]]
-            self.sheet.line(x - 2, y, [flag], "right", gutter - 3)
+        first = next((number for number, line in enumerate(lines) if line), 0)
+        if flag and lines and lines[first] and lines[first][0].field is None:
+            flag = lines[first][0]
+            lines = [*lines[:first], lines[first][2:], *lines[first + 1 :]]
+            self.sheet.line(x - 2, y + first * self.leading, [flag], "right", gutter - 2)
         self.gold.lines(self.sheet, row.index, lines, x + gutter, y, self.leading)
 
     def start_part(self, section: Section | None) -> None:
@@ -395,6 +421,7 @@ class Table:
         """Draw all sections."""
         flow = self.flow
         before: list[str] = []
+        self.balance()
         self.start_part(self.content.sections[0] if self.content.sections else None)
         for section in self.content.sections:
             need = self.heading_height(section) + 2 * self.leading
@@ -423,6 +450,7 @@ class Cards(Table):
     def draw(self) -> None:
         """Draw all sections as cards."""
         flow = self.flow
+        self.balance()
         for section in self.content.sections:
             height = self.heading_height(section) + len(section.rows) * (self.leading + 6) + 20
             if not flow.fits(height) and flow.y > flow.top + 1:

@@ -129,17 +129,19 @@ class Writer:
         if quantity.unit in self.counts:
             _, factor, fewer = self.counts[quantity.unit]
         # Laboratories do not share their limits to the last digit.
-        sway = rng.choice((1.0, 1.0, 0.95, 1.04, 1.1))
+        sway = rng.choice((1.0, 1.0, 1.0, 0.95, 1.05, 1.1))
         if decimals > 1 and quantity.unit is None:
             sway = 1.0
-        low = None if low is None else round(low * sway * factor, max(0, decimals - fewer))
-        high = None if high is None else round(high * sway * factor, max(0, decimals - fewer))
+        low = None if low is None else round(low * sway, decimals) * factor
+        high = None if high is None else round(high * sway, decimals) * factor
         if quantity.unit == "%" and high is not None and quantity.high is not None and quantity.high <= 100:
             high = min(high, 100.0)
-        decimals = max(0, decimals - fewer)
+        counted, decimals = decimals, max(0, decimals - fewer)
         if low is not None and high is not None and low >= high:
             low = None
         value, sign = self._value(low, high, decimals, quantity.unit)
+        if factor > 1:  # counted in thousands, printed in units
+            value = round(value / factor, max(counted, 1)) * factor
         level = 0
         reach = (high - low) if high is not None and low is not None else (high or low or 1.0)
         rounded = round(value, decimals)
@@ -166,12 +168,12 @@ class Writer:
                 value = low - min(abs(low) * 0.6, (high - low) * rng.expovariate(3)) - step
             sign = ""
         elif high is not None:
-            value, sign = high * rng.uniform(0.05, 0.95), ""
+            value, sign = high * rng.uniform(0.3 if high >= 100 else 0.12, 0.97), ""
             if not normal:
                 value = high * (1.05 + rng.expovariate(0.8)) + step
                 if rng.random() < 0.06:
                     value, sign = high * rng.choice((10, 20, 50)), ">"
-            elif rng.random() < 0.2:
+            elif rng.random() < 0.12:
                 value, sign = max(step, high * rng.choice((0.02, 0.05, 0.1))), "<"
         else:
             low = low or 1.0

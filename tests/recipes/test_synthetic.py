@@ -1,0 +1,204 @@
+"""Synthetic reports: the record says what the page shows, and families show what real reports do."""
+
+import json
+import re
+from collections import Counter
+from functools import cache
+
+import pypdfium2
+import pytest
+
+from recipes.lab_report.synthetic import FAMILIES, Report, families, make_report, write_reports
+from recipes.lab_report.synthetic.__main__ import main
+from recipes.lab_report.synthetic.vocabulary import LANGUAGES, panels
+
+KEYS = ["name", "result", "unit", "range", "panel", "method", "specimen", "sample_collection_time"]
+SPLITS = ("train", "validation", "test")
+
+
+@cache
+def report(family: str, seed: int) -> Report:
+    return make_report(family, seed)
+
+
+@cache
+def text(family: str, seed: int) -> str:
+    pages = pypdfium2.PdfDocument(report(family, seed).pdf)
+    return "\n".join(page.get_textpage().get_text_bounded() for page in pages)
+
+
+@cache
+def reports(split: str, seeds: int = 4) -> list[Report]:
+    return [report(name, seed) for name in families(split) for seed in range(seeds)]
+
+
+def rows(split: str) -> list[dict]:
+    return [row for made in reports(split) for row in made.record["tests"]]
+
+
+def squeeze(value: str) -> str:
+    return "".join(value.split())
+
+
+def test_splits_share_no_family_and_are_wide():
+    names = [families(split) for split in SPLITS]
+    assert sum(len(part) for part in names) == len(set().union(*names)) == len(FAMILIES) >= 24
+    assert all(len(part) >= 4 for part in names)
+    assert all(entry.description.endswith(".") for entry in FAMILIES.values())
+
+
+def test_vocabulary_is_wide_and_named_in_every_language():
+    analytes = [analyte for panel in panels().values() for analyte in panel.analytes]
+    assert len(analytes) >= 150
+    assert all(set(analyte.names) == set(LANGUAGES) and all(map(all, analyte.names.values())) for analyte in analytes)
+
+
+def test_same_seed_same_bytes_and_other_seed_another_report():
+    first, again = make_report("us_ruled", 3), make_report("us_ruled", 3)
+    assert first == again
+    assert make_report("us_ruled", 4).pdf != first.pdf
+
+
+def test_python_hash_seed_does_not_matter(tmp_path):
+    import hashlib
+    import os
+    import subprocess
+    import sys
+
+    code = "import hashlib; from recipes.lab_report.synthetic import make_report as m; "
+    code += "print(hashlib.sha256(m('dutch_zebra', 5).pdf).hexdigest())"
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": "77"}, capture_output=True, text=True
+    )
+    assert run.stdout.strip() == hashlib.sha256(make_report("dutch_zebra", 5).pdf).hexdigest()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_values_are_on_the_page_at_their_boxes(family):
+    for seed in range(3):
+        made = report(family, seed)
+        pdf = pypdfium2.PdfDocument(made.pdf)
+        pages = [(page.get_size(), page.get_textpage()) for page in pdf]
+        placed = Counter((cell.row, cell.field) for cell in made.cells)
+        for number, row in enumerate(made.record["tests"]):
+            assert list(row) == KEYS
+            assert row["name"] and row["result"]
+            for key in ("name", "result", "unit", "range", "method"):
+                inherited = key == "unit" and not placed[number, key]  # in the head of its column
+                assert row[key] is None or placed[number, key] == 1 or inherited
+        for cell in made.cells:
+            (width, height), page = pages[cell.page - 1]
+            x0, y0, x1, y1 = cell.box
+            assert 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
+            shown = page.get_text_bounded(x0 - 0.5, height - y1 - 0.5, x1 + 0.5, height - y0 + 0.5)
+            assert squeeze(made.record["tests"][cell.row][cell.field]) in squeeze(shown)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_cells_do_not_overlap(family):
+    for seed in range(3):
+        cells = {(cell.page, cell.field, cell.box) for cell in report(family, seed).cells}
+        for page in {page for page, _, _ in cells}:
+            boxes = sorted(box for number, _, box in cells if number == page)
+            for i, a in enumerate(boxes):
+                for b in boxes[i + 1 :]:
+                    if b.x0 >= a.x1 - 0.3:
+                        break
+                    assert min(a.y1, b.y1) - max(a.y0, b.y0) < 0.3, (family, seed, a, b)
+
+
+def test_every_language_is_written_in_each_of_training_and_test():
+    for split in ("train", "test"):
+        assert {made.language for made in reports(split)} == set(LANGUAGES)
+    assert "Referenzbereich" in "".join(text("german_grid", seed) for seed in range(12))
+
+
+def test_collection_times_are_normalised_and_match_a_printed_date():
+    seen = set()
+    for split in SPLITS:
+        for made in reports(split):
+            for value in {row["sample_collection_time"] for row in made.record["tests"]} - {None}:
+                assert re.fullmatch(r"\d\d-\d\d-\d{4}( \d\d:\d\d:\d\d)?", value)
+                day, _, year = value[:10].split("-")
+                page = text(made.family, made.seed)
+                assert day.lstrip("0") in page and year[2:] in page
+                seen.add(len(value))
+    assert seen == {10, 19}
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_reports_show_what_real_ones_do(split):
+    printed = rows(split)
+    results = [row["result"] for row in printed]
+    ranges = [row["range"] or "" for row in printed]
+    panels_ = [row["panel"] for row in printed]
+    assert any(" > " in panel for panel in panels_)
+    assert any(re.fullmatch(r"[<>]\d.*", result) for result in results)
+    assert any(re.fullmatch(r"\d+,\d+", result) for result in results)
+    assert any(re.fullmatch(r"\d+\.\d+", result) for result in results)
+    assert any(result.lower().startswith(("neg", "nicht", "non", "no ")) for result in results)
+    assert any(re.fullmatch(r"[<≤] ?\S+", limit) for limit in ranges)
+    assert any(limit[:1] in "[(" and limit for limit in ranges)
+    assert any(re.search(r"[A-Za-z]+: .* [A-Za-z]+: ", limit) for limit in ranges)
+    assert len({row["unit"] for row in printed}) > 40
+    assert {row["specimen"] for row in printed} > {None}
+    assert {row["method"] for row in printed} > {None}
+    assert None in {row["sample_collection_time"] for row in printed}
+    sizes = [len(made.record["tests"]) for made in reports(split)]
+    assert min(sizes) <= 4 and max(sizes) >= 25
+
+
+def test_one_test_occurs_under_several_specimens():
+    made = [report("fluids_by_specimen", seed) for seed in range(12)]
+    kinds = [{(row["name"], row["specimen"]) for row in one.record["tests"]} for one in made]
+    assert any(len({name for name, _ in kind}) < len(kind) for kind in kinds)
+
+
+def test_flags_and_earlier_values_stay_out_of_results():
+    for split in SPLITS:
+        for row in rows(split):
+            assert not re.search(r"[↑↓▲▼!\[\]]|[\d,.] ?[HL]+$", row["result"]), row
+            assert row["unit"] is None or not re.search(r"[↑↓▲▼\[]", row["unit"])
+
+
+def test_long_reports_cross_pages_and_pages_without_results_occur():
+    made = [report("long_profile", seed) for seed in range(6)]
+    pages = [len(pypdfium2.PdfDocument(one.pdf)) for one in made]
+    filled = [len({cell.page for cell in one.cells}) for one in made]
+    assert max(pages) >= 3
+    assert any(all_ > some for all_, some in zip(pages, filled, strict=True))
+
+
+def test_rarely_a_report_has_no_tests():
+    empty = [seed for seed in range(80) if not make_report("infection_serology", seed).record["tests"]]
+    assert 0 < len(empty) < 15
+
+
+def test_max_rows_caps_the_rows():
+    for family in FAMILIES:
+        assert len(make_report(family, 2, max_rows=3).record["tests"]) <= 3
+    with pytest.raises(ValueError, match="at least 1"):
+        make_report("us_ruled", 0, max_rows=0)
+
+
+def test_write_reports_fills_a_folder_once(tmp_path):
+    out = tmp_path / "reports"
+    paths = write_reports(out, names=["us_ruled", "german_grid"], count=3, seed=7, max_rows=5)
+    assert [path.name for path in paths] == [
+        "us_ruled-000007.pdf", "german_grid-000008.pdf", "us_ruled-000009.pdf",
+    ]  # fmt: skip
+    lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["file"] for line in lines] == [path.name for path in paths]
+    assert set(lines[0]) == {"file", "family", "language", "seed", "cells"}
+    record = json.loads(paths[0].with_suffix(".json").read_text(encoding="utf-8"))
+    assert record == make_report("us_ruled", 7, max_rows=5).record
+    with pytest.raises(FileExistsError):
+        write_reports(out, names=["us_ruled"], count=1, seed=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["reports"]
+
+
+def test_command_line_refuses_a_family_of_another_split(tmp_path, capsys):
+    assert main([str(tmp_path / "a"), "--split", "test", "--count", "2", "--max-rows", "4"]) == 0
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "b"), "--split", "train", "--family", families("test")[0]])
+    assert not (tmp_path / "b").exists()
