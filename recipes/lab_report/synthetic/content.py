@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -16,6 +17,14 @@ _MONTHS = {
     "en": "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
     "nl": "jan feb mrt apr mei jun jul aug sep okt nov dec",
     "es": "ene feb mar abr may jun jul ago sep oct nov dic",
+}
+_ANTIBIOTICS = ("Amoxicillin", "Ciprofloxacin", "Nitrofurantoin", "Cefuroxim", "Fosfomycin", "Gentamicin")
+# Words of remarks, in all six languages, that belong to certain panels.
+_TOPICS = {
+    "(?i)diabet": ("diabetes",),
+    "(?i)index:|[ií]ndice ?:|zone|zona|Grenzbereich": ("serology", "immunology"),
+    "(?i)deficien|tekort|mangel|carence|carenza": ("vitamins",),
+    "(?i)kidney": ("kidney",),
 }
 _ONSETS = tuple("Vel Tram Kel Or Fil Bran Cor Lus Mer Sal Zan Nep Hex Pol Dral".split(" "))
 _MIDDLES = ["o", "a", "i", "e", "oxa", "ata", "ime", "ulo", "ari"]
@@ -65,6 +74,7 @@ class Content:
     doctor: str
     fields: list[tuple[str, str, str]]  # kind, label, value
     collected: tuple[str, str]  # printed, normalised
+    collected_day: str
     previous_dates: list[str]
     sections: list[Section]
     foot: list[str]
@@ -83,6 +93,15 @@ def stable_random(*parts: object) -> Random:
     """A generator seeded by the text of `parts`, the same on every machine and in every process."""
     text = "/".join(str(part) for part in parts)
     return Random(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))
+
+
+def _suits(remark: str, key: str, result: str) -> bool:
+    """Whether a remark can stand under a result: some speak of one kind of test only."""
+    panel = key.split("/")[0]
+    for words, wanted in _TOPICS.items():
+        if re.search(words, remark):
+            return panel in wanted
+    return "amox" not in remark.lower() or "coli" in result
 
 
 def write_date(moment: datetime, pattern: str, language: str) -> str:
@@ -158,7 +177,11 @@ class Composer:
             ("birth", self.pick(labels["birth"]), day),
             ("sex", self.pick(labels["sex"]), self.pick(words["words"]["male" if male else "female"])),
             ("age", self.pick(labels["age"]), f"{years} {self.pick(words['words']['years'])}"),
-            ("id", self.pick(labels["id"]), f"{rng.randrange(10**6, 10**9)}"),
+            (
+                "id",
+                rng.choice([text for text in choices(labels["id"]) if self.usual(text)]),
+                f"{rng.randrange(10**6, 10**9)}",
+            ),
             ("ref", self.pick(labels["ref"]), ref),
             ("doctor", self.pick(labels["doctor"]), doctor),
             ("ward", self.pick(labels["ward"]), f"{rng.choice('ABCDEK')}{rng.randrange(1, 60):02d}"),
@@ -187,13 +210,18 @@ class Composer:
         earlier = [collected - timedelta(days=rng.randrange(30, 500) * (i + 1)) for i in range(2)]
         return Content(
             words, place, columns, rng.choice(place["labs"]), address, self.pick(words["headline"]),
-            self.pick(words["statuses"]), doctor, fields, taken,
+            self.pick(words["statuses"]), doctor, fields, taken, self.moment(collected, True)[0],
             [self.moment(moment, True)[0] for moment in earlier], sections, list(dict.fromkeys(foot)), legend,
             list(choices(words["letter"])), self.pick(words["words"]["page"]),
             self.pick(words["words"]["continued"]), self.pick(words["words"]["method"]),
             self.pick(labels["specimen"]), self.pick(labels["collected"]), self.pick(words["no_tests"]),
             {key: rng.random() for key in ("watermark", "barcode", "cover", "appendix", "tint")},
         )  # fmt: skip
+
+    def usual(self, label: str) -> bool:
+        """Whether a label is used in the locale's country."""
+        only = {"NHS No.": "en-GB", "UHID": "en-IN", "INSZ": "nl-BE", "MRN": "en-US"}
+        return only.get(label, self.style.locale) == self.style.locale
 
     def person(self) -> str:
         """An invented person's name in the locale's manner."""
@@ -256,7 +284,7 @@ class Composer:
         """Panels in the order printed, as the family's contents ask for."""
         rng = self.rng
         every = list(panels())
-        usual = "haematology differential electrolytes kidney liver lipids diabetes inflammation iron thyroid"
+        usual = "haematology differential absolute electrolytes kidney liver lipids diabetes inflammation iron thyroid"
         general = [*usual.split(), "vitamins", "enzymes", "coagulation", "urinalysis"]
         pools = {
             "general": general + rng.sample(every, 3),
@@ -335,8 +363,11 @@ class Composer:
         row.marker = rng.choice(("<", "<", "@", "")) if rng.random() < 0.6 else ""
         if rng.random() < style.comments:
             # Remarks with figures in them belong to results that are figures.
-            remarks = choices(self.words["comments"])
+            remarks = [text for text in choices(self.words["comments"]) if _suits(text, key, printed.result)]
             numeric = printed.result[-1:].isdigit() and not printed.pending
             plain = [text for text in remarks if not any(char.isdigit() for char in text)]
             row.comments = [rng.choice(remarks if numeric else plain)]
+        if re.search("coli|aureus", printed.result) and not printed.pending:
+            drugs = rng.sample(_ANTIBIOTICS, rng.randrange(2, 5))
+            row.comments = [f"{drug}   {rng.choice('SSSRRI')}" for drug in drugs]
         return row

@@ -1,10 +1,47 @@
-"""Layouts other than tables of rows: name: value lines, running text, gauges, tests side by side."""
+"""Layouts other than one table: cards, name: value lines, running text, gauges, tests side by side."""
 
 from __future__ import annotations
 
 from .content import Row, Section
 from .sheet import Box, Line, Run, line_width, shrink, wrap
 from .table import Table
+
+
+class Cards(Table):
+    """Draws every section in its own frame with a title bar, in one or two columns of the page."""
+
+    def draw(self) -> None:
+        """Draw all sections as cards."""
+        flow = self.flow
+        self.balance()
+        for section in self.content.sections:
+            height = self.heading_height(section) + len(section.rows) * (self.leading + 6) + 20
+            if not flow.fits(height) and flow.y > flow.top + 1:
+                flow.advance()
+            self.start_card(section)
+            for row in section.rows:
+                self.draw_row(row, section)
+            self.end_part()
+            flow.y += 14
+
+    def start_card(self, section: Section) -> None:
+        """Begin a card."""
+        self.start_part(section)
+        self.draw_headings(section)
+
+    def start_part(self, section: Section | None) -> None:
+        """Leave room for the card's edge."""
+        self.place.clear()
+        self.specimen = ""
+        self.part_top = self.flow.y
+        self.flow.y += 3
+
+    def end_part(self) -> None:
+        """Draw the card's edge."""
+        flow = self.flow
+        self.sheet.rect(
+            Box(flow.x - 4, self.part_top, flow.right + 3, flow.y + 5), stroke="#7a8a99", width=0.7, radius=4
+        )
 
 
 class Lines(Table):
@@ -217,11 +254,12 @@ class Matrix(Table):
             self.inherit(row, section)
         right = flow.x + label_width + len(rows) * width
         for label, columns in bands:
-            height = max(1, *(len(lines) for lines in columns)) * self.leading + 4
+            heads: list[Line] = [[part] for part in wrap(cells.run(label, bold=True), label_width - 6)]
+            shrink(heads, label_width - 6)
+            height = max(len(heads), *(len(lines) for lines in columns)) * self.leading + 4
             sheet.rule(flow.x, flow.y, right, flow.y, 0.4)
-            for number, part in enumerate(wrap(cells.run(label, bold=True), label_width - 6)):
-                if (number + 1) * self.leading <= height:
-                    sheet.run(flow.x + 2, flow.y + self.leading * (0.8 + number) + 1, part)
+            for number, part in enumerate(heads):
+                sheet.line(flow.x + 2, flow.y + self.leading * (0.8 + number) + 1, part)
             for number, (row, lines) in enumerate(zip(rows, columns, strict=True)):
                 x = flow.x + label_width + number * width
                 self.gold.lines(

@@ -14,11 +14,12 @@ from reportlab.lib.pagesizes import A4, LETTER, landscape
 
 from .content import Composer, Content, stable_random
 from .families import FAMILIES
+from .flow import Flow, TooNarrowError
 from .furniture import Furniture
-from .prose import Gauges, Lines, Matrix, Narrative
+from .prose import Cards, Gauges, Lines, Matrix, Narrative
 from .sheet import Cell, Gold, Sheet
 from .style import Style
-from .table import Cards, Flow, Table, TooNarrowError
+from .table import Table
 
 _LAYOUTS = {
     "table": Table, "cards": Cards, "lines": Lines, "narrative": Narrative, "gauge": Gauges, "matrix": Matrix,

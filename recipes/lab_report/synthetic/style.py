@@ -127,6 +127,8 @@ def _settle(style: Style) -> Style:
             changes[kind] = "column"
         elif getattr(style, kind) == "column":
             changes[kind] = otherwise
+    if style.words_below:
+        changes["align"] = "left"
     return replace(style, **changes)
 
 

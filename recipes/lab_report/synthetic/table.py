@@ -4,58 +4,13 @@ from __future__ import annotations
 
 from .cells import Cells
 from .content import Content, Row, Section
-from .furniture import Furniture
+from .flow import Flow, TooNarrowError
 from .sheet import Box, Gold, Run, Sheet, face, shrink, text_width, wrap
 from .style import Style
 
 _RIGHT_PAD = 7.0
 _ELASTIC = ("name", "result", "unit", "range", "prev1", "method")
 _TINT = "#eef2f6"
-
-
-class TooNarrowError(Exception):
-    """Half a page is too narrow for these columns at a legible size."""
-
-
-class Flow:
-    """Where the next thing goes: down a frame, then to the next frame, then to the next page."""
-
-    def __init__(self, sheet: Sheet, style: Style, furniture: Furniture):
-        self.sheet, self.style, self.furniture = sheet, style, furniture
-        self.top, self.bottom = furniture.begin()
-        self.y, self.frame, self.first_limit = self.top, 0, 0.0
-        gap = 22 * (style.frames - 1)
-        self.width = (sheet.width - 2 * style.margin - gap) / style.frames
-
-    @property
-    def x(self) -> float:
-        """Left end of the current frame."""
-        return self.style.margin + self.frame * (self.width + 22)
-
-    @property
-    def right(self) -> float:
-        """Right end of the current frame."""
-        return self.x + self.width
-
-    def fits(self, height: float) -> bool:
-        """Whether a height is still free in the frame."""
-        return self.y + height <= self.limit
-
-    @property
-    def limit(self) -> float:
-        """Where the frame ends: the first of two may be cut short, so that both are filled alike."""
-        if self.first_limit and self.frame < self.style.frames - 1:
-            return min(self.bottom, self.first_limit)
-        return self.bottom
-
-    def advance(self) -> None:
-        """Go to the next frame or page."""
-        self.frame += 1
-        if self.frame >= self.style.frames:
-            self.sheet.next_page()
-            self.top, self.bottom = self.furniture.begin()
-            self.frame, self.first_limit = 0, 0.0
-        self.y = self.top
 
 
 class Table:
@@ -81,8 +36,7 @@ class Table:
             return ""
         text = content.titles[kind]
         if kind == "result" and self.style.date_header and self.style.time != "none":
-            text = content.collected[0].split(" ")[0].rstrip(",") if " " in content.collected[0] else text
-            text = content.titles[kind] if not text[:1].isdigit() else text
+            text = content.collected_day
         if kind == "result" and self.style.unit_place == "header" and section and section.unit:
             text = f"{text} ({section.unit})"
         return text
@@ -442,40 +396,3 @@ class Table:
             if section.note:
                 self.draw_note(section.note)
         self.end_part()
-
-
-class Cards(Table):
-    """Draws every section in its own frame with a title bar, in one or two columns of the page."""
-
-    def draw(self) -> None:
-        """Draw all sections as cards."""
-        flow = self.flow
-        self.balance()
-        for section in self.content.sections:
-            height = self.heading_height(section) + len(section.rows) * (self.leading + 6) + 20
-            if not flow.fits(height) and flow.y > flow.top + 1:
-                flow.advance()
-            self.start_card(section)
-            for row in section.rows:
-                self.draw_row(row, section)
-            self.end_part()
-            flow.y += 14
-
-    def start_card(self, section: Section) -> None:
-        """Begin a card."""
-        self.start_part(section)
-        self.draw_headings(section)
-
-    def start_part(self, section: Section | None) -> None:
-        """Leave room for the card's edge."""
-        self.place.clear()
-        self.specimen = ""
-        self.part_top = self.flow.y
-        self.flow.y += 3
-
-    def end_part(self) -> None:
-        """Draw the card's edge."""
-        flow = self.flow
-        self.sheet.rect(
-            Box(flow.x - 4, self.part_top, flow.right + 3, flow.y + 5), stroke="#7a8a99", width=0.7, radius=4
-        )

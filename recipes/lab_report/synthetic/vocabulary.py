@@ -30,7 +30,7 @@ DEPARTMENTS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 # A panel that labs print inside another one.
-PARENTS = {"differential": "haematology", "urine_sediment": "urinalysis"}
+PARENTS = {"differential": "haematology", "absolute": "haematology", "urine_sediment": "urinalysis"}
 
 
 @dataclass(frozen=True)
