@@ -86,6 +86,7 @@ class Content:
     specimen_label: str
     collected_label: str
     apology: str
+    clinical: str  # what the physician asks, printed above the results like a row
     picks: dict[str, float]
 
 
@@ -215,6 +216,7 @@ class Composer:
             list(choices(words["letter"])), self.pick(words["words"]["page"]),
             self.pick(words["words"]["continued"]), self.pick(words["words"]["method"]),
             self.pick(labels["specimen"]), self.pick(labels["collected"]), self.pick(words["no_tests"]),
+            self.pick(words["clinical"]) if rng.random() < 0.15 else "",
             {key: rng.random() for key in ("watermark", "barcode", "cover", "appendix", "tint")},
         )  # fmt: skip
 

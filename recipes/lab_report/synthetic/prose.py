@@ -77,7 +77,7 @@ class Lines(Table):
         if flag and style.flag_place == "before":
             tail += [flag, cells.run(" ")]
         tail.append(cells.result(row))
-        unit = cells.unit(row)
+        unit = None if printed.pending else cells.unit(row)
         if unit and style.unit_place != "range":
             tail += [cells.run(" "), unit]
         if flag and style.flag_place != "before":
@@ -184,7 +184,7 @@ class Gauges(Table):
         result = cells.result(row)
         big = min(14.0, 14.0 * width * 0.6 / max(result.width * 14 / result.size, 1))
         value: Line = [Run(result.text, "result", True, False, result.colour, big, result.font)]
-        unit = cells.unit(row)
+        unit = None if printed.pending else cells.unit(row)
         if unit:
             value += [cells.run(" "), unit]
         flag = cells.flag_run(printed.level)

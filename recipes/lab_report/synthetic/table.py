@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from .cells import Cells
+from .columns import RIGHT_PAD, column_widths
 from .content import Content, Row, Section
 from .flow import Flow, TooNarrowError
 from .sheet import Box, Gold, Run, Sheet, face, shrink, text_width, wrap
 from .style import Style
 
-_RIGHT_PAD = 7.0
-_ELASTIC = ("name", "result", "unit", "range", "prev1", "method")
 _TINT = "#eef2f6"
 
 
@@ -46,58 +45,15 @@ class Table:
         while True:
             self.cells = Cells(self.content, self.style, self.size)
             self.leading = self.size * self.style.leading
-            if self.widths():
+            self.column_widths, fits = column_widths(self.cells, self.title, self.flow.width)
+            self.x_offsets = [sum(self.column_widths[:i]) for i in range(len(self.columns))]
+            if fits:
                 return
             if self.size < 6 and self.style.frames > 1:
                 raise TooNarrowError
             if self.size < 5:
                 return
             self.size -= 0.4
-
-    def widths(self) -> bool:
-        """Set the column widths; False where they cannot fit at this size."""
-        style, total = self.style, self.flow.width
-        wishes, leasts = [], []
-        for kind in self.columns:
-            pairs = [(0.0, 0.0)]
-            for section in self.content.sections:
-                pairs += [self.cells.natural(kind, row, section) for row in section.rows]
-                bold = face(self.cells.font, True)
-                title = self.title(kind, section) if style.titles or style.section_titles else ""
-                words = max((text_width(word, bold, self.size) for word in title.split(" ")), default=0.0)
-                pairs.append((text_width(title, bold, self.size) if kind != "result" else 0.0, words))
-            indent = 3 * style.indent if kind == "name" else 0.0
-            cap = {"name": 0.45, "range": 0.32, "method": 0.2, "result": 0.3}.get(kind, 0.2) * total
-            least = max(least for _, least in pairs) + _RIGHT_PAD + indent
-            if kind == "name":
-                least = max(least, 70.0)
-            wish = max(wish for wish, _ in pairs) + _RIGHT_PAD + indent
-            leasts.append(least)
-            wishes.append(max(min(wish, max(cap, least)), least))
-        if style.result_below:
-            wishes[0] = leasts[0] = max(30.0, style.indent + 24)
-        if sum(leasts) > total:
-            self.x_offsets = [sum(leasts[:i]) * total / sum(leasts) for i in range(len(leasts))]
-            self.column_widths = [width * total / sum(leasts) for width in leasts]
-            return False
-        spare = total - sum(wishes)
-        if spare < 0:  # take from the columns that can give
-            slack = sum(w - m for w, m in zip(wishes, leasts, strict=True))
-            widths = [w + spare * (w - m) / slack for w, m in zip(wishes, leasts, strict=True)]
-        elif style.spread == "name":
-            widths = list(wishes)
-            more = min(spare, total * 0.22)
-            widths[self.columns.index("name")] += more
-            wide = [i for i, kind in enumerate(self.columns) if kind in _ELASTIC]
-            widths = [w + (spare - more) / len(wide) * (i in wide) for i, w in enumerate(widths)]
-        elif style.spread == "even":
-            wide = [i for i, kind in enumerate(self.columns) if kind in _ELASTIC]
-            widths = [w + spare / len(wide) * (i in wide) for i, w in enumerate(wishes)]
-        else:
-            widths = list(wishes)
-        self.column_widths = widths
-        self.x_offsets = [sum(widths[:i]) for i in range(len(widths))]
-        return True
 
     @property
     def span(self) -> float:
@@ -116,7 +72,7 @@ class Table:
             pad = 6.0 if self.style.rules in ("grid", "rows") else 0.0
             height += self.heading_height(section) + lines * self.leading + pad * len(rows) + 10
         if height < 1.8 * (self.flow.bottom - self.flow.top):
-            self.flow.first_limit = self.flow.top + height * 0.54 + 2 * self.leading
+            self.flow.first_limit = self.flow.top + height * 0.5 + self.leading
 
     def draw_titles(self, section: Section | None) -> None:
         """Draw the row of column titles."""
@@ -127,7 +83,7 @@ class Table:
         wrapped = []
         for kind, width in zip(self.columns, self.column_widths, strict=True):
             run = Run(self.title(kind, section), None, True, False, ink, self.size, font)
-            wrapped.append(wrap(run, width - _RIGHT_PAD + 2))
+            wrapped.append(wrap(run, width - RIGHT_PAD + 2))
         lines = max(len(runs) for runs in wrapped)
         height = lines * self.leading + 4
         x, y = flow.x, flow.y
@@ -136,7 +92,7 @@ class Table:
         for kind, runs, offset, width in zip(self.columns, wrapped, self.x_offsets, self.column_widths, strict=True):
             for number, run in enumerate(runs):
                 align = style.align if kind == "result" else "left"
-                sheet.line(x + offset + 2, y + self.leading * (number + 0.8) + 1, [run], align, width - _RIGHT_PAD)
+                sheet.line(x + offset + 2, y + self.leading * (number + 0.8) + 1, [run], align, width - RIGHT_PAD)
         if style.rules == "ascii":
             self.ascii_rule(y + height + self.leading * 0.4)
             height += self.leading * 0.8
@@ -255,10 +211,10 @@ class Table:
         found = []
         for kind, width in zip(self.columns, self.column_widths, strict=True):
             if kind == "name":
-                room = self.span * 0.9 if self.style.result_below else width - _RIGHT_PAD - depth * self.style.indent
+                room = self.span * 0.9 if self.style.result_below else width - RIGHT_PAD - depth * self.style.indent
                 lines = self.cells.name(row, room)
             else:
-                room = width - _RIGHT_PAD - (self.cells.gutter if kind == "result" else 0.0)
+                room = width - RIGHT_PAD - (self.cells.gutter if kind == "result" else 0.0)
                 lines = self.cells.column(kind, row, section, room)
                 for line in lines:
                     for number, run in enumerate(line):
@@ -308,14 +264,14 @@ class Table:
                 self.hang_flag(row, lines, x + offset + 2, start)
                 continue
             self.gold.lines(sheet, row.index, lines, x + offset + 2 + shift, start, self.leading, align,
-                            width - _RIGHT_PAD - shift)  # fmt: skip
+                            width - RIGHT_PAD - shift)  # fmt: skip
             if first and style.leader and not below and lines:
                 used = sum(run.width for run in lines[-1])
                 dot = text_width(".", face(self.cells.font), self.size)
-                dots = int((width - _RIGHT_PAD - shift - used - 6) / dot)
+                dots = int((width - RIGHT_PAD - shift - used - 6) / dot)
                 if dots > 2:
                     run = Run("." * dots, size=self.size, font=self.cells.font)
-                    left = x + offset + width - _RIGHT_PAD - dots * dot
+                    left = x + offset + width - RIGHT_PAD - dots * dot
                     sheet.run(left, start + self.leading * (len(lines) - 1), run)
         if style.rules == "grid":
             self.grid(top, top + height)
@@ -358,6 +314,17 @@ class Table:
             for offset in self.x_offsets[1:] if not self.style.comments else []:
                 self.sheet.rule(flow.x + offset - 2, self.part_top, flow.x + offset - 2, flow.bottom, 0.5)
 
+    def draw_clinical(self) -> None:
+        """Draw the physician's question on a line of its own, in the columns of name and result."""
+        label, _, text = self.content.clinical.partition(":")
+        flow, column = self.flow, self.columns.index("result")
+        y = flow.y + self.leading * 0.8
+        head = self.cells.run(label.strip())
+        self.sheet.run(flow.x + 2, y, head)
+        left = max(flow.x + self.x_offsets[column] + 2, flow.x + head.width + 10)
+        self.sheet.run(left, y, self.cells.run(text.strip()))
+        flow.y += self.leading * 1.4
+
     def draw_note(self, text: str) -> None:
         """Draw a long interpretation below a panel."""
         flow = self.flow
@@ -377,6 +344,8 @@ class Table:
         before: list[str] = []
         self.balance()
         self.start_part(self.content.sections[0] if self.content.sections else None)
+        if self.content.clinical:
+            self.draw_clinical()
         for section in self.content.sections:
             need = self.heading_height(section) + 2 * self.leading
             if not flow.fits(need):
