@@ -10,6 +10,7 @@ import pytest
 
 from recipes.lab_report.synthetic import FAMILIES, Report, families, make_report, write_reports
 from recipes.lab_report.synthetic.__main__ import main
+from recipes.lab_report.synthetic.content import Composer, stable_random
 from recipes.lab_report.synthetic.vocabulary import LANGUAGES, panels
 
 KEYS = ["name", "result", "unit", "range", "panel", "method", "specimen", "sample_collection_time"]
@@ -202,3 +203,25 @@ def test_command_line_refuses_a_family_of_another_split(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([str(tmp_path / "b"), "--split", "train", "--family", families("test")[0]])
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("family", ["us_ruled", "french_leader", "cumulative_sheet"])
+def test_flags_agree_with_ranges(family):
+    seen = Counter()
+    for seed in range(12):
+        rng = stable_random("report", family, seed)
+        style = FAMILIES[family].sample(rng)
+        content = Composer(style, rng, None).compose()
+        mark = re.escape(content.place["group"])
+        for row in (row for section in content.sections for row in section.rows):
+            text = [re.sub(rf"(?<=\d){mark}(?=\d\d\d)", "", part) if style.groups else part
+                    for part in (row.printed.result, row.printed.range_lines[0] if row.printed.range_lines else "")]  # fmt: skip
+            value, limits = (re.findall(r"\d+(?:[.,]\d+)?", part) for part in text)
+            two_sided = re.fullmatch(r"[\d.,]+\s?(?:-|–|à|to|a|tot|bis)\s?[\d.,]+", text[1])
+            if not (two_sided and len(value) == 1 and re.fullmatch(r"[\d.,]+", text[0])):
+                continue
+            number, low, high = (float(part.replace(",", ".")) for part in (value[0], *limits))
+            expected = (number > high) - (number < low)
+            assert (row.printed.level > 0) - (row.printed.level < 0) == expected, row
+            seen[expected] += 1
+    assert min(seen[-1], seen[0], seen[1]) > 0 and seen[0] > seen[1]

@@ -43,7 +43,8 @@ class Cells:
         if not level:
             return ""
         high, low = words["high"], words["low"]
-        letters = high[0].replace("É", "H") + low[0] if self.style.flag in ("HL", "bracket") else "HL"
+        # High and low by their initials, but "H" in French; German laboratories write H and L.
+        letters = "HL" if low[0] == "n" else high[0].replace("É", "H") + low[0]
         letter = letters[0] if level > 0 else letters[1]
         return {
             "HL": letter * abs(level),

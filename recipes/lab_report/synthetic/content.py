@@ -203,7 +203,7 @@ class Composer:
         columns = {key: self.pick(text) for key, text in words["columns"].items()}
         number = f"{rng.randrange(100, 999)}-MED"
         foot = [self.pick(words["foot"]).format(doctor=doctor, n=number) for _ in range(2)]
-        legend = [self.pick(words["legend"])] if style.flag not in ("none", "colour", "bold") else []
+        legend = self.flag_legend()
         legend += rng.sample(choices(words["plain_legend"]), 2)
         address = [rng.choice(place["streets"]).format(n=rng.randrange(1, 240)), rng.choice(place["cities"])]
         phone = place["phone"].format(a=rng.randrange(200, 900), b=f"{rng.randrange(1000, 9999)}")
@@ -219,6 +219,13 @@ class Composer:
             self.pick(words["clinical"]) if rng.random() < 0.15 else "",
             {key: rng.random() for key in ("watermark", "barcode", "cover", "appendix", "tint")},
         )  # fmt: skip
+
+    def flag_legend(self) -> list[str]:
+        """What the flags mean, from the phrases that speak of the flags this report has."""
+        sign = {"HL": "[A-Z](:| -|, *[A-Z]| =)", "bracket": "[A-Z](:| -| =)", "pm": r"\+", "star": r"\*"}
+        wanted = sign.get(self.style.flag, "$^")
+        fitting = [text for text in choices(self.words["legend"]) if re.search(wanted, text)]
+        return [self.rng.choice(fitting)] if fitting else []
 
     def usual(self, label: str) -> bool:
         """Whether a label is used in the locale's country."""

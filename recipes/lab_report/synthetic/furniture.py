@@ -23,6 +23,7 @@ class Furniture:
         self.logo_shape = rng.choice(("disc", "squares", "cross", "rings", "initials"))
         self.page_align = rng.choice(("left", "center", "right"))
         self.columns = rng.choice((2, 2, 3))
+        self.foot_last = rng.random() < 0.6
         self.first_results = True
 
     def text(self, text: str, x: float, y: float, size: float, bold: bool = False, align: str = "left",
@@ -198,23 +199,28 @@ class Furniture:
         return y + 16 + step * rows
 
     def footer(self) -> float:
-        """Draw the foot of the page; return the y that contents must stay above."""
-        content, style, sheet = self.content, self.style, self.sheet
-        y, width = sheet.height - 22, self.right - self.left
-        page = content.page_form.format(i=sheet.page, n=self.pages)
-        self.text(page, self.left, y, 7.5, align=self.page_align, width=width)
-        lines = [content.foot[0]] if self.rng is not None else []
-        if style.legend == "foot":
-            lines = [*content.legend, *lines]
-        address = f"{content.lab} - {' - '.join(content.address)}"
+        """Draw the foot of the page, now or at its end; return the y that contents must stay above."""
+        content, style = self.content, self.style
+        lines = [*(content.legend if style.legend == "foot" else []), content.foot[0]]
         if style.letterhead in ("none", "status"):
-            lines.append(address)
-        for line in reversed(lines):
-            y -= 9.5
-            self.text(line, self.left, y, 6.8, width=width)
-        if style.rules != "ascii":
-            sheet.rule(self.left, y - 9, self.right, y - 9, 0.4, "#808080")
-        return y - 15
+            lines.append(f"{content.lab} - {' - '.join(content.address)}")
+        # Files differ in the order in which a page's texts were written.
+        if self.foot_last:
+            self.sheet.before_end = lambda: self.draw_footer(lines)
+        else:
+            self.draw_footer(lines)
+        return self.sheet.height - 22 - 9.5 * len(lines) - 15
+
+    def draw_footer(self, lines: list[str]) -> None:
+        """Draw the page's number and the lines above it."""
+        y, width = self.sheet.height - 22, self.right - self.left
+        page = self.content.page_form.format(i=self.sheet.page, n=self.pages)
+        self.text(page, self.left, y, 7.5, align=self.page_align, width=width)
+        y -= 9.5 * len(lines)
+        for number, line in enumerate(lines):
+            self.text(line, self.left, y + 9.5 * number, 6.8, width=width)
+        if self.style.rules != "ascii":
+            self.sheet.rule(self.left, y - 9, self.right, y - 9, 0.4, "#808080")
 
     def closing(self, y: float, bottom: float) -> None:
         """Draw the legend and the signatory below the last result, where there is room."""

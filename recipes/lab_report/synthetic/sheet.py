@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -125,6 +125,7 @@ class Sheet:
         _register()
         self.width, self.height = size
         self.page = 1
+        self.before_end: Callable[[], None] | None = None  # draws the foot of a page after its contents
         self._buffer = io.BytesIO()
         # Invariant: no creation time and no random file id, so the same report is the same bytes.
         self._canvas = Canvas(self._buffer, pagesize=size, invariant=1, pageCompression=1)
@@ -132,11 +133,18 @@ class Sheet:
 
     def next_page(self) -> None:
         """Finish the page and begin another."""
+        self._end()
         self._canvas.showPage()
         self.page += 1
 
+    def _end(self) -> None:
+        if self.before_end:
+            self.before_end()
+        self.before_end = None
+
     def finish(self) -> bytes:
         """The PDF file."""
+        self._end()
         self._canvas.showPage()
         self._canvas.save()
         return self._buffer.getvalue()
