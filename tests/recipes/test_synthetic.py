@@ -214,8 +214,9 @@ def test_flags_agree_with_ranges(family):
         content = Composer(style, rng, None).compose()
         mark = re.escape(content.place["group"])
         for row in (row for section in content.sections for row in section.rows):
-            text = [re.sub(rf"(?<=\d){mark}(?=\d\d\d)", "", part) if style.groups else part
-                    for part in (row.printed.result, row.printed.range_lines[0] if row.printed.range_lines else "")]  # fmt: skip
+            text = [row.printed.result, "".join(row.printed.range_lines[:1])]
+            if style.groups:
+                text = [re.sub(rf"(?<=\d){mark}(?=\d\d\d)", "", part) for part in text]
             value, limits = (re.findall(r"\d+(?:[.,]\d+)?", part) for part in text)
             two_sided = re.fullmatch(r"[\d.,]+\s?(?:-|–|à|to|a|tot|bis)\s?[\d.,]+", text[1])
             if not (two_sided and len(value) == 1 and re.fullmatch(r"[\d.,]+", text[0])):

@@ -63,6 +63,7 @@ class Writer:
             return None
         if unit in self.counts:
             unit = self.counts[unit][0]
+        unit = unit.replace("1.73", f"1{self.decimal}73")
         if self.lower_litre:
             litres = ("dL", "mL", "µL", "L", "fL")
             unit = "/".join(part[:-1] + "l" if part in litres else part for part in unit.split("/"))
@@ -173,7 +174,7 @@ class Writer:
                 value = high * (1.05 + rng.expovariate(0.8)) + step
                 if rng.random() < 0.06:
                     value, sign = high * rng.choice((10, 20, 50)), ">"
-            elif rng.random() < 0.12:
+            elif high < 100 and rng.random() < 0.15:
                 value, sign = max(step, high * rng.choice((0.02, 0.05, 0.1))), "<"
         else:
             low = low or 1.0

@@ -90,7 +90,6 @@ def _quantity(text: str) -> Quantity:
 def _analyte(panel: str, line: str) -> Analyte:
     *names, quantities = line.split("|")
     first = choices(names[0])[0]
-    # Commas part the quantities, but French units have a decimal comma of their own ("1,73").
     parsed = tuple(_quantity(part) for part in quantities.split(", "))
     return Analyte(f"{panel}/{first}", by_language(names), parsed)
 
