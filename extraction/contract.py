@@ -8,7 +8,6 @@ both build their prompts with `Contract.messages` and their answers with `Contra
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -88,7 +87,7 @@ class Contract(BaseModel):
         temporary.write_text(
             json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     @classmethod
     def load(cls, folder: Path) -> Contract:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,26 @@ def resolve(schema: Schema | bool, root: Schema) -> Schema:
 def pointer(path: Any) -> str:
     """A JSON pointer (RFC 6901) from a sequence of keys and indices."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+_MAPS = ("properties", "patternProperties", "$defs", "definitions")
+_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+_SINGLE = ("items", "additionalProperties", "additionalItems")
+
+
+def map_subschemas(schema: Schema, change: Callable[[Any, tuple[str | int, ...]], Any]) -> Schema:
+    """A copy of `schema` whose direct subschemas are `change(subschema, path from here)`."""
+    out: Schema = {}
+    for key, value in schema.items():
+        if key in _MAPS and isinstance(value, dict):
+            out[key] = {name: change(sub, (key, name)) for name, sub in value.items()}
+        elif key in _LISTS and isinstance(value, list):
+            out[key] = [change(sub, (key, index)) for index, sub in enumerate(value)]
+        elif key in _SINGLE:
+            out[key] = change(value, (key,))
+        else:
+            out[key] = value
+    return out
 
 
 def allows_null(schema: Schema, root: Schema) -> bool:

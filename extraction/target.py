@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from extraction.errors import AssayError
 from extraction.record.parse import Node
-from extraction.schema import Schema, allows_null, resolve
+from extraction.schema import Schema, allows_null, map_subschemas, resolve
 
 Style = Literal["objects", "rows"]
 _GAP = re.compile(r"\s{2,}")
@@ -81,7 +81,7 @@ class Target:
     def grammar_schema(self) -> Schema:
         """The JSON Schema of the text the model writes (of the record itself for `objects`)."""
         if self.style == "objects":
-            return self.schema
+            return _nulls_required(self.schema, self.schema)
         properties = {}
         for name, sub in self._properties.items():
             if name in self.tables:
@@ -91,8 +91,9 @@ class Target:
                 shapes: list[Schema] = [{"type": "array", "prefixItems": cells, "items": False, "minItems": 1}]
                 if heading:
                     shapes.append({"type": "object", "properties": heading, "additionalProperties": False})
-                sub = {"type": "array", "items": {"anyOf": shapes}}
-            properties[name] = sub
+                properties[name] = {"type": "array", "items": {"anyOf": shapes}}
+            else:
+                properties[name] = _nulls_required(sub, self.schema)
         return {
             "type": "object",
             "properties": properties,
@@ -204,13 +205,25 @@ def _nullable(schema: Schema, root: Schema) -> Schema:
     return schema if allows_null(schema, root) else {"anyOf": [schema, {"type": "null"}]}
 
 
+def _nulls_required(schema: Any, root: Schema) -> Any:
+    """`schema` with every key that may be null required: what a page lacks is written as null, not forgotten."""
+    if not isinstance(schema, dict):
+        return schema
+    out = map_subschemas(schema, lambda sub, _: _nulls_required(sub, root))
+    if isinstance(properties := schema.get("properties"), dict):
+        required = schema.get("required", [])
+        out["required"] = [key for key in properties if key in required or allows_null(properties[key], root)]
+    return out
+
+
 def _ordered(value: Any, schema: Schema, root: Schema) -> Any:
-    """`value` with the keys of every object in the order of its schema."""
+    """`value` with the keys of every object in the order of its schema, null for a nullable key it lacks."""
     schema = resolve(schema, root)
     if isinstance(value, dict):
         properties = schema.get("properties", {})
-        keys = [key for key in properties if key in value] + [key for key in value if key not in properties]
-        return {key: _ordered(value[key], properties.get(key, {}), root) for key in keys}
+        keys = [key for key, sub in properties.items() if key in value or allows_null(sub, root)]
+        keys += [key for key in value if key not in properties]
+        return {key: _ordered(value.get(key), properties.get(key, {}), root) for key in keys}
     if isinstance(value, list):
         items = schema.get("items")
         return [_ordered(item, items if isinstance(items, dict) else {}, root) for item in value]

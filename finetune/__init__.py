@@ -1,0 +1,1 @@
+"""Examples in, an adapter out: configuration, data, training, evaluation, merging."""

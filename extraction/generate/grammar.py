@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from extraction.errors import AssayError
-from extraction.schema import Schema, allows_null, pointer, resolve
+from extraction.schema import Schema, map_subschemas, pointer, resolve
 
 _ENFORCED = frozenset(
     "type enum const properties required additionalProperties patternProperties items prefixItems additionalItems "
@@ -22,7 +22,6 @@ _ANNOTATIONS = frozenset(
     "writeOnly contentMediaType contentEncoding contentSchema x-guidance".split()
 )
 _FORMATS = frozenset("date-time time date duration email hostname ipv4 ipv6 uuid uri".split())
-_MAPS = ("properties", "patternProperties", "$defs", "definitions")
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,7 @@ class Unenforced:
 def simplify(schema: Schema) -> tuple[Schema, list[Unenforced]]:
     """The part of `schema` that a grammar can enforce, and the keywords that it cannot.
 
-    Objects are closed (`additionalProperties: false` unless stated otherwise) and their nullable keys required,
-    so that a value the page lacks is written as null instead of being invented or forgotten.
+    Objects with known properties are closed (`additionalProperties: false` unless stated otherwise).
     """
     notes: list[Unenforced] = []
     return _simplify(schema, schema, (), notes), notes
@@ -51,32 +49,26 @@ def _simplify(schema: Any, root: Schema, path: tuple[str | int, ...], notes: lis
         return schema
     if "$ref" in schema:
         resolve(schema, root)
-    out: Schema = {}
+    kept: Schema = {}
     for key, value in schema.items():
-        here = (*path, key)
-        if key in _MAPS and isinstance(value, dict):
-            out[key] = {name: _simplify(sub, root, (*here, name), notes) for name, sub in value.items()}
-        elif key in ("items", "additionalProperties", "additionalItems"):
-            out[key] = _simplify(value, root, here, notes)
-        elif key in ("anyOf", "allOf", "prefixItems") and isinstance(value, list):
-            out[key] = [_simplify(sub, root, (*here, i), notes) for i, sub in enumerate(value)]
-        elif key == "oneOf" and isinstance(value, list):
-            out["anyOf"] = [_simplify(sub, root, (*here, i), notes) for i, sub in enumerate(value)]
-            notes.append(Unenforced(pointer(here), key))
-        elif key == "format" and value not in _FORMATS:
-            notes.append(Unenforced(pointer(here), key))
-        elif key == "pattern" and _compile_error({"type": "string", "pattern": value}):
-            notes.append(Unenforced(pointer(here), key))
-        elif key in _ENFORCED:
-            out[key] = value
-        elif key not in _ANNOTATIONS:
-            notes.append(Unenforced(pointer(here), key))
-    if isinstance(out.get("properties"), dict):
+        if key == "oneOf":  # the grammar allows any of them; that it is only one is for the validation
+            kept["anyOf"] = value
+        elif key in _ENFORCED and not _refused(key, value):
+            kept[key] = value
+        if (key not in _ENFORCED and key not in _ANNOTATIONS) or (key in _ENFORCED and key not in kept):
+            notes.append(Unenforced(pointer((*path, key)), key))
+        elif key in ("$defs", "definitions"):
+            kept[key] = value
+    out = map_subschemas(kept, lambda sub, step: _simplify(sub, root, (*path, *step), notes))
+    if "properties" in out:
         out.setdefault("additionalProperties", False)
-        required = out.get("required", [])
-        originals = schema["properties"]
-        out["required"] = [k for k in originals if k in required or allows_null(originals[k], root)]
     return out
+
+
+def _refused(key: str, value: Any) -> bool:
+    if key == "format":
+        return value not in _FORMATS
+    return key == "pattern" and bool(_compile_error({"type": "string", "pattern": value}))
 
 
 def _compile_error(schema: Schema) -> str:

@@ -28,15 +28,11 @@ CHAT_TEMPLATE = (
 
 
 def quiet_libraries() -> None:
-    """Silence notices of the libraries below that say nothing a user could act on."""
+    """Silence what the libraries below would say to the terminal, and what they would report home."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     for name in ("bitsandbytes", "bitsandbytes.backends.cpu.ops"):
         logging.getLogger(name).setLevel(logging.ERROR)
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether `name` means a model on a hub: not the embedded one, and no folder of that name exists."""
-    return name != EMBEDDED and not Path(name).exists()
 
 
 def resolve_model(name: str) -> str:
@@ -54,7 +50,7 @@ def resolve_model(name: str) -> str:
         return name
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise AssayError(
-            f"There is no model {name}: give {EMBEDDED}, a model's folder, or a hub id such as google/medgemma-1.5-4b-it."
+            f"There is no model {name}: give {EMBEDDED}, a model's folder, or a hub id (google/medgemma-1.5-4b-it)."
         )
     return name
 
@@ -108,7 +104,7 @@ def _convert(folder: Path) -> None:
         out = temporary / "model"
         model.save_pretrained(out)
         tokenizer.save_pretrained(out)
-        os.replace(out, folder)
+        out.replace(folder)
     except OSError as error:
         raise AssayError(
             f"{EMBEDDED} could not be converted into {folder.parent}: {error}. It needs about 1 GB of disk; "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -85,7 +84,7 @@ class Record:
         """Write the record as JSON, whole or not at all."""
         temporary = path.with_name(path.name + ".tmp")
         temporary.write_text(json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     def table(self) -> Group:
         """The record as a table for the terminal."""

@@ -17,9 +17,7 @@ _COLOURS = {"ok": "green", "partial": "yellow", "failed": "red"}
 def record_table(record: Record) -> Group:
     """Status, single values, then one table for each array of objects; columns that are empty are left out."""
     parts: list[Any] = [Text.assemble((f"{record.source}  ", "bold"), (record.status, _COLOURS[record.status]))]
-    parts += [
-        Text(f"  {issue.path or ''} {issue.message}".rstrip(), style="yellow") for issue in record.issues
-    ]
+    parts += [Text(f"  {issue.path or ''} {issue.message}".rstrip(), style="yellow") for issue in record.issues]
     for key, value in (record.data or {}).items():
         if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
             parts.append(_rows(key, value))

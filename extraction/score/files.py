@@ -96,9 +96,7 @@ def _files(path: Path) -> dict[str, Path]:
         raise AssayError(f"{path} does not exist. Give a JSON file or a folder of them.")
     names = {file.relative_to(path): file for file in sorted(path.rglob("*.json")) if file.is_file()}
     return {
-        name.as_posix(): file
-        for name, file in names.items()
-        if not any(part.startswith("_") for part in name.parts)
+        name.as_posix(): file for name, file in names.items() if not any(part.startswith("_") for part in name.parts)
     }
 
 

@@ -135,9 +135,7 @@ def _time(text: str) -> str | None:
         hour = hour % 12 + 12 * (match["half"] == "pm")
     day, year = match["d1"] or match["d2"], match["y1"] or match["y2"]
     try:
-        time = datetime(
-            int(year), int(month), int(day), hour, int(match["minute"] or 0), int(match["second"] or 0)
-        )
+        time = datetime(int(year), int(month), int(day), hour, int(match["minute"] or 0), int(match["second"] or 0))
     except ValueError:
         return None
     # Not strftime: it writes years below 1000 without their zeros on some systems.

@@ -341,9 +341,7 @@ def _kept(wrong: frozenset[str], fields: Collection[str]) -> frozenset[str]:
 class _Counting:
     """The walk over one document that fills its `DocumentScore`."""
 
-    def __init__(
-        self, document: DocumentScore, pair: Pair, fields: Sequence[str] | None, key: Sequence[str]
-    ) -> None:
+    def __init__(self, document: DocumentScore, pair: Pair, fields: Sequence[str] | None, key: Sequence[str]) -> None:
         self.document = document
         self.pair = pair
         self.wanted = fields

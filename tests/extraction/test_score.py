@@ -102,9 +102,7 @@ def test_any_json_can_be_scored(one, two):
 def test_counts_follow_the_formulas():
     gold = [lab("Sodium", "140", "mmol/L"), lab("Urea", "31", None), lab("CRP", "2", "mg/L")]
     predicted = [lab("Sodium", "149", "mmol/L"), lab("Urea", "31", "mg/dL"), lab("Page 1", "2", None)]
-    outcome = score(
-        [({"tests": predicted}, {"tests": gold}), ({"tests": []}, {"tests": []})], fields=CORE_FIELDS
-    )
+    outcome = score([({"tests": predicted}, {"tests": gold}), ({"tests": []}, {"tests": []})], fields=CORE_FIELDS)
     # Agreed: Sodium, mmol/L, Urea, 31. Only predicted: 149, mg/dL, Page 1, 2. Only gold: 140, CRP's three.
     assert outcome.counts == Counts(4, 4, 4)
     assert outcome.micro_f1 == 0.5
@@ -318,9 +316,7 @@ def write(folder: Path, **files: Any) -> Path:
 
 
 def test_folders(tmp_path):
-    gold = write(
-        tmp_path / "gold", a={"tests": [lab("CRP")]}, b={"tests": [lab("CRP")]}, c={"tests": [lab("CRP")]}
-    )
+    gold = write(tmp_path / "gold", a={"tests": [lab("CRP")]}, b={"tests": [lab("CRP")]}, c={"tests": [lab("CRP")]})
     record = {"source": "a.pdf", "status": "ok", "issues": [], "data": {"tests": [lab("CRP")]}}
     failed = {"source": "b.pdf", "status": "failed", "issues": ["torn"], "data": None}
     predictions = write(tmp_path / "out", a=record, b=failed, d={"tests": []}, _summary={"tests": []})
@@ -341,9 +337,7 @@ def test_label_files(tmp_path):
         {"test": "Natrium", "value": "140", "unit": "mmol/L", "reference_range": "136 - 145", "section": "X"},
         {"test": "CRP", "value": "4,2", "unit": "mg/L", "reference_range": None, "section": None},
     ]
-    gold = write(
-        tmp_path / "gold", a__labels={"file": "a.pdf", "complete": False, "results": rows}, a__fhir={}
-    )
+    gold = write(tmp_path / "gold", a__labels={"file": "a.pdf", "complete": False, "results": rows}, a__fhir={})
     prediction = {"tests": [lab("natrium", "140", "mmol/l", specimen="Serum"), lab("Urea"),
                             lab("CRP", "4.2", "mg/L", method="x")]}  # fmt: skip
     outcome = score_files(write(tmp_path / "out", a=prediction), gold)
@@ -398,9 +392,7 @@ def read_pairs_of(gold: Path, folder: Path) -> Any:
 
 
 def test_table_and_json():
-    pairs = [
-        Pair({"tests": [lab("CRP", "6")]}, {"tests": [lab("CRP", "5")]}, f"report {i}") for i in range(12)
-    ]
+    pairs = [Pair({"tests": [lab("CRP", "6")]}, {"tests": [lab("CRP", "5")]}, f"report {i}") for i in range(12)]
     outcome = score([*pairs, Pair(None, {"tests": [lab("CRP", "5")]}, "[lost]")], fields=LAB_FIELDS)
     console = Console(width=80, record=True, file=None, force_terminal=False)
     with console.capture() as shown:

@@ -1,0 +1,94 @@
+"""`assay extract` and `assay score`. Heavy imports stay inside the commands, so that `--help` is instant."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from extraction.errors import AssayError
+
+app = typer.Typer(
+    name="assay",
+    help="Adapt open medical models to your own documents, and turn documents into records that can be trusted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def run(application: typer.Typer) -> None:
+    """Run the command line; a user's mistake is one line on standard error and exit code 2."""
+    try:
+        application()
+    except AssayError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno != 28:  # ENOSPC
+            raise
+        print(
+            "Error: the disk is full; nothing half-written was kept. Free some space and run it again.", file=sys.stderr
+        )
+        sys.exit(2)
+
+
+@app.command()
+def extract(
+    files: Annotated[list[Path], typer.Argument(help="PDF files, or folders of them.")],
+    model: Annotated[str, typer.Option(help="A merged model's or adapter's folder, or any model with --schema.")],
+    out: Annotated[Path, typer.Option(help="Folder for the records, NAME.json each; empty or new.")],
+    schema: Annotated[Path | None, typer.Option(help="JSON Schema of the record, instead of the model's own.")] = None,
+) -> None:
+    """Read documents into records that follow a schema.
+
+    Ends with code 0 when every file gave a record, and with 2 when one or more failed (their record says why).
+    """
+    from extraction.batch import extract_files, find_files
+    from extraction.output import console, notes
+
+    paths = find_files(files, out)
+    from extraction.api import Extractor
+
+    extractor = Extractor.from_pretrained(model, schema=schema)
+    notes(extractor)
+    failed = 0
+    for record in extract_files(extractor, paths, out):
+        if len(paths) <= 3:
+            console.print(record.table())
+        if record.status == "failed":
+            failed += 1
+            print(f"{record.source}: {record.issues[0].message}", file=sys.stderr)
+    print(f"{len(paths)} read, {failed} failed; records in {out}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(2)
+
+
+@app.command()
+def score(
+    predictions: Annotated[Path, typer.Argument(help="A record, or a folder of records.")],
+    gold: Annotated[Path, typer.Argument(help="Truth: a record or label file, or a folder of them.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    fields: Annotated[str, typer.Option(help="Fields that count, separated by commas; `all` for every one.")] = "",
+) -> None:
+    """Compare records with truth: F1 over the lab report's six fields, and over name, result and unit alone."""
+    from extraction.output import console
+    from extraction.score import CORE_FIELDS, LAB_FIELDS, score_files
+
+    chosen = None if fields == "all" else tuple(fields.split(",")) if fields else LAB_FIELDS
+    result = score_files(predictions, gold, fields=chosen)
+    core = result.on(CORE_FIELDS) if not fields else None
+    if as_json:
+        values: dict[str, Any] = {"fields": result.to_dict()}
+        if core:
+            values["core"] = core.to_dict()
+        print(json.dumps(values, indent=1, ensure_ascii=False))
+        return
+    console.print(result.table())
+    if core:
+        console.print("\nname + result + unit alone:", style="bold")
+        console.print(core.table(documents=0))

@@ -1,0 +1,86 @@
+"""The `assay` command: extraction's commands, and those that make models."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from extraction.cli import app, run
+from extraction.errors import AssayError
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="The run's YAML.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value", show_default=False)] = None,
+) -> None:
+    """Train an adapter; run again after a stop, it goes on from the last checkpoint.
+
+    The same as `accelerate launch -m recipes.RECIPE --config CONFIG`, which also takes more GPUs or machines.
+    """
+    from finetune.config import load_config
+
+    checked = load_config(config, overrides or ())
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1", "--num_machines", "1"]
+    command += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", f"recipes.{checked.recipe}"]
+    command += ["--config", str(config), *(overrides or ())]
+    raise typer.Exit(subprocess.run(command).returncode)
+
+
+@app.command()
+def merge(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder, or its adapter's.")],
+    out: Annotated[Path, typer.Option(help="Folder of the merged model; empty or new.")],
+) -> None:
+    """Merge a run's adapter into its base model, and compare the two."""
+    from finetune.merge import merge as merge_run
+
+    report = merge_run(run_folder, out)
+    print(f"Merged into {out}: {report}.")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A merged model's or adapter's folder.")],
+    data: Annotated[Path, typer.Argument(help="Folder of documents with their records.")],
+    recipe: Annotated[str, typer.Option(help="Says which fields count.")] = "lab_report",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Read labelled documents and score what was read."""
+    from extraction.api import Extractor
+    from extraction.output import console
+    from finetune.dataset import read_examples
+    from finetune.evaluate import evaluate as evaluate_model
+    from finetune.evaluate import headline
+    from finetune.task import load_task
+
+    task = load_task(recipe)
+    extractor = Extractor.from_pretrained(model)
+    result = evaluate_model(extractor, read_examples(data, extractor.contract), task, label="reading")
+    if as_json:
+        print(json.dumps({**headline(result, task), "all_fields": result.to_dict()}, indent=1, ensure_ascii=False))
+    else:
+        console.print(result.table())
+        core = result.on(task.core) if task.core else result
+        console.print(f"{' + '.join(task.core or ['all fields'])}: micro F1 {core.micro_f1:.3f}", style="bold")
+
+
+@app.command("config-schema")
+def config_schema() -> None:
+    """Print the JSON Schema of a run's YAML, for editors that complete from it."""
+    from finetune.config import config_schema as schema
+
+    print(json.dumps(schema(), indent=1))
+
+
+def main() -> None:
+    """The `assay` command."""
+    run(app)
+
+
+__all__ = ["AssayError", "app", "main"]

@@ -1,0 +1,201 @@
+"""The YAML of a run, as pydantic models: every key with a sentence, every unknown key an error."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from extraction.errors import AssayError
+from extraction.target import Style
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class SyntheticConfig(_Section):
+    """Documents a recipe generates before training, for recipes that can."""
+
+    families: tuple[str, ...] = ()
+    """Layout families to draw from; all of the split when empty."""
+    count: int = Field(gt=0)
+    """How many documents."""
+    seed: int = 0
+    """Same seed, same documents."""
+    max_rows: int | None = Field(default=None, gt=0)
+    """Most rows a document may have."""
+
+
+class DataConfig(_Section):
+    """Folders of documents, each with its record as JSON of the same name beside it."""
+
+    train: Path
+    """Folder of training documents."""
+    validation: Path
+    """Folder of documents that are never trained on; the best checkpoint is the one that reads them best."""
+    synthetic: dict[Literal["train", "validation"], SyntheticConfig] = {}
+    """What to generate into those folders when they do not exist yet."""
+    max_length: int = Field(default=4096, gt=0)
+    """Tokens of prompt and answer together; a longer example is refused by name, never cut."""
+
+
+class ContractConfig(_Section):
+    """Changes to the recipe's contract; what is not named here is the recipe's own."""
+
+    instruction: str | None = None
+    """What the model is told; `{schema}` is replaced by the schema."""
+    record_schema: Path | None = None
+    """File with the JSON Schema of the record."""
+    style: Style | None = None
+    """`objects` (plain JSON) or `rows` (a third of the tokens)."""
+    carry: tuple[str, ...] | None = None
+    """Keys written once for the rows they hold for (style `rows`)."""
+    max_answer_tokens: int | None = Field(default=None, gt=0)
+    """Where an answer is cut when the model does not end it."""
+
+
+class AdapterConfig(_Section):
+    """The LoRA adapter (PEFT's LoraConfig)."""
+
+    r: int = Field(default=16, gt=0)
+    """Rank."""
+    alpha: int = Field(default=32, gt=0)
+    """Scale: updates are multiplied by alpha / r."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout on the adapter's input."""
+    target_modules: str = r".*layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj"
+    """Regular expression over module names, or `all-linear`."""
+
+
+class TrainConfig(_Section):
+    """The training run."""
+
+    output: Path
+    """The run's folder: config, metrics, checkpoints, adapter."""
+    epochs: float = Field(default=1.0, gt=0)
+    """Passes over the training documents."""
+    max_steps: int = -1
+    """Optimiser steps; -1: as many as `epochs` takes."""
+    batch_size: int = Field(default=4, gt=0)
+    """Examples a device sees at once."""
+    accumulation: int = Field(default=1, gt=0)
+    """Batches to an optimiser step."""
+    learning_rate: float = Field(default=2e-4, gt=0)
+    """Highest learning rate."""
+    scheduler: str = "cosine"
+    """Learning-rate schedule, by transformers' names."""
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    """Share of the steps over which the rate rises."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """AdamW's weight decay."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradient clipping."""
+    seed: int = 0
+    """Seed of adapter, order and dropout."""
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """Precision of the base model; the adapter is trained in float32."""
+    checkpoint_steps: int = Field(default=50, gt=0)
+    """Steps between checkpoints, which are also the points where held-out documents are read."""
+    keep_checkpoints: int = Field(default=2, gt=0)
+    """Checkpoints kept beside the best one."""
+    log_steps: int = Field(default=5, gt=0)
+    """Steps between lines of metrics."""
+    activation_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+
+
+class EvaluateConfig(_Section):
+    """Reading held-out documents during training."""
+
+    documents: int = Field(default=16, gt=0)
+    """How many of the validation documents are read at each checkpoint."""
+    rows: int = Field(default=8, gt=0)
+    """Documents decoded together."""
+
+
+class RunConfig(_Section):
+    """One run: which recipe, which model, which data."""
+
+    recipe: str
+    """Name of a folder of `recipes`, or a Python module with a TASK."""
+    model: str = "gemma-3-270m"
+    """`gemma-3-270m`, a model's folder, or a hub id such as google/medgemma-1.5-4b-it."""
+    data: DataConfig
+    contract: ContractConfig = ContractConfig()
+    adapter: AdapterConfig = AdapterConfig()
+    train: TrainConfig
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """A run's configuration from YAML, with `section.key=value` overrides (values are YAML too).
+
+    Raises:
+        AssayError: unreadable YAML, an unknown key (the nearest known one is named), a value of the wrong kind.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AssayError(f"The configuration {path} cannot be read: {error.strerror}.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise AssayError(f"{path} is not valid YAML{where}: {getattr(error, 'problem', error)}.") from None
+    if not isinstance(values, dict):
+        raise AssayError(f"{path} must be a mapping of keys such as recipe, data, train.")
+    for override in overrides:
+        _override(values, override)
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise AssayError("; ".join(_explain(detail) for detail in error.errors()[:3])) from None
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise AssayError(f"`{override}` is not an override; write section.key=value, as in train.learning_rate=1e-4.")
+    *sections, last = key.split(".")
+    node = values
+    for section in sections:
+        child = node.setdefault(section, {})
+        if not isinstance(child, dict):
+            raise AssayError(f"`{override}`: {section} holds a value, not a section.")
+        node = child
+    value = yaml.safe_load(text) if text else None
+    if isinstance(value, str):  # YAML 1.1 reads 1e-4 as a string
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    node[last] = value
+
+
+def _explain(detail: Any) -> str:
+    path = [str(part) for part in detail["loc"]]
+    name = ".".join(path)
+    if detail["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(path[-1], _known(path[:-1]), n=1, cutoff=0.0)
+        return f"Unknown key `{name}`" + (f"; did you mean `{'.'.join([*path[:-1], near[0]])}`?" if near else ".")
+    if detail["type"] == "missing":
+        return f"The key `{name}` is missing"
+    return f"`{name}`: {detail['msg'].lower()}, not {detail['input']!r}"
+
+
+def _known(path: Sequence[str]) -> list[str]:
+    model: Any = RunConfig
+    for part in path:
+        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        model = field.annotation if field else SyntheticConfig
+        if not hasattr(model, "model_fields"):
+            model = SyntheticConfig
+    return list(model.model_fields)
+
+
+def config_schema() -> dict[str, Any]:
+    """The JSON Schema of a configuration, for editors."""
+    return RunConfig.model_json_schema()

@@ -1,0 +1,155 @@
+"""Merge an adapter into its base model, and prove that the result is the model that was trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from extraction.contract import Contract, render_prompt
+from extraction.errors import AssayError
+from extraction.generate.models import load_adapter, load_model, load_tokenizer, resolve_model
+from finetune.run import ADAPTER, VERSIONS, versions, write_whole
+
+# Text with the letters, digits and marks of reports in several languages: what the comparison runs over.
+_PROBES = (
+    "Haemoglobin   14.8  g/dL  13.4 - 16.5\nLeucocytes   3810  /µL   3720 - 10540  L",
+    "Natrium  140  mmol/L  136 - 145\nKalium  + 5,0  mmol/L  3,6 - 4,8\nCRP  <0,6  mg/L",
+    "Urine: nitrite négatif, protéines 1+, leucocytes 2-4 /HPF. Prélevé le 17/02/22 à 08:00",
+)
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """How near the merged model is to the adapter it was made from.
+
+    Attributes:
+        max_difference: largest absolute difference of a logit, live adapter against the reloaded merged model.
+        mean_difference: mean absolute difference.
+        adapter_effect: mean absolute difference that the adapter itself makes to the base model's logits.
+        same_choice: share of positions where both choose the same token.
+    """
+
+    max_difference: float
+    mean_difference: float
+    adapter_effect: float
+    same_choice: float
+
+    def __str__(self) -> str:
+        return (
+            f"logits differ by {self.mean_difference:.4f} on average (at most {self.max_difference:.3f}) from the live "
+            f"adapter, which moves them by {self.adapter_effect:.3f}; same token chosen at "
+            f"{100 * self.same_choice:.1f}% of positions"
+        )
+
+
+def fingerprint(model: str) -> str:
+    """SHA-256 over a model's weight files, in the order of their names.
+
+    Raises:
+        AssayError: the model has no safetensors files here.
+    """
+    source = Path(resolve_model(model))
+    if not source.exists():
+        from huggingface_hub import snapshot_download
+
+        source = Path(snapshot_download(str(source), local_files_only=True))
+    files = sorted(source.glob("*.safetensors"))
+    if not files:
+        raise AssayError(f"{model} has no safetensors weights in {source}.")
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def merge(run: Path, out: Path) -> MergeReport:
+    """Write `run`'s adapter merged into its base as bf16 safetensors, with contract and versions, into `out`.
+
+    Args:
+        run: a run's folder, or an adapter's.
+        out: a folder that is empty or does not exist yet; written whole or not at all.
+
+    Raises:
+        AssayError: no finished adapter, `out` not empty, a base whose weights are not those the adapter was
+            trained on, or an adapter that changes nothing.
+    """
+    import torch
+
+    adapter = run / ADAPTER if (run / ADAPTER).is_dir() else run
+    if not (adapter / "adapter_config.json").exists():
+        raise AssayError(f"{run} holds no finished adapter; train it to its end first.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise AssayError(f"{out} is not empty; choose another folder for the merged model.")
+    contract = Contract.load(adapter)
+    facts = _facts(adapter)
+    base = facts["base_model"]
+    if fingerprint(base) != facts["base_sha256"]:
+        raise AssayError(
+            f"{base} is not the base this adapter was trained on (its weights have another SHA-256); "
+            "get back the weights of the training, or train again on these."
+        )
+    tokenizer = load_tokenizer(base)
+    model, _ = load_adapter(adapter, dtype="bfloat16", device="cpu")
+    prompts = [render_prompt(tokenizer, contract.messages([probe])) for probe in _PROBES]
+    live = [_logits(model, ids) for ids in prompts]
+    with model.disable_adapter():
+        plain = [_logits(model, ids) for ids in prompts]
+    effect = _mean(live, plain)
+    if effect == 0.0:
+        raise AssayError(f"The adapter in {adapter} changes nothing: its logits are the base model's. Nothing written.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        merged = model.merge_and_unload()
+        merged.config.use_cache = True
+        merged.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        del model, merged
+        reloaded = load_model(str(temporary), dtype="bfloat16", device="cpu")
+        again = [_logits(reloaded, ids) for ids in prompts]
+        report = MergeReport(
+            max_difference=max(float((a - b).abs().max()) for a, b in zip(live, again, strict=True)),
+            mean_difference=_mean(live, again),
+            adapter_effect=effect,
+            same_choice=float(
+                torch.cat([a.argmax(-1) == b.argmax(-1) for a, b in zip(live, again, strict=True)]).float().mean()
+            ),
+        )
+        contract.save(temporary)
+        values = {**facts, "merge": asdict(report), "versions_at_merge": versions()}
+        write_whole(temporary / VERSIONS, json.dumps(values, indent=1) + "\n")
+        temporary.chmod(0o755)
+        if out.exists():
+            out.rmdir()
+        temporary.rename(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return report
+
+
+def _facts(adapter: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((adapter / VERSIONS).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        raise AssayError(
+            f"{adapter} has no readable {VERSIONS}, so its base cannot be checked; merge adapters that Assay trained."
+        ) from None
+
+
+def _logits(model: Any, ids: list[int]) -> Any:
+    import torch
+
+    with torch.inference_mode():
+        return model(input_ids=torch.tensor([ids])).logits[0].float()
+
+
+def _mean(one: list[Any], two: list[Any]) -> float:
+    import torch
+
+    return float(torch.cat([(a - b).abs().mean(-1) for a, b in zip(one, two, strict=True)]).mean())

@@ -1,0 +1,107 @@
+"""A run as a page to look at: loss and F1 over the steps, and a document beside what was read from it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from extraction.document import render_page
+from extraction.record.record import Record
+from finetune.run import read_metrics, write_whole
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem; color: #1b1f24; }
+h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2rem }
+table { border-collapse: collapse; font-size: 13px } td, th { padding: 3px 10px; text-align: left;
+  border-bottom: 1px solid #d8dee4 } th { background: #f3f5f7 } .number { text-align: right }
+.charts, .pair { display: flex; gap: 1.5rem; flex-wrap: wrap; align-items: flex-start }
+.pair img { width: 560px; max-width: 100%; border: 1px solid #d8dee4 } .pair > div { flex: 1 1 420px; overflow-x: auto }
+.issue { color: #9a6700 } svg text { font: 11px system-ui, sans-serif; fill: #57606a }
+"""
+
+
+def write_report(
+    path: Path, metrics: Path, figures: Mapping[str, Mapping[str, Any]], document: Path, record: Record
+) -> None:
+    """Write one self-contained HTML file.
+
+    Args:
+        path: the file.
+        metrics: a run's metrics.jsonl.
+        figures: rows of the table of scores, name to columns.
+        document: the PDF whose first page is shown.
+        record: what was read from it.
+    """
+    rows = read_metrics(metrics)
+    loss = [(row["step"], row["loss"]) for row in rows if "loss" in row]
+    f1 = [(row["step"], row["eval_micro_f1"]) for row in rows if "eval_micro_f1" in row]
+    image = io.BytesIO()
+    render_page(document, 1, dpi=110).convert("L").save(image, "PNG", optimize=True)
+    picture = base64.b64encode(image.getvalue()).decode()
+    issues = "".join(f"<p class=issue>{html.escape(issue.message)}</p>" for issue in record.issues)
+    body = f"""<h1>A decoder learns lab reports</h1>
+<div class=charts>{_chart("Training loss", loss)}{_chart("F1 on held-out documents", f1, top=1.0)}</div>
+<h2>Before and after</h2>{_table([{"": name, **row} for name, row in figures.items()])}
+<h2>{html.escape(record.source)}: {record.status}</h2>{issues}
+<div class=pair><img alt="first page of the document" src="data:image/png;base64,{picture}">
+<div>{_record(record)}</div></div>"""
+    write_whole(
+        path,
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>Assay run</title><style>{_STYLE}</style>{body}</html>",
+    )
+
+
+def _chart(title: str, points: Sequence[tuple[float, float]], top: float | None = None) -> str:
+    """A line chart as SVG, axes from zero."""
+    if not points:
+        return ""
+    width, height, left, bottom = 520, 220, 40, 24
+    last = max(x for x, _ in points) or 1
+    high = top or max(y for _, y in points) * 1.05 or 1.0
+    place = [
+        (left + x / last * (width - left - 10), (height - bottom) - y / high * (height - bottom - 10))
+        for x, y in points
+    ]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in place)
+    dots = "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="#0969da"><title>step {p[0]}: {p[1]:.3f}</title></circle>'
+        for (x, y), p in zip(place, points, strict=True)
+    )
+    grid = ""
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        y = (height - bottom) - share * (height - bottom - 10)
+        grid += f'<line x1="{left}" x2="{width - 10}" y1="{y:.1f}" y2="{y:.1f}" stroke="#d8dee4"/>'
+        grid += f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{share * high:.2f}</text>'
+    return (
+        f'<figure><figcaption>{html.escape(title)}</figcaption><svg width="{width}" height="{height}" role="img" '
+        f'aria-label="{html.escape(title)}">{grid}<polyline points="{line}" fill="none" stroke="#0969da" '
+        f'stroke-width="2"/>{dots}<text x="{width - 10}" y="{height - 6}" text-anchor="end">step {last:g}</text>'
+        "</svg></figure>"
+    )
+
+
+def _record(record: Record) -> str:
+    parts = []
+    for key, value in (record.data or {}).items():
+        if isinstance(value, list) and all(isinstance(row, dict) for row in value):
+            parts.append(_table(value))
+        else:
+            parts.append(f"<p><b>{html.escape(key)}</b> {html.escape(str(value))}</p>")
+    return "".join(parts)
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = [key for key in (rows[0] if rows else {}) if any(row.get(key) is not None for row in rows)]
+    head = "".join(f"<th>{html.escape(key)}</th>" for key in columns)
+    lines = "".join("<tr>" + "".join(_cell(row.get(key)) for key in columns) + "</tr>" for row in rows)
+    return f"<table><tr>{head}</tr>{lines}</table>"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"<td class=number>{value:.3f}</td>"
+    return f"<td>{'' if value is None else html.escape(str(value))}</td>"

@@ -1,0 +1,129 @@
+"""A run's folder: its config, its metrics, its checkpoints, and which of them are whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from extraction.errors import AssayError
+from finetune.config import RunConfig
+
+CONFIG, METRICS, CHECKPOINTS, ADAPTER, VERSIONS = (
+    "config.yaml",
+    "metrics.jsonl",
+    "checkpoints",
+    "adapter",
+    "versions.json",
+)
+_WHOLE = "whole.json"
+
+
+class RunFolder:
+    """The folder of one run.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.metrics, self.checkpoints, self.adapter = path / METRICS, path / CHECKPOINTS, path / ADAPTER
+
+    def open(self, config: RunConfig) -> None:
+        """Make the folder, or recognise it as this very run's.
+
+        Raises:
+            AssayError: the folder holds something else, or a run with another configuration.
+        """
+        values = json.loads(config.model_dump_json())
+        known = self.path / CONFIG
+        if known.exists():
+            before = yaml.safe_load(known.read_text(encoding="utf-8"))
+            if before != values:
+                raise AssayError(
+                    f"{self.path} holds a run with another configuration ({_difference(before, values)}); "
+                    "choose another train.output, or remove the folder."
+                )
+            return
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise AssayError(f"{self.path} is not empty and holds no run; choose another train.output.")
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_whole(known, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+    def last_checkpoint(self) -> Path | None:
+        """The newest checkpoint that was written to its end; what a killed run left half-written is removed."""
+        whole: list[tuple[int, Path]] = []
+        for folder in self.checkpoints.glob("checkpoint-*"):
+            if is_whole(folder):
+                whole.append((int(folder.name.rpartition("-")[2]), folder))
+            else:
+                shutil.rmtree(folder)
+        return max(whole)[1] if whole else None
+
+    def keep_metrics_until(self, step: int) -> None:
+        """Drop metrics of steps that will be trained again."""
+        if self.metrics.exists():
+            rows = [row for row in read_metrics(self.metrics) if row["step"] <= step]
+            write_whole(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+
+    def append_metrics(self, row: dict[str, Any]) -> None:
+        """Add a line to metrics.jsonl."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics file; a last line that was cut by a kill is passed over."""
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def mark_whole(folder: Path) -> None:
+    """Write, last of all, the sizes of a checkpoint's files."""
+    sizes = {str(p.relative_to(folder)): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
+    write_whole(folder / _WHOLE, json.dumps(sizes))
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a checkpoint has all the files it was written with, at their full size."""
+    try:
+        sizes = json.loads((folder / _WHOLE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return all((folder / name).is_file() and (folder / name).stat().st_size == size for name, size in sizes.items())
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees all of it or none."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a run depends on."""
+    return {name: version(name) for name in ("assay", "torch", "transformers", "peft", "trl", "accelerate")}
+
+
+def _difference(before: dict[str, Any], after: dict[str, Any], path: str = "") -> str:
+    for key in {**before, **after}:
+        one, two = before.get(key), after.get(key)
+        if one != two:
+            if isinstance(one, dict) and isinstance(two, dict):
+                return _difference(one, two, f"{path}{key}.")
+            return f"{path}{key} was {one!r}, now {two!r}"
+    return "the order of keys"

@@ -1,0 +1,209 @@
+"""Train an adapter: TRL's SFTTrainer, judged by what it reads from held-out documents."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import shutil
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from extraction.contract import Contract
+from extraction.errors import AssayError
+from extraction.generate.models import load_model, load_tokenizer, quiet_libraries
+from finetune.config import RunConfig
+from finetune.dataset import Example, check_split, read_examples
+from finetune.encode import encode, training_order
+from finetune.run import VERSIONS, RunFolder, mark_whole, versions, write_whole
+from finetune.task import Task, contract_of, load_task
+
+
+def train(config: RunConfig) -> Path:
+    """Run, or go on with, the training that `config` describes.
+
+    Returns:
+        The folder of the finished adapter: the checkpoint that read the held-out documents best, with its
+        contract and versions beside it.
+
+    Raises:
+        AssayError: wrong data, model, or output folder; nothing is half-written.
+    """
+    quiet_libraries()
+    task = load_task(config.recipe)
+    contract = contract_of(task, config.contract)
+    folder = RunFolder(config.train.output)
+    folder.open(config)
+    if (folder.adapter / VERSIONS).exists():
+        say(f"{folder.path} is finished; its adapter is in {folder.adapter}.")
+        return folder.adapter
+    make_data(config, task)
+    say(f"Reading documents of {config.data.train} and {config.data.validation}")
+    examples = read_examples(config.data.train, contract)
+    held_out = read_examples(config.data.validation, contract)
+    check_split(examples, held_out)
+    tokenizer = load_tokenizer(config.model)
+    encoded = [encode(example, contract, tokenizer, config.data.max_length) for example in examples]
+    with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
+        # datasets keeps its fingerprints in a cache; the user's documents must not stay there.
+        os.environ.setdefault("HF_DATASETS_CACHE", scratch)
+        trainer = build_trainer(config, contract, task, folder, tokenizer, encoded, held_out)
+        checkpoint = folder.last_checkpoint()
+        if checkpoint:
+            say(f"Going on from {checkpoint.name}")
+            folder.keep_metrics_until(int(checkpoint.name.rpartition("-")[2]))
+        else:
+            folder.keep_metrics_until(-1)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.is_world_process_zero():
+        keep_best(trainer, config, contract, folder)
+    return folder.adapter
+
+
+def say(text: str) -> None:
+    """A line of progress on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def make_data(config: RunConfig, task: Task) -> None:
+    """Generate the synthetic documents a configuration asks for, where their folder does not exist yet."""
+    for split, wanted in config.data.synthetic.items():
+        target: Path = getattr(config.data, split)
+        if target.exists():
+            continue
+        if task.synthesize is None:
+            raise AssayError(f"The recipe {task.name} has no generator; put documents into {target}.")
+        say(f"Making {wanted.count} documents in {target}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            task.synthesize(temporary, split, wanted)
+            temporary.replace(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def build_trainer(
+    config: RunConfig,
+    contract: Contract,
+    task: Task,
+    folder: RunFolder,
+    tokenizer: Any,
+    encoded: Sequence[dict[str, Any]],
+    held_out: Sequence[Example],
+) -> Any:
+    """The trainer for a configuration, ready to run."""
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig
+    from trl import SFTConfig
+
+    from finetune.trainer import FieldTrainer
+
+    settings = config.train
+    on_gpu = torch.cuda.is_available()
+    if not on_gpu:
+        # accelerate counts physical cores and gives a virtual machine of two but one thread.
+        cores = os.cpu_count() or 1
+        torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    if on_gpu and settings.dtype == "bfloat16" and not torch.cuda.is_bf16_supported():
+        raise AssayError("This GPU has no bfloat16; set train.dtype=float32.")
+    logging.getLogger("trl").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    global_batch = settings.batch_size * settings.accumulation * int(os.environ.get("WORLD_SIZE", "1"))
+    epochs = math.ceil(settings.epochs)
+    order = training_order([len(e["input_ids"]) for e in encoded], epochs, global_batch, settings.seed)
+    order = order[: max(1, round(len(encoded) * settings.epochs))]
+    dataset = Dataset.from_list([encoded[index] for index in order])
+    arguments = SFTConfig(
+        output_dir=str(folder.checkpoints),
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        train_sampling_strategy="sequential",
+        num_train_epochs=1,
+        max_steps=settings.max_steps,
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.accumulation,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.scheduler,
+        warmup_steps=settings.warmup,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        seed=settings.seed,
+        use_cpu=not on_gpu,
+        bf16=on_gpu and settings.dtype == "bfloat16",
+        gradient_checkpointing=settings.activation_checkpointing,
+        logging_steps=settings.log_steps,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,
+        eval_strategy="steps",
+        eval_steps=settings.checkpoint_steps,
+        save_strategy="steps",
+        save_steps=settings.checkpoint_steps,
+        save_total_limit=settings.keep_checkpoints + 1,
+        metric_for_best_model="eval_micro_f1",
+        greater_is_better=True,
+        report_to="none",
+        dataloader_pin_memory=on_gpu,
+        disable_tqdm=True,
+    )
+    adapter = LoraConfig(
+        r=config.adapter.r,
+        lora_alpha=config.adapter.alpha,
+        lora_dropout=config.adapter.dropout,
+        target_modules=config.adapter.target_modules,
+        task_type="CAUSAL_LM",
+    )
+    model = load_model(config.model, dtype=settings.dtype)
+    model.config.use_cache = False
+    model.name_or_path = config.model
+    return FieldTrainer(
+        model=model,
+        args=arguments,
+        processing_class=tokenizer,
+        train_dataset=dataset,
+        eval_dataset=dataset.select([0]),
+        peft_config=adapter,
+        held_out=held_out[: config.evaluate.documents],
+        contract=contract,
+        task=task,
+        rows=config.evaluate.rows,
+        folder=folder,
+    )
+
+
+def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFolder) -> None:
+    """Put the best checkpoint's adapter, with contract and versions, into the run's `adapter` folder."""
+    from finetune.merge import fingerprint
+
+    best = trainer.state.best_model_checkpoint
+    source = Path(best) if best and Path(best).is_dir() else folder.last_checkpoint()
+    if source is None:
+        raise AssayError("The run ended before its first checkpoint; lower train.checkpoint_steps.")
+    temporary = Path(tempfile.mkdtemp(prefix=".adapter-", dir=folder.path))
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        shutil.copy2(source / name, temporary / name)
+    contract.save(temporary)
+    facts = {
+        "base_model": config.model,
+        "base_sha256": fingerprint(config.model),
+        "checkpoint": source.name,
+        "eval_micro_f1": trainer.state.best_metric,
+        "versions": versions(),
+        "seconds": round(time.time() - trainer.started, 1),
+    }
+    write_whole(temporary / VERSIONS, json.dumps(facts, indent=1) + "\n")
+    shutil.rmtree(folder.adapter, ignore_errors=True)
+    temporary.chmod(0o755)
+    temporary.replace(folder.adapter)
+    mark = f"F1 {trainer.state.best_metric:.3f}" if trainer.state.best_metric is not None else "no evaluation"
+    say(f"Best: {source.name} ({mark}); adapter in {folder.adapter}")
+
+
+__all__ = ["build_trainer", "keep_best", "make_data", "mark_whole", "train"]

@@ -1,0 +1,129 @@
+"""SFTTrainer with three changes: it judges by reading, marks whole checkpoints, and reports in plain lines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import broadcast_object_list
+from tqdm import tqdm
+from transformers import TrainerCallback
+from transformers.trainer_callback import PrinterCallback
+from trl import SFTTrainer
+
+from extraction.contract import Contract
+from finetune.dataset import Example
+from finetune.evaluate import evaluate, extractor_for, headline
+from finetune.loss import add_answer_loss
+from finetune.run import RunFolder, mark_whole
+from finetune.task import Task
+
+
+class FieldTrainer(SFTTrainer):
+    """Chooses the best checkpoint by the F1 of fields read from held-out documents, not by loss.
+
+    Args:
+        held_out: documents with truth, never trained on.
+        contract, task: what is read, and which fields count.
+        rows: documents decoded together.
+        folder: the run's folder, for metrics.
+        arguments: SFTTrainer's own.
+    """
+
+    def __init__(
+        self,
+        *,
+        held_out: Sequence[Example],
+        contract: Contract,
+        task: Task,
+        rows: int,
+        folder: RunFolder,
+        **arguments: Any,
+    ):
+        self.held_out, self.contract, self.task, self.rows = held_out, contract, task, rows
+        self.started = time.time()
+        super().__init__(**arguments)
+        base = self.accelerator.unwrap_model(self.model).get_base_model()
+        # With Triton, TRL's own fused head is as frugal.
+        self.own_loss = self.args.device.type == "cpu" and not base.get_output_embeddings().weight.requires_grad
+        if self.own_loss:
+            add_answer_loss(base)
+        self.remove_callback(PrinterCallback)
+        self.add_callback(_Progress(folder))
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Mean negative log-likelihood of the answers' tokens over the whole accumulated batch."""
+        if not self.own_loss:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        rest = {key: value for key, value in inputs.items() if key != "labels"}
+        log_probs = model(**rest, use_cache=False, answer_labels=inputs["labels"])
+        count = num_items_in_batch if num_items_in_batch is not None else log_probs.numel()
+        # DDP averages gradients over processes; `num_items_in_batch` already counts the tokens of all of them.
+        share = self.accelerator.num_processes if num_items_in_batch is not None else 1
+        return -log_probs.sum() / max(1, int(count)) * share
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Read the held-out documents on the main process; every process gets the figures."""
+        figures: list[Any] = [None]
+        if self.is_world_process_zero():
+            model = self.accelerator.unwrap_model(self.model)
+            was_training = model.training
+            model.eval()
+            extractor = extractor_for(model, self.processing_class, self.contract, self.rows)
+            result = evaluate(extractor, self.held_out, self.task, label="reading held-out documents")
+            figures = [{f"eval_{key}": value for key, value in headline(result, self.task).items()}]
+            model.train(was_training)
+        if self.accelerator.num_processes > 1:
+            broadcast_object_list(figures)
+        metrics = figures[0]
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        if self.is_world_process_zero():
+            mark_whole(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}")
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """No model card per checkpoint: TRL's looks things up on the hub."""
+
+
+class _Progress(TrainerCallback):
+    """A bar with the time left, and metrics as JSON lines."""
+
+    def __init__(self, folder: RunFolder):
+        self._folder = folder
+        self._bar: Any = None
+        self._start = time.time()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Open the bar where training begins or goes on."""
+        self._start = time.time()
+        if state.is_world_process_zero:
+            self._bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Move the bar."""
+        if self._bar:
+            self._bar.update(state.global_step - self._bar.n)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Write a line of metrics; show loss and F1 on the bar."""
+        if not logs or not state.is_world_process_zero or "train_runtime" in logs:
+            return
+        seconds = round(time.time() - self._start, 1)
+        self._folder.append_metrics({"step": state.global_step, "seconds": seconds, **logs})
+        if "eval_micro_f1" in logs:
+            self._bar.write(f"step {state.global_step}: held-out F1 {logs['eval_micro_f1']:.3f}")
+        elif "loss" in logs:
+            self._bar.set_postfix(loss=f"{float(logs['loss']):.3f}")
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Close the bar."""
+        if self._bar:
+            self._bar.close()

@@ -1,0 +1,129 @@
+"""From a file to a record: what is read, what is missing, what is said about it."""
+
+import io
+import json
+import math
+
+import pytest
+from reportlab.pdfgen.canvas import Canvas
+
+from extraction.api import Extractor, split_pages
+from extraction.generate import Generation
+from extraction.record.record import confidence, read_answers
+from recipes.lab_report.task import CONTRACT
+
+ROW = '["Glucose","5,0","mmol/L"]'
+
+
+class Scripted:
+    """A backend that answers from a list, and remembers what it was asked."""
+
+    def __init__(self, *answers, finish="stop"):
+        self.answers, self.finish, self.asked = list(answers), finish, []
+
+    def generate(self, requests, on_done=None):
+        self.asked += requests
+        out = [Generation(self.answers.pop(0), self.finish) for _ in requests]
+        for index in reversed(range(len(out))):
+            if on_done:
+                on_done(index, out[index])
+        return out
+
+    def count_tokens(self, messages):
+        return len(messages[0]["content"])
+
+
+def pdf(path, *pages):
+    canvas = Canvas(str(path))
+    for page in pages:
+        for number, line in enumerate(page):
+            canvas.drawString(72, 760 - 20 * number, line)
+        canvas.showPage()
+    canvas.save()
+    return path
+
+
+def test_a_good_answer_is_a_record(tmp_path):
+    backend = Scripted(f'{{"tests":[{{"panel":"Blood"}},{ROW}]}}')
+    record = Extractor(backend, CONTRACT).extract(pdf(tmp_path / "a.pdf", ["Glucose   5,0   mmol/L"]))
+    assert record.status == "ok" and record.issues == []
+    assert record.to_dict()["source"] == "a.pdf"
+    assert record["tests"][0]["result"].value == "5,0"
+    assert record["tests"][0]["panel"].value == "Blood" and record["tests"][0]["range"].value is None
+    assert "Glucose" in backend.asked[0].messages[0]["content"] and "Glucose" in backend.asked[0].hint
+    out = io.StringIO()
+    from rich.console import Console
+
+    Console(file=out, width=100).print(record.table())
+    assert "Glucose" in out.getvalue() and "range" not in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("answer", "finish", "rows", "status"),
+    [
+        (f'{{"tests":[{ROW},["Natri', "length", 1, "partial"),
+        ('{"tests":[', "length", 0, "partial"),
+        ("I cannot read this.", "stop", None, "failed"),
+        (f'Sure!\n```json\n{{"tests":[{ROW}]}}\n```', "stop", 1, "ok"),
+        ('{"tests":[],"extra":1}', "stop", 0, "partial"),
+    ],
+)
+def test_no_loss_is_reported_as_success(tmp_path, answer, finish, rows, status):
+    record = Extractor(Scripted(answer, finish=finish), CONTRACT).extract(pdf(tmp_path / "a.pdf", ["x"]))
+    assert record.status == status
+    assert bool(record.issues) == (status != "ok")
+    assert (record.data and len(record.data.get("tests", []))) == rows
+
+
+def test_pages_without_text_are_an_issue(tmp_path):
+    record = Extractor(Scripted('{"tests":[]}'), CONTRACT).extract(pdf(tmp_path / "a.pdf", ["x"], []))
+    assert record.status == "partial" and record.issues[0].page == 2
+
+
+def test_a_bad_file_fails_alone(tmp_path):
+    good = pdf(tmp_path / "good.pdf", ["x"])
+    (tmp_path / "bad.pdf").write_bytes(b"%PDF-1.7 no")
+    scan = pdf(tmp_path / "scan.pdf", [])
+    extractor = Extractor(Scripted(f'{{"tests":[{ROW}]}}'), CONTRACT)
+    seen = []
+    paths = [tmp_path / "none.pdf", good, tmp_path / "bad.pdf", scan]
+    records = extractor.extract_all(paths, lambda i, r: seen.append((i, r.status)))
+    assert [r.status for r in records] == ["failed", "ok", "failed", "failed"]
+    assert "text layer" in records[3].issues[0].message
+    assert sorted(seen) == [(0, "failed"), (1, "ok"), (2, "failed"), (3, "failed")]
+
+
+def test_a_long_document_is_read_in_parts_and_joined(tmp_path):
+    small = CONTRACT.model_copy(update={"max_prompt_tokens": 120})
+    answers = [f'{{"tests":[["T{n}","{n}"]]}}' for n in range(3)]
+    path = pdf(tmp_path / "a.pdf", *[[f"line {p} {n} of some length" for n in range(2)] for p in range(3)])
+    backend = Scripted(*answers)
+    record = Extractor(backend, small).extract(path)
+    assert len(backend.asked) == 3
+    assert [row["name"] for row in record.data["tests"]] == ["T0", "T1", "T2"]
+    assert record["tests"][2]["result"].value == "2" and record.fields["/tests/2/result"].value == "2"
+
+
+def test_splitting_loses_and_repeats_nothing():
+    pages = ["\n".join(f"{p}-{n}" for n in range(p * 3 + 1)) for p in range(6)]
+    for limit in (5, 12, 30, 1000):
+        parts = split_pages(pages, lambda group, limit=limit: sum(map(len, group)) <= limit)
+        lines = [line for part in parts for page in part for line in page.splitlines()]
+        assert lines == [line for page in pages for line in page.splitlines()]
+
+
+def test_confidence_is_the_probability_of_the_values_own_tokens():
+    text = '{"tests":[["Na","140"]]}'
+    offsets = [0, 10, 12, 14, 17, 20, 21]
+    generation = Generation(text, "stop", offsets, [0.0, 0.0, -0.1, 0.0, -0.2, -0.4, -0.8])
+    record = read_answers("a", [generation], CONTRACT.target)
+    assert math.isclose(record["tests"][0]["name"].confidence, math.exp(-0.1))
+    assert math.isclose(record["tests"][0]["result"].confidence, math.exp(-0.6))
+    assert confidence(Generation(text, "stop"), 0, 5) == 1.0
+
+
+def test_a_record_is_written_whole(tmp_path):
+    record = read_answers("ä.pdf", [Generation(f'{{"tests":[{ROW}]}}', "stop")], CONTRACT.target)
+    record.save(tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == record.to_dict()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]

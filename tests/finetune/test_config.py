@@ -1,0 +1,85 @@
+"""The YAML: short, checked, and clear about mistakes."""
+
+from pathlib import Path
+
+import pytest
+
+from extraction.errors import AssayError
+from finetune.config import config_schema, load_config
+from finetune.encode import training_order
+from finetune.task import contract_of, load_task
+
+DEMO = Path(__file__).parents[2] / "recipes" / "lab_report" / "demo.yaml"
+
+
+def test_every_yaml_of_the_recipes_is_valid():
+    for path in DEMO.parents[1].glob("*/*.yaml"):
+        if path.parent.name != "accelerate":
+            contract_of(load_task(load_config(path).recipe), load_config(path).contract)
+
+
+def test_overrides():
+    config = load_config(DEMO, ["train.learning_rate=1e-4", "model=./mine", "data.synthetic.train.count=7"])
+    assert (config.train.learning_rate, config.model, config.data.synthetic["train"].count) == (1e-4, "./mine", 7)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("train.learnin_rate=1", "did you mean `train.learning_rate`"),
+        ("modle=x", "did you mean `model`"),
+        ("data.synthetic.train.cuont=1", "did you mean `data.synthetic.train.count`"),
+        ("train.batch_size=many", "`train.batch_size`"),
+        ("train.batch_size=0", "greater than 0"),
+        ("train", "section.key=value"),
+        ("model.name=x", "holds a value"),
+    ],
+)
+def test_mistakes_name_the_remedy(override, words):
+    with pytest.raises(AssayError, match=words):
+        load_config(DEMO, [override])
+
+
+def test_files_that_are_no_configuration(tmp_path):
+    with pytest.raises(AssayError, match="cannot be read"):
+        load_config(tmp_path / "none.yaml")
+    (tmp_path / "a.yaml").write_text("a: [1")
+    with pytest.raises(AssayError, match="not valid YAML at line"):
+        load_config(tmp_path / "a.yaml")
+    (tmp_path / "a.yaml").write_text("- 1")
+    with pytest.raises(AssayError, match="mapping"):
+        load_config(tmp_path / "a.yaml")
+    (tmp_path / "a.yaml").write_text("recipe: lab_report\ndata: {train: a, validation: b}")
+    with pytest.raises(AssayError, match="`train` is missing"):
+        load_config(tmp_path / "a.yaml")
+
+
+def test_every_key_is_explained():
+    schema = config_schema()
+    for section in schema["$defs"].values():
+        for name, field in section.get("properties", {}).items():
+            assert field.get("description"), name
+
+
+def test_a_schema_of_ones_own_takes_the_recipes_place(tmp_path):
+    (tmp_path / "s.json").write_text('{"type":"object","properties":{"a":{"type":"string"}}}')
+    config = load_config(DEMO, [f"contract.record_schema={tmp_path / 's.json'}", "contract.style=objects"])
+    contract = contract_of(load_task("lab_report"), config.contract)
+    assert list(contract.record_schema["properties"]) == ["a"] and contract.carry == ()
+
+
+def test_unknown_recipe():
+    with pytest.raises(AssayError, match="no recipe"):
+        load_task("lab_repart")
+
+
+def test_the_order_of_training_is_a_shuffle_of_every_epoch():
+    lengths = [n % 7 for n in range(50)]
+    order = training_order(lengths, 3, 4, seed=1)
+    epochs = [order[start : start + 50] for start in (0, 50, 100)]
+    assert all(sorted(epoch) == list(range(50)) for epoch in epochs)
+    assert epochs[0] != epochs[1] and order == training_order(lengths, 3, 4, seed=1)
+    spread = [
+        max(lengths[i] for i in b) - min(lengths[i] for i in b) for b in zip(*[iter(order[:48])] * 4, strict=True)
+    ]
+    assert sum(spread) / len(spread) < 2

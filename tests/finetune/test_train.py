@@ -1,0 +1,241 @@
+"""Training on a tiny random model of the real architecture: what is learned, what survives a kill, what is merged."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from extraction.errors import AssayError
+from extraction.generate.models import load_model
+from finetune.config import load_config
+from finetune.dataset import check_split, read_examples
+from finetune.encode import encode
+from finetune.loss import AnswerLogProbs
+from finetune.merge import fingerprint, merge
+from finetune.run import RunFolder, is_whole, mark_whole, read_metrics
+from recipes.lab_report.synthetic import write_reports
+from recipes.lab_report.task import CONTRACT
+from tests.conftest import tiny_gemma
+
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "recipes" / "lab_report" / "demo.yaml"
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory, tokenizer):
+    """A tiny model in a folder, and data to train it on."""
+    folder = tmp_path_factory.mktemp("work")
+    tiny_gemma(1).to(torch.bfloat16).save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    write_reports(folder / "train", names=["simple_list"], count=12, seed=5, max_rows=2)
+    write_reports(folder / "validation", names=["simple_list"], count=2, seed=6, max_rows=2)
+    return folder
+
+
+def settings(work, output, **more):
+    values = {
+        "model": work / "model",
+        "data.train": work / "train",
+        "data.validation": work / "validation",
+        "contract.max_answer_tokens": 20,
+        "train.output": output,
+        "train.batch_size": 2,
+        "train.learning_rate": 0.01,
+        "train.checkpoint_steps": 2,
+        "train.log_steps": 1,
+        "adapter.dropout": 0.1,
+        **more,
+    }
+    return [f"{key}={value}" for key, value in values.items()]
+
+
+def launch(overrides, check=True):
+    command = [sys.executable, "-m", "recipes.lab_report", "--config", str(DEMO), *overrides]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=check)
+
+
+def losses(run):
+    return {row["step"]: row["loss"] for row in read_metrics(run / "metrics.jsonl") if "loss" in row}
+
+
+@pytest.fixture(scope="module")
+def finished(work):
+    launch(settings(work, work / "run"))
+    return work / "run"
+
+
+def test_a_run_leaves_all_that_is_needed_to_repeat_and_to_serve_it(finished):
+    assert {p.name for p in finished.iterdir()} == {"config.yaml", "metrics.jsonl", "checkpoints", "adapter"}
+    assert {p.name for p in (finished / "adapter").iterdir()} >= {
+        "adapter_model.safetensors", "adapter_config.json", "contract.json", "versions.json"}  # fmt: skip
+    assert sorted(losses(finished)) == list(range(1, 7))
+    assert losses(finished)[6] < losses(finished)[1]
+    scores = [row for row in read_metrics(finished / "metrics.jsonl") if "eval_micro_f1" in row]
+    assert [row["step"] for row in scores] == [2, 4, 6]
+    facts = json.loads((finished / "adapter" / "versions.json").read_text())
+    assert facts["versions"]["transformers"] and len(facts["base_sha256"]) == 64
+
+
+def test_killed_and_started_again_it_ends_where_an_undisturbed_run_ends(work, finished):
+    run = work / "killed"
+    command = [sys.executable, "-m", "recipes.lab_report", "--config", str(DEMO), *settings(work, run)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while len(losses(run) if (run / "metrics.jsonl").exists() else ()) < 3:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    # What a kill in the middle of saving leaves behind: a checkpoint without its mark, newer than the whole one.
+    shutil.copytree(run / "checkpoints" / "checkpoint-2", run / "checkpoints" / "checkpoint-5")
+    (run / "checkpoints" / "checkpoint-5" / "whole.json").unlink()
+    again = launch(settings(work, run))
+    assert "checkpoint-5" not in again.stderr and "Going on from checkpoint-" in again.stderr
+    assert losses(run).keys() == losses(finished).keys()
+    for step, loss in losses(finished).items():
+        assert losses(run)[step] == pytest.approx(loss, rel=1e-4), step
+    one, two = (load(folder / "adapter") for folder in (finished, run))
+    assert all(torch.allclose(one[name], two[name], rtol=1e-3, atol=1e-5) for name in one)
+
+
+def load(adapter):
+    from safetensors.torch import load_file
+
+    return load_file(adapter / "adapter_model.safetensors")
+
+
+def test_a_finished_run_is_not_trained_again_nor_another_mixed_into_it(work, finished):
+    assert "is finished" in launch(settings(work, finished)).stderr
+    other = launch(settings(work, finished, **{"train.seed": 9}), check=False)
+    assert other.returncode == 2 and "train.seed was 0, now 9" in other.stderr and "Traceback" not in other.stderr
+
+
+def test_the_merged_model_is_the_trained_one(work, finished):
+    report = merge(finished, work / "merged")
+    assert 0 < report.mean_difference < 0.2 * report.adapter_effect
+    assert load_model(str(work / "merged")).dtype == torch.bfloat16
+    names = {p.name for p in (work / "merged").iterdir()}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "contract.json", "versions.json"} <= names
+    with pytest.raises(AssayError, match="not empty"):
+        merge(finished, work / "merged")
+
+
+def test_a_base_that_is_not_the_adapters_own_is_refused(work, finished):
+    weights = work / "model" / "model.safetensors"
+    original = weights.read_bytes()
+    try:
+        tiny_gemma(2).to(torch.bfloat16).save_pretrained(work / "model")
+        with pytest.raises(AssayError, match="not the base"):
+            merge(finished, work / "other")
+    finally:
+        weights.write_bytes(original)
+    assert not (work / "other").exists()
+
+
+def test_an_adapter_that_changes_nothing_is_refused(work, finished):
+    from safetensors.torch import save_file
+
+    idle = work / "idle"
+    shutil.copytree(finished / "adapter", idle)
+    save_file({k: v * 0 for k, v in load(idle).items()}, idle / "adapter_model.safetensors")
+    with pytest.raises(AssayError, match="changes nothing"):
+        merge(idle, work / "idle-merged")
+    assert not any(p.name.startswith((".idle", "idle-merged")) for p in work.iterdir())
+
+
+def test_a_folder_without_an_adapter(tmp_path):
+    with pytest.raises(AssayError, match="no finished adapter"):
+        merge(tmp_path, tmp_path / "out")
+
+
+def test_labels_stand_on_the_answer_alone(work, tokenizer):
+    example = read_examples(work / "train", CONTRACT)[0]
+    encoded = encode(example, CONTRACT, tokenizer, 4096)
+    ids, labels = encoded["input_ids"], encoded["labels"]
+    trained = [token for token, label in zip(ids, labels, strict=True) if label != -100]
+    assert trained == [label for label in labels if label != -100] == ids[-len(trained) :]
+    assert tokenizer.decode(trained) == CONTRACT.target.encode(example.record) + "<end_of_turn>"
+    assert tokenizer.decode(ids[: -len(trained)]).endswith("<start_of_turn>model\n")
+    with pytest.raises(AssayError, match="max_length=64"):
+        encode(example, CONTRACT, tokenizer, 64)
+
+
+def test_the_loss_is_the_models_own():
+    torch.manual_seed(0)
+    hidden = torch.randn(300, 16, requires_grad=True)
+    weight, targets = torch.randn(999, 16), torch.randint(0, 999, (300,))
+    AnswerLogProbs.apply(hidden, weight, targets).sum().backward()
+    gradient, hidden.grad = hidden.grad.clone(), None
+    reference = -torch.nn.functional.cross_entropy(hidden @ weight.T, targets, reduction="sum")
+    reference.backward()
+    torch.testing.assert_close(gradient, hidden.grad, atol=1e-4, rtol=1e-4)
+    value = AnswerLogProbs.apply(hidden.detach(), weight, targets).sum()
+    torch.testing.assert_close(value, reference.detach(), rtol=1e-5, atol=1e-3)
+
+
+@pytest.fixture()
+def data(work, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(work / "validation", folder)
+    return folder
+
+
+def test_gold_that_does_not_fit_the_schema_is_named_with_its_place(data):
+    path = sorted(data.glob("*.json"))[0]
+    record = json.loads(path.read_text())
+    record["tests"][0]["result"] = 5
+    path.write_text(json.dumps(record))
+    with pytest.raises(AssayError, match=rf"{path.name} does not fit the schema at /tests/0/result"):
+        read_examples(data, CONTRACT)
+
+
+def test_documents_and_records_come_in_pairs(data, tmp_path):
+    with pytest.raises(AssayError, match="does not exist"):
+        read_examples(tmp_path / "none", CONTRACT)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(AssayError, match="holds no PDF"):
+        read_examples(tmp_path / "empty", CONTRACT)
+    sorted(data.glob("*.json"))[0].unlink()
+    with pytest.raises(AssayError, match="needs its record"):
+        read_examples(data, CONTRACT)
+
+
+def test_a_document_in_both_sets_is_refused(data, work):
+    examples = read_examples(data, CONTRACT)
+    with pytest.raises(AssayError, match="also among the training documents"):
+        check_split(examples, examples)
+    check_split(examples, read_examples(work / "train", CONTRACT))
+
+
+def test_half_a_checkpoint_is_never_taken_for_a_whole_one(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.open(load_config(DEMO))
+    for step in (2, 4, 10):
+        folder = run.checkpoints / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        (folder / "weights").write_bytes(b"12345678")
+        mark_whole(folder)
+    (run.checkpoints / "checkpoint-10" / "weights").write_bytes(b"1234")
+    assert not is_whole(run.checkpoints / "checkpoint-10")
+    assert run.last_checkpoint() == run.checkpoints / "checkpoint-4"
+    assert not (run.checkpoints / "checkpoint-10").exists()
+
+
+def test_an_output_folder_that_is_not_empty_is_refused(tmp_path):
+    (tmp_path / "mine.txt").write_text("x")
+    with pytest.raises(AssayError, match="not empty"):
+        RunFolder(tmp_path).open(load_config(DEMO))
+
+
+def test_fingerprints_tell_models_apart(work, tmp_path):
+    assert fingerprint(str(work / "model")) == fingerprint(str(work / "model"))
+    os.makedirs(tmp_path / "m")
+    (tmp_path / "m" / "config.json").write_text("{}")
+    with pytest.raises(AssayError, match="no safetensors"):
+        fingerprint(str(tmp_path / "m"))

@@ -1,0 +1,128 @@
+"""The command line: instant help, one sentence for a mistake, exit code 2, nothing half-written."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from reportlab.lib import pdfencrypt
+from reportlab.pdfgen.canvas import Canvas
+
+ASSAY = str(Path(sys.executable).with_name("assay"))
+ROW = {"name": "Na", "result": "140", "unit": "mmol/L", "range": None, "panel": None, "method": None,
+       "specimen": None, "sample_collection_time": None}  # fmt: skip
+
+
+def assay(*arguments, cwd=None):
+    return subprocess.run([ASSAY, *map(str, arguments)], capture_output=True, text=True, cwd=cwd)
+
+
+def mistake(result, words):
+    assert result.returncode == 2, result.stderr
+    assert words in result.stderr and "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from finetune.cli import app; heavy = {'torch', 'transformers', 'numpy', 'pydantic', 'scipy'}; "
+        "print(heavy & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+    text = assay("--help").stdout
+    assert all(command in text for command in ("extract", "score", "train", "merge"))
+
+
+def test_mistakes_before_any_model_is_loaded(tmp_path):
+    out = tmp_path / "out"
+    mistake(assay("extract", tmp_path / "none.pdf", "--model", "x", "--out", out), "does not exist")
+    mistake(assay("extract", tmp_path, "--model", "x", "--out", out), "holds no PDF")
+    (tmp_path / "a.pdf").write_bytes(b"x")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "a.pdf").write_bytes(b"x")
+    mistake(assay("extract", tmp_path, "--model", "x", "--out", out), "would both become a.json")
+    full = tmp_path / "b"
+    mistake(assay("extract", tmp_path / "a.pdf", "--model", "x", "--out", full), "not empty")
+    mistake(assay("extract", tmp_path / "a.pdf", "--model", "no/such/model", "--out", out), "no folder")
+    mistake(assay("extract", tmp_path / "a.pdf", "--model", tmp_path, "--out", out), "--schema")
+    (tmp_path / "s.json").write_text('{"type": 5}')
+    command = ("extract", tmp_path / "a.pdf", "--model", "x", "--out", out, "--schema", tmp_path / "s.json")
+    mistake(assay(*command), "not a valid JSON Schema")
+    assert not out.exists()
+    mistake(assay("train", tmp_path / "none.yaml"), "cannot be read")
+    mistake(assay("merge", tmp_path, "--out", tmp_path / "m"), "no finished adapter")
+    mistake(assay("score", tmp_path / "none", tmp_path), "none")
+
+
+@pytest.fixture(scope="module")
+def tiny_folder(tmp_path_factory, tiny_model, tokenizer):
+    """A tiny random model with the lab report's contract: nonsense, but nonsense that follows the schema."""
+    from recipes.lab_report.task import CONTRACT
+
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    tiny_model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    CONTRACT.model_copy(update={"max_answer_tokens": 24}).save(folder)
+    return folder
+
+
+def test_in_a_batch_bad_files_fail_alone(tmp_path, tiny_folder):
+    files = tmp_path / "in"
+    files.mkdir()
+    for name, encrypt in (("good", None), ("locked", pdfencrypt.StandardEncryption("secret"))):
+        canvas = Canvas(str(files / f"{name}.pdf"), encrypt=encrypt)
+        canvas.drawString(72, 700, "Natrium   140   mmol/L")
+        canvas.save()
+    good = (files / "good.pdf").read_bytes()
+    (files / "truncated.pdf").write_bytes(good[:200])
+    (files / "empty.pdf").write_bytes(b"")
+    (files / "picture.pdf").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
+    canvas = Canvas(str(files / "scan.pdf"))
+    canvas.showPage()
+    canvas.save()
+    huge = Canvas(str(files / "huge.pdf"), pagesize=(1e6, 1e6))
+    huge.drawString(72, 700, "x")
+    huge.save()
+    result = assay("extract", files, "--model", tiny_folder, "--out", tmp_path / "out")
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    records = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in (tmp_path / "out").iterdir()}
+    assert set(records) == {p.stem for p in files.iterdir()}
+    assert records.pop("good")["data"] is not None
+    words = {"locked": "password", "empty": "empty", "picture": "PNG", "scan": "text layer", "huge": "points"}
+    for name, record in records.items():
+        assert record["status"] == "failed" and record["data"] is None and len(record["issues"]) == 1
+        assert words.get(name, "") in record["issues"][0]["message"], record
+        assert record["issues"][0]["message"] in result.stderr
+
+
+def test_any_schema_can_stand_in_the_lab_reports_place(tmp_path, tiny_folder):
+    schema = {"type": "object", "properties": {
+        "colour": {"enum": ["red", "green"]}, "list": {"type": "array", "maxItems": 2, "uniqueItems": True,
+        "items": {"type": "integer", "minimum": 0, "maximum": 9}}}, "required": ["colour", "list"]}  # fmt: skip
+    (tmp_path / "s.json").write_text(json.dumps(schema))
+    canvas = Canvas(str(tmp_path / "a.pdf"))
+    canvas.drawString(72, 700, "red 1 2 3")
+    canvas.save()
+    command = ("extract", tmp_path / "a.pdf", "--model", tiny_folder, "--out", tmp_path / "out")
+    result = assay(*command, "--schema", tmp_path / "s.json")
+    record = json.loads((tmp_path / "out" / "a.json").read_text())
+    assert record["data"]["colour"] in ("red", "green") and len(record["data"]["list"]) <= 2
+    assert '"uniqueItems" at /properties/list/uniqueItems is checked after decoding' in result.stderr
+    assert set(record) == {"source", "status", "issues", "data"}
+
+
+def test_score_reads_records_and_prints_both_field_sets(tmp_path):
+    for name, data in (("pred", {"tests": [ROW]}), ("gold", {"tests": [ROW, {**ROW, "name": "K", "result": "4,1"}]})):
+        (tmp_path / name).mkdir()
+        content = {"source": "a.pdf", "status": "ok", "issues": [], "data": data} if name == "pred" else data
+        (tmp_path / name / "a.json").write_text(json.dumps(content))
+    values = json.loads(assay("score", tmp_path / "pred", tmp_path / "gold", "--json").stdout)
+    assert values["core"]["micro_f1"] == pytest.approx(2 / 3)
+    assert values["fields"]["omissions"] == 1
+    text = assay("score", tmp_path / "pred", tmp_path / "gold").stdout
+    assert "name + result + unit" in text
+
+
+def test_config_schema_is_json():
+    assert json.loads(assay("config-schema").stdout)["properties"]["train"]
