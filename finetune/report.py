@@ -73,7 +73,7 @@ def _chart(title: str, points: Sequence[tuple[float, float]], top: float | None 
     )
     grid = ""
     for share in (0, 0.25, 0.5, 0.75, 1):
-        y = (height - bottom) - share * (height - bottom - 10)
+        y = height - bottom - share * tall
         grid += f'<line x1="{left}" x2="{width - 10}" y1="{y:.1f}" y2="{y:.1f}" stroke="#d8dee4"/>'
         grid += f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{share * high:.2f}</text>'
     return (

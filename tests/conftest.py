@@ -19,21 +19,21 @@ def tiny_gemma(seed: int = 0, **changes):
     import torch
     from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
-    settings = dict(
-        vocab_size=262144,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        sliding_window=16,
-        layer_types=["sliding_attention", "sliding_attention", "full_attention"],
-        initializer_range=0.3,
-        pad_token_id=0,
-        eos_token_id=1,
-        bos_token_id=2,
-    )
+    settings = {
+        "vocab_size": 262144,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "sliding_window": 16,
+        "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+        "initializer_range": 0.3,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "bos_token_id": 2,
+    }
     torch.manual_seed(seed)
     return Gemma3ForCausalLM(Gemma3TextConfig(**{**settings, **changes})).float().eval()
 

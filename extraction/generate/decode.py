@@ -113,8 +113,7 @@ class Decoder:
         cache.adopt(row, own)
         self._force(stream)
         if stream.finish is None and not stream.pending:
-            stream.masks = [self._mask(stream)]
-            self._settle(stream, hidden[0, -1:])
+            self._settle(stream, self._choose(hidden[0, -1:], [self._mask(stream)]))
 
     def _step(self, active: list[tuple[int, Stream]], cache: RowCache) -> None:
         """One pass: pending and draft tokens of every active row, then accept what greedy decoding would write."""
@@ -127,12 +126,15 @@ class Decoder:
             new = stream.pending + stream.draft
             ids[row, : len(new)] = torch.tensor(new)
         hidden = self._forward(ids, cache)
+        asked = [hidden[row, len(s.pending) - 1 : len(s.pending) + len(s.draft)] for row, s in active]
+        # The output layer is most of the weights: one product for all rows reads it once.
+        choices = self._choose(torch.cat(asked), [mask for _, s in active for mask in s.masks])
         for row, stream in active:
-            first = len(stream.pending)
-            cache.lengths[row] += first
+            places = 1 + len(stream.draft)
+            cache.lengths[row] += len(stream.pending)
             stream.passes += 1
-            accepted = self._settle(stream, hidden[row, first - 1 : first + len(stream.draft)])
-            cache.lengths[row] += accepted
+            cache.lengths[row] += self._settle(stream, choices[:places])
+            choices = choices[places:]
 
     def _mask(self, stream: Stream) -> np.ndarray:
         return np.frombuffer(stream.matcher.compute_bitmask(), dtype=np.uint32)
@@ -150,22 +152,25 @@ class Decoder:
             stream.masks.append(self._mask(stream))
         stream.matcher.rollback(len(stream.draft))
 
-    def _settle(self, stream: Stream, hidden: torch.Tensor) -> int:
-        """Take the greedy token at each place while it agrees with the draft, then what the grammar forces.
+    def _choose(self, hidden: torch.Tensor, masks: Sequence[np.ndarray]) -> list[tuple[int, float]]:
+        """The most probable allowed token at each place of `hidden` [n, size], with its log-probability."""
+        return _greedy(self._head(hidden).float(), masks)
+
+    def _settle(self, stream: Stream, choices: Sequence[tuple[int, float]]) -> int:
+        """Take the chosen token at each place while it agrees with the draft, then what the grammar forces.
 
         Args:
-            stream: with `draft` and `masks` filled; `hidden` [1 + len(draft), size] belongs to them.
+            stream: with its `draft` filled.
+            choices: token and log-probability at the place before the draft and at each place in it.
 
         Returns:
             How many draft tokens were accepted; their keys and values in the cache are good.
         """
-        logits = self._head(hidden).float()
-        best, logprob = _greedy(logits, stream.masks)
         accepted = 0
         chosen: list[int] = []
-        for place, token in enumerate(best):
+        for place, (token, logprob) in enumerate(choices):
             chosen.append(token)
-            stream.logprobs.append(logprob[place])
+            stream.logprobs.append(logprob)
             if place < len(stream.draft) and stream.draft[place] == token:
                 accepted += 1
             else:
@@ -210,7 +215,7 @@ def _allowed(mask: np.ndarray, token: int) -> bool:
     return bool(mask[token >> 5] >> np.uint32(token & 31) & np.uint32(1))
 
 
-def _greedy(logits: torch.Tensor, masks: Sequence[np.ndarray]) -> tuple[list[int], list[float]]:
+def _greedy(logits: torch.Tensor, masks: Sequence[np.ndarray]) -> list[tuple[int, float]]:
     """The most probable allowed token of every row of `logits` [n, words], and its log-probability.
 
     The probability is the model's own, over all words: where the grammar overruled the model, it is low. Where
@@ -225,4 +230,5 @@ def _greedy(logits: torch.Tensor, masks: Sequence[np.ndarray]) -> tuple[list[int
             best[row] = int(logits[row, : allowed.shape[0]].masked_fill(~allowed, float("-inf")).argmax())
     picked = logits[torch.arange(len(best)), torch.tensor(best, device=logits.device)]
     choice = [int(np.bitwise_count(mask).sum()) > 1 for mask in masks]
-    return best, [value if free else 0.0 for value, free in zip((picked - total).tolist(), choice, strict=True)]
+    logprobs = (picked - total).tolist()
+    return [(token, value if free else 0.0) for token, value, free in zip(best, logprobs, choice, strict=True)]

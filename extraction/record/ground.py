@@ -14,12 +14,12 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 
 from extraction.document import Document
 from extraction.record.align import Candidate, align
-from extraction.record.place import Neighbourhood
+from extraction.record.place import Placer
 from extraction.record.printed import Printed, Spot
 from extraction.record.sought import Sought
 from extraction.target import Leaf
@@ -69,7 +69,6 @@ class Row:
     name: Cell | None = None
     anchor: Spot | None = None
     score: float = 0.0
-    near: list[tuple[Cell, Spot, float]] = field(default_factory=list)
 
 
 def ground(
@@ -107,9 +106,9 @@ def ground(
     groups = [[Row(cells) for cells in rows.values()] for rows in tables.values()]
     for rows in groups:
         _align(rows, printed)
-    near = Neighbourhood(printed, groups)
+    placer = Placer(printed, groups)
     for rows in groups:
-        near.place(rows)
+        placer.place(rows)
     _place_scalars(scalars)
     chosen = [cell for rows in groups for row in rows for cell in row.cells] + scalars
     return {

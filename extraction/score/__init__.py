@@ -4,7 +4,7 @@
 `files` reads predictions and gold from disk.
 """
 
-from extraction.score.files import read_pairs, score_files
+from extraction.score.files import read_gold, read_pairs, score_files
 from extraction.score.scoring import (
     CORE_FIELDS,
     LAB_FIELDS,
@@ -24,6 +24,7 @@ __all__ = [
     "DocumentScore",
     "Pair",
     "Score",
+    "read_gold",
     "read_pairs",
     "score",
     "score_files",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +79,11 @@ def read_pairs(predictions: Path, gold: Path) -> tuple[list[Pair], list[str]]:
         )
     pairs = []
     for name, path in truth.items():
-        pair = _gold(path, name)
+        pair = read_gold(path, name)
         prediction, note = _prediction(found.get(name))
         if note:
             notes.append(f"{name}: {note}, scored as empty.")
-        pairs.append(Pair(prediction, pair.gold, name, pair.complete, pair.unlabelled))
+        pairs.append(replace(pair, prediction=prediction))
     if alone := sorted(found.keys() - truth.keys()):
         notes.append(f"Predictions without gold, not scored: {', '.join(alone)}.")
     return pairs, notes
@@ -134,7 +135,8 @@ def _prediction(path: Path | None) -> tuple[Any, str]:
     return None, f"prediction without data (status {status})" if status else "prediction without data"
 
 
-def _gold(path: Path, name: str) -> Pair:
+def read_gold(path: Path, name: str = "") -> Pair:
+    """The truth of one document, from `X.json` or `X.labels.json`, as a pair that has no prediction yet."""
     content = _load(path)
     if not path.name.endswith(_LABELS):
         data = _data(content)

@@ -25,6 +25,7 @@ SCHEMA = {
             },
         }
     },
+    "required": ["tests"],
 }
 PAGES = [
     "Glucose   5,0  mmol/L\nNatrium  140  mmol/L\nKalium  4,1  mmol/L",

@@ -15,7 +15,7 @@ from recipes.lab_report.task import CONTRACT, FIELDS, SCHEMA
 value = st.none() | st.text(max_size=12) | st.sampled_from(["<0,01", "Negative", '6" x', "a\nb", "\\", "µmol/L"])
 panel = st.sampled_from([None, "Lipids", "Urine > Stick"])
 row = st.fixed_dictionaries(
-    {**{key: value for key in FIELDS}, "panel": panel, "specimen": panel, "sample_collection_time": panel}
+    {**dict.fromkeys(FIELDS, value), "panel": panel, "specimen": panel, "sample_collection_time": panel}
 )
 records = st.fixed_dictionaries({"tests": st.lists(row, max_size=6)})
 

@@ -1,7 +1,6 @@
 """Training on a tiny random model of the real architecture: what is learned, what survives a kill, what is merged."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -235,7 +234,7 @@ def test_an_output_folder_that_is_not_empty_is_refused(tmp_path):
 
 def test_fingerprints_tell_models_apart(work, tmp_path):
     assert fingerprint(str(work / "model")) == fingerprint(str(work / "model"))
-    os.makedirs(tmp_path / "m")
+    (tmp_path / "m").mkdir()
     (tmp_path / "m" / "config.json").write_text("{}")
     with pytest.raises(AssayError, match="no safetensors"):
         fingerprint(str(tmp_path / "m"))

@@ -1,0 +1,94 @@
+"""Read a folder of labelled reports with a model and print how well: by document, and over all.
+
+    .venv/bin/python scripts/score_reports.py FOLDER --model DIR [--json FILE]
+
+FOLDER holds NAME.pdf with NAME.json (a record) or NAME.labels.json beside it, also in folders below.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="scripts/score_reports.py", description="Score a model on labelled reports.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--model", required=True, help="a merged model's or adapter's folder")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    arguments = parser.parse_args()
+
+    from extraction.errors import AssayError
+
+    try:
+        run(arguments.folder, arguments.model, arguments.json)
+    except AssayError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def run(folder: Path, model: str, out: Path | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from tqdm import tqdm
+
+    from extraction.api import Extractor
+    from extraction.errors import AssayError
+    from extraction.score import CORE_FIELDS, LAB_FIELDS, read_gold, score
+    from finetune.run import write_whole
+
+    documents = [
+        (pdf, gold)
+        for pdf in sorted(folder.rglob("*.pdf"))
+        for gold in (pdf.with_suffix(".labels.json"), pdf.with_suffix(".json"))
+        if gold.exists()
+    ]
+    if not documents:
+        raise AssayError(f"{folder} holds no PDF with a label file beside it.")
+    extractor = Extractor.from_pretrained(model)
+    pairs, rows = [], []
+    for pdf, gold in tqdm(documents, desc="reading", unit="report", leave=False):
+        start = time.time()
+        record = extractor.extract(pdf)
+        seconds = time.time() - start
+        pair = replace(read_gold(gold, pdf.stem), prediction=record.data)
+        one = score([pair], fields=LAB_FIELDS).on(CORE_FIELDS)
+        pairs.append(pair)
+        rows.append(
+            {
+                "document": pdf.stem,
+                "status": record.status,
+                "rows": one.rows_gold,
+                "found": one.rows_predicted,
+                "omitted": one.omissions,
+                "invented": one.inventions,
+                "wrong": one.wrong_values,
+                "F1": one.micro_f1,
+                "seconds": round(seconds, 1),
+            }
+        )
+    full = score(pairs, fields=LAB_FIELDS)
+    core = full.on(CORE_FIELDS)
+    table = Table()
+    for column in rows[0]:
+        table.add_column(column, justify="left" if column in ("document", "status") else "right")
+    for row in rows:
+        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values()))
+    console = Console()
+    console.print(table)
+    low, high = core.interval["micro_f1"] or (core.micro_f1, core.micro_f1)
+    console.print(
+        f"name + result + unit: micro F1 {core.micro_f1:.3f} (95% {low:.3f} to {high:.3f}), macro {core.macro_f1:.3f}; "
+        f"all labelled fields: micro F1 {full.micro_f1:.3f}; wrong values: {core.wrong_values}"
+    )
+    if out:
+        values = {"core": core.to_dict(), "fields": full.to_dict(), "documents": rows}
+        write_whole(out, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
