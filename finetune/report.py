@@ -49,10 +49,8 @@ def write_report(
 <h2>{html.escape(record.source)}: {record.status}</h2>{issues}
 <div class=pair><img alt="first page of the document" src="data:image/png;base64,{picture}">
 <div>{_record(record)}</div></div>"""
-    write_whole(
-        path,
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>Assay run</title><style>{_STYLE}</style>{body}</html>",
-    )
+    head = f"<meta charset=utf-8><title>Assay run</title><style>{_STYLE}</style>"
+    write_whole(path, f"<!doctype html><html lang=en>{head}{body}</html>")
 
 
 def _chart(title: str, points: Sequence[tuple[float, float]], top: float | None = None) -> str:
@@ -62,10 +60,8 @@ def _chart(title: str, points: Sequence[tuple[float, float]], top: float | None 
     width, height, left, bottom = 520, 220, 40, 24
     last = max(x for x, _ in points) or 1
     high = top or max(y for _, y in points) * 1.05 or 1.0
-    place = [
-        (left + x / last * (width - left - 10), (height - bottom) - y / high * (height - bottom - 10))
-        for x, y in points
-    ]
+    wide, tall = width - left - 10, height - bottom - 10
+    place = [(left + x / last * wide, height - bottom - y / high * tall) for x, y in points]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in place)
     dots = "".join(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="#0969da"><title>step {p[0]}: {p[1]:.3f}</title></circle>'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from extraction.record.printed import Spot
 
@@ -17,6 +17,7 @@ in the same column; `flow`: at the beginning of the next line after a row that r
 running text.
 """
 
+Frame = Literal["page", "left", "middle", "right"]
 _AROUND = 8  # rows before and after one that show where its columns are
 _EDGE = 2.5  # points within which edges are in line
 Box = tuple[float, float, float, float]
@@ -40,16 +41,31 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Column:
-    """Values in line: extents in points on the page, or if `relative` from the left edge of their row's name."""
+    """Where rows have a value: how it stands to their names, how far below them, and between which edges.
+
+    `frames` holds extents in points, each list measured from one place: the page's edge, or the left edge, the
+    middle or the right edge of the row's name.
+    """
 
     relation: Relation
-    relative: bool
-    extents: tuple[tuple[float, float], ...]
+    fall: float
+    frames: tuple[tuple[Frame, tuple[tuple[float, float], ...]], ...]
 
     def holds(self, box: Box, anchor: Box) -> bool:
         """Whether a box of the row at an anchor stands in the column."""
-        shift = anchor[0] if self.relative else 0.0
-        return any(min(x1, box[2] - shift) > max(x0, box[0] - shift) for x0, x1 in self.extents)
+        if self.relation == "below" and box[1] - anchor[3] > self.fall + 0.6 * (box[3] - box[1]):
+            return False
+        for frame, extents in self.frames:
+            shift = _origin(frame, anchor)
+            if any(min(x1, box[2] - shift) > max(x0, box[0] - shift) for x0, x1 in extents):
+                return True
+        return False
+
+
+def _origin(frame: Frame, anchor: Box) -> float:
+    if frame == "page":
+        return 0.0
+    return {"left": anchor[0], "middle": (anchor[0] + anchor[2]) / 2, "right": anchor[2]}[frame]
 
 
 def around(samples: Sequence[Sample], row: int) -> list[Sample]:
@@ -59,26 +75,37 @@ def around(samples: Sequence[Sample], row: int) -> list[Sample]:
     return [sample for sample in samples[start:end] if sample.row != row]
 
 
-def column(samples: Sequence[Sample]) -> Column | None:
-    """The column of four samples of five, by left edges, right edges or middles, or None where they have none."""
-    if len(samples) < 2:
-        return None
+def column(samples: Sequence[Sample], anchor: Spot) -> Column | None:
+    """The column that four samples of five share, for the row at an anchor; None where they share none.
+
+    In line are left edges, right edges or middles. A column of the page is one of rows whose names are in one.
+    """
     relations = [sample.relation for sample in samples]
-    relation = max(set(relations), key=relations.count)
+    relation = max(set(relations), key=relations.count, default=None)
     same = [sample for sample in samples if sample.relation == relation]
-    if 5 * len(same) < 4 * len(samples):
+    if relation is None or len(same) < 2 or 5 * len(same) < 4 * len(samples):
         return None
-    for relative in (False, True):
-        boxes = []
-        for sample in same:
-            shift = sample.anchor.box[0] if relative else 0.0
-            boxes.append((sample.spot.box[0] - shift, sample.spot.box[2] - shift))
-        for edges in ([x0 for x0, _ in boxes], [x1 for _, x1 in boxes], [(x0 + x1) / 2 for x0, x1 in boxes]):
-            middle = sorted(edges)[len(edges) // 2]
-            fitting = tuple(box for box, edge in zip(boxes, edges, strict=True) if abs(edge - middle) < _EDGE)
-            if 5 * len(fitting) >= 4 * len(same):
-                return Column(relation, relative, fitting)
-    return None
+    left, _, right, _ = anchor.box
+    under = [s for s in same if min(right, s.anchor.box[2]) > max(left, s.anchor.box[0])]
+    pairs = [(frame, _in_line(under if frame == "page" else same, frame)) for frame in get_args(Frame)]
+    frames = tuple((frame, extents) for frame, extents in pairs if extents)
+    fall = max(sample.spot.box[1] - sample.anchor.box[3] for sample in same)
+    return Column(relation, fall, frames) if frames else None
+
+
+def _in_line(samples: Sequence[Sample], frame: Frame) -> tuple[tuple[float, float], ...]:
+    boxes = []
+    for sample in samples:
+        shift = _origin(frame, sample.anchor.box)
+        boxes.append((sample.spot.box[0] - shift, sample.spot.box[2] - shift))
+    if len(boxes) < 2:
+        return ()
+    for edges in ([x0 for x0, _ in boxes], [x1 for _, x1 in boxes], [(x0 + x1) / 2 for x0, x1 in boxes]):
+        middle = sorted(edges)[len(edges) // 2]
+        fitting = tuple(box for box, edge in zip(boxes, edges, strict=True) if abs(edge - middle) < _EDGE)
+        if 5 * len(fitting) >= 4 * len(boxes):
+            return fitting
+    return ()
 
 
 def support(option: Option, anchor: Spot, samples: Sequence[Sample]) -> float:

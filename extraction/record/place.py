@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from extraction.record.ground import Cell, Row
 
 _COST: dict[Relation, float] = {"beside": 0.0, "below": 1.0, "left": 1.2, "flow": 1.5}
+_NUMBER = re.compile(r"[<>≤≥=~+-]*\s*\d[\d.,' ]*")
 _SUPPORT = 3.0  # what agreement with the rows around counts against the relation
 
 
@@ -78,7 +80,7 @@ class Placer:
         own = set(anchor.atoms)
         cells = self._own(row)
         near = {id(cell): around(samples[cell.field], number) for cell in cells}
-        columns = {key: column(found) for key, found in near.items()}
+        columns = {key: column(found, anchor) for key, found in near.items()}
         if row.name:
             row.name.choice = anchor
         for step in range(3):
@@ -111,7 +113,7 @@ class Placer:
                     return False
             elif relation == "flow" or (relation == "below" and self._occupied(anchor, id(row), usual)):
                 return False
-        if not any(map(str.isdigit, cell.text)):
+        if not _NUMBER.fullmatch(cell.text):
             return True
         if relation == "beside":
             return not self._number_before(anchor, spot, own)

@@ -32,6 +32,7 @@ class Walls:
         self.printed = printed
         self._walls: dict[int, list[_Wall]] = defaultdict(list)
         self._lefts: dict[int, list[float]] = defaultdict(list)
+        self._colons: set[int] = set()
         self._looks: dict[int, list[tuple[_Wall, range]]] = {}
 
     def stand(self, row: int, anchor: Spot) -> None:
@@ -39,6 +40,8 @@ class Walls:
         for first, last in anchor.runs:
             x0, _, x1, _ = self.printed.box([[first, last]])
             insort(self._walls[self.printed.atoms[first].line], _Wall(x0, x1, row))
+        if self.printed.words[self.printed.atoms[anchor.runs[-1][1]].word].text.endswith(":"):
+            self._colons.add(anchor.page)
         insort(self._lefts[anchor.page], anchor.box[0])
 
     def free(self, line: int) -> bool:
@@ -139,7 +142,7 @@ class Walls:
             for place, cell in enumerate(cells):
                 text = " ".join(word.text for word in cell)
                 follows = place + 1 < len(cells) and not named[place + 1]
-                colon = any(word.text.endswith(":") for word in cell[:-1])
+                colon = page in self._colons and any(word.text.endswith(":") for word in cell[:-1])
                 if named[place] and sum(map(str.isalpha, text)) > 1 and (follows or colon):
                     wall = _Wall(cell[0].box[0], cell[-1].box[2], -1)
                     known.append((wall, range(cell[0].first, cell[-1].last + 1)))
