@@ -51,13 +51,8 @@ class Extractor:
         from extraction.generate.local import LocalBackend
         from extraction.generate.models import load_adapter, load_model, load_tokenizer
 
+        contract = contract_for(model, schema)
         folder = Path(model)
-        if schema is not None:
-            contract = Contract.for_schema(load_schema(schema))
-        elif folder.is_dir():
-            contract = Contract.load(folder)
-        else:
-            raise AssayError(f"{model} is no folder with a {CONTRACT_FILE}; say what to extract with a schema.")
         if (folder / "adapter_config.json").exists():
             loaded, tokenizer = load_adapter(folder, dtype=dtype, device=device)
         else:
@@ -133,6 +128,19 @@ class Extractor:
 
     def _fits(self, pages: Sequence[str]) -> bool:
         return self.backend.count_tokens(self.contract.messages(pages)) <= self.contract.max_prompt_tokens
+
+
+def contract_for(model: str | Path, schema: Schema | type | str | Path | None = None) -> Contract:
+    """The contract of a model's folder, or one made from `schema` for any model.
+
+    Raises:
+        AssayError: no contract and no schema, or a schema that is not valid.
+    """
+    if schema is not None:
+        return Contract.for_schema(load_schema(schema))
+    if Path(model).is_dir():
+        return Contract.load(Path(model))
+    raise AssayError(f"{model} is no folder with a {CONTRACT_FILE}; say what to extract with a schema (--schema FILE).")
 
 
 def readable(document: Document) -> Document:

@@ -1,57 +1,279 @@
-"""Many documents: which ones, where their records go."""
+"""Many documents: one file in, one record out, in processes that may die without taking anything with them.
+
+The records on disk are the truth: `OUT/_manifest.jsonl` has a line for each that is whole, and a batch that is
+started again does only what is missing. Nothing is shared between files, so `extract_file` can be handed to any
+engine that spreads work over machines.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import multiprocessing
+import os
+import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any
 
 from extraction.api import Extractor
 from extraction.errors import AssayError
 from extraction.record.record import Record
 
-# Documents whose answers are decoded together, and whose records are written as each is finished.
-_TOGETHER = 32
+MANIFEST = "_manifest.jsonl"
 
 
-def find_files(paths: Sequence[Path], out: Path) -> list[Path]:
-    """The documents behind files and folders, checked before any model is loaded.
+@dataclass(frozen=True)
+class Job:
+    """A document and the name of its record within the output folder (without `.json`)."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How a worker makes its extractor; plain values, so that they can cross to another process.
+
+    Attributes:
+        model: folder, hub id or `gemma-3-270m`.
+        schema: file with a JSON Schema in place of the model's own contract.
+        threads: torch threads of one worker; 0 leaves torch's own choice.
+    """
+
+    model: str
+    schema: Path | None = None
+    threads: int = 0
+
+    def extractor(self) -> Extractor:
+        """Load the model."""
+        if self.threads:
+            import torch
+
+            torch.set_num_threads(self.threads)
+        return Extractor.from_pretrained(self.model, schema=self.schema)
+
+
+def find_jobs(paths: Sequence[Path]) -> list[Job]:
+    """The documents behind files and folders; records keep the subfolders of a folder.
 
     Raises:
-        AssayError: a path that does not exist, a folder without PDF, two files whose records would have the same
-            name, or an output folder that is not empty.
+        AssayError: a path that does not exist, a folder without PDF, or two files whose records would have the
+            same name.
     """
-    files: list[Path] = []
+    jobs: dict[str, Job] = {}
     for path in paths:
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() == ".pdf")
+            found = sorted(p for p in path.rglob("*") if p.suffix.lower() == ".pdf" and p.is_file())
             if not found:
                 raise AssayError(f"The folder {path} holds no PDF.")
-            files += found
+            new = [Job(file, file.relative_to(path).with_suffix("").as_posix()) for file in found]
         elif path.exists():
-            files.append(path)
+            new = [Job(path, path.stem)]
         else:
             raise AssayError(f"{path} does not exist.")
-    names: dict[str, Path] = {}
-    for file in files:
-        if file.stem in names:
-            raise AssayError(f"{names[file.stem]} and {file} would both become {file.stem}.json; extract them apart.")
-        names[file.stem] = file
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise AssayError(f"The output folder {out} is not empty; choose another.")
-    return files
+        for job in new:
+            if job.name in jobs:
+                raise AssayError(f"{jobs[job.name].path} and {job.path} would both become {job.name}.json.")
+            jobs[job.name] = job
+    return list(jobs.values())
 
 
-def extract_files(extractor: Extractor, files: Sequence[Path], out: Path) -> Iterator[Record]:
-    """Write `out/NAME.json` for every file and yield the records, a progress bar on standard error."""
-    from tqdm import tqdm
+class Batch:
+    """An output folder and what is done in it.
 
-    out.mkdir(parents=True, exist_ok=True)
-    with tqdm(total=len(files), desc="extracting", unit="file", leave=False) as bar:
-        for start in range(0, len(files), _TOGETHER):
-            group = files[start : start + _TOGETHER]
+    Args:
+        out: the folder; new, empty, or one that an earlier run of the same batch left.
+        task: what identifies model and contract; records of another task are never mixed in.
 
-            def done(index: int, record: Record, group: Sequence[Path] = group) -> None:
-                record.save(out / f"{group[index].stem}.json")
-                bar.update()
+    Raises:
+        AssayError: the folder holds something else.
+    """
 
-            yield from extractor.extract_all(group, done)
+    def __init__(self, out: Path, task: str):
+        self.out, self.task = out, task
+        self.manifest = out / MANIFEST
+        self._done: dict[str, dict[str, Any]] = {}
+        if not self.manifest.exists() and out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise AssayError(f"The output folder {out} is not empty; choose another.")
+        if self.manifest.exists():
+            head, *lines = self._lines()
+            if head.get("task") != task:
+                raise AssayError(
+                    f"{out} holds records of another model or schema ({head.get('task')}); choose another folder."
+                )
+            self._done = {line["name"]: line for line in lines}
+
+    def _lines(self) -> list[dict[str, Any]]:
+        """The manifest's lines; one that a kill cut short is dropped from the file."""
+        text = self.manifest.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            write_whole(self.manifest, whole)
+        lines = [json.loads(line) for line in whole.splitlines()]
+        return lines or [{}]
+
+    def missing(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs without a whole record of the same file."""
+        return [job for job in jobs if not self._is_done(job)]
+
+    def _is_done(self, job: Job) -> bool:
+        line = self._done.get(job.name)
+        return bool(line) and self.record_path(job).exists() and line.get("stamp") == stamp(job.path)  # type: ignore[union-attr]
+
+    def record_path(self, job: Job) -> Path:
+        """Where a job's record is."""
+        return self.out / f"{job.name}.json"
+
+    def start(self) -> None:
+        """Make folder and manifest."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        if not self.manifest.exists():
+            write_whole(self.manifest, json.dumps({"task": self.task}) + "\n")
+
+    def add(self, job: Job, status: str, seconds: float) -> None:
+        """Note that a job's record is whole."""
+        line = {"name": job.name, "source": str(job.path), "status": status, "seconds": round(seconds, 2)}
+        with self.manifest.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({**line, "stamp": stamp(job.path)}, ensure_ascii=False) + "\n")
+
+
+def stamp(path: Path) -> list[int]:
+    """Size and time of change: whether a file is still the one that was read."""
+    info = path.stat()
+    return [info.st_size, info.st_mtime_ns]
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees all of it or none."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def task_id(model: str, schema: Path | None) -> str:
+    """A name for model and schema by which a folder of records is recognised."""
+    digest = hashlib.sha256()
+    for path in (schema, *(Path(model) / name for name in ("contract.json", "versions.json"))):
+        if path and path.is_file():
+            digest.update(path.read_bytes())
+    return f"{Path(model).name}-{digest.hexdigest()[:12]}"
+
+
+def extract_file(extractor: Extractor, path: Path, out: Path) -> Record:
+    """Read one document and write its record to `out`, whole or not at all."""
+    record = extractor.extract(path)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    record.save(out)
+    return record
+
+
+def run_batch(engine: Engine, batch: Batch, jobs: Sequence[Job], workers: int, seconds: float) -> Iterator[Record]:
+    """Read every job in worker processes; yields records as they are finished.
+
+    A worker that dies, or takes longer than `seconds` over one file, is ended and replaced; its file gets a failed
+    record and the others go on.
+    """
+    threads = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else 0
+    engine = replace(engine, threads=threads)
+    queue = deque(jobs)
+    pool = [_Worker(engine) for _ in range(min(workers, len(jobs)))]
+    try:
+        while queue or any(worker.job for worker in pool):
+            wait([handle for w in pool for handle in (w.pipe, w.process.sentinel)], timeout=0.5)
+            for index, worker in enumerate(pool):
+                record = worker.listen(seconds)
+                if record is not None:
+                    job = worker.take(batch, record)
+                    batch.add(job, record.status, worker.seconds)
+                    yield record
+                if worker.dead and queue:
+                    pool[index] = _Worker(engine)
+                elif worker.ready and worker.job is None and queue:
+                    batch.start()
+                    worker.give(queue.popleft(), batch)
+    finally:
+        for worker in pool:
+            worker.end()
+
+
+class _Worker:
+    """A process with a model of its own, and the job it is at."""
+
+    def __init__(self, engine: Engine):
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(engine, theirs), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.job: Job | None = None
+        self.ready = self.dead = False
+        self.seconds = self._since = 0.0
+
+    def give(self, job: Job, batch: Batch) -> None:
+        self.job, self._since = job, time.monotonic()
+        self.pipe.send((job.path, batch.record_path(job)))
+
+    def listen(self, limit: float) -> Record | None:
+        """The record of the job once it is finished, dead or late; None while there is nothing to tell.
+
+        Raises:
+            AssayError: the worker could not load its model.
+        """
+        if self.dead:
+            return None
+        gone = False
+        try:
+            while self.pipe.poll():
+                answer = self.pipe.recv()
+                if isinstance(answer, AssayError):
+                    raise answer
+                self.seconds = time.monotonic() - self._since
+                if isinstance(answer, Record):
+                    return answer
+                self.ready = True
+        except (EOFError, ConnectionResetError):
+            gone = True
+        self.seconds = time.monotonic() - self._since
+        late = self.job is not None and self.seconds > limit
+        if not gone and not late and self.process.is_alive():
+            return None
+        self.dead = True
+        self.end()
+        if self.job is None:
+            raise AssayError("A worker process ended while it loaded the model, perhaps for want of memory.")
+        reason = f"took longer than {limit:g} s" if late else "ended the process that read it (memory, or a crash)"
+        return Record.failed(self.job.path.name, "aborted", f"{self.job.path.name} {reason}.")
+
+    def take(self, batch: Batch, record: Record) -> Job:
+        """Close the job; a record that the worker could not write itself is written here."""
+        assert self.job is not None
+        job, self.job = self.job, None
+        if self.dead:
+            path = batch.record_path(job)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            record.save(path)
+        return job
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+
+
+def _serve(engine: Engine, pipe: Connection) -> None:
+    """A worker's life: load the model, then a file at a time until the parent is gone."""
+    try:
+        extractor = engine.extractor()
+    except AssayError as error:
+        pipe.send(error)
+        return
+    pipe.send("ready")
+    while True:
+        try:
+            path, out = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(extract_file(extractor, path, out))

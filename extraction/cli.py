@@ -41,29 +41,44 @@ def run(application: typer.Typer) -> None:
 def extract(
     files: Annotated[list[Path], typer.Argument(help="PDF files, or folders of them.")],
     model: Annotated[str, typer.Option(help="A merged model's or adapter's folder, or any model with --schema.")],
-    out: Annotated[Path, typer.Option(help="Folder for the records, NAME.json each; empty or new.")],
+    out: Annotated[Path, typer.Option(help="Folder for the records, NAME.json each.")],
     schema: Annotated[Path | None, typer.Option(help="JSON Schema of the record, instead of the model's own.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, each with the model in its memory.")] = 1,
+    seconds: Annotated[float, typer.Option(min=1, help="Longest time one file may take.")] = 600,
 ) -> None:
     """Read documents into records that follow a schema.
 
-    Ends with code 0 when every file gave a record, and with 2 when one or more failed (their record says why).
+    Run again after a stop, it reads only what is missing. Ends with code 0 when every file gave a record, and with 2
+    when one or more failed (their record says why).
     """
-    from extraction.batch import extract_files, find_files
-    from extraction.output import console, notes
+    from tqdm import tqdm
 
-    paths = find_files(files, out)
-    from extraction.api import Extractor
+    from extraction.api import contract_for
+    from extraction.batch import Batch, Engine, find_jobs, run_batch, task_id
+    from extraction.generate.grammar import simplify
+    from extraction.generate.models import resolve_model
+    from extraction.output import console
 
-    extractor = Extractor.from_pretrained(model, schema=schema)
-    notes(extractor)
+    jobs = find_jobs(files)
+    contract = contract_for(model, schema)
+    resolve_model(model)
+    batch = Batch(out, task_id(model, schema))
+    missing = batch.missing(jobs)
+    for note in simplify(contract.record_schema)[1]:
+        print(f"Note: the schema's {note}.", file=sys.stderr)
+    if len(missing) < len(jobs):
+        print(f"{len(jobs) - len(missing)} of {len(jobs)} are done already.", file=sys.stderr)
     failed = 0
-    for record in extract_files(extractor, paths, out):
-        if len(paths) <= 3:
-            console.print(record.table())
-        if record.status == "failed":
-            failed += 1
-            print(f"{record.source}: {record.issues[0].message}", file=sys.stderr)
-    print(f"{len(paths)} read, {failed} failed; records in {out}", file=sys.stderr)
+    with tqdm(total=len(missing), desc="extracting", unit="file", leave=False) as bar:
+        for record in run_batch(Engine(model, schema), batch, missing, workers, seconds):
+            bar.update()
+            if len(jobs) <= 3:
+                bar.clear()
+                console.print(record.table())
+            if record.status == "failed":
+                failed += 1
+                bar.write(f"{record.source}: {record.issues[0].message}", file=sys.stderr)
+    print(f"{len(missing)} read, {failed} failed; records in {out}", file=sys.stderr)
     if failed:
         raise typer.Exit(2)
 

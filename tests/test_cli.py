@@ -41,15 +41,17 @@ def test_mistakes_before_any_model_is_loaded(tmp_path):
     (tmp_path / "a.pdf").write_bytes(b"x")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "a.pdf").write_bytes(b"x")
-    mistake(assay("extract", tmp_path, "--model", "x", "--out", out), "would both become a.json")
-    full = tmp_path / "b"
-    mistake(assay("extract", tmp_path / "a.pdf", "--model", "x", "--out", full), "not empty")
+    two = (tmp_path / "a.pdf", tmp_path / "b" / "a.pdf")
+    mistake(assay("extract", *two, "--model", "x", "--out", out), "would both become a.json")
     mistake(assay("extract", tmp_path / "a.pdf", "--model", "no/such/model", "--out", out), "no folder")
     mistake(assay("extract", tmp_path / "a.pdf", "--model", tmp_path, "--out", out), "--schema")
     (tmp_path / "s.json").write_text('{"type": 5}')
     command = ("extract", tmp_path / "a.pdf", "--model", "x", "--out", out, "--schema", tmp_path / "s.json")
     mistake(assay(*command), "not a valid JSON Schema")
     assert not out.exists()
+    (tmp_path / "s.json").write_text('{"type":"object","properties":{"a":{"type":"string"}}}')
+    named = ("--model", "no/such", "--schema", tmp_path / "s.json")
+    mistake(assay("extract", tmp_path / "a.pdf", *named, "--out", tmp_path / "b"), "not empty")
     mistake(assay("train", tmp_path / "none.yaml"), "cannot be read")
     mistake(assay("merge", tmp_path, "--out", tmp_path / "m"), "no finished adapter")
     mistake(assay("score", tmp_path / "none", tmp_path), "none")
@@ -86,7 +88,7 @@ def test_in_a_batch_bad_files_fail_alone(tmp_path, tiny_folder):
     huge.save()
     result = assay("extract", files, "--model", tiny_folder, "--out", tmp_path / "out")
     assert result.returncode == 2 and "Traceback" not in result.stderr
-    records = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in (tmp_path / "out").iterdir()}
+    records = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in (tmp_path / "out").glob("*.json")}
     assert set(records) == {p.stem for p in files.iterdir()}
     assert records.pop("good")["data"] is not None
     words = {"locked": "password", "empty": "empty", "picture": "PNG", "scan": "text layer", "huge": "points"}

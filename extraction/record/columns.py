@@ -41,19 +41,23 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Column:
-    """Where rows have a value: how it stands to their names, how far below them, and between which edges.
+    """Where rows have a value: how it stands to their names, how far below their tops and bottoms, its edges.
 
     `frames` holds extents in points, each list measured from one place: the page's edge, or the left edge, the
     middle or the right edge of the row's name.
     """
 
     relation: Relation
-    fall: float
+    fall: tuple[float, float]
     frames: tuple[tuple[Frame, tuple[tuple[float, float], ...]], ...]
 
     def holds(self, box: Box, anchor: Box) -> bool:
         """Whether a box of the row at an anchor stands in the column."""
-        if self.relation == "below" and box[1] - anchor[3] > self.fall + 0.6 * (box[3] - box[1]):
+        slack = 0.6 * (box[3] - box[1])
+        # Names of several lines are lined up by their tops or by their bottoms.
+        if self.relation == "below" and all(
+            box[1] > anchor[edge] + fall + slack for edge, fall in zip((1, 3), self.fall, strict=True)
+        ):
             return False
         for frame, extents in self.frames:
             shift = _origin(frame, anchor)
@@ -89,8 +93,8 @@ def column(samples: Sequence[Sample], anchor: Spot) -> Column | None:
     under = [s for s in same if min(right, s.anchor.box[2]) > max(left, s.anchor.box[0])]
     pairs = [(frame, _in_line(under if frame == "page" else same, frame)) for frame in get_args(Frame)]
     frames = tuple((frame, extents) for frame, extents in pairs if extents)
-    fall = max(sample.spot.box[1] - sample.anchor.box[3] for sample in same)
-    return Column(relation, fall, frames) if frames else None
+    fall = tuple(max(sample.spot.box[1] - sample.anchor.box[edge] for sample in same) for edge in (1, 3))
+    return Column(relation, (fall[0], fall[1]), frames) if frames else None
 
 
 def _in_line(samples: Sequence[Sample], frame: Frame) -> tuple[tuple[float, float], ...]:

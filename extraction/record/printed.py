@@ -1,57 +1,22 @@
 """What a document prints, as an index in which a value is found as whole words.
 
-A page's words are cut into atoms: numbers, runs of letters, single signs. A value is cut the same way, so that
-white space within it does not matter, and is found where its atoms follow each other on a line or go on below in
-the same column. Atoms compare after the normalisation of `atoms`; no other difference is forgiven.
-
-Whether a match may begin or end at an atom is a matter of what touches it: `4.2` is found in `4.2mmol/L`,
-`+4.2` and `(4.2)`, but not in `14.2`, `<4.2`, `-4.2` or `4.2 - 5.1`, which print other values.
+A page's words are cut into atoms (atoms.py). A value is cut the same way, so that white space within it does not
+matter, and is found where its atoms follow each other on a line or go on below in the same column.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 from extraction.document import Document, Page
 from extraction.document.rows import gather_rows
+from extraction.record.atoms import BETWEEN, COMPARATORS, atoms, cut, is_grouped, is_number, may_begin, may_end
 
-_ATOM = re.compile(
-    r"[0-9]+(?:[.,'’][0-9]+)*(?:[eE][+-]?[0-9]+(?![^\W\d_]))?"
-    r"|[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+|\^[+-]?[0-9]+"
-    r"|<=|>=|\.{3,}|_{3,}|…+|[^\W\d_](?:[^\W\d_]|[\u0300-\u036f])*|\S"
-)
-_SIGNS = str.maketrans(dict.fromkeys("‐‑‒–—―−", "-") | {"µ": "μ", "⩽": "≤", "⩾": "≥", "’": "'", "×": "x"})
-_COMPARED = {"<=": "≤", ">=": "≥"}
-_OPENING = set("([{*\"'«!°#•·†‡~↑↓▲▼→↗↘")
-_CLOSING = set(")]},;:.!?*\"'»°†‡#↑↓▲▼→↗↘")
-_COMPARATORS = set("<>≤≥~≈")
-_ARROWS = set("↑↓▲▼→↗↘!*")
-_BETWEEN = {"to", "bis", "tot", "à", "a", "al", "au", "y", "e", "and", "und", "en", "et"}
-"""Words that stand between the two ends of a range."""
 _GAP = 2.5  # times the height of a word: wider gaps end a value
 _WRAP = 0.9  # times the height of a word: a value goes on below at most so far under its last line
-
-
-@lru_cache(maxsize=1 << 16)
-def atoms(text: str) -> tuple[str, ...]:
-    """The atoms of a value: NFKC with superscripts kept as `^9`, all dashes `-`, `µ` one sign, `<=` as `≤`."""
-    return tuple(_key(match[0]) for match in _ATOM.finditer(text.translate(_SIGNS)))
-
-
-def _key(atom: str) -> str:
-    if atom in _COMPARED:
-        return _COMPARED[atom]
-    if atom[0] in "⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹":
-        return "^" + unicodedata.normalize("NFKC", atom).replace("−", "-").lstrip("+")
-    if len(atom) > 1 and atom[0] == "^":
-        return "^" + atom[1:].lstrip("+")
-    return atom if atom.isascii() else unicodedata.normalize("NFKC", atom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +97,8 @@ class Printed:
                     word = page.words[index]
                     opens, closes = index == cell.words[0], index == cell.words[-1]
                     entry = PrintedWord(word.text, word.box, len(self.lines), opens, closes, len(self.atoms))
-                    for match in _ATOM.finditer(word.text.translate(_SIGNS)):
-                        number = len(self.words)
-                        self.atoms.append(_Atom(_key(match[0]), len(self.lines), number, match.start(), match.end()))
+                    for key, start, stop in cut(word.text):
+                        self.atoms.append(_Atom(key, len(self.lines), len(self.words), start, stop))
                     entry.last = len(self.atoms) - 1
                     if entry.last >= entry.first:
                         self.words.append(entry)
@@ -148,7 +112,7 @@ class Printed:
             keys = [self.atoms[a].key for a in range(word.first, word.last + 1)]
             for place in range(len(keys)):
                 atom = self.atoms[word.first + place]
-                atom.left, atom.right = _begins(keys, place), _ends(keys, place)
+                atom.left, atom.right = may_begin(keys, place), may_end(keys, place)
         for number in range(first, end):
             self._number_bounds(number, first, end)
 
@@ -158,25 +122,25 @@ class Printed:
         head, tail = self.atoms[word.first], self.atoms[word.last]
         before = self.words[number - 1] if number > first and not word.opens else None
         after = self.words[number + 1] if number + 1 < end and not word.closes else None
-        if before and _is_number(head.key):
+        if before and is_number(head.key):
             last = self.atoms[before.last].key
             earlier = self.words[number - 2] if number - 2 >= first and not before.opens else None
-            ends_number = earlier is not None and _is_number(self.atoms[earlier.last].key)
+            ends_number = earlier is not None and is_number(self.atoms[earlier.last].key)
             second = self.atoms[before.last - 1].key if before.first < before.last else ""
-            dash = last == "-" and (_is_number(second) or (ends_number and not second))
-            if last in _COMPARATORS or dash or (ends_number and before.text.lower() in _BETWEEN):
+            dash = last == "-" and (is_number(second) or (ends_number and not second))
+            if last in COMPARATORS or dash or (ends_number and before.text.lower() in BETWEEN):
                 head.left = False
-            if _is_number(last) and _thousands(last, head.key):
+            if is_number(last) and is_grouped(last, head.key):
                 head.left = False
-        if after and _is_number(tail.key):
+        if after and is_number(tail.key):
             follows = self.atoms[after.first].key
             later = self.words[number + 2] if number + 2 < end and not after.closes else None
             second = self.atoms[after.first + 1].key if after.first < after.last else ""
             if not second and later is not None:
                 second = self.atoms[later.first].key
-            if (follows == "-" or after.text.lower() in _BETWEEN) and _is_number(second):
+            if (follows == "-" or after.text.lower() in BETWEEN) and is_number(second):
                 tail.right = False
-            if _is_number(follows) and _thousands(tail.key, follows):
+            if is_number(follows) and is_grouped(tail.key, follows):
                 tail.right = False
 
     def find(self, text: str, fold: bool = False) -> list[Spot]:
@@ -184,7 +148,7 @@ class Printed:
         known = self._spots.get((text, fold))
         if known is None:
             keys = atoms(text)
-            glued = len(keys) > 1 and keys[0] in "-+" and _is_number(keys[1])
+            glued = len(keys) > 1 and keys[0] in "-+" and is_number(keys[1])
             if fold:
                 keys = tuple(key.casefold() for key in keys)
             found = (self._match(start, keys, fold, glued) for start in self._at(keys[0], fold)) if keys else ()
@@ -302,58 +266,3 @@ class Printed:
                 start = self.atoms[max(first, word.first)].start
                 parts.append(word.text[start : self.atoms[min(last, word.last)].end])
         return " ".join(parts)
-
-
-def _is_number(key: str) -> bool:
-    return key[:1].isdigit()
-
-
-def _thousands(left: str, right: str) -> bool:
-    """Whether two numbers a blank apart are one: `12 500`."""
-    return left.isdigit() and len(left) <= 3 and re.match(r"\d{3}(?!\d)", right) is not None
-
-
-def _is_letters(key: str) -> bool:
-    return key[:1].isalpha()
-
-
-def _begins(keys: list[str], at: int) -> bool:
-    """Whether a value may begin with the atom `at` of a word."""
-    key = keys[at]
-    if all(other in _OPENING or (len(other) > 2 and other[0] in "._…") for other in keys[:at]):
-        return True
-    before = keys[at - 1]
-    number = _is_number(key)
-    if before == "+":
-        return at == 1 and number
-    if before in ":=;,":
-        return not (number and at > 1 and _is_number(keys[at - 2]))
-    if before in ")]([" or (before[0] in "._…" and len(before) > 2):
-        return True
-    if _is_number(before):
-        unit = _is_letters(key) or key in "%‰°(["
-        sign = key in "/*" and at + 1 < len(keys) and (_is_letters(keys[at + 1]) or keys[at + 1] == "10")
-        return unit or sign
-    return before in _ARROWS and number
-
-
-def _ends(keys: list[str], at: int) -> bool:
-    """Whether a value may end with the atom `at` of a word."""
-    key = keys[at]
-    rest = keys[at + 1 :]
-    if all(other in _CLOSING or (len(other) > 2 and other[0] in "._…") for other in rest):
-        return True
-    after = rest[0]
-    if after in "([" or (after[0] in "._…" and len(after) > 2):
-        return True
-    if _is_number(key):
-        if after == "+":
-            return len(rest) == 1 and not key.isdigit()
-        if after in "/*" or after in "xX":
-            return len(rest) > 1 and (_is_letters(rest[1]) or rest[1] == "10")
-        if after == ":":
-            return not _is_number(rest[1])
-        return _is_letters(after) or after in "%‰°" or after in _ARROWS
-    if key in ")]":
-        return True
-    return _is_letters(key) and after in ":=;,"

@@ -1,0 +1,61 @@
+"""The evidence page: a document beside what was read from it, each value linked to its place."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from extraction.document import Document, render_pages
+
+if TYPE_CHECKING:
+    from extraction.record.record import Record
+
+_DPI = 110
+
+
+def evidence_page(record: Record, document: Document, review_below: float) -> str:
+    """One self-contained HTML file: works offline, loads nothing, runs under a policy that forbids it to.
+
+    Args:
+        record: what was read.
+        document: the pages it was read from.
+        review_below: values with a lower confidence are marked.
+    """
+    numbers = [page.number for page in document.pages]
+    images = dict(zip(numbers, render_pages(document.path, numbers, dpi=_DPI), strict=True))
+    values = {
+        **record.to_dict(),
+        "review_below": review_below,
+        "fields": {path: _field(field) for path, field in record.fields.items()},
+        "pages": [
+            {"number": p.number, "width": p.width, "height": p.height, "image": _data_uri(images[p.number])}
+            for p in document.pages
+        ],
+    }
+    template = (files("extraction.record") / "evidence.html").read_text(encoding="utf-8")
+    # "</" would end the script element from inside a string of the document.
+    return template.replace("__RECORD__", json.dumps(values, ensure_ascii=False).replace("</", "<\\/"))
+
+
+def _field(field: Any) -> dict[str, Any]:
+    out: dict[str, Any] = {"confidence": round(field.confidence, 4), "page": None}
+    if field.evidence:
+        out.update(page=field.evidence.page, box=field.evidence.box, text=field.evidence.text)
+    return out
+
+
+def _data_uri(image: Any) -> str:
+    buffer = io.BytesIO()
+    image.convert("RGB").quantize(32).save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write the page whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
