@@ -19,10 +19,13 @@ from itertools import groupby
 
 from extraction.document import Document
 from extraction.record.align import Candidate, align
+from extraction.record.likely import ResultLine, rows_like_results
 from extraction.record.place import Placer
 from extraction.record.printed import Printed, Spot
 from extraction.record.sought import Sought
 from extraction.target import Leaf
+
+__all__ = ["CARRIED", "Evidence", "ResultLine", "ground", "rows_like_results"]
 
 Path = tuple[str | int, ...]
 

@@ -1,0 +1,162 @@
+"""Lines of a document that look like results, to compare with the rows that were found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from extraction.document import Document, Page
+from extraction.document.rows import Row, gather_rows
+from extraction.record.dates import moments
+
+_SIGNS = str.maketrans(dict.fromkeys("‐‑‒–—―−", "-") | {"µ": "μ"})
+_COMPARATOR = r"(?:<=|>=|[<>≤≥~] ?)?"
+_NUM = rf"{_COMPARATOR} ?-?\d+(?:[.,]\d+)*(?: \d{{3}})*"
+_FLAG = r"(?:[HLN]{1,2}|[+*↑↓▲▼-]{1,3}|\(!\)|\[[A-Z]\]|!|[A-Z][a-z]{2,8}|[a-z]{3,8})"
+_UNIT = (
+    r"(?:[^\W\d_]{0,6} ?(?:/ ?[^ ]*[^\W\d_][^ ]*|[%‰])(?: [A-Z]+)?"
+    r"|x? ?10[\^*E]?[\d⁰-⁹]*/ ?\w+|[fpnμmk]?[glLUM]|IU|s|sec|mm)"
+)
+_LIMITS = r"(?:[^\W\d_][^\d<>]{0,24})?"
+_RANGE = rf"[\[(]?{_LIMITS} ?(?:{_NUM} ?(?:-|[^\W\d_]{{1,3}}) ?{_NUM}|[<>≤≥]=? ?{_NUM})[\])]?"
+_WORD = (
+    r"(?:(?:non?|not|niet|nicht|pas) )?-?(?:neg|pos|n[ée]g|detec|d[ée]tec|react|r[ée]act|reakt|reatt|rilev|presen"
+    r"|pr[ée]sen|absen|assent|ausen|aanw|afw|nachw|aantoon|trac|spoor|spur|indeterm)\w*"
+)
+"""Beginnings of the commonest words for a finding, in English, Dutch, German, French, Spanish, Italian."""
+
+_VALUE_CELL = re.compile(rf"(?:{_FLAG} )?(?:{_NUM}|\d\+|\+{{1,4}}|1:\d+)(?: ?(?P<unit>{_UNIT}))?(?: {_FLAG})?")
+_FINDING_CELL = re.compile(rf"(?:{_FLAG} )?{_WORD}(?: \([\d+-]+\))?(?: {_FLAG})?", re.IGNORECASE)
+_FLAG_CELL = re.compile(_FLAG)
+_UNIT_CELL = re.compile(_UNIT)
+_RANGE_CELL = re.compile(rf"{_RANGE}(?: ?{_UNIT})?")
+_COLON = re.compile(
+    rf"(?P<name>[^\W\d_][^:]{{1,60}}): (?:{_FLAG} )?{_NUM}(?: ?(?P<unit>{_UNIT}))?(?: {_FLAG})?"
+    rf"(?P<range> +(?=[(\[]){_RANGE_CELL.pattern})?[.,;]?"
+)
+_WIDE = 60.0  # points: values below a name begin at most so far to its right
+
+
+@dataclass(frozen=True)
+class ResultLine:
+    """A name and a value that look like a result: page from 1, box of the value in points, text of the line."""
+
+    page: int
+    box: tuple[float, float, float, float]
+    text: str
+
+
+@dataclass(frozen=True)
+class _Cell:
+    text: str
+    box: tuple[float, float, float, float]
+
+    @property
+    def is_name(self) -> bool:
+        """Words, no label of a form and no date."""
+        letters = sum(map(str.isalpha, self.text))
+        return (
+            letters > 1
+            and 2 * letters > len(self.text)
+            and self.text[-1] != ":"
+            and not (self.is_value or self.qualifies)
+        )
+
+    @property
+    def is_value(self) -> bool:
+        """A number with what may stand beside it, or a word for a finding."""
+        return bool(_VALUE_CELL.fullmatch(self.text) or _FINDING_CELL.fullmatch(self.text))
+
+    @property
+    def has_unit(self) -> bool:
+        """A value with its unit."""
+        match = _VALUE_CELL.fullmatch(self.text)
+        return bool(match and match["unit"])
+
+    @property
+    def qualifies(self) -> bool:
+        """A unit or a range."""
+        return self.is_range or bool(_UNIT_CELL.fullmatch(self.text))
+
+    @property
+    def is_range(self) -> bool:
+        """Two ends, or one behind a comparator."""
+        return bool(_RANGE_CELL.fullmatch(self.text))
+
+
+def rows_like_results(document: Document) -> list[ResultLine]:
+    """What looks like a result by the shapes of cells alone, from top to bottom.
+
+    A name, then a value (a number with comparator and flag, or a word for a finding), then a unit or a range;
+    `name: value unit (range)` in one cell; or a value with unit or range below a name. Lines with a date, and
+    numbers without unit and range, are left out: what is returned is rather too little than too much.
+    """
+    found: list[ResultLine] = []
+    for page in document.pages:
+        above: list[list[_Cell]] = []
+        for row in gather_rows(page.words) if page.words else ():
+            cells = list(_cells(page, row))
+            text = "  ".join(cell.text for cell in cells)
+            if not moments(text):
+                found += [ResultLine(page.number, cell.box, text) for cell in _values(cells, above)]
+            above = [cells, *above[:1]]
+    return found
+
+
+def _cells(page: Page, row: Row) -> Iterator[_Cell]:
+    for cell in row.cells:
+        boxes = [page.words[index].box for index in cell.words]
+        box = (cell.x0, min(box[1] for box in boxes), cell.x1, max(box[3] for box in boxes))
+        text = cell.text.translate(_SIGNS).strip(". _") if ".." in cell.text else cell.text.translate(_SIGNS)
+        if text:
+            yield _Cell(text, box)
+
+
+def _values(cells: Sequence[_Cell], above: Sequence[Sequence[_Cell]]) -> Iterator[_Cell]:
+    """The cells of a line that are the value of a result."""
+    name: _Cell | None = None
+    sure = done = ranged = False  # whether a unit or range stands behind the name, and whether the name has its value
+    for place, cell in enumerate(cells):
+        rest = cells[place + 1 : place + 5]
+        if _FLAG_CELL.fullmatch(cell.text) and rest and rest[0].is_value:
+            continue
+        if cell.is_value and not (cell.is_range and (name is None or done or ranged)):
+            if rest and _FLAG_CELL.fullmatch(rest[0].text):
+                rest = rest[1:]
+            end = next((i for i, other in enumerate(rest) if other.is_name), len(rest))
+            follows = cell.has_unit or any(other.qualifies for other in rest[:end])
+            named = name is not None and not done and (sure or follows or _FINDING_CELL.fullmatch(cell.text))
+            if named or (name is None and follows and _below_name(cell, above)):
+                yield cell
+                done = True
+        elif (match := _COLON.fullmatch(cell.text)) and (match["unit"] or match["range"] or _ranged(rest)):
+            yield cell
+            name = None
+        elif cell.qualifies:
+            sure = name is not None
+            ranged = ranged or cell.is_range
+        elif name is not None and not done and rest and rest[0].text == cell.text:
+            # Words for the result, and the same words for what is normal.
+            yield cell
+            done = True
+        elif cell.is_name:
+            # A second cell of words, such as a specimen, leaves the row's name without a value yet.
+            name, sure, done, ranged = cell, False, False, False
+
+
+def _ranged(rest: Sequence[_Cell]) -> bool:
+    return bool(rest) and ":" not in rest[0].text and rest[0].is_range
+
+
+def _below_name(cell: _Cell, above: Sequence[Sequence[_Cell]]) -> bool:
+    """Whether a name that has nothing of its own beside it stands above a value."""
+    for line in above:
+        if any(other.is_value for other in line):
+            return False
+        names = [other for other in line if other.is_name]
+        if len(line) == 1 and names and cell.box[0] > names[0].box[0] - 2:
+            return True
+        if any(-2 < cell.box[0] - other.box[0] < _WIDE for other in names):
+            return True
+    return False
