@@ -87,7 +87,7 @@ def column(samples: Sequence[Sample], anchor: Spot) -> Column | None:
     relations = [sample.relation for sample in samples]
     relation = max(set(relations), key=relations.count, default=None)
     same = [sample for sample in samples if sample.relation == relation]
-    if relation is None or len(same) < 2 or 5 * len(same) < 4 * len(samples):
+    if relation is None or len(same) < (3 if relation == "beside" else 2) or 5 * len(same) < 4 * len(samples):
         return None
     left, _, right, _ = anchor.box
     under = [s for s in same if min(right, s.anchor.box[2]) > max(left, s.anchor.box[0])]

@@ -15,6 +15,7 @@ from extraction.record.walls import Walls
 if TYPE_CHECKING:
     from extraction.record.ground import Cell, Row
 
+Wish = tuple[float, int, int, Spot, "Cell"]
 _COST: dict[Relation, float] = {"beside": 0.0, "below": 1.0, "left": 1.2, "flow": 1.5}
 _NUMBER = re.compile(r"[<>≤≥=~+-]*\s*\d[\d.,' ]*")
 _SUPPORT = 3.0  # what agreement with the rows around counts against the relation
@@ -80,24 +81,51 @@ class Placer:
         own = set(anchor.atoms)
         cells = self._own(row)
         near = {id(cell): around(samples[cell.field], number) for cell in cells}
-        columns = {key: column(found, anchor) for key, found in near.items()}
+        # Where a line is running text, values are in line by chance only.
+        apart = not self.walls.running(anchor.last) or self.walls.alone(anchor)
+        columns = {key: column(found, anchor) if apart else None for key, found in near.items()}
         if row.name:
             row.name.choice = anchor
         for step in range(3):
-            wishes: list[tuple[float, int, int, Spot, Cell]] = []
+            wishes: list[Wish] = []
             for order, cell in enumerate(cells):
                 for option in self._options(row, cell, own) if cell.choice is None else ():
                     beside = option.relation in ("beside", "left")
                     if (step == 0 and not beside) or not self._stands(option, row, cell, columns[id(cell)], own):
                         continue
-                    cost = _COST[option.relation] - _SUPPORT * support(option, anchor, near[id(cell)])
+                    cost = _COST[option.relation]
+                    if columns[id(cell)]:
+                        cost -= _SUPPORT * support(option, anchor, near[id(cell)])
                     cost += 0.1 * max(0, option.spot.line - anchor.last)
                     wishes.append((cost, order, option.spot.runs[0][0], option.spot, cell))
+            barred = self._barred(wishes, anchor, near)
             for _, _, _, spot, cell in sorted(wishes, key=lambda wish: wish[:3]):
+                if id(cell) in barred:
+                    continue
                 if cell.choice is None and not self.claimed.intersection(spot.atoms):
                     cell.choice = spot
                     self.claimed.update(spot.atoms)
                     own.update(spot.atoms)
+
+    def _barred(self, wishes: Sequence[Wish], anchor: Spot, near: dict[int, list[Sample]]) -> set[int]:
+        """Cells that must not take the only spot of a text that two cells of the row have.
+
+        A result that is the same word as the normal one, printed once: it is the value whose column it stands in,
+        and if the rows around do not tell, the last one in the record's order.
+        """
+        barred: set[int] = set()
+        spots: dict[str, dict[int, Spot]] = defaultdict(dict)
+        rivals: dict[str, list[Cell]] = defaultdict(list)
+        for _, _, place, spot, cell in wishes:
+            spots[cell.text][place] = spot
+            if cell not in rivals[cell.text]:
+                rivals[cell.text].append(cell)
+        for text, cells in rivals.items():
+            if len(cells) > len(spots[text]) == 1:
+                option = Option(next(iter(spots[text].values())), "beside")
+                shares = [(support(option, anchor, near[id(cell)]), at) for at, cell in enumerate(cells)]
+                barred.update(id(cell) for at, cell in enumerate(cells) if at != max(shares)[1])
+        return barred
 
     def _stands(self, option: Option, row: Row, cell: Cell, usual: Column | None, own: Collection[int]) -> bool:
         """Whether nothing speaks against an option.

@@ -91,6 +91,8 @@ class Walls:
             return None
         # Below several names of one line: the one above the value, else the next one on its left.
         beside = self._others(range(anchor.line, anchor.last + 1), row)
+        if beside:
+            x0, x1 = self._cell(spot)
         mine = min(right, x1) - max(left, x0)
         if mine > 0:
             if any(min(wall.x1, x1) - max(wall.x0, x0) > mine for wall in beside):
@@ -104,18 +106,37 @@ class Walls:
     def _others(self, lines: range, row: int) -> list[_Wall]:
         return [wall for line in lines for wall in self._walls.get(line, ()) if wall.row != row]
 
+    def running(self, line: int) -> bool:
+        """Whether a line is running text: nothing on it stands apart but brackets."""
+        _, first, end = self.printed.lines[line]
+        return not any(word.opens and word.text[0] not in "([" for word in self.printed.words[first + 1 : end])
+
+    def alone(self, anchor: Spot) -> bool:
+        """Whether nothing stands on a name's last line but the name."""
+        end = self.printed.lines[anchor.last][2]
+        return anchor.runs[-1][1] >= self.printed.words[end - 1].first
+
     def _flows(self, anchor: Spot, spot: Spot, own: Collection[int]) -> bool:
-        """Whether a spot begins the line after one whose last word is the row's."""
+        """Whether a spot begins the line of running text after one whose last word is the row's."""
         last = self.printed.words[self.printed.lines[anchor.last][2] - 1]
         first = self.printed.words[self.printed.lines[spot.line][1]]
-        return spot.line == anchor.last + 1 and first.first == spot.runs[0][0] and last.last in own
+        if spot.line != anchor.last + 1 or first.first != spot.runs[0][0] or last.last not in own:
+            return False
+        return self.running(anchor.last)
 
     def _joined(self, wall: _Wall, spot: Spot) -> bool:
         """Whether a name and a spot further right on its line are in one run of text."""
-        number = self.printed.atoms[spot.runs[0][0]].word
-        while not self.printed.words[number].opens:
-            number -= 1
-        return self.printed.words[number].box[0] <= wall.x1
+        return self._cell(spot)[0] <= wall.x1
+
+    def _cell(self, spot: Spot) -> tuple[float, float]:
+        """Where the cell of a line that holds the beginning of a spot starts and ends."""
+        words = self.printed.words
+        first = last = self.printed.atoms[spot.runs[0][0]].word
+        while not words[first].opens:
+            first -= 1
+        while not words[last].closes:
+            last += 1
+        return words[first].box[0], words[last].box[2]
 
     def _lookalikes(self, lines: range, spot: Spot, own: Collection[int]) -> list[_Wall]:
         taken = set(spot.atoms)
