@@ -21,7 +21,7 @@ from extraction.generate.models import load_model, load_tokenizer, quiet_librari
 from finetune.config import RunConfig
 from finetune.dataset import Example, check_split, read_examples
 from finetune.encode import encode, training_order
-from finetune.run import VERSIONS, RunFolder, mark_whole, versions, write_whole
+from finetune.run import VERSIONS, RunFolder, versions, write_whole
 from finetune.task import Task, contract_of, load_task
 
 
@@ -162,7 +162,6 @@ def build_trainer(
     )
     model = load_model(config.model, dtype=settings.dtype)
     model.config.use_cache = False
-    model.name_or_path = config.model
     return FieldTrainer(
         model=model,
         args=arguments,
@@ -187,8 +186,11 @@ def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFo
     if source is None:
         raise AssayError("The run ended before its first checkpoint; lower train.checkpoint_steps.")
     temporary = Path(tempfile.mkdtemp(prefix=".adapter-", dir=folder.path))
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        shutil.copy2(source / name, temporary / name)
+    shutil.copy2(source / "adapter_model.safetensors", temporary)
+    settings = json.loads((source / "adapter_config.json").read_text(encoding="utf-8"))
+    # The name the user gave, not the folder it meant on this machine.
+    settings["base_model_name_or_path"] = config.model
+    write_whole(temporary / "adapter_config.json", json.dumps(settings, indent=1) + "\n")
     contract.save(temporary)
     facts = {
         "base_model": config.model,
@@ -204,6 +206,3 @@ def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFo
     temporary.replace(folder.adapter)
     mark = f"F1 {trainer.state.best_metric:.3f}" if trainer.state.best_metric is not None else "no evaluation"
     say(f"Best: {source.name} ({mark}); adapter in {folder.adapter}")
-
-
-__all__ = ["build_trainer", "keep_best", "make_data", "mark_whole", "train"]

@@ -19,6 +19,8 @@ from extraction.generate.drafts import Drafter
 
 # A pass costs about the same up to this many tokens in all; beyond it every token costs.
 TOKENS_PER_PASS = 48
+# An answer that repeats the same piece so often, over so many tokens, will not stop by itself.
+LOOP_TIMES, LOOP_TOKENS, LOOP_LONGEST = 4, 32, 96
 
 
 @dataclass
@@ -32,7 +34,8 @@ class Stream:
         max_tokens: the answer is cut there.
         tokens, logprobs: the answer so far; a logprob of 0 where there was no choice.
         passes: forward passes in which this answer took part, after its prompt's.
-        finish: None while it runs, then `stop` or `length`.
+        finish: None while it runs, then `stop`, `length`, or `loop` when it repeated itself and was cut back to the
+            first time.
     """
 
     prompt: Sequence[int]
@@ -191,9 +194,13 @@ class Decoder:
                 raise RuntimeError(f"The grammar refused a token it had allowed: {stream.matcher.get_error()}")
             stream.tokens.append(token)
             stream.drafter.accept(tokens[count : count + 1])
-            if len(stream.tokens) >= stream.max_tokens:
-                del stream.logprobs[len(stream.tokens) :]
+            if repeated := loop_length(stream.tokens):
+                del stream.tokens[-repeated:]
+                stream.finish = "loop"
+            elif len(stream.tokens) >= stream.max_tokens:
                 stream.finish = "length"
+            if stream.finish:
+                del stream.logprobs[len(stream.tokens) :]
                 return
 
     def _force(self, stream: Stream) -> None:
@@ -209,6 +216,22 @@ class Decoder:
             stream.logprobs.append(0.0)
             stream.pending.append(token)
             self._write(stream, [token])
+
+
+def loop_length(tokens: Sequence[int]) -> int:
+    """How many tokens at the end only repeat what stands before them; 0 unless that is certainly a loop.
+
+    A piece of at most LOOP_LONGEST tokens must stand LOOP_TIMES times in a row and fill LOOP_TOKENS tokens. Rows that
+    are equal in print so often in a row are not known from reports; a column of `null` is shorter.
+    """
+    for period in range(1, min(LOOP_LONGEST, len(tokens) // LOOP_TIMES) + 1):
+        times = max(LOOP_TIMES, -(-LOOP_TOKENS // period))
+        # The last token decides most cases at once: this runs for every token.
+        if tokens[-1] != tokens[-1 - period] or len(tokens) < times * period:
+            continue
+        if all(tokens[-1 - i] == tokens[-1 - i - period] for i in range((times - 1) * period)):
+            return (times - 1) * period
+    return 0
 
 
 def _allowed(mask: np.ndarray, token: int) -> bool:

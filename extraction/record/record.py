@@ -17,6 +17,8 @@ from extraction.target import Leaf, Target
 if TYPE_CHECKING:
     from rich.console import Group
 
+_CUT = {"length": "reached its length limit", "loop": "repeated itself without end and was stopped"}
+
 Status = Literal["ok", "partial", "failed"]
 
 
@@ -131,7 +133,7 @@ def read_answers(
         node = parse(generation.text)
         part, leaves = target.decode(node) if node and isinstance(node.value, dict) else (None, [])
         if node is None or not node.complete:
-            reason = "reached its length limit" if generation.finish == "length" else "is not whole JSON"
+            reason = _CUT.get(generation.finish, "is not whole JSON")
             issues.append(Issue("cut", f"The answer to part {number} {reason}; what was whole before it is kept."))
         if part is not None:
             _join(data, part, leaves, generation, fields)
