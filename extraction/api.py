@@ -11,7 +11,8 @@ from extraction.contract import Contract
 from extraction.document import Document, Limits, open_document, page_text
 from extraction.errors import AssayError, DocumentError
 from extraction.generate.backend import Backend, Request
-from extraction.record.record import Issue, Record, read_answers
+from extraction.record.build import build_record
+from extraction.record.record import Record
 from extraction.schema import Schema, load_schema
 
 
@@ -106,9 +107,7 @@ class Extractor:
             answers[index][number] = generation
             if len(answers[index]) == wanted[index]:
                 ordered = [answers[index][n] for n in sorted(answers[index])]
-                document = documents[index]
-                doubts = unread_pages(document)
-                finished(index, read_answers(document.path.name, ordered, self.contract.target, doubts))
+                finished(index, build_record(documents[index], ordered, self.contract))
 
         self.backend.generate(requests, done)
 
@@ -152,15 +151,6 @@ def readable(document: Document) -> Document:
     if not document.has_text:
         raise DocumentError(f"{document.path.name} has no text layer (it is a scan); run OCR on it first.")
     return document
-
-
-def unread_pages(document: Document) -> list[Issue]:
-    """An issue for every page whose words could not be read, and for every page without any."""
-    return [
-        Issue("unread", page.issue or "The page has no text layer; nothing was read from it.", page=page.number)
-        for page in document.pages
-        if page.issue or not page.words
-    ]
 
 
 def split_pages(pages: Sequence[str], fits: Callable[[Sequence[str]], bool]) -> list[list[str]]:

@@ -35,6 +35,8 @@ class Contract(BaseModel):
         style: how the answer is written, see `extraction.target`.
         carry: keys that hold for the rows after them (style `rows`).
         view: how a page is shown to the model.
+        check_rows: whether lines of the page that look like results (a name, a value, a unit or range) must all be in
+            the record; those that are not become issues.
         max_prompt_tokens: a document longer than this is read in several parts.
         max_answer_tokens: where an answer is cut; a cut answer is never reported as whole.
     """
@@ -47,6 +49,7 @@ class Contract(BaseModel):
     style: Style = "objects"
     carry: tuple[str, ...] = ()
     view: Literal["text"] = "text"
+    check_rows: bool = False
     max_prompt_tokens: int = Field(default=8192, gt=0)
     max_answer_tokens: int = Field(default=4096, gt=0)
 

@@ -8,7 +8,7 @@ from typing import Any
 from extraction.api import Extractor
 from extraction.contract import Contract
 from extraction.generate import LocalBackend
-from extraction.record.record import read_answers
+from extraction.record.build import build_record
 from extraction.score import Pair, Score, score
 from finetune.dataset import Example
 from finetune.task import Task
@@ -31,7 +31,7 @@ def evaluate(extractor: Extractor, examples: Sequence[Example], task: Task, labe
     pairs = []
     for example, part in zip(examples, parts, strict=True):
         own, answers = answers[: len(part)], answers[len(part) :]
-        record = read_answers(example.name, own, extractor.contract.target)
+        record = build_record(example.document, own, extractor.contract)
         pairs.append(Pair(record.data, example.record, example.name))
     return score(pairs, fields=task.fields)
 

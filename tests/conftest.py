@@ -55,3 +55,20 @@ def shared_data():
     if not SHARED.is_dir():
         pytest.skip("the shared data are not here")
     return SHARED
+
+
+def document_of(*pages, name="a.pdf"):
+    """A document in memory whose pages are texts; a character is 4 points wide, a line 12 high."""
+    import re
+
+    from extraction.document import Document, Page, Word
+
+    made = []
+    for number, text in enumerate(pages, 1):
+        words = [
+            Word(m.group(), (50.0 + 4 * m.start(), 50.0 + 12 * row, 50.0 + 4 * m.end(), 60.0 + 12 * row))
+            for row, line in enumerate(text.splitlines())
+            for m in re.finditer(r"\S+", line)
+        ]
+        made.append(Page(number, 600, 800, words))
+    return Document(Path(name), "0" * 64, made)

@@ -111,7 +111,7 @@ def test_any_schema_can_stand_in_the_lab_reports_place(tmp_path, tiny_folder):
     record = json.loads((tmp_path / "out" / "a.json").read_text())
     assert record["data"]["colour"] in ("red", "green") and len(record["data"]["list"]) <= 2
     assert '"uniqueItems" at /properties/list/uniqueItems is checked after decoding' in result.stderr
-    assert set(record) == {"source", "status", "issues", "data"}
+    assert list(record)[:4] == ["source", "status", "issues", "data"]
 
 
 def test_score_reads_records_and_prints_both_field_sets(tmp_path):

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extraction.document import Document, render_pages
@@ -52,10 +51,3 @@ def _data_uri(image: Any) -> str:
     buffer = io.BytesIO()
     image.convert("RGB").quantize(32).save(buffer, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def write_page(path: Path, text: str) -> None:
-    """Write the page whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from extraction.generate.backend import Generation
-from extraction.record.parse import parse
-from extraction.schema import pointer, validator
-from extraction.target import Leaf, Target
+from extraction.document import Document
+from extraction.errors import AssayError
+from extraction.evidence import Evidence
+from extraction.schema import pointer
+from extraction.values import Typed, type_range, type_value
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-_CUT = {"length": "reached its length limit", "loop": "repeated itself without end and was stopped"}
-
 Status = Literal["ok", "partial", "failed"]
+REVIEW_BELOW = 0.8
 
 
 @dataclass(frozen=True)
@@ -38,11 +36,40 @@ class Issue:
 
 @dataclass(frozen=True)
 class Field:
-    """One value of a record. `confidence` is the probability the model gave to the value's own tokens, 0 to 1."""
+    """One value of a record.
+
+    Attributes:
+        value: as in the data.
+        path: JSON pointer into the data.
+        confidence: probability the model gave to the value's own tokens, 0 to 1.
+        evidence: page, box and printed text; None when the value does not stand on the page where it should.
+    """
 
     value: Any
     path: str
     confidence: float
+    evidence: Evidence | None = None
+
+    @property
+    def page(self) -> int | None:
+        """The page the value was read from, counted from 1."""
+        return self.evidence.page if self.evidence else None
+
+    @property
+    def box(self) -> tuple[float, float, float, float] | None:
+        """Where on that page: x0, y0, x1, y1 in points from the top left."""
+        return self.evidence.box if self.evidence else None
+
+    @property
+    def text(self) -> str | None:
+        """The value as printed."""
+        return self.evidence.text if self.evidence else None
+
+    @property
+    def typed(self) -> Typed:
+        """The value as number, range, ordinal or date, where its text can mean only one thing."""
+        text = "" if self.value is None else str(self.value)
+        return type_range(text) if self.path.endswith("/range") else type_value(text)
 
 
 @dataclass
@@ -51,11 +78,13 @@ class Record:
 
     Attributes:
         source: the document's file name.
-        status: `ok`: whole and valid; `partial`: something is missing or doubtful, `issues` says what;
-            `failed`: there is no data, `issues` says why.
+        status: `ok`: whole, valid, every value found on the page; `partial`: something is missing or doubtful,
+            `issues` says what; `failed`: there is no data, `issues` says why.
         data: plain JSON that follows the schema (None when failed).
         issues: reasons for doubt.
         fields: every leaf value by its JSON pointer.
+        views: for each page, what the model was shown of it (`text`: the file's own text layer).
+        document: the pages, for `save_html`; not saved.
     """
 
     source: str
@@ -63,6 +92,8 @@ class Record:
     data: dict[str, Any] | None
     issues: list[Issue] = field(default_factory=list)
     fields: dict[str, Field] = field(default_factory=dict)
+    views: list[str] = field(default_factory=list)
+    document: Document | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def failed(cls, source: str, code: str, message: str) -> Record:
@@ -74,19 +105,36 @@ class Record:
         return _View(self, ())[key]
 
     def to_dict(self) -> dict[str, Any]:
-        """`{"source", "status", "issues", "data"}`, ready for JSON."""
+        """The record as JSON: `source`, `status`, `issues`, `data`, then `views` and `evidence` by JSON pointer."""
         return {
             "source": self.source,
             "status": self.status,
             "issues": [issue.to_dict() for issue in self.issues],
             "data": self.data,
+            "views": self.views,
+            "evidence": {path: _evidence(field) for path, field in self.fields.items()},
         }
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the record as JSON, whole or not at all."""
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        _write_whole(Path(path), json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n")
+
+    def save_html(self, path: str | Path, review_below: float = REVIEW_BELOW) -> None:
+        """Write the evidence page: the document beside the values, each linked to its place on the page.
+
+        Args:
+            path: one self-contained HTML file; nothing in it loads anything.
+            review_below: values with a lower confidence are marked.
+
+        Raises:
+            AssayError: the record has no document (it failed, or was not read in this process).
+            DocumentError: the document cannot be drawn.
+        """
+        from extraction.record.html import evidence_page
+
+        if self.document is None:
+            raise AssayError(f"{self.source} gave no pages to show: {self.issues[0].message if self.issues else ''}")
+        _write_whole(Path(path), evidence_page(self, self.document, review_below))
 
     def table(self) -> Group:
         """The record as a table for the terminal."""
@@ -95,84 +143,39 @@ class Record:
         return record_table(self)
 
 
+def _evidence(field: Field) -> dict[str, Any]:
+    out: dict[str, Any] = {"confidence": round(field.confidence, 4)}
+    if field.evidence:
+        box = [round(edge, 1) for edge in field.evidence.box]
+        out.update(page=field.evidence.page, box=box, text=field.evidence.text)
+    return out
+
+
+def _write_whole(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
 class _View:
     """A step on the way to a field."""
 
     def __init__(self, record: Record, path: tuple[str | int, ...]):
         self._record, self._path = record, path
 
-    def __getitem__(self, key: str | int) -> Any:
-        path = (*self._path, key)
-        node: Any = self._record.data
-        for step in path:
-            node = node[step]
-        if isinstance(node, dict | list):
-            return _View(self._record, path)
-        at = pointer(path)
-        return self._record.fields.get(at) or Field(node, at, 1.0)
-
-    def __len__(self) -> int:
+    def _node(self) -> Any:
         node: Any = self._record.data
         for step in self._path:
             node = node[step]
-        return len(node)
+        return node
 
+    def __getitem__(self, key: str | int) -> Any:
+        view = _View(self._record, (*self._path, key))
+        node = view._node()
+        if isinstance(node, dict | list):
+            return view
+        at = pointer(view._path)
+        return self._record.fields.get(at) or Field(node, at, 1.0)
 
-def read_answers(
-    source: str, generations: Iterable[Generation], target: Target, doubts: Iterable[Issue] = ()
-) -> Record:
-    """A record from the answers to a document's parts, in order: parsed, joined, validated.
-
-    Arrays of the parts are joined end to end; of other values the first that is not null is kept. `doubts` are
-    issues known beforehand (a page that could not be read); any issue makes the record `partial`.
-    """
-    data: dict[str, Any] = {}
-    issues: list[Issue] = list(doubts)
-    fields: dict[str, Field] = {}
-    for number, generation in enumerate(generations, 1):
-        node = parse(generation.text)
-        part, leaves = target.decode(node) if node and isinstance(node.value, dict) else (None, [])
-        if node is None or not node.complete:
-            reason = _CUT.get(generation.finish, "is not whole JSON")
-            issues.append(Issue("cut", f"The answer to part {number} {reason}; what was whole before it is kept."))
-        if part is not None:
-            _join(data, part, leaves, generation, fields)
-    if not data:
-        return Record(source, "failed", None, issues or [Issue("empty", "The model gave no record.")])
-    for error in sorted(validator(target.schema).iter_errors(data), key=lambda e: list(map(str, e.absolute_path))):
-        issues.append(Issue("invalid", error.message[:200], pointer(error.absolute_path) or "/"))
-    return Record(source, "partial" if issues else "ok", data, issues, fields)
-
-
-def _join(
-    data: dict[str, Any],
-    part: dict[str, Any],
-    leaves: list[Leaf],
-    generation: Generation,
-    fields: dict[str, Field],
-) -> None:
-    shift = {key: len(data[key]) for key, value in part.items() if isinstance(value, list) and data.get(key)}
-    kept = {key for key in part if isinstance(part[key], list) or data.get(key) is None}
-    for key in kept:
-        data[key] = data[key] + part[key] if key in shift else part[key]
-    for leaf in leaves:
-        head, *rest = leaf.path
-        if head not in kept:
-            continue
-        if rest and head in shift:
-            rest[0] = int(rest[0]) + shift[str(head)]
-        at = pointer((head, *rest))
-        fields[at] = Field(leaf.value, at, confidence(generation, leaf.start, leaf.end))
-
-
-def confidence(generation: Generation, start: int, end: int) -> float:
-    """The probability of the tokens that touch text[start:end]: the product of theirs (1 where none are known).
-
-    A token that closes one value and opens the next counts for both.
-    """
-    total = 0.0
-    offsets = [*generation.offsets, len(generation.text)]
-    for index, logprob in enumerate(generation.logprobs):
-        if offsets[index] < end and offsets[index + 1] > start:
-            total += logprob
-    return math.exp(min(0.0, total))
+    def __len__(self) -> int:
+        return len(self._node())

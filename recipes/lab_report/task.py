@@ -36,6 +36,7 @@ CONTRACT = Contract(
     record_schema=SCHEMA,
     style="rows",
     carry=("panel", "specimen", "sample_collection_time"),
+    check_rows=True,
 )
 
 

@@ -9,9 +9,11 @@ from reportlab.pdfgen.canvas import Canvas
 
 from extraction.api import Extractor, split_pages
 from extraction.generate import Generation
-from extraction.record.record import confidence, read_answers
+from extraction.record.build import build_record, confidence
 from recipes.lab_report.task import CONTRACT
+from tests.conftest import document_of
 
+PRINTED = "Glucose      5,0      mmol/L"
 ROW = '["Glucose","5,0","mmol/L"]'
 
 
@@ -45,8 +47,11 @@ def pdf(path, *pages):
 
 def test_a_good_answer_is_a_record(tmp_path):
     backend = Scripted(f'{{"tests":[{{"panel":"Blood"}},{ROW}]}}')
-    record = Extractor(backend, CONTRACT).extract(pdf(tmp_path / "a.pdf", ["Glucose   5,0   mmol/L"]))
+    record = Extractor(backend, CONTRACT).extract(pdf(tmp_path / "a.pdf", ["Blood", PRINTED]))
     assert record.status == "ok" and record.issues == []
+    result = record["tests"][0]["result"]
+    assert result.page == 1 and result.text == "5,0" and 90 < result.box[1] < 102
+    assert str(result.typed.value) == "5.0"
     assert record.to_dict()["source"] == "a.pdf"
     assert record["tests"][0]["result"].value == "5,0"
     assert record["tests"][0]["panel"].value == "Blood" and record["tests"][0]["range"].value is None
@@ -69,10 +74,21 @@ def test_a_good_answer_is_a_record(tmp_path):
     ],
 )
 def test_no_loss_is_reported_as_success(tmp_path, answer, finish, rows, status):
-    record = Extractor(Scripted(answer, finish=finish), CONTRACT).extract(pdf(tmp_path / "a.pdf", ["x"]))
+    record = Extractor(Scripted(answer, finish=finish), CONTRACT).extract(pdf(tmp_path / "a.pdf", [PRINTED]))
     assert record.status == status
     assert bool(record.issues) == (status != "ok")
     assert (record.data and len(record.data.get("tests", []))) == rows
+
+
+def test_what_is_not_on_the_page_and_what_is_left_out_are_said():
+    page = "Glucose      5,0      mmol/L     3,9 - 5,6\nNatrium      140      mmol/L     136 - 145"
+    answer = '{"tests":[["Glucose","5,1","mmol/L"]]}'
+    record = build_record(document_of(page), [Generation(answer, "stop")], CONTRACT)
+    assert record.status == "partial"
+    assert [(i.code, i.path, i.page) for i in record.issues] == [
+        ("not_found", "/tests/0/result", None), ("row_left_out", None, 1)]  # fmt: skip
+    assert "Natrium" in record.issues[1].message
+    assert record["tests"][0]["result"].evidence is None and record["tests"][0]["name"].page == 1
 
 
 def test_pages_without_text_are_an_issue(tmp_path):
@@ -81,7 +97,7 @@ def test_pages_without_text_are_an_issue(tmp_path):
 
 
 def test_a_bad_file_fails_alone(tmp_path):
-    good = pdf(tmp_path / "good.pdf", ["x"])
+    good = pdf(tmp_path / "good.pdf", [PRINTED])
     (tmp_path / "bad.pdf").write_bytes(b"%PDF-1.7 no")
     scan = pdf(tmp_path / "scan.pdf", [])
     extractor = Extractor(Scripted(f'{{"tests":[{ROW}]}}'), CONTRACT)
@@ -116,14 +132,14 @@ def test_confidence_is_the_probability_of_the_values_own_tokens():
     text = '{"tests":[["Na","140"]]}'
     offsets = [0, 10, 12, 14, 17, 20, 21]
     generation = Generation(text, "stop", offsets, [0.0, 0.0, -0.1, 0.0, -0.2, -0.4, -0.8])
-    record = read_answers("a", [generation], CONTRACT.target)
+    record = build_record(document_of("Na  140"), [generation], CONTRACT)
     assert math.isclose(record["tests"][0]["name"].confidence, math.exp(-0.1))
     assert math.isclose(record["tests"][0]["result"].confidence, math.exp(-0.6))
     assert confidence(Generation(text, "stop"), 0, 5) == 1.0
 
 
 def test_a_record_is_written_whole(tmp_path):
-    record = read_answers("ä.pdf", [Generation(f'{{"tests":[{ROW}]}}', "stop")], CONTRACT.target)
+    record = build_record(document_of("x", name="ä.pdf"), [Generation(f'{{"tests":[{ROW}]}}', "stop")], CONTRACT)
     record.save(tmp_path / "a.json")
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == record.to_dict()
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from extraction.document import Document, Page, Word, open_document
-from extraction.record.align import Candidate, align
-from extraction.record.atoms import atoms
-from extraction.record.ground import ground, rows_like_results
+from extraction.evidence.align import Candidate, align
+from extraction.evidence.ground import ground, rows_like_results
 from extraction.target import Leaf
+from extraction.values.atoms import atoms
 from recipes.lab_report.synthetic import FAMILIES, make_report
 
 LABELLED = sorted((Path(__file__).parents[2].parent / "shared" / "data" / "lab_reports").glob("*/*.labels.json"))

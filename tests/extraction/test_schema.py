@@ -7,9 +7,10 @@ from extraction.contract import Contract
 from extraction.errors import AssayError
 from extraction.generate.backend import Generation
 from extraction.generate.grammar import simplify
-from extraction.record.record import read_answers
+from extraction.record.build import build_record
 from extraction.schema import load_schema
 from extraction.target import Target
+from tests.conftest import document_of
 
 
 def obj(**properties):
@@ -52,7 +53,9 @@ def test_what_the_grammar_cannot_enforce_is_named_and_validated_afterwards():
         ("/properties/kind/oneOf", "oneOf"),
     ]
     assert "uniqueItems" not in str(simplified)
-    record = read_answers("x.pdf", [Generation('{"names":["a","a"],"code":"A1","kind":null}', "stop")], Target(schema))
+    contract = Contract(instruction="", record_schema=schema)
+    answer = Generation('{"names":["a","a"],"code":"A1","kind":null}', "stop")
+    record = build_record(document_of("a a A1"), [answer], contract)
     assert record.status == "partial"
     assert [issue.path for issue in record.issues] == ["/names"]
 

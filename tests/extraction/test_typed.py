@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extraction.record.dates import moments
-from extraction.record.typed import Typed, type_range, type_value
+from extraction.values.dates import moments
+from extraction.values.typed import Typed, type_range, type_value
 
 DIGITS = re.compile(r"[0-9]")
 

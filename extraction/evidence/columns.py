@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
-from extraction.record.printed import Spot
+from extraction.evidence.printed import Spot
 
 Relation = Literal["beside", "left", "flow", "below"]
 """How a value stands to the name of its row.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from extraction.document import Document, Page
 from extraction.document.rows import gather_rows
-from extraction.record.atoms import BETWEEN, COMPARATORS, atoms, cut, is_grouped, is_number, may_begin, may_end
+from extraction.values.atoms import BETWEEN, COMPARATORS, atoms, cut, is_grouped, is_number, may_begin, may_end
 
 _GAP = 2.5  # times the height of a word: wider gaps end a value
 _WRAP = 0.9  # times the height of a word: a value goes on below at most so far under its last line

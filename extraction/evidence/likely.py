@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from extraction.document import Document, Page
 from extraction.document.rows import Row, gather_rows
-from extraction.record.dates import moments
+from extraction.values.dates import moments
 
 _SIGNS = str.maketrans(dict.fromkeys("‐‑‒–—―−", "-") | {"µ": "μ"})
 _COMPARATOR = r"(?:<=|>=|[<>≤≥~] ?)?"

@@ -7,8 +7,8 @@ from collections import defaultdict
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from extraction.record.dates import Day, Moment, moment, moments
-from extraction.record.printed import Printed, Spot
+from extraction.evidence.printed import Printed, Spot
+from extraction.values.dates import Day, Moment, moment, moments
 
 _CASED = re.compile(r"result|value|(?:.*_)?units?", re.IGNORECASE)
 _ONE_MARK = re.compile(r"([<>]=?|[≤≥~+-])?\s?\d+([.,])(?!\d{3}$)\d+")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from extraction.record.dates import DateOrder, moment
+from extraction.values.dates import DateOrder, moment
 
 Kind = Literal["number", "range", "ordinal", "ratio", "date", "text"]
 DecimalMark = Literal["auto", ",", "."]

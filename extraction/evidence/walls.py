@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import NamedTuple
 
-from extraction.record.columns import Relation
-from extraction.record.printed import Printed, PrintedWord, Spot
+from extraction.evidence.columns import Relation
+from extraction.evidence.printed import Printed, PrintedWord, Spot
 
 _REACH = 7.0  # times the height of the name: how far below it a row's values may begin
 

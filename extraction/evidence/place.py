@@ -8,12 +8,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from extraction.record.columns import Column, Option, Relation, Sample, around, column, support
-from extraction.record.printed import Printed, Spot
-from extraction.record.walls import Walls
+from extraction.evidence.columns import Column, Option, Relation, Sample, around, column, support
+from extraction.evidence.printed import Printed, Spot
+from extraction.evidence.walls import Walls
 
 if TYPE_CHECKING:
-    from extraction.record.ground import Cell, Row
+    from extraction.evidence.ground import Cell, Row
 
 Wish = tuple[float, int, int, Spot, "Cell"]
 _COST: dict[Relation, float] = {"beside": 0.0, "below": 1.0, "left": 1.2, "flow": 1.5}

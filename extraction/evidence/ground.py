@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from extraction.document import Document
-from extraction.record.align import Candidate, align
-from extraction.record.likely import ResultLine, rows_like_results
-from extraction.record.place import Placer
-from extraction.record.printed import Printed, Spot
-from extraction.record.sought import Sought
+from extraction.evidence.align import Candidate, align
+from extraction.evidence.likely import ResultLine, rows_like_results
+from extraction.evidence.place import Placer
+from extraction.evidence.printed import Printed, Spot
+from extraction.evidence.sought import Sought
 from extraction.target import Leaf
 
 __all__ = ["CARRIED", "Evidence", "ResultLine", "ground", "rows_like_results"]

@@ -1,0 +1,8 @@
+"""Values as documents print them: numbers, units, ranges, ordinals and dates, parsed without guessing.
+
+`type_value` gives the typed form of a printed text beside its raw text; what does not parse stays raw and says why.
+"""
+
+from extraction.values.typed import Typed, type_range, type_value
+
+__all__ = ["Typed", "type_range", "type_value"]
