@@ -119,7 +119,9 @@ def _values(cells: Sequence[_Cell], above: Sequence[Sequence[_Cell]]) -> Iterato
     sure = done = ranged = False  # whether a unit or range stands behind the name, and whether the name has its value
     for place, cell in enumerate(cells):
         rest = cells[place + 1 : place + 5]
-        if _FLAG_CELL.fullmatch(cell.text) and rest and rest[0].is_value:
+        # A word that opens the line is its name (Glucose), not a flag (High).
+        is_flag = _FLAG_CELL.fullmatch(cell.text) and (name is not None or len(cell.text) < 4)
+        if is_flag and rest and rest[0].is_value:
             continue
         if cell.is_value and not (cell.is_range and (name is None or done or ranged)):
             if rest and _FLAG_CELL.fullmatch(rest[0].text):
