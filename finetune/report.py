@@ -20,7 +20,7 @@ table { border-collapse: collapse; font-size: 13px } td, th { padding: 3px 10px;
   border-bottom: 1px solid #d8dee4 } th { background: #f3f5f7 } .number { text-align: right }
 .charts, .pair { display: flex; gap: 1.5rem; flex-wrap: wrap; align-items: flex-start }
 .pair img { width: 560px; max-width: 100%; border: 1px solid #d8dee4 } .pair > div { flex: 1 1 420px; overflow-x: auto }
-.issue { color: #9a6700 } svg text { font: 11px system-ui, sans-serif; fill: #57606a }
+.issue { color: #9a6700 } figure { margin: 0 } svg text { font: 11px system-ui, sans-serif; fill: #57606a }
 """
 
 

@@ -21,7 +21,8 @@ class Task:
         contract: instruction, schema and form of answer.
         fields: the fields of a row that count in the score; None: all.
         core: the fields of the headline score, by which the best checkpoint is chosen.
-        synthesize: makes documents with records, `(folder, split, config)`; None where there is no generator.
+        synthesize: makes a folder of documents with records, whole or not at all: `(folder, split, config)`; None where
+            there is no generator.
     """
 
     name: str

@@ -80,13 +80,7 @@ def make_data(config: RunConfig, task: Task) -> None:
         if task.synthesize is None:
             raise AssayError(f"The recipe {task.name} has no generator; put documents into {target}.")
         say(f"Making {wanted.count} documents in {target}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        try:
-            task.synthesize(temporary, split, wanted)
-            temporary.replace(target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        task.synthesize(target, split, wanted)
 
 
 def build_trainer(

@@ -73,9 +73,9 @@ def run(folder: Path, model: str, out: Path | None) -> None:
         )
     full = score(pairs, fields=LAB_FIELDS)
     core = full.on(CORE_FIELDS)
-    table = Table()
+    table = Table(box=None, pad_edge=False)
     for column in rows[0]:
-        table.add_column(column, justify="left" if column in ("document", "status") else "right")
+        table.add_column(column, justify="left" if column in ("document", "status") else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values()))
     console = Console()

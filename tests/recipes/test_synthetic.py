@@ -186,13 +186,13 @@ def test_write_reports_fills_a_folder_once(tmp_path):
     out = tmp_path / "reports"
     paths = write_reports(out, names=["us_ruled", "german_grid"], count=3, seed=7, max_rows=5)
     assert [path.name for path in paths] == [
-        "us_ruled-000007.pdf", "german_grid-000008.pdf", "us_ruled-000009.pdf",
+        "us_ruled-7-00000.pdf", "german_grid-7-00001.pdf", "us_ruled-7-00002.pdf",
     ]  # fmt: skip
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["file"] for line in lines] == [path.name for path in paths]
     assert set(lines[0]) == {"file", "family", "language", "seed", "cells"}
     record = json.loads(paths[0].with_suffix(".json").read_text(encoding="utf-8"))
-    assert record == make_report("us_ruled", 7, max_rows=5).record
+    assert record == make_report("us_ruled", 7_000_000, max_rows=5).record
     with pytest.raises(FileExistsError):
         write_reports(out, names=["us_ruled"], count=1, seed=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["reports"]

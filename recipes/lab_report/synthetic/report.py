@@ -92,6 +92,10 @@ def _draw(style: Style, content: Content, pages: int, key: str) -> tuple[Sheet, 
     return sheet, gold
 
 
+# Folders of different seeds have no report in common, up to so many reports a folder.
+SEEDS = 1_000_000
+
+
 def write_reports(out: Path, *, names: Sequence[str], count: int, seed: int, max_rows: int | None = None) -> list[Path]:
     """Write `count` reports, cycling through the families `names`, into the new or empty folder `out`.
 
@@ -110,8 +114,8 @@ def write_reports(out: Path, *, names: Sequence[str], count: int, seed: int, max
         with (partial / "manifest.jsonl").open("w", encoding="utf-8") as manifest:
             for number in range(count):
                 name = names[number % len(names)]
-                report = make_report(name, seed + number, max_rows=max_rows)
-                stem = f"{name}-{seed + number:06d}"
+                report = make_report(name, seed * SEEDS + number, max_rows=max_rows)
+                stem = f"{name}-{seed}-{number:05d}"
                 (partial / f"{stem}.pdf").write_bytes(report.pdf)
                 text = json.dumps(report.record, ensure_ascii=False, indent=1)
                 (partial / f"{stem}.json").write_text(text + "\n", encoding="utf-8")
