@@ -42,11 +42,13 @@ class Engine:
         model: folder, hub id or `gemma-3-270m`.
         schema: file with a JSON Schema in place of the model's own contract.
         threads: torch threads of one worker; 0 leaves torch's own choice.
+        html: also write the evidence page of every record, NAME.html beside NAME.json.
     """
 
     model: str
     schema: Path | None = None
     threads: int = 0
+    html: bool = False
 
     def extractor(self) -> Extractor:
         """Load the model."""
@@ -163,10 +165,12 @@ def task_id(model: str, schema: Path | None) -> str:
     return f"{Path(model).name}-{digest.hexdigest()[:12]}"
 
 
-def extract_file(extractor: Extractor, path: Path, out: Path) -> Record:
-    """Read one document and write its record to `out`, whole or not at all."""
+def extract_file(extractor: Extractor, path: Path, out: Path, html: bool = False) -> Record:
+    """Read one document and write its record to `out`, whole or not at all; with `html`, the evidence page first."""
     record = extractor.extract(path)
     out.parent.mkdir(parents=True, exist_ok=True)
+    if html and record.document:
+        record.save_html(out.with_suffix(".html"))
     record.save(out)
     return record
 
@@ -276,4 +280,6 @@ def _serve(engine: Engine, pipe: Connection) -> None:
             path, out = pipe.recv()
         except EOFError:
             return
-        pipe.send(extract_file(extractor, path, out))
+        record = extract_file(extractor, path, out, engine.html)
+        record.document = None  # the pages stay here
+        pipe.send(record)

@@ -43,6 +43,7 @@ def extract(
     model: Annotated[str, typer.Option(help="A merged model's or adapter's folder, or any model with --schema.")],
     out: Annotated[Path, typer.Option(help="Folder for the records, NAME.json each.")],
     schema: Annotated[Path | None, typer.Option(help="JSON Schema of the record, instead of the model's own.")] = None,
+    html: Annotated[bool, typer.Option("--html", help="Also write NAME.html: the page beside the values.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes, each with the model in its memory.")] = 1,
     seconds: Annotated[float, typer.Option(min=1, help="Longest time one file may take.")] = 600,
 ) -> None:
@@ -70,7 +71,7 @@ def extract(
         print(f"{len(jobs) - len(missing)} of {len(jobs)} are done already.", file=sys.stderr)
     failed = 0
     with tqdm(total=len(missing), desc="extracting", unit="file", leave=False) as bar:
-        for record in run_batch(Engine(model, schema), batch, missing, workers, seconds):
+        for record in run_batch(Engine(model, schema, html=html), batch, missing, workers, seconds):
             bar.update()
             if len(jobs) <= 3:
                 bar.clear()

@@ -94,7 +94,7 @@ def _not_on_the_page(leaves: Sequence[Leaf], evidence: dict[Any, Evidence], sche
     for leaf in leaves:
         if leaf.path in evidence or isinstance(leaf.value, bool) or _is_choice(schema, leaf.path):
             continue
-        message = "The value does not stand on the page where it should."
+        message = f"“{leaf.value}” does not stand on the page where it should."
         issues.append(Issue("not_found", message, pointer(leaf.path)))
     return issues
 

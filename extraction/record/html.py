@@ -36,8 +36,8 @@ def evidence_page(record: Record, document: Document, review_below: float) -> st
         ],
     }
     template = (files("extraction.record") / "evidence.html").read_text(encoding="utf-8")
-    # "</" would end the script element from inside a string of the document.
-    return template.replace("__RECORD__", json.dumps(values, ensure_ascii=False).replace("</", "<\\/"))
+    # A tag inside a string of the document could end the script element, or open another.
+    return template.replace("__RECORD__", json.dumps(values, ensure_ascii=False).replace("<", "\\u003c"))
 
 
 def _field(field: Any) -> dict[str, Any]:

@@ -1,0 +1,57 @@
+"""The evidence page: one file that loads nothing, and in which a document cannot run anything."""
+
+import json
+import re
+
+import pytest
+from reportlab.pdfgen.canvas import Canvas
+
+from extraction.document import open_document
+from extraction.errors import AssayError
+from extraction.generate import Generation
+from extraction.record.build import build_record
+from extraction.record.record import Record
+from recipes.lab_report.task import CONTRACT
+
+NASTY = "</script><script>alert(1)</script><img/src=x>"
+
+
+@pytest.fixture
+def page(tmp_path):
+    canvas = Canvas(str(tmp_path / "a.pdf"))
+    for number, line in enumerate(["Glucose", NASTY]):
+        canvas.drawString(72, 700 - 20 * number, line)
+        canvas.drawString(400, 700 - 20 * number, ("5,0", "7")[number])
+    canvas.save()
+    answer = json.dumps({"tests": [["Glucose", "5,0"], [NASTY, "7"], ["Natrium", "140"]]}, separators=(",", ":"))
+    document = open_document(tmp_path / "a.pdf")
+    record = build_record(document, [Generation(answer, "stop")], CONTRACT)
+    record.save_html(tmp_path / "a.html")
+    assert not list(tmp_path.glob("*.tmp"))
+    return (tmp_path / "a.html").read_text(encoding="utf-8")
+
+
+def embedded(page):
+    return json.loads(re.search(r'<script id="record" type="application/json">(.*?)</script>', page, re.S).group(1))
+
+
+def test_every_value_has_its_place_or_is_marked_as_absent(page):
+    values = embedded(page)
+    fields = values["fields"]
+    assert fields["/tests/0/result"]["text"] == "5,0" and fields["/tests/0/result"]["page"] == 1
+    left, top, right, bottom = fields["/tests/0/result"]["box"]
+    assert 398 < left < right < 430 and 842 - 715 < top < bottom < 842 - 690
+    assert fields["/tests/2/result"]["page"] is None
+    assert [i["path"] for i in values["issues"]] == ["/tests/2/name", "/tests/2/result"]
+    assert values["pages"][0]["image"].startswith("data:image/png;base64,")
+
+
+def test_it_loads_nothing_and_runs_nothing_of_the_document(page):
+    assert page.count("</script>") == 2 and "<script>alert" not in page
+    assert embedded(page)["data"]["tests"][1]["name"] == NASTY
+    assert "default-src 'none'" in page and not re.search(r'(src|href)="(http|//)', page)
+
+
+def test_a_failed_record_has_no_page(tmp_path):
+    with pytest.raises(AssayError, match="no text layer"):
+        Record.failed("a.pdf", "unreadable", "a.pdf has no text layer").save_html(tmp_path / "x.html")
