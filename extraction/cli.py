@@ -52,13 +52,13 @@ def extract(
     Run again after a stop, it reads only what is missing. Ends with code 0 when every file gave a record, and with 2
     when one or more failed (their record says why).
     """
+    from rich.console import Console
     from tqdm import tqdm
 
     from extraction.api import contract_for
     from extraction.batch import Batch, Engine, find_jobs, run_batch, task_id
     from extraction.generate.grammar import simplify
     from extraction.generate.models import resolve_model
-    from extraction.output import console
 
     jobs = find_jobs(files)
     contract = contract_for(model, schema)
@@ -75,7 +75,7 @@ def extract(
             bar.update()
             if len(jobs) <= 3:
                 bar.clear()
-                console.print(record.table())
+                Console().print(record.table())
             if record.status == "failed":
                 failed += 1
                 bar.write(f"{record.source}: {record.issues[0].message}", file=sys.stderr)
@@ -92,7 +92,8 @@ def score(
     fields: Annotated[str, typer.Option(help="Fields that count, separated by commas; `all` for every one.")] = "",
 ) -> None:
     """Compare records with truth: F1 over the lab report's six fields, and over name, result and unit alone."""
-    from extraction.output import console
+    from rich.console import Console
+
     from extraction.score import CORE_FIELDS, LAB_FIELDS, score_files
 
     chosen = None if fields == "all" else tuple(fields.split(",")) if fields else LAB_FIELDS
@@ -104,7 +105,7 @@ def score(
             values["core"] = core.to_dict()
         print(json.dumps(values, indent=1, ensure_ascii=False))
         return
-    console.print(result.table())
+    Console().print(result.table())
     if core:
-        console.print("\nname + result + unit alone:", style="bold")
-        console.print(core.table(documents=0))
+        Console().print("\nname + result + unit alone:", style="bold")
+        Console().print(core.table(documents=0))

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from extraction.errors import AssayError
-from extraction.record.parse import Node
+from extraction.parse import Node
 from extraction.schema import Schema, allows_null, map_subschemas, resolve
 
 Style = Literal["objects", "rows"]

@@ -52,8 +52,9 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Read labelled documents and score what was read."""
+    from rich.console import Console
+
     from extraction.api import Extractor
-    from extraction.output import console
     from finetune.dataset import read_examples
     from finetune.evaluate import evaluate as evaluate_model
     from finetune.evaluate import headline
@@ -65,9 +66,9 @@ def evaluate(
     if as_json:
         print(json.dumps({**headline(result, task), "all_fields": result.to_dict()}, indent=1, ensure_ascii=False))
     else:
-        console.print(result.table())
+        Console().print(result.table())
         core = result.on(task.core) if task.core else result
-        console.print(f"{' + '.join(task.core or ['all fields'])}: micro F1 {core.micro_f1:.3f}", style="bold")
+        Console().print(f"{' + '.join(task.core or ['all fields'])}: micro F1 {core.micro_f1:.3f}", style="bold")
 
 
 @app.command("config-schema")

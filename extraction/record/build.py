@@ -11,7 +11,7 @@ from extraction.contract import Contract
 from extraction.document import Document
 from extraction.evidence import Evidence, ground, rows_like_results
 from extraction.generate.backend import Generation
-from extraction.record.parse import parse
+from extraction.parse import parse
 from extraction.record.record import Field, Issue, Record
 from extraction.schema import Schema, pointer, resolve, validator
 from extraction.target import Leaf

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extraction.errors import AssayError
-from extraction.record.parse import parse
+from extraction.parse import parse
 from extraction.schema import pointer, validator
 from extraction.target import Target
 from recipes.lab_report.task import CONTRACT, FIELDS, SCHEMA

@@ -1,5 +1,0 @@
-"""The console that the command line prints tables to."""
-
-from rich.console import Console
-
-console = Console()
