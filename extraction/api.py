@@ -8,7 +8,8 @@ from typing import Any
 
 from extraction.contract import FILE as CONTRACT_FILE
 from extraction.contract import Contract
-from extraction.document import Document, Limits, open_document, page_text
+from extraction.document import Document, Limits, ocr_available, open_document, page_text, read_scans
+from extraction.document.ocr import REMEDY
 from extraction.errors import AssayError, DocumentError
 from extraction.generate.backend import Backend, Request
 from extraction.record.build import build_record
@@ -83,7 +84,7 @@ class Extractor:
 
         for index, path in enumerate(paths):
             try:
-                documents[index] = readable(open_document(Path(path), self.limits))
+                documents[index] = readable(open_document(Path(path), self.limits), self.limits)
             except DocumentError as error:
                 finished(index, Record.failed(Path(path).name, "unreadable", str(error)))
         self._run(documents, finished)
@@ -142,15 +143,20 @@ def contract_for(model: str | Path, schema: Schema | type | str | Path | None = 
     raise AssayError(f"{model} is no folder with a {CONTRACT_FILE}; say what to extract with a schema (--schema FILE).")
 
 
-def readable(document: Document) -> Document:
-    """The document itself when it has text.
+def readable(document: Document, limits: Limits | None = None) -> Document:
+    """The document itself when it has text; pages without any are read by OCR where that is installed.
 
     Raises:
-        DocumentError: no page has a text layer.
+        DocumentError: no page has a text layer, and OCR is not installed or finds no words either.
     """
-    if not document.has_text:
-        raise DocumentError(f"{document.path.name} has no text layer (it is a scan); run OCR on it first.")
-    return document
+    document = read_scans(document, limits)
+    if document.has_text:
+        return document
+    name = document.path.name
+    if not ocr_available():
+        raise DocumentError(f"{name} has no text layer (it is a scan); {REMEDY}.")
+    issue = next((page.issue for page in document.pages if page.issue), "Its pages are blank.")
+    raise DocumentError(f"{name} has no text: there is no text layer, and OCR read nothing. {issue}")
 
 
 def split_pages(pages: Sequence[str], fits: Callable[[Sequence[str]], bool]) -> list[list[str]]:

@@ -1,11 +1,13 @@
 """Open a document: pages with words and boxes, their text as laid out, their pixels.
 
-`open_document` reads a PDF's own text, `layout_lines` and `page_text` turn a page's words into lines that
-keep the page's columns, `render_page` draws it. PDF files are parsed in a separate process with limits of
-time and memory, so a hostile file costs one `DocumentError` and nothing else.
+`open_document` reads a PDF's own text, `read_scans` reads by OCR the pages that have none, `layout_lines` and
+`page_text` turn a page's words into lines that keep the page's columns, `render_page` draws it. PDF files are
+parsed in a separate process with limits of time and memory, so a hostile file costs one `DocumentError` and
+nothing else.
 """
 
 from extraction.document.layout import Line, layout_lines, page_text
+from extraction.document.ocr import ocr_available, ocr_page, read_scans
 from extraction.document.pages import Document, Limits, Page, Word
 from extraction.document.reader import open_document, render_page, render_pages
 
@@ -16,8 +18,11 @@ __all__ = [
     "Page",
     "Word",
     "layout_lines",
+    "ocr_available",
+    "ocr_page",
     "open_document",
     "page_text",
+    "read_scans",
     "render_page",
     "render_pages",
 ]

@@ -1,0 +1,346 @@
+"""Words of pages that have none of their own: scans, and pages whose text layer is broken.
+
+The page is drawn (200 dpi, less for huge pages) and read by RapidOCR (PP-OCR models that its wheel carries;
+nothing is downloaded), the optional extra `assay[ocr]`. One engine a process, loaded at first use, with a
+bounded number of threads; documents take turns.
+
+Boxes are those of the displayed page, as for a text layer. A page scanned askew is not turned upright: its
+lines keep their slope, so that a box still lies on the ink, and `layout_lines` straightens rows by itself. The
+slope, the median over the lines weighted by their length, only decides the order of the words.
+"""
+
+import math
+import os
+import threading
+import time
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from extraction.document.pages import Document, Limits, Page, Word
+from extraction.document.reader import open_document, render_pages
+from extraction.errors import DocumentError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+REMEDY = "install the OCR extra: pip install 'assay[ocr]'"
+
+_DPI = 200
+_PIXELS = 8_000_000  # of the drawn page: A3 at 200 dpi; the detector takes some 150 bytes for each
+_SIDE = 5000  # pixels
+_THREADS = 4
+_LOW = 0.6  # lines read with less confidence are counted in the page's issue
+_BROKEN = 1 / 3  # of a text layer's characters
+_FEW = 10  # rotated words (a watermark) that do not make a text layer
+_INK = 5.0  # square points: a page with less is blank (a digit of 10 points has about 15)
+
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line as read: its words with four corners each (from top left, clockwise, points), its confidence."""
+
+    words: list[tuple[str, list[tuple[float, float]]]]
+    corners: list[tuple[float, float]]
+    score: float
+
+    @property
+    def width(self) -> float:
+        return math.dist(self.corners[0], self.corners[1])
+
+    @property
+    def height(self) -> float:
+        return math.dist(self.corners[0], self.corners[3])
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether the line runs up or down the page; a single digit is higher than wide, too."""
+        return self.height >= 1.5 * self.width and sum(len(text) for text, _ in self.words) > 1
+
+    @property
+    def slope(self) -> float:
+        """How far the line falls per point to the right."""
+        (x0, y0), (x1, y1), (x2, y2), (x3, y3) = self.corners
+        return (y1 + y2 - y0 - y3) / max(x1 + x2 - x0 - x3, 0.01)
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        return sum(x for x, _ in self.corners) / 4, sum(y for _, y in self.corners) / 4
+
+
+def ocr_available() -> bool:
+    """Whether the extra `assay[ocr]` is installed."""
+    try:
+        import onnxruntime
+        import rapidocr
+    except ImportError:
+        return False
+    return bool(onnxruntime and rapidocr)
+
+
+def needs_ocr(page: Page) -> bool:
+    """Whether a page's own text is missing or broken.
+
+    Missing: no upright word and at most a watermark's worth of rotated ones. Broken: of the characters of its
+    words more than a third are U+FFFD (a glyph without a letter), private-use, control, unassigned or half a
+    surrogate pair, the trace of a font without a Unicode map. Some bullets or tick boxes do not reach a third.
+    Wrong letters in the place of right ones are not recognised.
+    """
+    if not page.words:
+        return len(page.rotated) < _FEW
+    return page.view == "text" and is_broken("".join(word.text for word in page.words))
+
+
+def is_broken(text: str) -> bool:
+    """Whether more than a third of the characters stand for no letter (see `needs_ocr`)."""
+    bad = sum(char == "\ufffd" or unicodedata.category(char) in ("Co", "Cc", "Cn", "Cs") for char in text)
+    return bad > _BROKEN * len(text)
+
+
+def ocr_page(path: str | Path, number: int, limits: Limits | None = None) -> list[Word]:
+    """The words that OCR reads on page `number` (from 1), whether or not it has text of its own.
+
+    Raises:
+        DocumentError: as `render_page`; or the OCR extra is not installed or fails on the page.
+    """
+    limits = limits or Limits()
+    document = open_document(path, limits)
+    if not 1 <= number <= len(document.pages):
+        raise DocumentError(f"{path} has no page {number}: it has {len(document.pages)}, counted from 1.")
+    if not ocr_available():
+        raise DocumentError(f"Pages can't be read by OCR here; {REMEDY}.")
+    with _lock:
+        ((_, page),) = _read(document, [document.pages[number - 1]], limits)
+    if page.view != "ocr":
+        raise DocumentError(f"Page {number} of {path}: {page.issue}")
+    return page.words
+
+
+def read_scans(document: Document, limits: Limits | None = None) -> Document:
+    """The document with the pages that need it (see `needs_ocr`) read by OCR; their `view` is then "ocr".
+
+    A blank page has no words and no issue. A page that could not be read, or was read with little confidence in
+    places, says so in its `issue`; no line is left out for its confidence. Without the OCR extra pages without
+    text stay as they are, and broken ones get an issue. When `limits.seconds` are spent on a document, the pages
+    that are left get an issue.
+    """
+    limits = limits or Limits()
+    wanted = [page for page in document.pages if needs_ocr(page)]
+    if not wanted:
+        return document
+    if ocr_available():
+        with _lock:
+            found = dict(_read(document, wanted, limits))
+    else:
+        broken = f"Most characters of the page's text layer stand for no letter; to read its pixels, {REMEDY}."
+        found = {page.number: replace(page, issue=page.issue or broken) for page in wanted if page.words}
+    return replace(document, pages=[found.get(page.number, page) for page in document.pages])
+
+
+def _read(document: Document, pages: Sequence[Page], limits: Limits) -> Iterator[tuple[int, Page]]:
+    """Each page's number and the page as OCR reads it, in groups of one resolution."""
+    _engine()
+    deadline = time.monotonic() + limits.seconds
+    groups: dict[int, list[Page]] = {}
+    for page in pages:
+        groups.setdefault(_dpi(page, limits), []).append(page)
+    for dpi, group in groups.items():
+        while group:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                late = f"The page was not read: OCR took all of the {limits.seconds:g} s allowed (limit `seconds`)."
+                yield from ((page.number, replace(page, issue=late)) for page in group)
+                break
+            images = render_pages(document.path, [p.number for p in group], dpi, replace(limits, seconds=left))
+            try:
+                # Closed at once when time is up: the process that draws must not stay.
+                with closing(images):  # type: ignore[type-var]
+                    for image in images:
+                        yield group[0].number, _read_page(group.pop(0), image, dpi)
+                        if time.monotonic() > deadline:
+                            break
+            except DocumentError as error:
+                yield group[0].number, replace(group.pop(0), issue=f"The page could not be drawn for OCR: {error}")
+
+
+def _dpi(page: Page, limits: Limits) -> int:
+    """Pixels per inch for a page: 200, or what keeps it within the limits of pixels."""
+    area, side = page.width * page.height, max(page.width, page.height)
+    # One point more on each side: the renderer rounds up.
+    most = 0.99 * 72 * min(math.sqrt(min(_PIXELS, limits.pixels) / area), _SIDE / side)
+    return max(1, min(_DPI, int(most)))
+
+
+def _read_page(page: Page, image: "Image.Image", dpi: int) -> Page:
+    if _ink(image) * (72 / dpi) ** 2 < _INK:
+        return replace(page, words=[], view="ocr", issue="")
+    try:
+        lines = _read_lines(image, 72 / dpi)
+    except Exception as error:
+        # The engine is other people's native code on anyone's pixels: one page lost must be one page's issue.
+        return replace(page, issue=f"OCR failed on the page ({type(error).__name__}).")
+    upright = [line for line in lines if not line.is_turned]
+    turned = [line for line in lines if line.is_turned]
+    words = [word for line in _in_order(upright) for word in _words(line, page)]
+    rotated = [word for line in turned for word in _words(line, page)]
+    low = sum(line.score < _LOW for line in lines)
+    issue = ""
+    if not lines:
+        issue = "OCR found no words on the page, which is not blank."
+    elif len(turned) > 2 * len(upright):
+        issue = "Most of the page's text is turned sideways and was left out of its lines."
+    elif low:
+        issue = f"{low} of {len(lines)} lines were hard to read (OCR confidence below {_LOW:g}): compare with the page."
+    if page.words and not words:
+        return replace(page, issue=f"Most characters of the page's text layer stand for no letter. {issue}")
+    return replace(page, words=words, view="ocr", rotated=rotated or page.rotated, issue=issue)
+
+
+def _ink(image: "Image.Image") -> int:
+    """How many pixels differ clearly from the page's usual grey."""
+    counts = image.convert("L").histogram()
+    total, below, middle = sum(counts), 0, 0
+    while below + counts[middle] < total / 2:
+        below += counts[middle]
+        middle += 1
+    return total - sum(counts[max(0, middle - 48) : middle + 49])
+
+
+@cache
+def _engine() -> Any:
+    import rapidocr
+
+    threads = max(1, min(_THREADS, os.cpu_count() or 1))
+    models = Path(rapidocr.__file__).parent / "models"
+    params: dict[str, Any] = {
+        # Above the errors: a page without text is a warning to it.
+        "Global.log_level": "critical",
+        # Turning single lines upside down makes a 9 of a 6.
+        "Global.use_cls": False,
+        "Global.text_score": 0.0,
+        # The pixels are limited before.
+        "Global.max_side_len": 4 * _SIDE,
+        "Det.max_candidates": 20_000,
+        # Lines are found on a smaller picture (137 dpi for A4, as many as at 200) and read from the full one.
+        "Det.limit_type": "max",
+        "Det.limit_side_len": 1600,
+        "EngineConfig.onnxruntime.intra_op_num_threads": threads,
+        "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+    }
+    for part in ("Det", "Rec"):
+        # Named files are never downloaded.
+        found = sorted(models.glob(f"*_{part.lower()}_*.onnx"))
+        if not found:
+            raise DocumentError("This version of rapidocr has no models in its package: pip install -U 'assay[ocr]'.")
+        params[f"{part}.model_path"] = str(found[-1])
+    return rapidocr.RapidOCR(params=params)
+
+
+def _read_lines(image: "Image.Image", scale: float) -> list[_Line]:
+    """The lines that the engine sees; `scale` is a pixel's size in points."""
+    from PIL import Image
+
+    width, height = image.size
+    # The engine enlarges images until their short side has 30 pixels: a strip would have no end.
+    sides = (max(width, height // 4), max(height, width // 4))
+    if sides != image.size:
+        padded = Image.new("RGB", sides, "white")
+        padded.paste(image)
+        image = padded
+    result = _engine()(image, return_word_box=True)
+    if result.boxes is None or result.txts is None:
+        return []
+    lines = []
+    placed = result.word_results if len(result.word_results) == len(result.txts) else [()] * len(result.txts)
+    for box, text, score, parts in zip(result.boxes, result.txts, result.scores, placed, strict=True):
+        words = _split(unicodedata.normalize("NFC", text), [(float(x), float(y)) for x, y in box], parts)
+        if words:
+            scaled = [(part, [(x * scale, y * scale) for x, y in corners]) for part, corners in words]
+            lines.append(_Line(scaled, [(float(x) * scale, float(y) * scale) for x, y in box], float(score)))
+    return lines
+
+
+def _split(
+    text: str, box: list[tuple[float, float]], parts: Sequence[Any]
+) -> list[tuple[str, list[tuple[float, float]]]]:
+    """A line's words with their corners: where the recogniser saw them, else in proportion to the characters."""
+    seen = [(str(part[0]), [(float(x), float(y)) for x, y in part[2]]) for part in parts or () if part[2] is not None]
+    if "".join(part for part, _ in seen) == "".join(text.split()) and len(seen) <= len(text.split()) + 3:
+        return _to_the_ends(seen, box)
+    words, end = [], 0
+    for word in text.split():
+        start = text.index(word, end)
+        end = start + len(word)
+        words.append((word, _slice(box, start / len(text), end / len(text))))
+    return words
+
+
+def _to_the_ends(
+    words: list[tuple[str, list[tuple[float, float]]]], box: list[tuple[float, float]]
+) -> list[tuple[str, list[tuple[float, float]]]]:
+    """The words widened, as the recogniser tells where a character is, not where it ends: the outer ones to the
+    ends of the line's box, the others by half a character or a third of the gap to the next word.
+    """
+    length = max(math.dist(box[0], box[1]), 0.01)
+    along = ((box[1][0] - box[0][0]) / length, (box[1][1] - box[0][1]) / length)
+    spans = []
+    for _, corners in words:
+        places = [(x - box[0][0]) * along[0] + (y - box[0][1]) * along[1] for x, y in corners]
+        spans.append((max(0.0, min(places)), min(length, max(places))))
+    result = []
+    for i, (text, _) in enumerate(words):
+        start, end = spans[i]
+        half = (end - start) / len(text) / 2
+        start = 0.0 if i == 0 else start - min(half, max(0.0, start - spans[i - 1][1]) / 3)
+        end = length if i == len(words) - 1 else end + min(half, max(0.0, spans[i + 1][0] - end) / 3)
+        result.append((text, _slice(box, start / length, end / length)))
+    return result
+
+
+def _slice(box: list[tuple[float, float]], start: float, end: float) -> list[tuple[float, float]]:
+    """The part of a line's box between two shares of its length."""
+    (ax, ay), (bx, by), (cx, cy), (dx, dy) = box
+    top = [(ax + share * (bx - ax), ay + share * (by - ay)) for share in (start, end)]
+    low = [(dx + share * (cx - dx), dy + share * (cy - dy)) for share in (end, start)]
+    return top + low
+
+
+def _words(line: _Line, page: Page) -> list[Word]:
+    """A line's words with upright boxes, inside the page."""
+    words = []
+    for text, corners in line.words:
+        xs, ys = [x for x, _ in corners], [y for _, y in corners]
+        box = (max(0.0, min(xs)), max(0.0, min(ys)), min(page.width, max(xs)), min(page.height, max(ys)))
+        words.append(Word(text, tuple(round(side, 2) for side in box)))  # type: ignore[arg-type]
+    return words
+
+
+def _in_order(lines: Sequence[_Line]) -> list[_Line]:
+    """From top to bottom, and from left to right among lines of one height, on a page that may be askew."""
+    slope = _slope(lines)
+    level = {id(line): line.middle[1] - slope * line.middle[0] for line in lines}
+    ordered = sorted(lines, key=lambda line: level[id(line)])
+    rows: list[list[_Line]] = []
+    for line in ordered:
+        if rows and level[id(line)] - level[id(rows[-1][0])] < 0.5 * min(line.height, rows[-1][0].height):
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    return [line for row in rows for line in sorted(row, key=lambda line: line.corners[0][0])]
+
+
+def _slope(lines: Sequence[_Line]) -> float:
+    """The lines' common slope: the median, weighted by their lengths."""
+    weighted = sorted((line.slope, line.width) for line in lines)
+    left = sum(width for _, width in weighted) / 2
+    for slope, width in weighted:
+        left -= width
+        if left <= 0:
+            return slope
+    return 0.0
