@@ -34,7 +34,9 @@ _DPI = 200
 _PIXELS = 8_000_000  # of the drawn page: A3 at 200 dpi; the detector takes some 150 bytes for each
 _SIDE = 5000  # pixels
 _THREADS = 4
-_LOW = 0.6  # lines read with less confidence are counted in the page's issue
+_LOW = 0.6  # lines read with less confidence are counted in the page's issue, as are those with odd letters
+_TURNED = 2.5  # times higher than wide: a line that runs up or down the page (a lone 1 has 1.8)
+_FOREIGN = 0.05  # of a page's characters: fewer Han characters than this are misread Latin ones
 _BROKEN = 1 / 3  # of a text layer's characters
 _FEW = 10  # rotated words (a watermark) that do not make a text layer
 _INK = 5.0  # square points: a page with less is blank (a digit of 10 points has about 15)
@@ -60,8 +62,12 @@ class _Line:
 
     @property
     def is_turned(self) -> bool:
-        """Whether the line runs up or down the page; a single digit is higher than wide, too."""
-        return self.height >= 1.5 * self.width and sum(len(text) for text, _ in self.words) > 1
+        """Whether the line runs up or down the page."""
+        return self.height >= _TURNED * self.width
+
+    @property
+    def text(self) -> str:
+        return " ".join(text for text, _ in self.words)
 
     @property
     def slope(self) -> float:
@@ -185,18 +191,21 @@ def _read_page(page: Page, image: "Image.Image", dpi: int) -> Page:
     except Exception as error:
         # The engine is other people's native code on anyone's pixels: one page lost must be one page's issue.
         return replace(page, issue=f"OCR failed on the page ({type(error).__name__}).")
+    letters = "".join(line.text for line in lines)
+    han = [char for char in letters if "\u4e00" <= char <= "\u9fff"]
+    foreign = set(han) if len(han) < _FOREIGN * len(letters) else set()
     upright = [line for line in lines if not line.is_turned]
     turned = [line for line in lines if line.is_turned]
     words = [word for line in _in_order(upright) for word in _words(line, page)]
     rotated = [word for line in turned for word in _words(line, page)]
-    low = sum(line.score < _LOW for line in lines)
+    low = sum(line.score < _LOW or bool(foreign & set(line.text)) for line in lines)
     issue = ""
     if not lines:
         issue = "OCR found no words on the page, which is not blank."
     elif len(turned) > 2 * len(upright):
         issue = "Most of the page's text is turned sideways and was left out of its lines."
     elif low:
-        issue = f"{low} of {len(lines)} lines were hard to read (OCR confidence below {_LOW:g}): compare with the page."
+        issue = f"{low} of {len(lines)} lines were hard to read by OCR: compare them with the page."
     if page.words and not words:
         return replace(page, issue=f"Most characters of the page's text layer stand for no letter. {issue}")
     return replace(page, words=words, view="ocr", rotated=rotated or page.rotated, issue=issue)
@@ -239,7 +248,27 @@ def _engine() -> Any:
         if not found:
             raise DocumentError("This version of rapidocr has no models in its package: pip install -U 'assay[ocr]'.")
         params[f"{part}.model_path"] = str(found[-1])
-    return rapidocr.RapidOCR(params=params)
+    engine: Any = rapidocr.RapidOCR(params=params)
+    engine.crop_text_regions = _crops
+    return engine
+
+
+def _crops(image: Any, boxes: Any) -> list[Any]:
+    """The engine's pictures of single lines. It lays those on their side that are 1.5 times higher than wide,
+    lone digits too, which makes a dash of an I; only what is clearly a turned line may lie.
+    """
+    import numpy as np
+    from rapidocr.utils.process_img import get_rotate_crop_image
+
+    crops = []
+    for box in boxes:
+        crop = get_rotate_crop_image(image, box.copy())
+        width = max(np.linalg.norm(box[0] - box[1]), np.linalg.norm(box[2] - box[3]))
+        height = max(np.linalg.norm(box[0] - box[3]), np.linalg.norm(box[1] - box[2]))
+        if height >= 1.5 * width and crop.shape[1] > crop.shape[0] and height < _TURNED * width:
+            crop = np.ascontiguousarray(np.rot90(crop, -1))
+        crops.append(crop)
+    return crops
 
 
 def _read_lines(image: "Image.Image", scale: float) -> list[_Line]:
