@@ -9,8 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from extraction.errors import AssayError
-
 app = typer.Typer(
     name="assay",
     help="Adapt open medical models to your own documents, and turn documents into records that can be trusted.",
@@ -19,22 +17,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-def run(application: typer.Typer) -> None:
-    """Run the command line; a user's mistake is one line on standard error and exit code 2."""
-    try:
-        application()
-    except AssayError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        if error.errno != 28:  # ENOSPC
-            raise
-        print(
-            "Error: the disk is full; nothing half-written was kept. Free some space and run it again.", file=sys.stderr
-        )
-        sys.exit(2)
 
 
 @app.command()

@@ -1,5 +1,9 @@
 """What went wrong on the user's side, in words the user can act on."""
 
+import errno
+import sys
+from collections.abc import Callable
+
 
 class AssayError(Exception):
     """A mistake of input, with cause and remedy in one or two sentences.
@@ -10,3 +14,29 @@ class AssayError(Exception):
 
 class DocumentError(AssayError):
     """A document that cannot be read: missing, encrypted, truncated, too large, without text."""
+
+
+DISK_FULL = "The disk is full; nothing half-written was kept. Free some space and run the same command again."
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error means that the disk is full, whichever library says it in whichever words."""
+    texts = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing")
+    return getattr(error, "errno", None) == errno.ENOSPC or any(text in str(error) for text in texts)
+
+
+def run_command(command: Callable[[], object]) -> None:
+    """Run a command line: a user's mistake, or a full disk, is one line on standard error and exit code 2."""
+    try:
+        command()
+    except AssayError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on where it was.", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        print(f"Error: {DISK_FULL}", file=sys.stderr)
+        sys.exit(2)

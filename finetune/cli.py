@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from extraction.cli import app, run
-from extraction.errors import AssayError
+from extraction.cli import app
+from extraction.errors import run_command
 
 
 @app.command()
@@ -21,15 +19,18 @@ def train(
 ) -> None:
     """Train an adapter; run again after a stop, it goes on from the last checkpoint.
 
-    The same as `accelerate launch -m recipes.RECIPE --config CONFIG`, which also takes more GPUs or machines.
+    One process on one device. For more devices or machines: accelerate launch -m recipes.RECIPE --config CONFIG.
     """
+    import os
+
     from finetune.config import load_config
 
+    # transformers would spread one process over all GPUs (DataParallel), which nothing here is made for.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     checked = load_config(config, overrides or ())
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1", "--num_machines", "1"]
-    command += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", f"recipes.{checked.recipe}"]
-    command += ["--config", str(config), *(overrides or ())]
-    raise typer.Exit(subprocess.run(command).returncode)
+    from finetune.train import train as run_training
+
+    run_training(checked)
 
 
 @app.command()
@@ -81,7 +82,4 @@ def config_schema() -> None:
 
 def main() -> None:
     """The `assay` command."""
-    run(app)
-
-
-__all__ = ["AssayError", "app", "main"]
+    run_command(app)

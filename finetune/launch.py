@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from extraction.errors import AssayError
+from extraction.errors import AssayError, run_command
 from finetune.config import load_config
 
 
 def launch(recipe: str) -> None:
-    """Train by the configuration named on the command line; a user's mistake is one line and exit code 2."""
+    """Train by the configuration named on the command line."""
     parser = argparse.ArgumentParser(prog=f"accelerate launch -m recipes.{recipe}", description="Train an adapter.")
     parser.add_argument("--config", type=Path, required=True, help="the run's YAML")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values that replace the YAML's")
     arguments = parser.parse_args()
-    try:
-        config = load_config(arguments.config, arguments.overrides)
-        if config.recipe != recipe:
-            raise AssayError(f"{arguments.config} is for the recipe {config.recipe}, not {recipe}.")
-        from finetune.train import train
+    run_command(lambda: _train(recipe, arguments.config, arguments.overrides))
 
-        train(config)
-    except AssayError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("Stopped; the same command goes on from the last checkpoint.", file=sys.stderr)
-        sys.exit(130)
+
+def _train(recipe: str, path: Path, overrides: Sequence[str]) -> None:
+    config = load_config(path, overrides)
+    if config.recipe != recipe:
+        raise AssayError(f"{path} is for the recipe {config.recipe}, not {recipe}.")
+    from finetune.train import train
+
+    train(config)

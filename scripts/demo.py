@@ -26,13 +26,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "demo", help="an empty or new folder")
     out: Path = parser.parse_args().out.resolve()
 
-    from extraction.errors import AssayError
+    from extraction.errors import run_command
 
-    try:
-        run(out)
-    except AssayError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_command(lambda: run(out))
 
 
 def run(out: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,13 +21,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
 
-    from extraction.errors import AssayError
+    from extraction.errors import run_command
 
-    try:
-        run(arguments.folder, arguments.model, arguments.json)
-    except AssayError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_command(lambda: run(arguments.folder, arguments.model, arguments.json))
 
 
 def run(folder: Path, model: str, out: Path | None) -> None:

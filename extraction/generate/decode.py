@@ -62,7 +62,7 @@ class Decoder:
         draft: longest draft; 0 gives plain token-by-token decoding.
     """
 
-    def __init__(self, model: Any, stop: Sequence[int], rows: int = 8, draft: int = 16):
+    def __init__(self, model: Any, stop: Sequence[int], rows: int = 8, draft: int = 32):
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._body, self._head = base.model, base.lm_head
         self._config = base.config.get_text_config()
@@ -185,7 +185,7 @@ class Decoder:
         return accepted
 
     def _write(self, stream: Stream, tokens: Sequence[int]) -> None:
-        for count, token in enumerate(tokens):
+        for token in tokens:
             if token in self._stop:
                 del stream.logprobs[len(stream.tokens) :]
                 stream.finish = "stop"
@@ -193,7 +193,7 @@ class Decoder:
             if not stream.matcher.consume_token(token):
                 raise RuntimeError(f"The grammar refused a token it had allowed: {stream.matcher.get_error()}")
             stream.tokens.append(token)
-            stream.drafter.accept(tokens[count : count + 1])
+            stream.drafter.accept(token)
             if repeated := loop_length(stream.tokens):
                 del stream.tokens[-repeated:]
                 stream.finish = "loop"

@@ -22,12 +22,12 @@ class LocalBackend:
         draft: longest draft; 0 decodes token by token.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, rows: int = 8, draft: int = 16):
+    def __init__(self, model: Any, tokenizer: Any, rows: int = 8, draft: int = 32):
         self.model, self.tokenizer = model, tokenizer
         self._rows, self._draft = rows, draft
         stop = {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<end_of_turn>")}
-        self._stop = tuple(sorted(token for token in stop if token is not None and token != tokenizer.unk_token_id))
-        self._table = token_table(tokenizer, model.get_output_embeddings().weight.shape[0], self._stop)
+        self.stop = tuple(sorted(token for token in stop if token is not None and token != tokenizer.unk_token_id))
+        self._table = token_table(tokenizer, model.get_output_embeddings().weight.shape[0], self.stop)
         self._grammars: dict[str, Grammar] = {}
 
     def count_tokens(self, messages: list[dict[str, Any]]) -> int:
@@ -52,7 +52,7 @@ class LocalBackend:
             Stream(
                 prompt=render_prompt(self.tokenizer, request.messages),
                 matcher=self.grammar(request.schema).matcher(),
-                drafter=Drafter(self.tokenizer.encode(request.hint, add_special_tokens=False)),
+                drafter=Drafter(request.hint, self._encode, self._piece),
                 max_tokens=request.max_tokens,
             )
             for request in requests
@@ -64,8 +64,14 @@ class LocalBackend:
             if on_done:
                 on_done(index, done[index])
 
-        Decoder(self.model, self._stop, self._rows, self._draft).run(streams, finished)
+        Decoder(self.model, self.stop, self._rows, self._draft).run(streams, finished)
         return [done[index] for index in range(len(streams))]
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def _piece(self, token: int) -> str:
+        return str(self._table.decode_str([token]))
 
     def _generation(self, stream: Any) -> Generation:
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")

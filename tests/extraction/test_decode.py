@@ -55,7 +55,7 @@ def plain_greedy(backend, request):
         with torch.no_grad():
             logits = backend.model(input_ids=torch.tensor([ids + out])).logits[0, -1]
         token = int(logits.masked_fill(~bits[: logits.shape[0]], -torch.inf).argmax())
-        if token in backend._stop:
+        if token in backend.stop:
             break
         assert matcher.consume_token(token)
         out.append(token)
