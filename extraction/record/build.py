@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from extraction.contract import Contract
-from extraction.document import Document
+from extraction.document import Document, Page
 from extraction.evidence import Evidence, ground, rows_like_results
 from extraction.generate.backend import Generation
 from extraction.parse import parse
@@ -26,11 +26,7 @@ def build_record(document: Document, generations: Iterable[Generation], contract
     does not follow the schema, or is not on the page becomes an issue, and any issue makes the record `partial`.
     """
     source = document.path.name
-    issues = [
-        Issue("unread", page.issue or "The page has no text layer; nothing was read from it.", page=page.number)
-        for page in document.pages
-        if page.issue or not page.words
-    ]
+    issues = [issue for page in document.pages if (issue := _page_issue(page))]
     data: dict[str, Any] = {}
     leaves: list[Leaf] = []
     confidences: list[float] = []
@@ -58,6 +54,15 @@ def build_record(document: Document, generations: Iterable[Generation], contract
     if contract.check_rows:
         issues += _rows_left_out(document, evidence)
     return Record(source, "partial" if issues else "ok", data, issues, fields, views, document)
+
+
+def _page_issue(page: Page) -> Issue | None:
+    """What is doubtful about a page's words as a whole; a page that OCR found blank is in order."""
+    if page.issue:
+        return Issue("ocr" if page.view == "ocr" and page.words else "unread", page.issue, page=page.number)
+    if not page.words and page.view != "ocr":
+        return Issue("unread", "The page has no text layer; nothing was read from it.", page=page.number)
+    return None
 
 
 def _join(data: dict[str, Any], part: dict[str, Any], leaves: Sequence[Leaf]) -> list[tuple[Leaf, Leaf]]:
