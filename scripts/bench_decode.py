@@ -98,7 +98,7 @@ def ours(backend, requests):
 
 
 def generate(local, request):
-    """transformers.generate with the grammar's mask on every token's logits; the text, and passes after the prompt's."""
+    """transformers.generate with the grammar on every token: the text, and the passes after the prompt's own."""
     import numpy as np
     import torch
 
