@@ -75,6 +75,10 @@ def resolve(schema: Schema | bool, root: Schema) -> Schema:
                 target = target.get(key) if isinstance(target, Mapping) else None
         if target is None:
             raise AssayError(f'The schema\'s "$ref": "{reference}" leads nowhere.')
+        if isinstance(target, bool):
+            target = {} if target else {"not": {}}
+        elif not isinstance(target, Mapping):
+            raise AssayError(f'The schema\'s "$ref": "{reference}" does not lead to a schema.')
         schema = {**target, **{k: v for k, v in schema.items() if k != "$ref"}}
     return schema if isinstance(schema, dict) else {}
 

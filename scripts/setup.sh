@@ -9,7 +9,7 @@ python="${PYTHON:-python3}"
     exit 2
 }
 
-stamp="$(cat "$root/pyproject.toml" "$root/scripts/constraints.txt" | sha256sum | cut -c1-16) $root"
+stamp="$(cat "$root/pyproject.toml" "$root/scripts/constraints.txt" | cksum) $root"
 if [ "$(cat "$venv/.assay" 2>/dev/null)" != "$stamp" ]; then
     echo "Installing into $venv (once)" >&2
     [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
