@@ -91,7 +91,9 @@ def test_what_is_not_on_the_page_and_what_is_left_out_are_said():
     assert record["tests"][0]["result"].evidence is None and record["tests"][0]["name"].page == 1
 
 
-def test_pages_without_text_are_an_issue(tmp_path):
+def test_pages_without_text_are_an_issue_where_there_is_no_ocr(tmp_path, monkeypatch):
+    monkeypatch.setattr("extraction.api.ocr_available", lambda: False)
+    monkeypatch.setattr("extraction.document.ocr.ocr_available", lambda: False)
     record = Extractor(Scripted('{"tests":[]}'), CONTRACT).extract(pdf(tmp_path / "a.pdf", ["x"], []))
     assert record.status == "partial" and record.issues[0].page == 2
 
