@@ -21,6 +21,7 @@ from typing import Any
 
 from extraction.api import Extractor
 from extraction.errors import AssayError
+from extraction.files import write_whole
 from extraction.record.record import Record
 
 MANIFEST = "_manifest.jsonl"
@@ -147,13 +148,6 @@ def stamp(path: Path) -> list[int]:
     """Size and time of change: whether a file is still the one that was read."""
     info = path.stat()
     return [info.st_size, info.st_mtime_ns]
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees all of it or none."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def task_id(model: str, schema: Path | None) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from extraction.errors import AssayError
+from extraction.files import write_whole
 from extraction.schema import Schema, check_schema
 from extraction.target import Style, Target, dumps
 
@@ -85,12 +86,7 @@ class Contract(BaseModel):
 
     def save(self, folder: Path) -> None:
         """Write `contract.json` into `folder`, whole or not at all."""
-        path = folder / FILE
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(
-            json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        temporary.replace(path)
+        write_whole(folder / FILE, json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Contract:

@@ -12,8 +12,9 @@ from typing import Any
 
 from extraction.contract import Contract, render_prompt
 from extraction.errors import AssayError
+from extraction.files import write_whole
 from extraction.generate.models import load_adapter, load_model, load_tokenizer, resolve_model
-from finetune.run import ADAPTER, VERSIONS, versions, write_whole
+from finetune.run import ADAPTER, VERSIONS, versions
 
 # Text with the letters, digits and marks of reports in several languages: what the comparison runs over.
 _PROBES = (

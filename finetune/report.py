@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from extraction.document import render_page
+from extraction.files import write_whole
 from extraction.record.record import Record
-from finetune.run import read_metrics, write_whole
+from finetune.run import read_metrics
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem; color: #1b1f24; }

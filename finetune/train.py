@@ -17,11 +17,12 @@ from typing import Any
 
 from extraction.contract import Contract
 from extraction.errors import AssayError
+from extraction.files import write_whole
 from extraction.generate.models import load_model, load_tokenizer, quiet_libraries
 from finetune.config import RunConfig
 from finetune.dataset import Example, check_split, read_examples
 from finetune.encode import encode, training_order
-from finetune.run import VERSIONS, RunFolder, versions, write_whole
+from finetune.run import VERSIONS, RunFolder, versions
 from finetune.task import Task, contract_of, load_task
 
 

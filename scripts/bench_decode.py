@@ -35,8 +35,9 @@ def run(model: str, reports: int, dtype: str, out: Path | None) -> None:
 
     from extraction.api import Extractor
     from extraction.document import open_document
+    from extraction.files import write_whole
     from extraction.generate import LocalBackend
-    from finetune.run import versions, write_whole
+    from finetune.run import versions
     from recipes.lab_report.synthetic import write_reports
 
     extractor = Extractor.from_pretrained(model, dtype=dtype)

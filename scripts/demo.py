@@ -37,13 +37,14 @@ def run(out: Path) -> None:
 
     from extraction.api import Extractor
     from extraction.errors import AssayError
+    from extraction.files import write_whole
     from extraction.generate.models import load_model, load_tokenizer, quiet_libraries
     from finetune.config import load_config
     from finetune.dataset import read_examples
     from finetune.evaluate import evaluate, extractor_for, headline
     from finetune.merge import merge
     from finetune.report import write_report
-    from finetune.run import METRICS, write_whole
+    from finetune.run import METRICS
     from finetune.task import contract_of
     from finetune.train import train
     from recipes.lab_report.synthetic import families, write_reports

@@ -33,8 +33,8 @@ def run(folder: Path, model: str, out: Path | None) -> None:
 
     from extraction.api import Extractor
     from extraction.errors import AssayError
+    from extraction.files import write_whole
     from extraction.score import CORE_FIELDS, LAB_FIELDS, read_gold, score
-    from finetune.run import write_whole
 
     documents = [
         (pdf, gold)

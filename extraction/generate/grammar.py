@@ -52,7 +52,7 @@ def _simplify(schema: Any, root: Schema, path: tuple[str | int, ...], notes: lis
     kept: Schema = {}
     for key, value in schema.items():
         if key == "oneOf":  # the grammar allows any of them; that it is only one is for the validation
-            kept["anyOf"] = value
+            kept.setdefault("anyOf", value)
         elif key in _ENFORCED and not _refused(key, value):
             kept[key] = value
         if (key not in _ENFORCED and key not in _ANNOTATIONS) or (key in _ENFORCED and key not in kept):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from extraction.document import Document
 from extraction.errors import AssayError
 from extraction.evidence import Evidence
+from extraction.files import write_whole
 from extraction.schema import pointer
 from extraction.values import Typed, type_range, type_value
 
@@ -117,7 +118,7 @@ class Record:
 
     def save(self, path: str | Path) -> None:
         """Write the record as JSON, whole or not at all."""
-        _write_whole(Path(path), json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n")
+        write_whole(Path(path), json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n")
 
     def save_html(self, path: str | Path, review_below: float = REVIEW_BELOW) -> None:
         """Write the evidence page: the document beside the values, each linked to its place on the page.
@@ -134,7 +135,7 @@ class Record:
 
         if self.document is None:
             raise AssayError(f"{self.source} gave no pages to show: {self.issues[0].message if self.issues else ''}")
-        _write_whole(Path(path), evidence_page(self, self.document, review_below))
+        write_whole(Path(path), evidence_page(self, self.document, review_below))
 
     def table(self) -> Group:
         """The record as a table for the terminal."""
@@ -149,12 +150,6 @@ def _evidence(field: Field) -> dict[str, Any]:
         box = [round(edge, 1) for edge in field.evidence.box]
         out.update(page=field.evidence.page, box=box, text=field.evidence.text)
     return out
-
-
-def _write_whole(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 class _View:
