@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from extraction.document import render_page
+from extraction.document import open_document
 from extraction.files import write_whole
-from extraction.record.record import Record
+from extraction.record.html import evidence_page
+from extraction.record.record import REVIEW_BELOW, Record
 from finetune.run import read_metrics
 
 _STYLE = """
@@ -19,9 +18,9 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1200p
 h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2rem }
 table { border-collapse: collapse; font-size: 13px } td, th { padding: 3px 10px; text-align: left;
   border-bottom: 1px solid #d8dee4 } th { background: #f3f5f7 } .number { text-align: right }
-.charts, .pair { display: flex; gap: 1.5rem; flex-wrap: wrap; align-items: flex-start }
-.pair img { width: 560px; max-width: 100%; border: 1px solid #d8dee4 } .pair > div { flex: 1 1 420px; overflow-x: auto }
-.issue { color: #9a6700 } figure { margin: 0 } svg text { font: 11px system-ui, sans-serif; fill: #57606a }
+.charts { display: flex; gap: 1.5rem; flex-wrap: wrap } figure { margin: 0 }
+svg text { font: 11px system-ui, sans-serif; fill: #57606a }
+iframe { width: 100%; height: 85vh; border: 1px solid #d8dee4 }
 """
 
 
@@ -34,22 +33,21 @@ def write_report(
         path: the file.
         metrics: a run's metrics.jsonl.
         figures: rows of the table of scores, name to columns.
-        document: the PDF whose first page is shown.
+        document: the PDF that is shown.
         record: what was read from it.
+
+    Raises:
+        DocumentError: the document cannot be drawn.
     """
     rows = read_metrics(metrics)
     loss = [(row["step"], row["loss"]) for row in rows if "loss" in row]
     f1 = [(row["step"], row["eval_micro_f1"]) for row in rows if "eval_micro_f1" in row]
-    image = io.BytesIO()
-    render_page(document, 1, dpi=110).convert("L").save(image, "PNG", optimize=True)
-    picture = base64.b64encode(image.getvalue()).decode()
-    issues = "".join(f"<p class=issue>{html.escape(issue.message)}</p>" for issue in record.issues)
+    page = evidence_page(record, record.document or open_document(document), REVIEW_BELOW)
     body = f"""<h1>A decoder learns lab reports</h1>
 <div class=charts>{_chart("Training loss", loss)}{_chart("F1 on held-out documents", f1, top=1.0)}</div>
 <h2>Before and after</h2>{_table([{"": name, **row} for name, row in figures.items()])}
-<h2>{html.escape(record.source)}: {record.status}</h2>{issues}
-<div class=pair><img alt="first page of the document" src="data:image/png;base64,{picture}">
-<div>{_record(record)}</div></div>"""
+<h2>A document, and what was read from it</h2>
+<iframe title="{html.escape(record.source)}" sandbox="allow-scripts" srcdoc="{html.escape(page)}"></iframe>"""
     head = f"<meta charset=utf-8><title>Assay run</title><style>{_STYLE}</style>"
     write_whole(path, f"<!doctype html><html lang=en>{head}{body}</html>")
 
@@ -79,16 +77,6 @@ def _chart(title: str, points: Sequence[tuple[float, float]], top: float | None 
         f'stroke-width="2"/>{dots}<text x="{width - 10}" y="{height - 6}" text-anchor="end">step {last:g}</text>'
         "</svg></figure>"
     )
-
-
-def _record(record: Record) -> str:
-    parts = []
-    for key, value in (record.data or {}).items():
-        if isinstance(value, list) and all(isinstance(row, dict) for row in value):
-            parts.append(_table(value))
-        else:
-            parts.append(f"<p><b>{html.escape(key)}</b> {html.escape(str(value))}</p>")
-    return "".join(parts)
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

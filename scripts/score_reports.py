@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 
 
@@ -50,7 +49,7 @@ def run(folder: Path, model: str, out: Path | None) -> None:
         start = time.time()
         record = extractor.extract(pdf)
         seconds = time.time() - start
-        pair = replace(read_gold(gold, pdf.stem), prediction=record.data)
+        pair = read_gold(gold, pdf.stem).predicted(record.to_dict())
         one = score([pair], fields=LAB_FIELDS).on(CORE_FIELDS)
         pairs.append(pair)
         rows.append(
@@ -80,6 +79,8 @@ def run(folder: Path, model: str, out: Path | None) -> None:
         f"name + result + unit: micro F1 {core.micro_f1:.3f} (95% {low:.3f} to {high:.3f}), macro {core.macro_f1:.3f}; "
         f"all labelled fields: micro F1 {full.micro_f1:.3f}; wrong values: {core.wrong_values}"
     )
+    if full.reliability:
+        console.print(full.reliability.table())
     if out:
         values = {"core": core.to_dict(), "fields": full.to_dict(), "documents": rows}
         write_whole(out, json.dumps(values, indent=1, ensure_ascii=False) + "\n")

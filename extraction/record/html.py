@@ -22,14 +22,17 @@ def evidence_page(record: Record, document: Document, review_below: float) -> st
     Args:
         record: what was read.
         document: the pages it was read from.
-        review_below: values with a lower confidence are marked.
+        review_below: the values of `record.review(review_below)` are marked.
     """
     numbers = [page.number for page in document.pages]
     images = dict(zip(numbers, render_pages(document.path, numbers, dpi=_DPI), strict=True))
+    review = {field.path for field in record.review(review_below)}
+    saved = record.to_dict()
+    evidence = saved.pop("evidence")
     values = {
-        **record.to_dict(),
+        **saved,
         "review_below": review_below,
-        "fields": {path: _field(field) for path, field in record.fields.items()},
+        "fields": {path: {"page": None, **entry, "review": path in review} for path, entry in evidence.items()},
         "pages": [
             {"number": p.number, "width": p.width, "height": p.height, "image": _data_uri(images[p.number])}
             for p in document.pages
@@ -38,13 +41,6 @@ def evidence_page(record: Record, document: Document, review_below: float) -> st
     template = (files("extraction.record") / "evidence.html").read_text(encoding="utf-8")
     # A tag inside a string of the document could end the script element, or open another.
     return template.replace("__RECORD__", json.dumps(values, ensure_ascii=False).replace("<", "\\u003c"))
-
-
-def _field(field: Any) -> dict[str, Any]:
-    out: dict[str, Any] = {"confidence": round(field.confidence, 4), "page": None}
-    if field.evidence:
-        out.update(page=field.evidence.page, box=field.evidence.box, text=field.evidence.text)
-    return out
 
 
 def _data_uri(image: Any) -> str:

@@ -1,8 +1,14 @@
-"""Record: what was read from one document, how far it can be trusted, and why."""
+"""Record: what was read from one document, how far it can be trusted, and why.
+
+Three things say how far: the record's `status`, its `issues` (checks that failed, however sure the model was), and
+each value's `confidence` (how sure the model was). `Record.review` puts them together: the values that a person should
+look at.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,11 +25,38 @@ if TYPE_CHECKING:
 
 Status = Literal["ok", "partial", "failed"]
 REVIEW_BELOW = 0.8
+"""Values with a lower confidence are for review."""
 
 
 @dataclass(frozen=True)
 class Issue:
-    """A reason for doubt. `path` is a JSON pointer into the data; `page` counts from 1."""
+    """A reason for doubt: a check that a document or a value did not pass.
+
+    Codes of a `failed` record, which has no data:
+
+    - `unreadable`: the file cannot be opened, is over a limit, or has no text and cannot be read by OCR.
+    - `aborted`: reading the file took too long or crashed its process.
+    - `empty`: the model's answer held no record.
+
+    Codes about what may be missing, or rest on poor ground:
+
+    - `unread`: a page has no text, so nothing was read from it.
+    - `ocr`: a page was read by OCR, and that is in doubt as a whole.
+    - `cut`: the model's answer stopped early (length, repetition); what was whole before is kept.
+    - `row_left_out`: a line of the page looks like a result, and no row was read from it.
+
+    Codes about values:
+
+    - `invalid`: the data does not follow the schema at `path`.
+    - `not_found`: the value does not stand on the page where it should: it may be invented or misread.
+    - `differs`: two readings of one place disagree; the message has the other one.
+
+    Attributes:
+        code: one of these.
+        message: one sentence for a person.
+        path: JSON pointer to the value, or to what holds it; `/` is the whole record, None where no value is meant.
+        page: the page it is about, counted from 1; None where it is about none.
+    """
 
     code: str
     message: str
@@ -41,14 +74,16 @@ class Field:
 
     Attributes:
         value: as in the data.
-        path: JSON pointer into the data.
-        confidence: probability the model gave to the value's own tokens, 0 to 1.
+        path: JSON pointer into the data: `/tests/0/result` is `data["tests"][0]["result"]`.
+        confidence: how sure the model was of it, 0 to 1, from the probabilities of the tokens it wrote; None where
+            they are not known (some servers do not tell them), or the value is null. It ranks values, the doubtful
+            ones low; it is not the share of such values that is right (`assay score` shows that share).
         evidence: page, box and printed text; None when the value does not stand on the page where it should.
     """
 
     value: Any
     path: str
-    confidence: float
+    confidence: float | None
     evidence: Evidence | None = None
 
     @property
@@ -77,13 +112,16 @@ class Field:
 class Record:
     """What was read from one document.
 
+    `record.data` is the plain JSON; `record["tests"][0]["result"]` is one value of it as a `Field`, with its place on
+    the page and its confidence; `record.review()` lists the values that a person should look at.
+
     Attributes:
         source: the document's file name.
         status: `ok`: whole, valid, every value found on the page; `partial`: something is missing or doubtful,
             `issues` says what; `failed`: there is no data, `issues` says why.
         data: plain JSON that follows the schema (None when failed).
         issues: reasons for doubt.
-        fields: every leaf value by its JSON pointer.
+        fields: every leaf value that is not null, by its JSON pointer.
         views: for each page, what the model was shown of it (`text`: the file's own text layer).
         document: the pages, for `save_html`; not saved.
     """
@@ -105,6 +143,19 @@ class Record:
         """Walk to a value: `record["tests"][0]["result"]` is its `Field`."""
         return _View(self, ())[key]
 
+    def review(self, below: float = REVIEW_BELOW) -> list[Field]:
+        """The values that a person should look at, in the record's order.
+
+        Those with a confidence under `below`, those whose confidence is not known, and those that an issue names (or
+        names something that holds them). What is missing from the record is not among them: see `issues`.
+        """
+        doubts = {issue.path for issue in self.issues if issue.path}
+        return [
+            field
+            for field in self.fields.values()
+            if field.confidence is None or field.confidence < below or named(field.path, doubts)
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON: `source`, `status`, `issues`, `data`, then `views` and `evidence` by JSON pointer."""
         return {
@@ -125,7 +176,7 @@ class Record:
 
         Args:
             path: one self-contained HTML file; nothing in it loads anything.
-            review_below: values with a lower confidence are marked.
+            review_below: the values of `review(review_below)` are marked.
 
         Raises:
             AssayError: the record has no document (it failed, or was not read in this process).
@@ -137,15 +188,21 @@ class Record:
             raise AssayError(f"{self.source} gave no pages to show: {self.issues[0].message if self.issues else ''}")
         write_whole(Path(path), evidence_page(self, self.document, review_below))
 
-    def table(self) -> Group:
-        """The record as a table for the terminal."""
+    def table(self, review_below: float = REVIEW_BELOW) -> Group:
+        """The record as a table for the terminal, with a `?` behind the values of `review(review_below)`."""
         from extraction.record.table import record_table
 
-        return record_table(self)
+        return record_table(self, {field.path for field in self.review(review_below)})
+
+
+def named(path: str, doubts: Collection[Any]) -> bool:
+    """Whether `doubts` has the JSON pointer `path`, or that of something which holds it (`/`: the whole record)."""
+    steps = path.split("/")
+    return "/" in doubts or any("/".join(steps[:end]) in doubts for end in range(2, len(steps) + 1))
 
 
 def _evidence(field: Field) -> dict[str, Any]:
-    out: dict[str, Any] = {"confidence": round(field.confidence, 4)}
+    out: dict[str, Any] = {"confidence": None if field.confidence is None else round(field.confidence, 4)}
     if field.evidence:
         box = [round(edge, 1) for edge in field.evidence.box]
         out.update(page=field.evidence.page, box=box, text=field.evidence.text)
@@ -170,7 +227,7 @@ class _View:
         if isinstance(node, dict | list):
             return view
         at = pointer(view._path)
-        return self._record.fields.get(at) or Field(node, at, 1.0)
+        return self._record.fields.get(at) or Field(node, at, None)
 
     def __len__(self) -> int:
         return len(self._node())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
+
+from extraction.schema import pointer
 
 if TYPE_CHECKING:
     from extraction.record.record import Record
@@ -14,25 +17,37 @@ if TYPE_CHECKING:
 _COLOURS = {"ok": "green", "partial": "yellow", "failed": "red"}
 
 
-def record_table(record: Record) -> Group:
-    """Status, single values, then one table for each array of objects; columns that are empty are left out."""
+def record_table(record: Record, review: Collection[str] = ()) -> Group:
+    """Status, single values, then one table for each array of objects; columns that are empty are left out.
+
+    Args:
+        record: what was read.
+        review: JSON pointers of the values that get a mark.
+    """
     parts: list[Any] = [Text.assemble((f"{record.source}  ", "bold"), (record.status, _COLOURS[record.status]))]
     parts += [Text(f"  {issue.path or ''} {issue.message}".rstrip(), style="yellow") for issue in record.issues]
     for key, value in (record.data or {}).items():
         if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
-            parts.append(_rows(key, value))
+            parts.append(_rows(key, value, review))
         elif value not in (None, [], {}):
-            parts.append(Text(f"{key}: {value}"))
+            parts.append(Text.assemble(f"{key}: ", _value(value, pointer([key]) in review)))
         else:
             parts.append(Text(f"{key}: none", style="dim"))
+    if review:
+        parts.append(Text(f"to review: {len(review)} of {len(record.fields)} values (?)", style="yellow"))
     return Group(*parts)
 
 
-def _rows(title: str, rows: list[dict[str, Any]]) -> Table:
+def _rows(title: str, rows: list[dict[str, Any]], review: Collection[str]) -> Table:
     columns = [key for key in rows[0] if any(row.get(key) is not None for row in rows)]
     table = Table(title=f"{title} ({len(rows)})", title_justify="left", header_style="bold", pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text("" if row.get(key) is None else str(row[key])) for key in columns))
+    for number, row in enumerate(rows):
+        table.add_row(*(_value(row.get(key), pointer([title, number, key]) in review) for key in columns))
     return table
+
+
+def _value(value: Any, doubtful: bool) -> Text:
+    # The mark is not a colour alone: a pipe has none.
+    return Text(f"{value} ?", style="yellow") if doubtful else Text("" if value is None else str(value))

@@ -1,10 +1,11 @@
 """How far extracted records agree with true ones: rows paired, cells counted, F1 with an interval.
 
 `normal` says when two values are the same, `pairing` which rows belong together, `scoring` counts,
-`files` reads predictions and gold from disk.
+`reliability` says how far the confidence of values can be relied on, `files` reads predictions and gold from disk.
 """
 
 from extraction.score.files import read_gold, read_pairs, score_files
+from extraction.score.reliability import Reliability
 from extraction.score.scoring import (
     CORE_FIELDS,
     LAB_FIELDS,
@@ -23,6 +24,7 @@ __all__ = [
     "Counts",
     "DocumentScore",
     "Pair",
+    "Reliability",
     "Score",
     "read_gold",
     "read_pairs",

@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from extraction.errors import AssayError
-from extraction.score.scoring import LAB_FIELDS, LAB_KEY, Pair, Score, score
+from extraction.score.scoring import LAB_FIELDS, LAB_KEY, Pair, Score, is_record, score
 
 _LABELS = ".labels.json"
 _COLUMNS = {
@@ -47,7 +46,8 @@ def read_pairs(predictions: Path, gold: Path) -> tuple[list[Pair], list[str]]:
     Two single files belong together whatever their names. Files and subfolders whose names begin with `_` are
     passed over. A gold folder with any `*.labels.json` has only those as gold.
 
-    - A prediction is plain data, or an Assay record (`{"status", "data", ...}`), whose data is taken.
+    - A prediction is plain data, or an Assay record (`{"status", "data", ...}`), whose data is taken; what it says of
+      the confidence of its values is kept for `Score.reliability`.
     - Gold is the same, or a label file `{"complete", "results": [{"test", "value", "unit", "reference_range",
       "section"}]}`, read as lab tests (name, result, unit, range, panel). Fields of a lab test that the file
       does not label are left out of that document's score. `"complete": false`: see `Pair`.
@@ -80,10 +80,10 @@ def read_pairs(predictions: Path, gold: Path) -> tuple[list[Pair], list[str]]:
     pairs = []
     for name, path in truth.items():
         pair = read_gold(path, name)
-        prediction, note = _prediction(found.get(name))
-        if note:
+        content = _load(found[name]) if name in found else None
+        if note := _empty(content, name in found):
             notes.append(f"{name}: {note}, scored as empty.")
-        pairs.append(replace(pair, prediction=prediction))
+        pairs.append(pair.predicted(content))
     if alone := sorted(found.keys() - truth.keys()):
         notes.append(f"Predictions without gold, not scored: {', '.join(alone)}.")
     return pairs, notes
@@ -119,20 +119,17 @@ def _load(path: Path) -> Any:
 
 def _data(content: Any) -> Any:
     """The data of an Assay record, or plain data as it is."""
-    if isinstance(content, dict) and "data" in content and "status" in content:
-        return content["data"]
-    return content
+    return content["data"] if is_record(content) else content
 
 
-def _prediction(path: Path | None) -> tuple[Any, str]:
-    if path is None:
-        return None, "no prediction"
-    content = _load(path)
-    data = _data(content)
-    if data is not None:
-        return data, ""
+def _empty(content: Any, found: bool) -> str:
+    """Why a prediction counts as an empty record, where it does."""
+    if not found:
+        return "no prediction"
+    if _data(content) is not None:
+        return ""
     status = content.get("status") if isinstance(content, dict) else None
-    return None, f"prediction without data (status {status})" if status else "prediction without data"
+    return f"prediction without data (status {status})" if status else "prediction without data"
 
 
 def read_gold(path: Path, name: str = "") -> Pair:

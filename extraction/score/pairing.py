@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from extraction.schema import pointer
 from extraction.score.normal import normal
 
 THRESHOLD = 0.9
@@ -26,40 +27,43 @@ class Row:
     """One object of a record: its cells by path, normalised, and the tables inside it.
 
     A path joins the keys of nested objects with points. Arrays of scalars are several values at one path.
+    `pointers` has the JSON pointer of every value in `cells`, in the same order.
     """
 
     cells: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    pointers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     tables: dict[str, list["Row"]] = field(default_factory=dict)
     texts: dict[str, int] = field(default_factory=dict)  # paths that hold text, and their place in the object
 
     @classmethod
-    def read(cls, value: Any) -> "Row":
-        """Take a record, or any JSON value, apart. Rows without any value are left out."""
-        cells: defaultdict[str, list[str]] = defaultdict(list)
+    def read(cls, value: Any, at: str = "") -> "Row":
+        """Take a record, or any JSON value at the pointer `at`, apart. Rows without any value are left out."""
+        cells: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
         row = cls()
         places = count()
 
-        def walk(value: Any, path: str, in_array: bool = False) -> None:
+        def walk(value: Any, path: str, at: str, in_array: bool = False) -> None:
             if isinstance(value, dict):
                 if in_array:
-                    inner = cls.read(value)
+                    inner = cls.read(value, at)
                     if inner.cells or inner.tables:
                         row.tables.setdefault(path, []).append(inner)
                 else:
                     for name, item in value.items():
-                        walk(item, f"{path}.{name}" if path else str(name))
+                        walk(item, f"{path}.{name}" if path else str(name), at + pointer([name]))
             elif isinstance(value, list | tuple):
-                for item in value:
-                    walk(item, path, in_array=True)
+                for number, item in enumerate(value):
+                    walk(item, path, f"{at}/{number}", in_array=True)
             else:
                 place = next(places)
                 if (text := normal(value, path.rpartition(".")[2])) is not None:
-                    cells[path].append(text)
+                    cells[path].append((text, at))
                     if isinstance(value, str) and not in_array:
                         row.texts.setdefault(path, place)
 
-        walk(value, "")
-        row.cells = {path: tuple(sorted(values)) for path, values in cells.items()}
+        walk(value, "", at)
+        for path, values in cells.items():
+            row.cells[path], row.pointers[path] = zip(*sorted(values), strict=True)
         return row
 
     @cached_property

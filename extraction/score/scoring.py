@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from extraction.errors import AssayError
 from extraction.score.pairing import Row, name_path, pair_rows
+from extraction.score.reliability import Cell, Reliability, reliability
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -38,6 +39,7 @@ class Pair:
         complete: False where gold has only some of the document's rows. Predicted rows without a partner then
             count neither as inventions nor as false positives; `unjudged` says how many there were.
         unlabelled: fields that gold says nothing about: left out of this document's score.
+        record: the Assay record that the prediction came in, as saved: what it says about its own values.
     """
 
     prediction: Any
@@ -45,6 +47,18 @@ class Pair:
     name: str = ""
     complete: bool = True
     unlabelled: Collection[str] = ()
+    record: Mapping[str, Any] | None = None
+
+    def predicted(self, content: Any) -> "Pair":
+        """The same document with a prediction: plain data, or a record as `Record.to_dict` or its file has it."""
+        if is_record(content):
+            return dataclasses.replace(self, prediction=content["data"], record=content)
+        return dataclasses.replace(self, prediction=content, record=None)
+
+
+def is_record(content: Any) -> bool:
+    """Whether JSON is an Assay record rather than plain data."""
+    return isinstance(content, dict) and "data" in content and "status" in content
 
 
 @dataclass(frozen=True)
@@ -93,6 +107,8 @@ class DocumentScore:
         unjudged: predicted rows without a partner where gold is incomplete: counted nowhere else.
         wrong: for each paired row that states something false, the fields it does so in.
         unlabelled: fields that were asked for but that gold does not label: not scored.
+        cells: every predicted value that is counted (tp and fp of `fields`).
+        record: as in `Pair`.
     """
 
     name: str
@@ -104,6 +120,8 @@ class DocumentScore:
     unjudged: int = 0
     wrong: list[frozenset[str]] = field(default_factory=list)
     unlabelled: tuple[str, ...] = ()
+    cells: list[Cell] = field(default_factory=list, repr=False)
+    record: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
     def counts(self) -> Counts:
@@ -246,6 +264,11 @@ class Score:
             intervals[name] = min(float(low), value), max(float(high), value)
         return intervals
 
+    @cached_property
+    def reliability(self) -> Reliability | None:
+        """How well the confidence of values tells right from wrong; None where no prediction says its confidence."""
+        return reliability((document.record, document.cells) for document in self.documents if document.record)
+
     def on(self, fields: Sequence[str]) -> "Score":
         """The same pairing of rows, counted on fewer fields.
 
@@ -258,6 +281,7 @@ class Score:
                     fields={name: counts for name, counts in document.fields.items() if _field(name, fields)},
                     wrong=[kept for wrong in document.wrong if (kept := _kept(wrong, fields))],
                     unlabelled=tuple(name for name in document.unlabelled if _field(name, fields)),
+                    cells=[cell for cell in document.cells if _field(cell.field, fields)],
                 )
                 for document in self.documents
             ],
@@ -276,6 +300,7 @@ class Score:
             **dataclasses.asdict(self.counts),
             **{name: getattr(self, name) for name in rows},
             "fields": {name: counts.to_dict() for name, counts in self.fields.items()},
+            "reliability": self.reliability.to_dict() if self.reliability else None,
             "documents": [document.to_dict() for document in self.documents],
             "notes": [*self.notes, *self._unlabelled_notes()],
         }
@@ -354,6 +379,7 @@ class _Counting:
         document.fields = {
             name: Counts(*cells) for name, cells in self.tally.items() if not _field(name, pair.unlabelled)
         }
+        document.record = pair.record
         asked = self.wanted if self.wanted is not None else pair.unlabelled
         document.unlabelled = tuple(name for name in asked if _field(name, pair.unlabelled))
 
@@ -371,7 +397,12 @@ class _Counting:
             if label is None:
                 continue
             ours, theirs = predicted.cells.get(path, ()), gold.cells.get(path, ())
-            agreed = len(ours) if ours == theirs else (Counter(ours) & Counter(theirs)).total()
+            missing, agreed = Counter(theirs), 0
+            for text, at in zip(ours, predicted.pointers.get(path, ()), strict=True):
+                right = missing[text] > 0
+                missing[text] -= right
+                agreed += right
+                self.document.cells.append(Cell(at, label, right))
             cells = self.tally.setdefault(label, [0, 0, 0])
             cells[0] += agreed
             cells[1] += len(ours) - agreed

@@ -5,6 +5,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from extraction.record.record import REVIEW_BELOW
+from extraction.score.reliability import Reliability
 from extraction.score.scoring import Counts, Score
 
 
@@ -70,3 +72,31 @@ def _documents(score: Score, number: int) -> Table:
             str(document.wrong_values),
         )
     return table
+
+
+def render_reliability(values: Reliability) -> RenderableType:
+    """AUROC and calibration error, the reliability table, then what a review at each threshold costs and catches."""
+    auroc = "-" if values.auroc is None else f"{values.auroc:.3f}"
+    unknown = int((~values.known).sum())
+    head = (
+        f"confidence of {len(values.right):,} values   AUROC {auroc}   calibration error {values.calibration_error:.3f}"
+    )
+    head += f"   without confidence {unknown:,}" if unknown else ""
+    bins = Table(box=None, padding=(0, 1), header_style="bold")
+    for name in ("confidence", "values", "right", "mean confidence"):
+        bins.add_column(name, justify="right", no_wrap=True)
+    for bin in values.bins:
+        bins.add_row(f"{bin.low:g} - {bin.high:g}", f"{bin.values:,}", f"{bin.right:.1%}", f"{bin.confidence:.3f}")
+    reviews = Table(box=None, padding=(0, 1), header_style="bold")
+    for name in ("review below", "to review", "wrong values caught", "left", "left in ok records"):
+        reviews.add_column(name, justify="right", no_wrap=True)
+    for review in values.reviews:
+        reviews.add_row(
+            f"{review.below:g}",
+            f"{review.reviewed / review.values:.1%}",
+            f"{review.caught:,} of {review.wrong:,}",
+            f"{review.wrong - review.caught:,}",
+            f"{review.silent:,} of {review.ok_values:,}",
+            style="bold" if review.below == REVIEW_BELOW else "",
+        )
+    return Group(Padding(Text(head), (1, 0, 1, 1)), bins, Padding(reviews, (1, 0, 0, 0)))
