@@ -14,7 +14,7 @@ from extraction.record.record import REVIEW_BELOW, Record
 from finetune.run import read_metrics
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem; color: #1b1f24; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1500px; padding: 0 1rem; color: #1b1f24; }
 h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2rem }
 table { border-collapse: collapse; font-size: 13px } td, th { padding: 3px 10px; text-align: left;
   border-bottom: 1px solid #d8dee4 } th { background: #f3f5f7 } .number { text-align: right }
