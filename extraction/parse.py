@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 _SPACE = re.compile(r"[ \t\n\r]*")
 _STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
 _SCALAR = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _DEPTH = 200
 
 
@@ -27,7 +29,7 @@ class Node:
     complete: bool = True
 
     def plain(self) -> Any:
-        """The value as `json.loads` would give it."""
+        """The value as `json.loads` would give it, but for what no file could hold (see `parse`)."""
         if isinstance(self.value, dict):
             return {key: node.plain() for key, node in self.value.items()}
         if isinstance(self.value, list):
@@ -40,7 +42,8 @@ def parse(text: str) -> Node | None:
 
     A text cut at any point gives every value that was whole before the cut: of `[{"a":1},{"a":2},{"a` two
     rows remain, and the nodes that the cut left open say `complete=False`. A scalar that touches the end of
-    the text is not whole (`1` might have become `10`).
+    the text is not whole (`1` might have become `10`). Half a surrogate pair becomes U+FFFD, and a number beyond
+    Python's range a string, so that whatever is returned can be written as JSON.
 
     Returns:
         The root node, or None when no object or array begins in the text.
@@ -66,11 +69,25 @@ def _value(text: str, at: int, depth: int) -> Node | None:
         return _array(text, at, depth)
     if text[at] == '"':
         match = _STRING.match(text, at)
-        return Node(json.loads(match.group()), at, match.end()) if match else None
+        return Node(_string(match.group()), at, match.end()) if match else None
     match = _SCALAR.match(text, at)
     if not match or match.end() == len(text):
         return None
-    return Node(json.loads(match.group()), at, match.end())
+    return Node(_scalar(match.group()), at, match.end())
+
+
+def _string(text: str) -> str:
+    """The string; U+FFFD for half a surrogate pair, which is no character and could not be written to any file."""
+    return _LONE_SURROGATE.sub("\ufffd", json.loads(text))
+
+
+def _scalar(text: str) -> Any:
+    """The number, boolean or null; a number that Python cannot hold (1e999, thousands of digits) stays as written."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return text if value in (math.inf, -math.inf) else value
 
 
 def _array(text: str, at: int, depth: int) -> Node:
@@ -102,7 +119,7 @@ def _object(text: str, at: int, depth: int) -> Node:
         value = _value(text, colon + 1, depth + 1) if colon < len(text) and text[colon] == ":" else None
         if key is None or value is None:
             return Node(entries, at, position, complete=False)
-        entries[json.loads(key.group())] = value
+        entries[_string(key.group())] = value
         position = _skip(text, value.end)
         if not value.complete or position >= len(text) or text[position] not in ",}":
             return Node(entries, at, position, complete=False)

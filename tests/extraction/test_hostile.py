@@ -1,0 +1,246 @@
+"""What someone who means harm, or does not know better, may hand over: schemas and files. Each ends, in words."""
+
+import json
+import re
+import socket
+
+import jsonschema
+import pytest
+
+from extraction import validation
+from extraction.contract import Contract
+from extraction.errors import AssayError
+from extraction.generate import Generation
+from extraction.schema import allows_null, load_schema, validator
+from extraction.target import Target
+from tests.conftest import document_of, record_of
+
+
+def obj(**properties):
+    return {"type": "object", "properties": properties}
+
+
+# Patterns
+
+ENDLESS = "^(a|a)*$"
+LONG = "a" * 4000 + "!"
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(validation, "_SECONDS", 0.2)
+
+
+@pytest.mark.parametrize("pattern", ["^(a|a)*$", "^(a|aa)+$", "^((a{1,100}){1,100}){1,100}$", "^(a+)+$"])
+def test_a_pattern_that_blows_up_is_an_issue_at_the_value(impatient, pattern):
+    schema = obj(code={"type": "string", "pattern": pattern}, kind={"enum": ["a"]})
+    answer = Generation(json.dumps({"code": LONG, "kind": "b"}), "stop")
+    record = record_of(document_of(LONG), answer, contract=Contract(instruction="", record_schema=schema))
+    assert record.status == "partial"
+    messages = {issue.path: issue.message for issue in record.issues if issue.code == "invalid"}
+    assert set(messages) == {"/code", "/kind"}
+    assert "pattern" in messages["/code"] or "does not match" in messages["/code"]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        obj(a={"not": {"pattern": ENDLESS}}),
+        obj(a={"if": {"pattern": ENDLESS}, "then": True}),
+        obj(a={"oneOf": [{"pattern": ENDLESS}, {"type": "string"}]}),
+        {"type": "object", "properties": {}, "patternProperties": {ENDLESS: {}}},
+        {"type": "object", "properties": {}, "patternProperties": {ENDLESS: {}}, "additionalProperties": False},
+        {"type": "object", "properties": {}, "propertyNames": {"not": {"pattern": ENDLESS}}},
+        {**obj(a={"$ref": "#/$defs/x"}), "$defs": {"x": {"not": {"pattern": ENDLESS}}},
+         "$schema": "https://json-schema.org/draft/2020-12/schema"},
+        {**obj(a={"not": {"pattern": ENDLESS}}), "$schema": "http://json-schema.org/draft-04/schema#"},
+    ],
+)  # fmt: skip
+def test_what_could_not_be_checked_is_never_valid(impatient, schema):
+    load_schema(schema)
+    data = {"a": LONG} if "a" in schema["properties"] else {LONG: 1}
+    errors = [error.message for error in validator(schema).iter_errors(data)]
+    assert any("could not be checked" in message for message in errors), errors
+    assert validator(schema).is_valid({})
+
+
+def test_patterns_mean_what_they_mean_in_python():
+    cases = {
+        "^a{2}$": ["aa", "a", "a{2}"],
+        "^a{e}$": ["a{e}", "a", "b"],
+        r"^\{[{}]\}$": ["{{}", "{}", "{}}"],
+        "(?=A)A1": ["xA1", "a1"],
+        r"^\d+[.,]\d{1,2}$": ["1,5", "1.555", "x"],
+        "^[^{]x{i}": ["yx{i}", "{x{i}", "yx"],
+    }
+    for pattern, texts in cases.items():
+        schema = obj(a={"pattern": pattern})
+        load_schema(schema)
+        for text in texts:
+            assert validator(schema).is_valid({"a": text}) == bool(re.search(pattern, text)), (pattern, text)
+    assert validator(obj(a={"pattern": r"^\p{Lu}"})).is_valid({"a": "Ä"})
+
+
+def test_what_is_no_regular_expression_is_said_with_its_place():
+    for bad in ("(", "a{9999999999999}", "(" * 3000 + ")" * 3000):
+        with pytest.raises(AssayError, match="/properties/a/pattern"):
+            load_schema(obj(a={"type": "string", "pattern": bad}))
+        with pytest.raises(AssayError, match="/patternProperties"):
+            load_schema({"type": "object", "properties": {}, "patternProperties": {bad: {}}})
+
+
+def test_the_validator_says_what_jsonschema_says():
+    schema = {
+        "type": "object",
+        "properties": {"a": {"$ref": "#/$defs/n"}, "d": {"format": "date"}, "p": {"pattern": "^x"}, "s": {"$ref": "#"}},
+        "patternProperties": {"^x-": {"type": "integer"}},
+        "additionalProperties": False,
+        "$defs": {"n": {"type": ["number", "null"], "minimum": 1}},
+    }
+    plain = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
+    for data in (
+        {}, {"a": 1}, {"a": 0}, {"a": None}, {"d": "2020-13-01"}, {"p": "yx"}, {"x-1": 1}, {"x-1": "1"}, {"y": 1},
+        {"s": {"a": 0}}, {"s": {"s": {"y": 0}}},
+    ):  # fmt: skip
+        own = {(tuple(error.absolute_path), error.validator) for error in validator(schema).iter_errors(data)}
+        assert own == {(tuple(error.absolute_path), error.validator) for error in plain.iter_errors(data)}, data
+
+
+def test_numbers_and_nesting_beyond_python_are_issues_and_not_crashes():
+    schema = {
+        **obj(n={"multipleOf": 0.1}, tree={"$ref": "#/$defs/t"}),
+        "$defs": {"t": {"items": {"$ref": "#/$defs/t"}}},
+    }
+    assert [e.message for e in validator(schema).iter_errors({"n": 10**400})]
+    deep = []
+    for _ in range(900):
+        deep = [deep]
+    assert "RecursionError" in next(validator(schema).iter_errors({"tree": deep})).message
+    expression = next(validator(obj(a={"format": "regex"})).iter_errors({"a": "(" * 3000}))
+    assert expression.validator == "format"
+
+
+# References
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*args, **kwargs):
+        pytest.fail("something asked the network")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        (obj(a={"$ref": "http://127.0.0.1:9/x.json"}), "not followed"),
+        (obj(a={"$ref": "file:///etc/passwd"}), "not followed"),
+        (obj(a={"$ref": "other.json#/x"}), "not followed"),
+        (obj(a={"$dynamicRef": "https://example.com/x"}), "not followed"),
+        (obj(a={"items": {"not": {"$ref": "https://example.com/x"}}}), "not followed"),
+        ({**obj(a={"$ref": "#/x/y"}), "x": {"y": {"if": {"$ref": "https://example.com/x"}}}}, "not followed"),
+        ({**obj(a={"$ref": "item.json"}), "$id": "https://example.com/schema.json"}, "not followed"),
+        (obj(a={"$id": "https://example.com/a", "properties": {"b": {"$ref": "#/x"}}}), "not followed"),
+        (obj(a={"$ref": "#name"}, b={"$anchor": "name"}), "not followed"),
+        (obj(a={"$ref": 5}), "not a valid JSON Schema"),
+        (obj(a={"$ref": "#/$defs/none"}), "leads nowhere"),
+        (obj(a={"$ref": "#/properties/a/enum"}, b={"enum": []}), "circle|lead"),
+        (obj(a={"$schema": "http://json-schema.org/draft-07/schema#"}), "only stand at the root"),
+        ({**obj(), "$schema": "http://["}, "cannot be checked"),
+    ],
+)
+def test_no_reference_is_ever_fetched(no_network, schema, words):
+    with pytest.raises(AssayError, match=words):
+        load_schema(schema)
+
+
+def test_an_unknown_dialect_is_not_fetched_either(no_network):
+    schema = {**obj(a={"type": "integer"}), "$schema": "https://example.com/dialect", "$id": "https://example.com/s"}
+    load_schema(schema)
+    assert not validator(schema).is_valid({"a": "x"})
+
+
+def test_references_into_any_part_of_the_schema_are_followed():
+    schema = obj(
+        a={"type": ["string", "null"]}, b={"$ref": "#/properties/a"}, c={"type": "array", "items": {"$ref": "#"}}
+    )
+    load_schema(schema)
+    assert allows_null(schema["properties"]["b"], schema)
+    assert Target(schema).grammar_schema()["required"] == ["a", "b"]
+    assert not validator(schema).is_valid({"c": [{"b": 1}]})
+    assert allows_null(True, schema)
+
+
+# Shapes
+
+A = {"$ref": "#/$defs/a"}
+
+
+def laughs(keyword, levels):
+    """Each definition refers to the next one twice: 2 to the power of `levels`."""
+    steps = {f"a{i}": {keyword: [{"$ref": f"#/$defs/a{i + 1}"}] * 2} for i in range(levels)}
+    return {**obj(x={"$ref": "#/$defs/a0"}), "$defs": {**steps, f"a{levels}": {"type": "string"}}}
+
+
+def chain(length):
+    steps = {f"a{i}": {"$ref": f"#/$defs/a{i + 1}"} for i in range(length)}
+    return {**obj(x={"$ref": "#/$defs/a0"}), "$defs": {**steps, f"a{length}": {"type": "string"}}}
+
+
+def nested(levels, wrap):
+    schema = {"type": "string"}
+    for _ in range(levels):
+        schema = wrap(schema)
+    return schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        (laughs("anyOf", 40), "more than 10,000 alternatives"),
+        (laughs("allOf", 40), "more than 10,000 alternatives"),
+        (chain(500), "lead to one another"),
+        ({**obj(x=A), "$defs": {"a": A}}, "circle"),
+        ({**obj(x=A), "$defs": {"a": {"anyOf": [A, {"type": "null"}]}}}, "circle"),
+        ({"allOf": [{"$ref": "#"}], "properties": {}}, "circle"),
+        (nested(60, lambda inner: obj(a=inner)), "deeper than 100 levels"),
+        (nested(5000, lambda inner: obj(a=inner)), "deeper than 100 levels"),
+        (obj(a={"enum": [float("nan")]}), "not JSON"),
+        (obj(a={"default": {1, 2}}), "not JSON"),
+        (obj(a={"title": "\ud800"}), "not JSON"),
+        ({"type": "object", "properties": {1: {}}}, "not JSON"),
+        ({**obj(a={"unevaluatedProperties": False}), "patternProperties": {"a": {}}}, "not supported"),
+    ],
+)  # fmt: skip
+def test_schemas_without_end_are_refused_in_one_sentence(schema, words):
+    with pytest.raises(AssayError, match=words) as caught:
+        load_schema(schema)
+    assert len(str(caught.value)) < 500 and "\n" not in str(caught.value)
+
+
+def test_files_that_nest_without_end(tmp_path):
+    for text in ("[" * 200_000, '{"a":' * 200_000, "[" * 5000 + "]" * 5000):
+        (tmp_path / "deep.json").write_text(text)
+        with pytest.raises(AssayError, match=r"deeper than|not valid JSON|must be a JSON"):
+            load_schema(tmp_path / "deep.json")
+
+
+def test_large_and_recursive_schemas_that_have_an_end_are_fine():
+    wide = obj(**{f"k{i}": {"type": ["string", "null"]} for i in range(3000)})
+    tree = {**obj(t={"$ref": "#/$defs/n"}), "$defs": {"n": obj(kids={"type": "array", "items": {"$ref": "#/$defs/n"}})}}
+    for schema in (wide, tree, nested(45, lambda inner: obj(a=inner)), laughs("anyOf", 10)):
+        Contract.for_schema(load_schema(schema)).target.grammar_schema()
+        assert validator(schema).is_valid({})
+
+
+def test_references_that_only_the_data_multiply_end_too(impatient):
+    node = {"anyOf": [{"properties": {"x": {"$ref": "#/$defs/n"}}}, {"properties": {"x": {"$ref": "#/$defs/n"}}}]}
+    schema = {**obj(x={"$ref": "#/$defs/n"}), "$defs": {"n": {**node, "type": "object"}}}
+    load_schema(schema)
+    data = 5
+    for _ in range(60):
+        data = {"x": data}
+    assert "could not be checked" in next(validator(schema).iter_errors(data)).message
