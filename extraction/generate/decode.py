@@ -1,8 +1,12 @@
-"""The decode loop: constrained greedy decoding in which one pass settles many tokens.
+"""The decode loop: constrained decoding in which one pass settles many tokens.
 
 What the grammar leaves no choice about is never asked of the model. Drafts (the page's own words) are verified
-together in one pass; the tokens are those of plain constrained greedy decoding, exactly so in float32. Many
+together in one pass; the tokens are those of plain constrained decoding token by token, exactly so in float32. Many
 answers share a batch, each at its own length; a finished one makes room for the next.
+
+Decoding is greedy, or samples when given a temperature. A sampled token depends on the model's probabilities, the
+seed, the answer's number in the call and the token's place in the answer, on nothing else: one uniform number each,
+looked up in the cumulated probabilities of what the grammar allows. So drafts and batches change no sample either.
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ class Stream:
         drafter: where drafts come from.
         max_tokens: the answer is cut there.
         tokens, logprobs: the answer so far; a logprob of 0 where there was no choice.
+        index: the answer's number in the call, set by `Decoder.run`.
         passes: forward passes in which this answer took part, after its prompt's.
         finish: None while it runs, then `stop`, `length`, or `loop` when it repeated itself and was cut back to the
             first time.
@@ -44,6 +49,7 @@ class Stream:
     max_tokens: int
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    index: int = 0
     passes: int = 0
     finish: str | None = None
     # Tokens that are decided but not in the cache yet, then the draft; masks[i] allows what follows draft[:i].
@@ -60,19 +66,33 @@ class Decoder:
         stop: token ids that end an answer.
         rows: how many answers are decoded together.
         draft: longest draft; 0 gives plain token-by-token decoding.
+        temperature: 0 takes the most probable allowed token; above it tokens are drawn from the allowed ones, with
+            probabilities proportional to exp(logit / temperature).
+        seed: of the draws; the same seed gives the same answers whatever `rows` and `draft` are.
     """
 
-    def __init__(self, model: Any, stop: Sequence[int], rows: int = 8, draft: int = 32):
+    def __init__(
+        self,
+        model: Any,
+        stop: Sequence[int],
+        rows: int = 8,
+        draft: int = 32,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ):
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._body, self._head = base.model, base.lm_head
         self._config = base.config.get_text_config()
         self._device = next(base.parameters()).device
         self._stop, self._rows, self._draft = frozenset(stop), rows, draft
+        self._temperature, self._seed = temperature, seed
         self._sliding = "sliding_attention" in (getattr(self._config, "layer_types", None) or ())
 
     @torch.inference_mode()
     def run(self, streams: Sequence[Stream], on_done: Callable[[int], None] | None = None) -> None:
         """Complete every stream; `on_done(index)` is called as each ends."""
+        for number, stream in enumerate(streams):
+            stream.index = number
         rows = min(self._rows, len(streams))
         cache = RowCache(self._config, rows, self._device)
         waiting: Iterator[int] = iter(range(len(streams)))
@@ -116,7 +136,8 @@ class Decoder:
         cache.adopt(row, own)
         self._force(stream)
         if stream.finish is None and not stream.pending:
-            self._settle(stream, self._choose(hidden[0, -1:], [self._mask(stream)]))
+            stream.masks = [self._mask(stream)]
+            self._settle(stream, self._head(hidden[0, -1:]))
 
     def _step(self, active: list[tuple[int, Stream]], cache: RowCache) -> None:
         """One pass: pending and draft tokens of every active row, then accept what greedy decoding would write."""
@@ -131,13 +152,11 @@ class Decoder:
         hidden = self._forward(ids, cache)
         asked = [hidden[row, len(s.pending) - 1 : len(s.pending) + len(s.draft)] for row, s in active]
         # The output layer is most of the weights: one product for all rows reads it once.
-        choices = self._choose(torch.cat(asked), [mask for _, s in active for mask in s.masks])
-        for row, stream in active:
-            places = 1 + len(stream.draft)
+        logits = self._head(torch.cat(asked)).split([1 + len(s.draft) for _, s in active])
+        for (row, stream), own in zip(active, logits, strict=True):
             cache.lengths[row] += len(stream.pending)
             stream.passes += 1
-            cache.lengths[row] += self._settle(stream, choices[:places])
-            choices = choices[places:]
+            cache.lengths[row] += self._settle(stream, own)
 
     def _mask(self, stream: Stream) -> np.ndarray:
         return np.frombuffer(stream.matcher.compute_bitmask(), dtype=np.uint32)
@@ -155,34 +174,43 @@ class Decoder:
             stream.masks.append(self._mask(stream))
         stream.matcher.rollback(len(stream.draft))
 
-    def _choose(self, hidden: torch.Tensor, masks: Sequence[np.ndarray]) -> list[tuple[int, float]]:
-        """The most probable allowed token at each place of `hidden` [n, size], with its log-probability."""
-        return _greedy(self._head(hidden).float(), masks)
-
-    def _settle(self, stream: Stream, choices: Sequence[tuple[int, float]]) -> int:
-        """Take the chosen token at each place while it agrees with the draft, then what the grammar forces.
+    def _choose(self, stream: Stream, logits: torch.Tensor) -> list[int]:
+        """The next tokens: those of the draft that decoding token by token would write too, then one of its own.
 
         Args:
-            stream: with its `draft` filled.
-            choices: token and log-probability at the place before the draft and at each place in it.
+            stream: with its `draft` and `masks`.
+            logits: [1 + draft, words], at the place before the draft and at each place in it.
+        """
+        best = [] if self._temperature else logits.argmax(dim=-1).tolist()
+        chosen: list[int] = []
+        for place, mask in enumerate(stream.masks):
+            if self._temperature:
+                token = sample(logits[place], mask, self._temperature, self._uniform(stream, place))
+            else:
+                token = best[place] if _allowed(mask, best[place]) else most_probable(logits[place], mask)
+            chosen.append(token)
+            if place == len(stream.draft) or stream.draft[place] != token:
+                break
+        return chosen
+
+    def _uniform(self, stream: Stream, place: int) -> float:
+        """The random number in [0, 1) of the token that is written `place` tokens from now."""
+        key = np.array([self._seed, stream.index], dtype=np.uint64)
+        return float(np.random.Generator(np.random.Philox(key=key, counter=len(stream.tokens) + place)).random())
+
+    def _settle(self, stream: Stream, logits: torch.Tensor) -> int:
+        """Write the tokens that `logits` [1 + draft, words] settle, then what the grammar forces.
 
         Returns:
             How many draft tokens were accepted; their keys and values in the cache are good.
         """
-        accepted = 0
-        chosen: list[int] = []
-        for place, (token, logprob) in enumerate(choices):
-            chosen.append(token)
-            stream.logprobs.append(logprob)
-            if place < len(stream.draft) and stream.draft[place] == token:
-                accepted += 1
-            else:
-                break
-        stream.pending = [] if accepted == len(chosen) else [chosen[-1]]
+        chosen = self._choose(stream, logits)
+        stream.logprobs += log_probabilities(logits[: len(chosen)], chosen, stream.masks)
+        stream.pending = chosen[-1:]
         self._write(stream, chosen)
         if stream.finish is None:
             self._force(stream)
-        return accepted
+        return len(chosen) - 1
 
     def _write(self, stream: Stream, tokens: Sequence[int]) -> None:
         for token in tokens:
@@ -238,20 +266,41 @@ def _allowed(mask: np.ndarray, token: int) -> bool:
     return bool(mask[token >> 5] >> np.uint32(token & 31) & np.uint32(1))
 
 
-def _greedy(logits: torch.Tensor, masks: Sequence[np.ndarray]) -> list[tuple[int, float]]:
-    """The most probable allowed token of every row of `logits` [n, words], and its log-probability.
+def _bits(mask: np.ndarray, logits: torch.Tensor) -> torch.Tensor:
+    """`mask` (32 words a number) as a boolean tensor beside `logits` [words]; words beyond it are not allowed."""
+    bits = np.unpackbits(mask.view(np.uint8), bitorder="little", count=logits.shape[0])
+    return torch.from_numpy(bits.view(np.bool_)).to(logits.device)
 
-    The probability is the model's own, over all words: where the grammar overruled the model, it is low. Where
-    only one word was allowed it is 1 (log 0), since nothing was chosen.
+
+def most_probable(logits: torch.Tensor, mask: np.ndarray) -> int:
+    """The allowed token with the highest of `logits` [words], the first of equals."""
+    return int(logits.masked_fill(~_bits(mask, logits), float("-inf")).argmax())
+
+
+def sample(logits: torch.Tensor, mask: np.ndarray, temperature: float, uniform: float) -> int:
+    """An allowed token drawn with probability proportional to exp(logit / temperature).
+
+    Args:
+        logits: [words].
+        mask: what is allowed.
+        temperature: above 0.
+        uniform: the random number in [0, 1) that decides.
     """
-    total = torch.logsumexp(logits, dim=-1)
-    best = logits.argmax(dim=-1).tolist()
-    for row, mask in enumerate(masks):
-        if not _allowed(mask, best[row]):
-            bits = np.unpackbits(mask.view(np.uint8), bitorder="little")[: logits.shape[1]]
-            allowed = torch.from_numpy(bits.astype(bool)).to(logits.device)
-            best[row] = int(logits[row, : allowed.shape[0]].masked_fill(~allowed, float("-inf")).argmax())
-    picked = logits[torch.arange(len(best)), torch.tensor(best, device=logits.device)]
-    choice = [int(np.bitwise_count(mask).sum()) > 1 for mask in masks]
-    logprobs = (picked - total).tolist()
-    return [(token, value if free else 0.0) for token, value, free in zip(best, logprobs, choice, strict=True)]
+    allowed = _bits(mask, logits).nonzero()[:, 0]
+    scores = logits[allowed].double() / temperature
+    # In double precision: the sums over 262k words are exact to 1e-11, and a token of that probability can be drawn.
+    sums = torch.exp(scores - scores.max()).cumsum(0)
+    place = int(torch.searchsorted(sums, uniform * sums[-1], right=True))
+    return int(allowed[min(place, len(allowed) - 1)])
+
+
+def log_probabilities(logits: torch.Tensor, tokens: Sequence[int], masks: Sequence[np.ndarray]) -> list[float]:
+    """The log-probability of `tokens`, one a row of `logits` [n, words].
+
+    It is the model's own, over all words and at temperature 1: where the grammar overruled the model, it is low.
+    Where only one word was allowed it is 0, since nothing was chosen.
+    """
+    logits = logits.float()
+    picked = logits[torch.arange(len(tokens)), torch.tensor(tokens, device=logits.device)]
+    values = (picked - torch.logsumexp(logits, dim=-1)).tolist()
+    return [value if int(np.bitwise_count(mask).sum()) > 1 else 0.0 for value, mask in zip(values, masks, strict=False)]

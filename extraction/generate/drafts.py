@@ -1,43 +1,48 @@
 """Guesses of what comes next, taken from the page's own lines and from the answer so far.
 
-An extraction mostly copies. A guess costs next to nothing to verify (a pass over 32 tokens takes less than twice the
-time of a pass over one), and a wrong one changes nothing: the decode loop accepts exactly what greedy decoding would
-have written.
+An extraction mostly copies. A guess costs little to verify (a pass over 32 tokens takes about twice the time of a pass
+over one), and a wrong one changes nothing: the decode loop accepts exactly what token-by-token decoding would have
+written.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
-_LONGEST = 3  # tokens of context that a place in the hint is found by
-_AHEAD = 40  # lines: how far below the last row its next one is looked for
+from extraction.generate.rows import Rows
+from extraction.schema import map_subschemas
+
+_LONGEST = 3  # tokens of context that a place in the hint or the answer is found by
+_CHARS = 4  # text to guess for each token asked for: tokens of rows are shorter
 
 
 class Drafter:
-    """Drafts by the last row's example, else by looking up the last tokens.
-
-    When a row of the answer is finished, the line of the page it was read from shows which cell became which value;
-    the next line's cells in the same places are the next row's draft. Everywhere else the tokens after the last place
-    where the answer's last tokens stand, in the page or in the answer, are the draft.
+    """Drafts by the page's lines in the form of the rows written so far, else by looking up the last tokens.
 
     Args:
         hint: lines of the page in the shape of an answer, `["cell","cell"],["cell"],` (`Target.hint`).
         encode: text to token ids.
         piece: a token's text.
+        keys: names of properties that may be written, in the schema's order.
     """
 
-    def __init__(self, hint: str, encode: Callable[[str], list[int]], piece: Callable[[int], str]):
+    def __init__(
+        self,
+        hint: str,
+        encode: Callable[[str], list[int]],
+        piece: Callable[[int], str],
+        keys: Sequence[str] = (),
+    ):
         self._encode, self._piece = encode, piece
         self._hint = encode(hint) if hint else []
-        self._lines = _lines(hint)
-        self._answer: list[int] = []
-        self._row = ""
         self._in_hint = _index(self._hint)
+        self._rows = Rows(hint, keys)
+        self._json = _Scanner()
+        self._answer: list[int] = []
+        self._ends: list[int] = []
         self._in_answer: dict[tuple[int, ...], list[int]] = {}
         self._at = 0
-        self._line = 0
-        self._plan: list[int] = []
 
     def accept(self, token: int) -> None:
         """Tell the drafter what was written."""
@@ -49,13 +54,21 @@ class Drafter:
             self._at += 1
         else:
             self._at = self._find() or self._at
-        self._plan = self._plan[1:] if self._plan[:1] == [token] else []
-        self._row += self._piece(token)
-        if self._row.endswith("],"):
-            start = self._row.find('["', self._row.rfind("},") + 1)
-            if start >= 0:
-                self._learn(self._row[start:-1])
-            self._row = ""
+        for leaf in self._json.feed(self._piece(token)):
+            self._rows.learn(leaf)
+        self._ends.append(len(self._json.text))
+
+    def propose(self, limit: int) -> list[int]:
+        """At most `limit` tokens that may follow."""
+        if guess := self._guess(limit * _CHARS):
+            return self._tokens(guess)[:limit]
+        if self._answer and self._at > 0 and self._hint[self._at - 1] == self._answer[-1]:
+            return self._hint[self._at : self._at + limit]
+        for n in range(min(_LONGEST, len(self._answer)), 1, -1):
+            places = self._in_answer.get(tuple(self._answer[-n:]), ())
+            if len(places) > 1:
+                return self._answer[places[-2] : places[-2] + limit]
+        return self._hint[self._at : self._at + limit]
 
     def _find(self) -> int | None:
         """The place in the hint after the longest suffix of the answer, the next one in reading order."""
@@ -65,52 +78,84 @@ class Drafter:
                 return next((place for place in places if place >= self._at), places[0])
         return None
 
-    def _learn(self, row: str) -> None:
-        """Find the line a row was read from, and plan the next line's row after its example."""
-        try:
-            values = list(json.loads(row))
-        except ValueError:
-            return
-        ahead = range(self._line, min(self._line + _AHEAD, len(self._lines)))
-        best = max(ahead, key=lambda i: (sum(v in self._lines[i] for v in values if v), -i), default=None)
-        if best is None or not any(value in self._lines[best] for value in values if value):
-            return
-        cells = self._lines[best]
-        self._line = best + 1
-        if self._line < len(self._lines):
-            following = self._lines[self._line]
-            draft = [_same_place(cells, cells.index(v), following) if v in cells else None for v in values]
-            while draft and draft[-1] is None:
-                draft.pop()
-            if draft and draft[0]:
-                self._plan = self._encode(json.dumps(draft, ensure_ascii=False, separators=(",", ":")) + ",")
+    def _guess(self, chars: int) -> str:
+        """Text that may follow: the end of the open row, then rows and headings from the lines below."""
+        json, rows = self._json, self._rows
+        if not json.open:
+            return ""
+        text, line, out = json.text[json.open[-1] :], rows.at, ""
+        if not rows.shapes and json.leaf and text in ("[", "{", '{"') and json.open[-1]:
+            return rows.first().removeprefix(text if text != "[" else "")
+        if not rows.shapes and len(json.open) == 1 and text[-1].isalnum() and (first := rows.first()):
+            return f'":[{first}'
+        inside = json.leaf and text != "["
+        if inside:
+            found = rows.finish(text)
+            if found is None:
+                return ""
+            out, line = found
+            if not out.endswith(("]", "}")):
+                return out
+            out += ","
+        elif text[-1] in "]}":
+            out = ","
+        while len(out) < chars:
+            following = rows.next(line)
+            if following is None:
+                # The list ends: its bracket takes the comma's place.
+                opened = json.open[:-1] if inside else json.open
+                return out.removesuffix(",") + "".join("]" if json.text[at] == "[" else "}" for at in reversed(opened))
+            container, line = following
+            out += container + ","
+        return out
 
-    def propose(self, limit: int) -> list[int]:
-        """At most `limit` tokens that may follow."""
-        if self._plan:
-            return self._plan[:limit]
-        if self._answer and self._at > 0 and self._hint[self._at - 1] == self._answer[-1]:
-            return self._hint[self._at : self._at + limit]
-        for n in range(min(_LONGEST, len(self._answer)), 1, -1):
-            places = self._in_answer.get(tuple(self._answer[-n:]), ())
-            if len(places) > 1:
-                return self._answer[places[-2] : places[-2] + limit]
-        return self._hint[self._at : self._at + limit]
+    def _tokens(self, guess: str) -> list[int]:
+        """The tokens of `guess` as they are after the text so far: those of the whole row less those written."""
+        json = self._json
+        start = json.open[-1] if json.open else 0
+        first = len(self._ends)
+        while first and self._ends[first - 1] > start:
+            first -= 1
+        begin = self._ends[first - 1] if first else 0
+        written = self._answer[first:]
+        whole = self._encode(json.text[begin:] + guess)
+        return whole[len(written) :] if whole[: len(written)] == written else self._encode(guess)
 
 
-def _lines(hint: str) -> list[list[str]]:
-    try:
-        lines = json.loads(f"[{hint.rstrip(',')}]")
-    except ValueError:
-        return []
-    return [line for line in lines if isinstance(line, list)]
+class _Scanner:
+    """Which containers of a JSON text are open.
 
+    Attributes:
+        text: all of it.
+        open: where the open containers begin.
+        leaf: whether the innermost one has held no other so far.
+    """
 
-def _same_place(cells: Sequence[str], place: int, following: Sequence[str]) -> str | None:
-    """The cell of the next line in the same place, counted from the nearer end of a line of another length."""
-    if len(cells) != len(following) and place > 0:
-        place += len(following) - len(cells)
-    return following[place] if 0 <= place < len(following) else None
+    def __init__(self) -> None:
+        self.text = ""
+        self.open: list[int] = []
+        self.leaf = True
+        self._quoted = self._escaped = False
+
+    def feed(self, piece: str) -> list[str]:
+        """Take the next characters; returns the containers without others in them that ended there."""
+        ended = []
+        for char in piece:
+            self.text += char
+            if self._quoted:
+                self._quoted = self._escaped or char != '"'
+                self._escaped = char == "\\" and not self._escaped
+            elif char == '"':
+                self._quoted = True
+            elif char in "[{":
+                self.open.append(len(self.text) - 1)
+                self.leaf = True
+            elif char in "]}" and self.open:
+                start = self.open.pop()
+                if self.leaf:
+                    ended.append(self.text[start:])
+                self.leaf = False
+        return ended
 
 
 def _index(tokens: Sequence[int]) -> dict[tuple[int, ...], list[int]]:
@@ -119,3 +164,19 @@ def _index(tokens: Sequence[int]) -> dict[tuple[int, ...], list[int]]:
         for n in range(1, min(_LONGEST, end) + 1):
             places.setdefault(tuple(tokens[end - n : end]), []).append(end)
     return places
+
+
+def property_names(schema: Any) -> list[str]:
+    """The names of the schema's scalar properties in order, those of nested schemas included, each once."""
+    names: list[str] = []
+
+    def visit(sub: Any) -> Any:
+        if isinstance(sub, dict):
+            for name, value in (sub.get("properties") or {}).items():
+                if isinstance(value, dict) and not {"properties", "items", "prefixItems"} & value.keys():
+                    names.append(name)
+            map_subschemas(sub, lambda inner, _: visit(inner))
+        return sub
+
+    visit(schema)
+    return list(dict.fromkeys(names))

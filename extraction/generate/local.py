@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,11 +21,32 @@ class LocalBackend:
         tokenizer: its tokenizer, with a chat template.
         rows: answers decoded together.
         draft: longest draft; 0 decodes token by token.
+        temperature: 0 (greedy) writes the most probable token that the grammar allows; above 0, tokens are drawn from
+            the allowed ones with probabilities proportional to exp(logit / temperature).
+        seed: of the draws. An answer depends on the seed and its number in the call; `rows` and `draft` change
+            nothing (exactly so in float32). Log-probabilities stay the model's own, whatever the temperature.
+
+    Raises:
+        ValueError: a setting out of range.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, rows: int = 8, draft: int = 32):
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        rows: int = 8,
+        draft: int = 32,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ):
+        if rows < 1 or draft < 0:
+            raise ValueError(f"rows must be at least 1 and draft at least 0, not {rows} and {draft}.")
+        if not 0 <= temperature < math.inf:
+            raise ValueError(f"temperature must be 0 or a finite number above it, not {temperature}.")
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"seed must be from 0 to 2**64 - 1, not {seed}.")
         self.model, self.tokenizer = model, tokenizer
-        self._rows, self._draft = rows, draft
+        self._rows, self._draft, self._temperature, self._seed = rows, draft, temperature, seed
         stop = {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<end_of_turn>")}
         self.stop = tuple(sorted(token for token in stop if token is not None and token != tokenizer.unk_token_id))
         self._table = token_table(tokenizer, model.get_output_embeddings().weight.shape[0], self.stop)
@@ -44,15 +66,15 @@ class LocalBackend:
     def generate(
         self, requests: Sequence[Request], on_done: Callable[[int, Generation], None] | None = None
     ) -> list[Generation]:
-        """Answer all requests by constrained greedy decoding."""
+        """Answer all requests by constrained decoding."""
         from extraction.generate.decode import Decoder, Stream
-        from extraction.generate.drafts import Drafter
+        from extraction.generate.drafts import Drafter, property_names
 
         streams = [
             Stream(
                 prompt=render_prompt(self.tokenizer, request.messages),
                 matcher=self.grammar(request.schema).matcher(),
-                drafter=Drafter(request.hint, self._encode, self._piece),
+                drafter=Drafter(request.hint, self._encode, self._piece, property_names(request.schema)),
                 max_tokens=request.max_tokens,
             )
             for request in requests
@@ -64,7 +86,8 @@ class LocalBackend:
             if on_done:
                 on_done(index, done[index])
 
-        Decoder(self.model, self.stop, self._rows, self._draft).run(streams, finished)
+        decoder = Decoder(self.model, self.stop, self._rows, self._draft, self._temperature, self._seed)
+        decoder.run(streams, finished)
         return [done[index] for index in range(len(streams))]
 
     def _encode(self, text: str) -> list[int]:
