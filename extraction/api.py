@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from extraction.contract import FILE as CONTRACT_FILE
 from extraction.contract import Contract
-from extraction.document import Document, Limits, ocr_available, open_document, page_text, read_scans
+from extraction.document import Document, Limits, Lines, Window, ocr_available, open_document, read_scans, split
 from extraction.document.ocr import REMEDY
 from extraction.errors import AssayError, DocumentError
-from extraction.generate.backend import Backend, Request
+from extraction.generate.backend import Backend, Generation, Request
 from extraction.record.build import build_record
+from extraction.record.part import Part, read_part
 from extraction.record.record import Record
 from extraction.schema import Schema, load_schema
+
+OVERLAP = 6
+"""Lines that two windows of a document share: more than a row of a table takes, heading or comment included."""
+
+_Jobs = list[tuple[int, Window]]  # a document's number, and what of it the model is shown
 
 
 class Extractor:
@@ -87,44 +93,66 @@ class Extractor:
                 documents[index] = readable(open_document(Path(path), self.limits), self.limits)
             except DocumentError as error:
                 finished(index, Record.failed(Path(path).name, "unreadable", str(error)))
-        self._run(documents, finished)
+        indices = list(documents)
+        self.read(list(documents.values()), lambda number, record: finished(indices[number], record))
         return [records[index] for index in range(len(paths))]
 
-    def _run(self, documents: dict[int, Document], finished: Callable[[int, Record], None]) -> None:
-        requests: list[Request] = []
-        owner: list[int] = []
-        answers: dict[int, dict[int, Any]] = {}
-        wanted: dict[int, int] = {}
-        for index, document in documents.items():
-            parts = self.requests(document)
-            wanted[index] = len(parts)
-            answers[index] = {}
-            for part in parts:
-                owner.append(index)
-                requests.append(part)
+    def read(self, documents: Sequence[Document], on_done: Callable[[int, Record], None] | None = None) -> list[Record]:
+        """Records of documents that are open, in order, decoded together; see `extract_all`.
 
-        def done(number: int, generation: Any) -> None:
-            index = owner[number]
-            answers[index][number] = generation
-            if len(answers[index]) == wanted[index]:
-                ordered = [answers[index][n] for n in sorted(answers[index])]
-                finished(index, build_record(documents[index], ordered, self.contract))
+        A document that is longer than a prompt is read in windows. An answer that was cut within a list is continued:
+        the lines below the last item it told of are shown again.
+        """
+        records: dict[int, Record] = {}
+        parts: list[list[Part]] = [[] for _ in documents]
+        windows = [self._windows(Lines(document)) for document in documents]
+        left = [len(own) for own in windows]
+        jobs = [(index, window) for index, own in enumerate(windows) for window in own]
 
-        self.backend.generate(requests, done)
+        def done(
+            jobs: list[tuple[int, Window]], more: list[tuple[int, Window]], number: int, answer: Generation
+        ) -> None:
+            index, window = jobs[number]
+            part = read_part(window, answer, self.contract)
+            parts[index].append(part)
+            rest = self._rest(part)
+            more += [(index, window) for window in rest]
+            left[index] += len(rest) - 1
+            if not left[index]:
+                ordered = sorted(parts[index], key=lambda part: (part.window.start, part.window.stop))
+                records[index] = build_record(documents[index], ordered, self.contract)
+                parts[index] = []
+                if on_done:
+                    on_done(index, records[index])
+
+        while jobs:
+            more: _Jobs = []
+            self.backend.generate([self._request(window) for _, window in jobs], partial(done, jobs, more))
+            jobs = more
+        return [records[index] for index in range(len(documents))]
 
     def requests(self, document: Document) -> list[Request]:
-        """What the model is asked about a document: one request, or several for one longer than the contract's."""
-        texts = [page_text(page) for page in document.pages]
-        schema = self.contract.target.grammar_schema()
-        return [
-            Request(
-                messages=self.contract.messages(part),
-                schema=schema,
-                hint=self.contract.target.hint("\n".join(part).splitlines()),
-                max_tokens=self.contract.max_answer_tokens,
-            )
-            for part in split_pages(texts, self._fits)
-        ]
+        """What the model is asked about a document: one request, or several for one longer than a prompt."""
+        return [self._request(window) for window in self._windows(Lines(document))]
+
+    def _request(self, window: Window) -> Request:
+        texts = window.texts
+        return Request(
+            messages=self.contract.messages(texts),
+            schema=self.contract.target.grammar_schema(),
+            hint=self.contract.target.hint("\n".join(texts).splitlines()),
+            max_tokens=self.contract.max_answer_tokens,
+        )
+
+    def _windows(self, lines: Lines) -> list[Window]:
+        return split(Window(lines, 0, len(lines)), self._fits, OVERLAP)
+
+    def _rest(self, part: Part) -> list[Window]:
+        """Windows over what an answer that was cut did not come to; none where it told of one line or less."""
+        told = part.stop - part.window.start
+        start = part.stop - min(OVERLAP, told // 2)
+        # The last line it told of may hold more (tables side by side), so the rest is never empty.
+        return split(part.window.part(start), self._fits, OVERLAP) if part.may_go_on and told > 1 else []
 
     def _fits(self, pages: Sequence[str]) -> bool:
         return self.backend.count_tokens(self.contract.messages(pages)) <= self.contract.max_prompt_tokens
@@ -157,27 +185,3 @@ def readable(document: Document, limits: Limits | None = None) -> Document:
         raise DocumentError(f"{name} has no text layer (it is a scan); {REMEDY}.")
     issue = next((page.issue for page in document.pages if page.issue), "Its pages are blank.")
     raise DocumentError(f"{name} has no text: there is no text layer, and OCR read nothing. {issue}")
-
-
-def split_pages(pages: Sequence[str], fits: Callable[[Sequence[str]], bool]) -> list[list[str]]:
-    """Pages in consecutive groups that fit a prompt; a page that is too long alone is cut between lines.
-
-    Nothing is left out and nothing repeated. The whole document is one group whenever it fits.
-    """
-    if fits(pages):
-        return [list(pages)]
-    if len(pages) > 1:
-        half = len(pages) // 2
-        groups = split_pages(pages[:half], fits) + split_pages(pages[half:], fits)
-        merged: list[list[str]] = []
-        for group in groups:
-            if merged and fits(merged[-1] + group):
-                merged[-1] += group
-            else:
-                merged.append(group)
-        return merged
-    lines = pages[0].splitlines()
-    if len(lines) < 2:
-        return [list(pages)]
-    half = len(lines) // 2
-    return split_pages(["\n".join(lines[:half])], fits) + split_pages(["\n".join(lines[half:])], fits)

@@ -38,7 +38,7 @@ class Contract(BaseModel):
         view: how a page is shown to the model.
         check_rows: whether lines of the page that look like results (a name, a value, a unit or range) must all be in
             the record; those that are not become issues.
-        max_prompt_tokens: a document longer than this is read in several parts.
+        max_prompt_tokens: a document longer than this is read in several windows.
         max_answer_tokens: where an answer is cut; a cut answer is never reported as whole.
     """
 
@@ -81,7 +81,7 @@ class Contract(BaseModel):
         cannot speak outside the user's turn.
         """
         instruction = self.instruction.replace("{schema}", dumps(self.record_schema))
-        text = "\n\n".join(page.strip("\n") for page in pages)
+        text = "\n\n".join(page.strip("\n") for page in pages if page.strip("\n"))
         return [{"role": "user", "content": f"{instruction}\n\n{_CONTROL.sub('‹', text)}"}]
 
     def save(self, folder: Path) -> None:

@@ -67,6 +67,11 @@ class Target:
             if missing:
                 raise AssayError(f"The contract carries `{missing[0]}`, which no row of the schema has.")
 
+    @property
+    def keys(self) -> set[str]:
+        """The keys of the record itself."""
+        return set(self._properties)
+
     def _row(self, schema: Schema) -> dict[str, Schema] | None:
         """The row's properties when `schema` is an array of objects whose values are scalars, else None."""
         items = resolve(resolve(schema, self.schema).get("items", {}), self.schema)

@@ -8,7 +8,6 @@ from typing import Any
 from extraction.api import Extractor
 from extraction.contract import Contract
 from extraction.generate import LocalBackend
-from extraction.record.build import build_record
 from extraction.score import Pair, Score, score
 from finetune.dataset import Example
 from finetune.task import Task
@@ -25,14 +24,9 @@ def evaluate(extractor: Extractor, examples: Sequence[Example], task: Task, labe
     """
     from tqdm import tqdm
 
-    parts = [extractor.requests(example.document) for example in examples]
-    with tqdm(total=sum(map(len, parts)), desc=label, disable=not label, unit="answer", leave=False) as bar:
-        answers = extractor.backend.generate([p for part in parts for p in part], lambda *_: bar.update() and None)
-    pairs = []
-    for example, part in zip(examples, parts, strict=True):
-        own, answers = answers[: len(part)], answers[len(part) :]
-        record = build_record(example.document, own, extractor.contract)
-        pairs.append(Pair(record.data, example.record, example.name))
+    with tqdm(total=len(examples), desc=label, disable=not label, unit="document", leave=False) as bar:
+        records = extractor.read([example.document for example in examples], lambda *_: bar.update() and None)
+    pairs = [Pair(record.data, gold.record, gold.name) for record, gold in zip(records, examples, strict=True)]
     return score(pairs, fields=task.fields)
 
 

@@ -72,3 +72,16 @@ def document_of(*pages, name="a.pdf"):
         ]
         made.append(Page(number, 600, 800, words))
     return Document(Path(name), "0" * 64, made)
+
+
+def record_of(document, *generations, contract=None):
+    """The record of a document that was shown whole, from the model's answer (or answers, one below the other)."""
+    from extraction.document import Lines, Window
+    from extraction.record.build import build_record
+    from extraction.record.part import read_part
+    from recipes.lab_report.task import CONTRACT
+
+    contract = contract or CONTRACT
+    lines = Lines(document)
+    parts = [read_part(Window(lines, 0, len(lines)), generation, contract) for generation in generations]
+    return build_record(document, parts, contract)

@@ -1,21 +1,24 @@
 """Open a document: pages with words and boxes, their text as laid out, their pixels.
 
 `open_document` reads a PDF's own text, `read_scans` reads by OCR the pages that have none, `layout_lines` and
-`page_text` turn a page's words into lines that keep the page's columns, `render_page` draws it. PDF files are
-parsed in a separate process with limits of time and memory, so a hostile file costs one `DocumentError` and
-nothing else.
+`page_text` turn a page's words into lines that keep the page's columns, `split` parts them into windows that fit a
+prompt, `render_page` draws a page. PDF files are parsed in a separate process with limits of time and memory, so a
+hostile file costs one `DocumentError` and nothing else.
 """
 
 from extraction.document.layout import Line, layout_lines, page_text
 from extraction.document.ocr import ocr_available, ocr_page, read_scans
 from extraction.document.pages import Document, Limits, Page, Word
 from extraction.document.reader import open_document, render_page, render_pages
+from extraction.document.windows import Lines, Window, split
 
 __all__ = [
     "Document",
     "Limits",
     "Line",
+    "Lines",
     "Page",
+    "Window",
     "Word",
     "layout_lines",
     "ocr_available",
@@ -25,4 +28,5 @@ __all__ = [
     "read_scans",
     "render_page",
     "render_pages",
+    "split",
 ]

@@ -7,11 +7,11 @@ import math
 import pytest
 from reportlab.pdfgen.canvas import Canvas
 
-from extraction.api import Extractor, split_pages
+from extraction.api import Extractor
 from extraction.generate import Generation
-from extraction.record.build import build_record, confidence
+from extraction.record.part import confidence
 from recipes.lab_report.task import CONTRACT
-from tests.conftest import document_of
+from tests.conftest import document_of, record_of
 
 PRINTED = "Glucose      5,0      mmol/L"
 ROW = '["Glucose","5,0","mmol/L"]'
@@ -83,7 +83,7 @@ def test_no_loss_is_reported_as_success(tmp_path, answer, finish, rows, status):
 def test_what_is_not_on_the_page_and_what_is_left_out_are_said():
     page = "Glucose      5,0      mmol/L     3,9 - 5,6\nNatrium      140      mmol/L     136 - 145"
     answer = '{"tests":[["Glucose","5,1","mmol/L"]]}'
-    record = build_record(document_of(page), [Generation(answer, "stop")], CONTRACT)
+    record = record_of(document_of(page), Generation(answer, "stop"))
     assert record.status == "partial"
     assert [(i.code, i.path, i.page) for i in record.issues] == [
         ("not_found", "/tests/0/result", None), ("row_left_out", None, 1)]  # fmt: skip
@@ -111,37 +111,18 @@ def test_a_bad_file_fails_alone(tmp_path):
     assert sorted(seen) == [(0, "failed"), (1, "ok"), (2, "failed"), (3, "failed")]
 
 
-def test_a_long_document_is_read_in_parts_and_joined(tmp_path):
-    small = CONTRACT.model_copy(update={"max_prompt_tokens": 120})
-    answers = [f'{{"tests":[["T{n}","{n}"]]}}' for n in range(3)]
-    path = pdf(tmp_path / "a.pdf", *[[f"line {p} {n} of some length" for n in range(2)] for p in range(3)])
-    backend = Scripted(*answers)
-    record = Extractor(backend, small).extract(path)
-    assert len(backend.asked) == 3
-    assert [row["name"] for row in record.data["tests"]] == ["T0", "T1", "T2"]
-    assert record["tests"][2]["result"].value == "2" and record.fields["/tests/2/result"].value == "2"
-
-
-def test_splitting_loses_and_repeats_nothing():
-    pages = ["\n".join(f"{p}-{n}" for n in range(p * 3 + 1)) for p in range(6)]
-    for limit in (5, 12, 30, 1000):
-        parts = split_pages(pages, lambda group, limit=limit: sum(map(len, group)) <= limit)
-        lines = [line for part in parts for page in part for line in page.splitlines()]
-        assert lines == [line for page in pages for line in page.splitlines()]
-
-
 def test_confidence_is_the_probability_of_the_values_own_tokens():
     text = '{"tests":[["Na","140"]]}'
     offsets = [0, 10, 12, 14, 17, 20, 21]
     generation = Generation(text, "stop", offsets, [0.0, 0.0, -0.1, 0.0, -0.2, -0.4, -0.8])
-    record = build_record(document_of("Na  140"), [generation], CONTRACT)
+    record = record_of(document_of("Na  140"), generation)
     assert math.isclose(record["tests"][0]["name"].confidence, math.exp(-0.1))
     assert math.isclose(record["tests"][0]["result"].confidence, math.exp(-0.6))
-    assert confidence(Generation(text, "stop"), 0, 5) == 1.0
+    assert confidence(Generation(text, "stop"), 0, 5) is None
 
 
 def test_a_record_is_written_whole(tmp_path):
-    record = build_record(document_of("x", name="ä.pdf"), [Generation(f'{{"tests":[{ROW}]}}', "stop")], CONTRACT)
+    record = record_of(document_of("x", name="ä.pdf"), Generation(f'{{"tests":[{ROW}]}}', "stop"))
     record.save(tmp_path / "a.json")
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == record.to_dict()
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]

@@ -9,9 +9,8 @@ from reportlab.pdfgen.canvas import Canvas
 from extraction.document import open_document
 from extraction.errors import AssayError
 from extraction.generate import Generation
-from extraction.record.build import build_record
 from extraction.record.record import Record
-from recipes.lab_report.task import CONTRACT
+from tests.conftest import record_of
 
 NASTY = "</script><script>alert(1)</script><img/src=x>"
 
@@ -25,7 +24,7 @@ def page(tmp_path):
     canvas.save()
     answer = json.dumps({"tests": [["Glucose", "5,0"], [NASTY, "7"], ["Natrium", "140"]]}, separators=(",", ":"))
     document = open_document(tmp_path / "a.pdf")
-    record = build_record(document, [Generation(answer, "stop")], CONTRACT)
+    record = record_of(document, Generation(answer, "stop"))
     record.save_html(tmp_path / "a.html")
     assert not list(tmp_path.glob("*.tmp"))
     return (tmp_path / "a.html").read_text(encoding="utf-8")

@@ -7,10 +7,9 @@ from extraction.contract import Contract
 from extraction.errors import AssayError
 from extraction.generate.backend import Generation
 from extraction.generate.grammar import simplify
-from extraction.record.build import build_record
 from extraction.schema import load_schema
 from extraction.target import Target
-from tests.conftest import document_of
+from tests.conftest import document_of, record_of
 
 
 def obj(**properties):
@@ -55,7 +54,7 @@ def test_what_the_grammar_cannot_enforce_is_named_and_validated_afterwards():
     assert "uniqueItems" not in str(simplified)
     contract = Contract(instruction="", record_schema=schema)
     answer = Generation('{"names":["a","a"],"code":"A1","kind":null}', "stop")
-    record = build_record(document_of("a a A1"), [answer], contract)
+    record = record_of(document_of("a a A1"), answer, contract=contract)
     assert record.status == "partial"
     assert [issue.path for issue in record.issues] == ["/names"]
 

@@ -1,0 +1,114 @@
+"""A document's lines from the first page to the last, and stretches of them that fit one prompt."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby
+
+from extraction.document.layout import Line, layout_lines
+from extraction.document.pages import Document, Page
+
+Box = tuple[float, float, float, float]
+
+
+class Lines:
+    """Every laid-out line of a document, numbered from 0 over all its pages."""
+
+    def __init__(self, document: Document):
+        self.document = document
+        self.lines: list[tuple[Page, Line]] = [(page, line) for page in document.pages for line in layout_lines(page)]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def find(self, page: int, box: Box) -> int:
+        """The number of the line that prints what stands in `box` (points) of page `page` (from 1).
+
+        Where several lines touch the box it is the one whose words it covers most; -1 where none does.
+        """
+        best, most = -1, 0.0
+        for number in range(self._first[page], self._first[page + 1]):
+            words = self.lines[number][0].words
+            covered = sum(overlap(words[index].box, box) for _, _, index in self.lines[number][1].spans)
+            if covered > most:
+                best, most = number, covered
+        return best
+
+    @cached_property
+    def _first(self) -> dict[int, int]:
+        """For each page's number, and one more, the number of its first line."""
+        numbers = [page.number for page, _ in self.lines]
+        last = max((page.number for page in self.document.pages), default=0)
+        return {number: bisect_left(numbers, number) for number in range(last + 2)}
+
+    def ends_page(self, number: int) -> bool:
+        """Whether line `number` is its page's last."""
+        return number + 1 == len(self.lines) or self.lines[number][0] is not self.lines[number + 1][0]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The lines [start, stop) of a document, shown to the model in one prompt."""
+
+    lines: Lines
+    start: int
+    stop: int
+
+    @property
+    def texts(self) -> list[str]:
+        """The window's text, page by page."""
+        pages = groupby(self.lines.lines[self.start : self.stop], key=lambda pair: pair[0].number)
+        return ["\n".join(line.text for _, line in pairs) for _, pairs in pages]
+
+    @property
+    def document(self) -> Document:
+        """The document with no other words than those of the window."""
+        if self.start == 0 and self.stop == len(self.lines):
+            return self.lines.document
+        pages = []
+        for _, pairs in groupby(self.lines.lines[self.start : self.stop], key=lambda pair: pair[0].number):
+            shown = list(pairs)
+            page = shown[0][0]
+            indices = sorted(index for _, line in shown for _, _, index in line.spans)
+            pages.append(replace(page, words=[page.words[index] for index in indices]))
+        return replace(self.lines.document, pages=pages)
+
+    def part(self, start: int) -> Window:
+        """The window from line `start` on."""
+        return Window(self.lines, start, self.stop)
+
+
+def split(window: Window, fits: Callable[[Sequence[str]], bool], overlap: int) -> list[Window]:
+    """Windows that each fit a prompt and together show every line of `window`; it alone where it fits.
+
+    A window ends with a page where one ends in its second half. Each begins `overlap` lines before the end of the one
+    before it (fewer where windows are short), so that a row cut by one is whole in the other. A line that does not fit
+    alone is a window of its own.
+    """
+    windows: list[Window] = []
+    start = window.start
+    while not fits(window.part(start).texts):
+        # The number of lines that fit; more lines never take fewer tokens.
+        sizes = range(1, window.stop - start + 1)
+        size = max(1, bisect_left(sizes, True, key=lambda n: not fits(Window(window.lines, start, start + n).texts)))
+        stop = start + size
+        ends = (n for n in range(stop, start + size // 2, -1) if window.lines.ends_page(n - 1))
+        stop = next(ends, stop)
+        windows.append(Window(window.lines, start, stop))
+        if stop == window.stop:
+            return windows
+        start = stop - min(overlap, (stop - start) // 2)
+    return [*windows, window.part(start)]
+
+
+def overlap(one: Box, other: Box) -> float:
+    """The area two boxes share, as a part of the smaller one's."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
+    return width * height / smaller if smaller > 0 else 0.0

@@ -1,0 +1,176 @@
+"""The parts of a long document put together: what two windows both show is taken once, nothing is lost.
+
+Two items of a list are one when they stand in the same place: a printed word is evidence for one row only. So equal
+rows on different lines stay two, and a row that two windows show is one even where they read it differently. The
+lines that two windows share are parted in the middle: above it the first window has seen more of what surrounds a
+row, below it the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from extraction.document.windows import Lines, overlap
+from extraction.evidence import CARRIED, Evidence
+from extraction.record.part import Cell, Part, plain, printed
+from extraction.record.record import Issue
+from extraction.schema import pointer
+
+_SAME = 0.5  # share of the smaller box that two boxes must have in common to be one place
+
+
+def join(parts: Sequence[Part], carry: Sequence[str]) -> tuple[dict[str, Any], list[Issue]]:
+    """One tree from the trees of parts, in the order of their windows, and what is doubtful about the seams.
+
+    Args:
+        parts: with at least one tree among them.
+        carry: keys that hold for the rows after them; a part's first rows take them over from the rows before.
+    """
+    read = [part for part in parts if part.tree is not None]
+    tree: dict[str, Any] = read[0].tree or {}
+    issues: list[Issue] = []
+    for before, after in pairwise(read):
+        seam = _Seam(after.window.lines, after.window.start, before.stop, carry, issues)
+        tree = seam.objects(tree, after.tree or {}, ())
+    return tree, issues
+
+
+class _Seam:
+    """Where two parts meet: the lines [start, stop) that both tell of.
+
+    Args:
+        lines: the document's.
+        start, stop: numbers of the shared lines.
+        carry: keys that hold for the rows after them.
+        issues: where doubts are added.
+    """
+
+    def __init__(self, lines: Lines, start: int, stop: int, carry: Sequence[str], issues: list[Issue]):
+        self.lines, self.start, self.middle = lines, start, (start + stop) / 2
+        self.carry, self.issues = carry, issues
+        self._carried = {*CARRIED, *carry}
+
+    def objects(self, one: dict[str, Any], other: dict[str, Any], path: tuple[str | int, ...]) -> dict[str, Any]:
+        """Both objects' keys; lists are joined, of two values the first is kept."""
+        out = dict(one)
+        for key, value in other.items():
+            mine = one.get(key)
+            if mine is None:
+                out[key] = value
+            elif isinstance(mine, dict) and isinstance(value, dict):
+                out[key] = self.objects(mine, value, (*path, key))
+            elif isinstance(mine, list) and isinstance(value, list):
+                out[key] = self.lists(mine, value, (*path, key))
+            elif isinstance(value, Cell) and value.evidence and plain(mine) != value.value:
+                self._doubt(f"Also read as “{value.value}”", value.evidence, (*path, key))
+        return out
+
+    def lists(self, one: list[Any], other: list[Any], path: tuple[str | int, ...]) -> list[Any]:
+        """The items of both in the order of the page; an item in one place is taken once."""
+        # Only what the first part read from the shared lines, or without a place, can stand in the second too.
+        first = len(one)
+        while first and not 0 <= self._line(one[first - 1]) < self.start:
+            first -= 1
+        if one and other and first == len(one) and _goes_on(one[-1], other[0]):
+            first -= 1
+        twins = self._twins(one, other, first)
+        out = one[:first]
+        at = {index: index for index in range(first)}  # where each item of the first part is put
+
+        def put(until: int) -> None:
+            for index in range(max(at, default=-1) + 1, until):
+                at[index] = len(out)
+                out.append(one[index])
+
+        unknown = set(self.carry)
+        for number, item in enumerate(other):
+            twin = twins.get(number)
+            if number == 0 and twin is None:
+                line = self._line(item)
+                put(next((i for i in range(first, len(one)) if 0 <= line < self._line(one[i])), len(one)))
+            if twin is not None:
+                put(twin + 1)
+            donor = out[at[twin]] if twin is not None else out[-1] if out else None
+            if isinstance(item, dict):
+                unknown -= {key for key in unknown if item.get(key) is not None}
+                if isinstance(donor, dict):
+                    item = {**item, **{key: donor.get(key) for key in unknown if key in item}}
+            if twin is None:
+                out.append(item)
+            else:
+                out[at[twin]] = self._settle(out[at[twin]], item, (*path, at[twin]))
+        put(len(one))
+        return out
+
+    def _twins(self, one: list[Any], other: list[Any], first: int) -> dict[int, int]:
+        """For items of the second list the item of the first, from number `first` on, that is the same."""
+        twins: dict[int, int] = {}
+        free = list(range(first, len(one)))
+        for number, item in enumerate(other):
+            twin = next((index for index in free if self._same(one[index], item)), None)
+            if twin is not None:
+                twins[number] = twin
+                free.remove(twin)
+        # A reading without a place is known by its neighbours, if it has anything in common.
+        for number, item in enumerate(other):
+            for near, step in ((number - 1, 1), (number + 1, -1)):
+                twin = twins.get(near, -2) + step
+                if number not in twins and twin in free and self._alike(one[twin], item):
+                    twins[number] = twin
+                    free.remove(twin)
+        if not twins and free and _goes_on(one[free[-1]], other[0] if other else None):
+            twins[0] = free[-1]
+        return twins
+
+    def _alike(self, one: Any, other: Any) -> bool:
+        """Whether one of two readings has no place, and a value of theirs is the same."""
+        if self._line(one) >= 0 and self._line(other) >= 0:
+            return False
+        if not isinstance(one, dict) or not isinstance(other, dict):
+            return False
+        values = ((one.get(key), other.get(key)) for key in one if key not in self._carried)
+        return any(isinstance(a, Cell) and isinstance(b, Cell) and a.value == b.value for a, b in values)
+
+    def _settle(self, one: Any, other: Any, path: tuple[str | int, ...]) -> Any:
+        """One item from two readings of it: that of the window which shows more around it."""
+        if isinstance(one, dict) and isinstance(other, dict) and any(isinstance(v, list) for v in one.values()):
+            return self.objects(one, other, path)
+        line = self._line(one)
+        if line < 0 or self._line(other) < 0:
+            mine, theirs = (other, one) if line < 0 else (one, other)
+        else:
+            mine, theirs = (one, other) if line < self.middle else (other, one)
+        pairs = [(mine, theirs, path)]
+        if isinstance(mine, dict) and isinstance(theirs, dict):
+            pairs = [(mine.get(key), theirs.get(key), (*path, key)) for key in mine]
+        for kept, left, place in pairs:
+            if isinstance(kept, Cell) and isinstance(left, Cell) and kept.value != left.value:
+                self._doubt(f"Two windows show this line; one read “{left.value}”", left.evidence, place)
+        return mine
+
+    def _doubt(self, message: str, evidence: Evidence | None, path: tuple[str | int, ...]) -> None:
+        page = evidence.page if evidence else None
+        self.issues.append(Issue("differs", f"{message}.", pointer(path), page))
+
+    def _same(self, one: Any, other: Any) -> bool:
+        mine, theirs = list(printed(one, self._carried)), list(printed(other, self._carried))
+        if not mine or not theirs:
+            # Without a place, only what is equal and equally placeless can be the same.
+            return not mine and not theirs and plain(one) == plain(other)
+        return any(a.page == b.page and overlap(a.box, b.box) > _SAME for a in mine for b in theirs)
+
+    def _line(self, item: Any) -> int:
+        """The line an item begins on; -1 for one that has no place."""
+        place = next(printed(item, self._carried), None)
+        return self.lines.find(place.page, place.box) if place else -1
+
+
+def _goes_on(last: Any, item: Any) -> bool:
+    """Whether an object that holds a list is continued by another: nothing it says of itself differs."""
+    if not isinstance(last, dict) or not isinstance(item, dict):
+        return False
+    lists = [key for key in last if isinstance(last[key], list) and isinstance(item.get(key), list)]
+    others = [key for key in item if key not in lists and item[key] is not None]
+    return bool(lists) and all(plain(item[key]) == plain(last.get(key)) for key in others)

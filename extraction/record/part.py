@@ -1,0 +1,124 @@
+"""One answer of the model, read: its values with their confidence and their place, and how far down it came."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from extraction.contract import Contract
+from extraction.document.windows import Window
+from extraction.evidence import CARRIED, Evidence, ground
+from extraction.generate.backend import Generation
+from extraction.parse import Node, parse
+
+End = Literal["stop", "length", "loop", "broken"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value that is not null, the probability of its tokens (None where unknown), and where it is printed."""
+
+    value: Any
+    confidence: float | None
+    evidence: Evidence | None
+
+
+@dataclass(frozen=True)
+class Part:
+    """What was read from one window.
+
+    Attributes:
+        window: what the model was shown.
+        end: how the answer ended: `stop` (it is whole), `length`, `loop`, or `broken` (no whole JSON although the
+            model ended it).
+        tree: the answer's data with a `Cell` in place of every value that is not null; None when there is no object.
+        stop: one past the last line of which the answer tells: the window's own end when the answer is whole.
+        may_go_on: whether the answer was cut within a list, so that what is missing stands below its last item.
+    """
+
+    window: Window
+    end: End
+    tree: dict[str, Any] | None
+    stop: int
+    may_go_on: bool = False
+
+
+def read_part(window: Window, generation: Generation, contract: Contract) -> Part:
+    """Parse an answer, find its values among the window's words, and see where it ended."""
+    node = parse(generation.text)
+    end: End = generation.finish
+    if node is None or not isinstance(node.value, dict):
+        return Part(window, "broken" if end == "stop" else end, None, window.start)
+    # A cut may fall before the last brace, where nothing is missing.
+    whole = all(child.complete for child in node.value.values()) and contract.target.keys <= set(node.value)
+    if node.complete or whole:
+        end = "stop"
+    elif end == "stop":
+        end = "broken"
+    data, leaves = contract.target.decode(node)
+    evidence = ground(leaves, window.document)
+    cells = {
+        leaf.path: Cell(leaf.value, confidence(generation, leaf.start, leaf.end), evidence.get(leaf.path))
+        for leaf in leaves
+    }
+    tree = _tree(data, cells, ())
+    if end == "stop":
+        return Part(window, end, tree, window.stop)
+    carried = {*CARRIED, *contract.carry}
+    places = (window.lines.find(place.page, place.box) for place in printed(tree, carried))
+    return Part(window, end, tree, max(places, default=window.start - 1) + 1, _cut_in_list(node))
+
+
+def confidence(generation: Generation, start: int, end: int) -> float | None:
+    """The probability of the tokens that touch text[start:end]: the product of theirs; None where none are known.
+
+    A token that closes one value and opens the next counts for both.
+    """
+    if not generation.offsets:
+        return None
+    # The token that begins at or before `start`; offsets ascend.
+    first = max(0, bisect_right(generation.offsets, start) - 1)
+    last = bisect_left(generation.offsets, end)
+    return math.exp(min(0.0, sum(generation.logprobs[first:last])))
+
+
+def printed(tree: Any, without: Collection[str] = ()) -> Iterator[Evidence]:
+    """The places of all values of a tree, but for the keys named in `without`."""
+    if isinstance(tree, Cell):
+        if tree.evidence:
+            yield tree.evidence
+    elif isinstance(tree, dict):
+        for key, value in tree.items():
+            if key not in without:
+                yield from printed(value, without)
+    elif isinstance(tree, list):
+        for item in tree:
+            yield from printed(item, without)
+
+
+def plain(tree: Any) -> Any:
+    """The data of a tree."""
+    if isinstance(tree, Cell):
+        return tree.value
+    if isinstance(tree, dict):
+        return {key: plain(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [plain(item) for item in tree]
+    return tree
+
+
+def _tree(value: Any, cells: dict[Any, Cell], path: tuple[str | int, ...]) -> Any:
+    if isinstance(value, dict):
+        return {key: _tree(item, cells, (*path, key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_tree(item, cells, (*path, index)) for index, item in enumerate(value)]
+    return cells.get(path)
+
+
+def _cut_in_list(node: Node) -> bool:
+    """Whether a text ended while a list of the root object was being written."""
+    last = list(node.value.values())[-1:]
+    return bool(last) and isinstance(last[0].value, list) and not last[0].complete
