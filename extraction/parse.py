@@ -10,7 +10,8 @@ from typing import Any
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
-_SCALAR = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null")
+# Whole only before a delimiter: `1` may go on as `10`, `1.` as `1.5`, `1e` as `1e9`.
+_SCALAR = re.compile(r"(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)(?=[ \t\n\r,\]}])", re.ASCII)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _DEPTH = 200
 
@@ -41,9 +42,9 @@ def parse(text: str) -> Node | None:
     """Parse the first JSON object or array in `text`; what precedes it (a code fence, thoughts) is skipped.
 
     A text cut at any point gives every value that was whole before the cut: of `[{"a":1},{"a":2},{"a` two
-    rows remain, and the nodes that the cut left open say `complete=False`. A scalar that touches the end of
-    the text is not whole (`1` might have become `10`). Half a surrogate pair becomes U+FFFD, and a number beyond
-    Python's range a string, so that whatever is returned can be written as JSON.
+    rows remain, and the nodes that the cut left open say `complete=False`. A number or word that nothing ends
+    is not whole: `1` might have become `10`. Half a surrogate pair becomes U+FFFD and a number beyond Python's
+    range a string, so that whatever is returned can be written as JSON.
 
     Returns:
         The root node, or None when no object or array begins in the text.
@@ -71,7 +72,7 @@ def _value(text: str, at: int, depth: int) -> Node | None:
         match = _STRING.match(text, at)
         return Node(_string(match.group()), at, match.end()) if match else None
     match = _SCALAR.match(text, at)
-    if not match or match.end() == len(text):
+    if not match:
         return None
     return Node(_scalar(match.group()), at, match.end())
 

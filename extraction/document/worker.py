@@ -92,9 +92,7 @@ def read(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
         try:
             page = load_page(document, number)
         except pdfium.PdfiumError:
-            width, height = document.get_page_size(number - 1) if count > 1 else (0.0, 0.0)
-            if not (width > 0 and height > 0):
-                width, height = 612.0, 792.0
+            width, height = _stated_size(document, number)
             check_size(number, width, height, job)
             yield _frame(number, width, height, "the page is damaged and its content could not be loaded")
             continue
@@ -116,6 +114,17 @@ def read(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
         page.close()
         yield frame
     document.close()
+
+
+def _stated_size(document: Any, number: int) -> tuple[float, float]:
+    """The size of a page that cannot be loaded: what the document says of it, or else US letter."""
+    import pypdfium2 as pdfium
+
+    try:
+        width, height = document.get_page_size(number - 1)
+    except pdfium.PdfiumError:
+        width = height = 0.0
+    return (width, height) if width > 0 and height > 0 else (612.0, 792.0)
 
 
 def _frame(number: int, width: float, height: float, issue: str = "") -> dict[str, Any]:

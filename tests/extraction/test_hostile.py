@@ -6,9 +6,11 @@ import socket
 
 import jsonschema
 import pytest
+from reportlab.pdfgen.canvas import Canvas
 
 from extraction import validation
 from extraction.contract import Contract
+from extraction.document import open_document
 from extraction.errors import AssayError
 from extraction.generate import Generation
 from extraction.schema import allows_null, load_schema, validator
@@ -244,3 +246,21 @@ def test_references_that_only_the_data_multiply_end_too(impatient):
     for _ in range(60):
         data = {"x": data}
     assert "could not be checked" in next(validator(schema).iter_errors(data)).message
+
+
+# Files
+
+
+def test_a_page_that_is_lost_does_not_take_the_others_along(tmp_path):
+    path = tmp_path / "a.pdf"
+    canvas = Canvas(str(path), pageCompression=0)
+    for number in range(3):
+        canvas.drawString(72, 700, f"page{number}")
+        canvas.showPage()
+    canvas.save()
+    data = path.read_bytes()
+    kids = re.search(rb"/Kids \[ (\d+) 0 R (\d+) 0 R", data)
+    path.write_bytes(data[: kids.start(2)] + b"0".rjust(len(kids[2])) + data[kids.end(2) :])
+    pages = open_document(path).pages
+    assert [[word.text for word in page.words] for page in pages] == [["page0"], [], ["page2"]]
+    assert "damaged" in pages[1].issue
