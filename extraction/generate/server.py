@@ -1,0 +1,320 @@
+"""The backend that asks a server with the OpenAI API: vLLM, llama-server, `transformers serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import as_completed
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from extraction.errors import AssayError
+from extraction.generate.backend import Generation, Request
+from extraction.schema import map_subschemas
+
+# How servers say that prompt and answer together are too long.
+_TOO_LONG = re.compile(r"context (?:length|size|window)|context_(?:length|size)|max_model_len", re.IGNORECASE)
+# No tokenizer is at hand. Gemma's splits numbers into digits, and few words into less than three letters a token; on
+# lab reports this counts 1.0 to 1.3 times its tokens, on prose up to 2.7 times.
+_PIECE = re.compile(r"[A-Za-z]{1,3}|\s+|.", re.DOTALL)
+_TURN = 8
+# A piece of at most LOOP_LONGEST characters that ends a cut answer LOOP_TIMES in a row, over LOOP_CHARACTERS in all:
+# about what `extraction.generate.decode` calls a loop, in characters.
+LOOP_TIMES, LOOP_CHARACTERS, LOOP_LONGEST = 4, 100, 400
+
+
+class ServerBackend:
+    """A model behind an OpenAI-compatible server, behind the `Backend` protocol.
+
+    Documents go to `url` and nowhere else: redirects are not followed, proxies from the environment are not used.
+    The server must follow `response_format` (vLLM and llama-server do, `transformers serve` does not); what does not
+    follow the schema is found when the record is built. The server's own chat template makes the prompt. Some models
+    write blanks without end where the server's grammar allows any number of them: start vLLM with
+    `--structured-outputs-config '{"disable_any_whitespace": true}'`.
+
+    Args:
+        url: the server's address, `http://localhost:8000/v1`; `/v1` is added where there is no path.
+        model: its name there; may be left out, or be the model's local folder, where the server has only one.
+        requests_in_flight: how many requests the server is given at once.
+        timeout: seconds one answer may take; one that takes longer is asked for again.
+        retries: how often a request is repeated after a lost connection, a timeout, 408, 409, 429 or 5xx, with
+            growing pauses (half a second to eight, or what the server asks for).
+        api_key: the server's key; else OPENAI_API_KEY, else none.
+        temperature: 0 takes the most probable token.
+
+    Attributes:
+        url, model: as they are used.
+
+    Raises:
+        AssayError: openai is not installed, no server answers at `url`, it refuses the key, or lacks the model.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str | Path | None = None,
+        *,
+        requests_in_flight: int = 8,
+        timeout: float = 300.0,
+        retries: int = 4,
+        api_key: str | None = None,
+        temperature: float = 0.0,
+    ):
+        # The openai package rather than bare HTTP: its retries are what would have to be written here, and of its
+        # dependencies only two small ones do not come with transformers.
+        try:
+            import openai
+        except ImportError:
+            raise AssayError("To ask a server, install the server extra: pip install 'assay[server]'") from None
+        self.url = _address(url)
+        self._openai = openai
+        self._in_flight, self._temperature = max(1, requests_in_flight), temperature
+        self._client: dict[str, Any] = {
+            "base_url": self.url,
+            "api_key": api_key or os.environ.get("OPENAI_API_KEY") or "none",
+            "max_retries": retries,
+            "timeout": openai.Timeout(timeout, connect=min(timeout, 10.0)),
+        }
+        # None in `mounts` is the direct way: it takes the place of HTTP_PROXY and HTTPS_PROXY.
+        self._http: dict[str, Any] = {"follow_redirects": False, "mounts": {"http://": None, "https://": None}}
+        self.model = self._choose(None if model is None else str(model))
+
+    def count_tokens(self, messages: list[dict[str, Any]]) -> int:
+        """An estimate of a prompt's length in tokens, rather too long: a long document is then split earlier."""
+        return sum(_TURN + len(_PIECE.findall(message["content"])) for message in messages)
+
+    def generate(
+        self, requests: Sequence[Request], on_done: Callable[[int, Generation], None] | None = None
+    ) -> list[Generation]:
+        """Ask the server for all answers, a bounded number at once; `on_done` runs in the calling thread.
+
+        Raises:
+            AssayError: one request failed for good; the others are given up.
+        """
+        # An event loop in a thread of its own, not a pool of threads: requests that wait for the server can then be
+        # given up at once, on an error as on Ctrl-C, and the server sees that nobody waits for them any more.
+        from anyio.from_thread import start_blocking_portal
+
+        done: dict[int, Generation] = {}
+        client = self._openai.AsyncOpenAI(
+            **self._client, http_client=self._openai.DefaultAsyncHttpxClient(**self._http)
+        )
+        limit = asyncio.Semaphore(self._in_flight)
+        with start_blocking_portal() as portal, portal.wrap_async_context_manager(client):
+            answers = {
+                portal.start_task_soon(self._ask, client, limit, request): index
+                for index, request in enumerate(requests)
+            }
+            try:
+                for answer in as_completed(answers):
+                    index = answers[answer]
+                    done[index] = answer.result()
+                    if on_done:
+                        on_done(index, done[index])
+            finally:
+                for answer in answers:
+                    answer.cancel()
+        return [done[index] for index in range(len(requests))]
+
+    async def _ask(self, client: Any, limit: asyncio.Semaphore, request: Request) -> Generation:
+        async with limit:
+            try:
+                body = await self._post(client, request.messages, request.schema, request.max_tokens)
+            except self._openai.APIStatusError as error:
+                if error.status_code in (400, 422) and not _TOO_LONG.search(str(error.body)):
+                    raise await self._refusal(client, request, error) from None
+                raise self._explain(error) from None
+            except self._openai.OpenAIError as error:
+                raise self._explain(error) from None
+        return self._generation(body)
+
+    async def _post(self, client: Any, messages: Any, schema: Any, max_tokens: int) -> bytes:
+        response = await client.chat.completions.with_raw_response.create(
+            model=self.model,
+            messages=messages,
+            max_tokens=max_tokens,
+            temperature=self._temperature,
+            response_format={
+                "type": "json_schema",
+                "json_schema": {"name": "record", "schema": portable(schema), "strict": True},
+            },
+            logprobs=True,
+            # llama-server sends twenty alternatives a token unless told, and no probabilities at all for 0.
+            top_logprobs=1,
+        )
+        return bytes(response.content)
+
+    async def _refusal(self, client: Any, request: Request, error: Any) -> AssayError:
+        """Why a request is not accepted; the server's words are shown only where they cannot quote the document."""
+        try:
+            await self._post(client, [{"role": "user", "content": "{}"}], request.schema, 1)
+        except self._openai.APIStatusError as again:
+            body = again.body if isinstance(again.body, dict) else {}
+            reason = str(body.get("message") or body.get("detail") or "it does not say why").split("\n")[0][:300]
+            return AssayError(f"{self.url} refuses requests with this schema ({again.status_code}): {reason}")
+        except self._openai.OpenAIError as again:
+            return self._explain(again)
+        return AssayError(
+            f"{self.url} refuses the request for one document ({error.status_code}) though not for others; "
+            "its log says why."
+        )
+
+    def _choose(self, model: str | None) -> str:
+        """The name under which the server knows the model."""
+        with self._openai.OpenAI(**self._client, http_client=self._openai.DefaultHttpxClient(**self._http)) as client:
+            try:
+                body = client.models.with_raw_response.list().content
+            except self._openai.OpenAIError as error:
+                raise self._explain(error) from None
+        try:
+            names = [str(entry["id"]) for entry in json.loads(body)["data"]]
+        except (ValueError, LookupError, TypeError):
+            raise self._garbage("a list of models") from None
+        # `transformers serve` lists the hub's cache, not what it serves from a folder.
+        if model and (model in names or not names):
+            return model
+        if len(names) == 1 and (model is None or Path(model).is_dir()):
+            return names[0]
+        if not names:
+            raise AssayError(f"{self.url} lists no models; say which model to ask for.")
+        listed = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+        if model is None:
+            raise AssayError(f"{self.url} serves several models; name one of them: {listed}.")
+        raise AssayError(f"{self.url} does not serve {model}; name one of its models: {listed}.")
+
+    def _generation(self, body: bytes) -> Generation:
+        try:
+            choice = json.loads(body)["choices"][0]
+            text, finish = choice["message"]["content"] or "", choice["finish_reason"]
+            tokens = (choice.get("logprobs") or {}).get("content") or []
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise self._garbage("a chat completion") from None
+        if not isinstance(text, str):
+            raise self._garbage("a chat completion")
+        if finish not in ("stop", "length"):
+            raise AssayError(
+                f"{self.url} ended an answer with finish_reason {str(finish)[:40]!r}, so it may not be whole; "
+                "switch off the server's filters and tools for this model."
+            )
+        if finish == "length" and (rest := without_loop(text)) < len(text):
+            text, finish = text[:rest], "loop"
+        offsets, logprobs = token_places(text, tokens)
+        return Generation(text, finish, offsets, logprobs)
+
+    def _garbage(self, wanted: str) -> AssayError:
+        return AssayError(
+            f"{self.url} answers with something else than {wanted}; give the address of an OpenAI-compatible server, "
+            "which usually ends in /v1."
+        )
+
+    def _explain(self, error: Exception) -> AssayError:
+        """One sentence for what the openai package raises; none of its own, which may quote the document."""
+        if isinstance(error, self._openai.APITimeoutError):
+            return AssayError(
+                f"{self.url} does not answer in time, also when asked again; see that it runs, allow more time "
+                "(timeout) or ask for less at once (requests_in_flight)."
+            )
+        status = getattr(error, "status_code", None)
+        if status is None:
+            return AssayError(f"No server can be reached at {self.url}; start it, or correct the address.")
+        if status in (401, 403):
+            return AssayError(f"{self.url} does not accept the key ({status}); set OPENAI_API_KEY to the server's.")
+        if status == 404:
+            return AssayError(
+                f"{self.url} does not know the address or the model ({status}); the address of an OpenAI-compatible "
+                "server usually ends in /v1."
+            )
+        if status == 429:
+            return AssayError(f"{self.url} stays overloaded ({status}); ask for less at once (requests_in_flight).")
+        if status >= 500:
+            return AssayError(f"{self.url} fails, also when asked again ({status}); its log says why.")
+        if _TOO_LONG.search(str(getattr(error, "body", ""))):
+            return AssayError(
+                f"A document and its answer are longer than the context of the model at {self.url}; start the server "
+                "with a longer one, or lower max_prompt_tokens and max_answer_tokens in the contract."
+            )
+        if 300 <= status < 400:
+            return AssayError(f"{self.url} sends on to another address ({status}); give that address itself.")
+        return AssayError(f"{self.url} refuses the request ({status}); its log says why.")
+
+
+def _address(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        whole = False
+    if not whole or re.search(r"\s", url):
+        raise AssayError(f"{url} is not the address of a server; give one like http://localhost:8000/v1.")
+    return url.rstrip("/") + ("" if parts.path.strip("/") else "/v1")
+
+
+def portable(schema: Any) -> Any:
+    """The same schema in words that llama-server knows too.
+
+    It refuses `items: false`, and takes `prefixItems` for a row that is always whole; so a row whose end may be left
+    out becomes a choice between rows of fixed lengths.
+    """
+    if not isinstance(schema, dict):
+        return schema
+    schema = map_subschemas(schema, lambda sub, _: portable(sub))
+    cells = schema.get("prefixItems")
+    if not cells or schema.get("items") is not False:
+        return schema
+    rest = {key: schema[key] for key in schema if key not in ("prefixItems", "items", "minItems", "maxItems")}
+    lengths = range(schema.get("minItems", 0), min(schema.get("maxItems", len(cells)), len(cells)) + 1)
+    return {"anyOf": [{**rest, **_row(cells[:length])} for length in lengths]}
+
+
+def _row(cells: list[Any]) -> dict[str, Any]:
+    if not cells:
+        return {"items": {}, "maxItems": 0}
+    return {"prefixItems": cells, "minItems": len(cells), "maxItems": len(cells)}
+
+
+def token_places(text: str, tokens: Any) -> tuple[list[int], list[float]]:
+    """Where each token begins in `text`, and its log-probability; two empty lists where that cannot be told.
+
+    Args:
+        text: the answer.
+        tokens: the API's `logprobs.content`: for each token its `token`, `logprob` and, where the server says them,
+            its `bytes`. They may be more than the text (the end of the turn, blanks that the server stripped); those
+            are left out.
+    """
+    try:
+        pieces = [bytes(t["token"].encode() if t.get("bytes") is None else t["bytes"]) for t in tokens]
+        values = [min(0.0, float(t["logprob"])) for t in tokens]
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return [], []
+    own = text.encode("utf-8", errors="replace")
+    begin = b"".join(pieces).rfind(own)
+    if not own or begin < 0:
+        return [], []
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    offsets: list[int] = []
+    logprobs: list[float] = []
+    place = 0
+    for piece, value in zip(pieces, values, strict=True):
+        inside = piece[max(0, begin) : max(0, begin + len(own))]
+        if inside:
+            offsets.append(place)
+            logprobs.append(value)
+            place += len(decoder.decode(inside))
+        begin -= len(piece)
+    return offsets, logprobs
+
+
+def without_loop(text: str) -> int:
+    """How much of `text` is left without what only repeats at its end; all of it unless that is certainly a loop."""
+    for period in range(1, LOOP_LONGEST + 1):
+        repeated = 0
+        while repeated + period < len(text) and text[-1 - repeated] == text[-1 - repeated - period]:
+            repeated += 1
+        if repeated >= max((LOOP_TIMES - 1) * period, LOOP_CHARACTERS):
+            return len(text) - repeated
+    return len(text)

