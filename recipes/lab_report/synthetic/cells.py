@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .content import Content, Row, Section
-from .sheet import Line, Run, text_width, wrap
+from .sheet import Line, Run, line_width, text_width, wrap
 from .style import Style
 
 _RED, _BLUE = "#b00020", "#0b3d91"
@@ -20,8 +20,9 @@ class Cells:
         self.font = style.value_font or style.font
         # Flags before left-aligned results hang in a gutter of their own, so that the results line up.
         self.hanging = style.align == "left" and style.flag_place == "before" and style.flag != "none"
-        flags = [self.flag_run(level) for level in (-2, -1, 1, 2)] if self.hanging else []
+        flags = [self.flag_run(level, style.fresh) for level in (-2, -1, 1, 2)] if self.hanging else []
         self.gutter = max((flag.width + size * 0.4 for flag in flags if flag), default=0.0)
+        self.range_before, _, self.range_after = content.range_form.partition("{}")
         before, _, after = content.method_form.partition("{}")
         self.method_before, self.method_after = before, after
 
@@ -57,13 +58,17 @@ class Cells:
             "triangle": "▲" if level > 0 else "▼",
         }.get(self.style.flag, "")
 
-    def flag_run(self, level: int) -> Run | None:
-        """The flag as a run; arrows are set in a face that has them."""
-        text = self.flag_text(level)
+    def fresh(self, row: Row) -> str:
+        """The mark of a result that is new."""
+        return self.style.fresh if row.marker else ""
+
+    def flag_run(self, level: int, fresh: str = "") -> Run | None:
+        """The flag, and the mark of a new result, as a run; arrows are set in a face that has them."""
+        text = " ".join(part for part in (self.flag_text(level), fresh) if part)
         if not text:
             return None
         run = self.run(text, bold=self.style.flag in ("HL", "word", "bang"))
-        colour = {1: _RED, -1: _BLUE}[1 if level > 0 else -1]
+        colour = _RED if level > 0 else _BLUE
         if self.style.flag in ("arrow", "triangle"):
             return replace(run, font="Helvetica", bold=False, colour=colour)
         return replace(run, colour=colour) if self.style.flag == "word" else run
@@ -83,8 +88,11 @@ class Cells:
 
     def name(self, row: Row, width: float, bold: bool = False) -> list[Line]:
         """The test's name, wrapped, with its mark, unit and method where the family prints them there."""
-        lines: list[Line] = [[run] for run in wrap(self.run(row.name, "name", bold), width)]
-        tail: Line = [self.run(row.mark)] if row.mark else []
+        early = row.mark and self.style.mark_place == "before"
+        head: Line = [self.run(f"{row.mark} ")] if early else []
+        lines: list[Line] = [[run] for run in wrap(self.run(row.name, "name", bold), width - line_width(head))]
+        lines[0] = [*head, *lines[0]]
+        tail: Line = [self.run(row.mark)] if row.mark and not early else []
         unit = self.unit(row)
         if self.style.unit_place == "name" and unit:
             tail += [self.run(" ("), unit, self.run(")")]
@@ -92,6 +100,15 @@ class Cells:
             lines.append([run for run in tail if run.text != " ("] if row.mark else tail[1:-1])
         else:
             lines[-1] += tail
+        if self.style.colon:
+            lines[-1].append(self.run(":"))
+        if self.style.range_below and any(row.printed.range_lines):
+            text = "; ".join(filter(None, row.printed.range_lines))
+            before = self.run(self.range_before, small=1.5)
+            runs = wrap(self.run(text, "range", small=1.5), max(40.0, width - before.width - 12))
+            lines += [[before, runs[0]] if before.text else [runs[0]], *([run] for run in runs[1:])]
+            if self.range_after:
+                lines[-1].append(self.run(self.range_after, small=1.5))
         if self.style.method == "under" and row.method:
             parts = [
                 self.run(self.method_before, small=1.8, italic=True),
@@ -104,20 +121,23 @@ class Cells:
     def value(self, row: Row, width: float) -> list[Line]:
         """The result with flag and unit where they share its cell."""
         result = self.result(row)
-        lines: list[Line] = [[run] for run in wrap(result, width)]
+        lines: list[Line] = [
+            [one] for part in result.text.split("\n") for one in wrap(replace(result, text=part), width)
+        ]
         level = 0 if "flag" in self.style.columns.split() else row.printed.level
-        flag = self.flag_run(level)
+        fresh = self.fresh(row)
+        flag = self.flag_run(level, fresh)
         if self.style.unit_place == "result":
             unit = self.unit(row)
             if unit:
                 tight = unit.text == "%" and self.content.picks["tint"] < 0.5
                 lines[-1] += [unit] if tight else [self.run(" "), unit]
-        if flag and level and self.style.flag_place == "before":
+        if flag and self.style.flag_place == "before":
             lines[0] = [flag, self.run(" "), *lines[0]]
-        elif flag and level and self.style.flag_place == "after":
+        elif flag and self.style.flag_place == "after":
             lines[-1] += [self.run(" "), flag]
         words = not row.printed.unit and not any(char.isdigit() for char in row.printed.result)
-        return [[], *lines] if self.style.words_below and words else lines
+        return [[], *lines] if self.style.words_below and words and row.below else lines
 
     def limits(self, row: Row, width: float) -> list[Line]:
         """The reference range, over as many lines as it needs."""
@@ -149,14 +169,21 @@ class Cells:
             "method": (row.method or "", "method"),
             "specimen": (row.specimen, "specimen"),
             "code": (row.code, None),
+            "tariff": (row.tariff, None),
+            "no": (str(row.index + 1), None),
             "marker": (row.marker, None),
             "status": (self.content.status, None),
             "time": (row.collected, "collected"),
+            "prevd": (self.dated(row), None),
             "prev1": (printed.previous[0] if printed.previous else "", None),
             "prev2": (printed.previous[1] if printed.previous else "", None),
         }
         text, field = texts[kind]
         return [[run] for run in wrap(self.run(text, field), width)] if text else []
+
+    def dated(self, row: Row) -> str:
+        """An earlier value with its date in the same cell."""
+        return f"{row.printed.previous[0]} ({self.content.previous_dates[0]})" if row.printed.previous else ""
 
     def natural(self, kind: str, row: Row, section: Section) -> tuple[float, float]:
         """The width a cell would like and the least it can bear, in points."""
@@ -166,7 +193,7 @@ class Cells:
             wish += self.gutter
         least = 0.0
         for line in filter(None, lines):
-            if kind in ("range", "time", "unit", "prev1", "prev2", "code") and line:
+            if kind in ("range", "time", "unit", "prev1", "prev2", "prevd", "code", "tariff", "no") and line:
                 bound = max(sum(run.width for run in line[:2]), line[0].width)
                 least = max(least, min(bound, 110 if kind == "range" else bound))
             elif kind == "result" and sum(run.width for run in line) < 80:

@@ -9,7 +9,7 @@ from .content import Section
 from .sheet import face, text_width
 
 RIGHT_PAD = 7.0  # points kept free at the right of every cell
-_ELASTIC = ("name", "result", "unit", "range", "prev1", "method")
+_ELASTIC = ("name", "result", "unit", "range", "prev1", "prevd", "method")
 _MOST = {"name": 0.45, "range": 0.32, "method": 0.2, "result": 0.3}  # shares of the table's width
 
 

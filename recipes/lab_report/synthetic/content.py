@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
+from .remarks import Remarks
 from .style import Style
 from .values import Printed, Writer
 from .vocabulary import DEPARTMENTS, LANGUAGES, PARENTS, Analyte, Panel, choices, panels, phrases, places
@@ -18,7 +19,17 @@ _MONTHS = {
     "nl": "jan feb mrt apr mei jun jul aug sep okt nov dec",
     "es": "ene feb mar abr may jun jul ago sep oct nov dic",
 }
+_LONG_MONTHS = {
+    "en": "January February March April May June July August September October November December",
+    "nl": "januari februari maart april mei juni juli augustus september oktober november december",
+    "de": "Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
+    "fr": "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
+    "es": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
+    "it": "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre",
+}
 _ANTIBIOTICS = ("Amoxicillin", "Ciprofloxacin", "Nitrofurantoin", "Cefuroxim", "Fosfomycin", "Gentamicin")
+_DATES = ("%d %B %Y %H:%M", "%Y/%m/%d %H:%M", "%Y-%m-%d %H:%M", "%d %B %Y, %H:%M", "%d.%m.%Y %H:%M")
+_US_DATES = ("%B %d, %Y %H:%M", "%b %d, %Y %I:%M %p", "%Y/%m/%d %H:%M", "%Y-%m-%d %H:%M")
 # Words of remarks, in all six languages, that belong to certain panels.
 _TOPICS = {
     "(?i)diabet": ("diabetes",),
@@ -41,10 +52,12 @@ class Row:
     printed: Printed
     method: str | None = None
     code: str = ""
+    tariff: str = ""
     mark: str = ""
     marker: str = ""
     specimen: str = ""
     collected: str = ""
+    below: bool = True  # a result in words may begin below the name
     comments: list[str] = field(default_factory=list)
 
 
@@ -58,6 +71,22 @@ class Section:
     rows: list[Row]
     unit: str | None = None
     note: str = ""
+    trailer: str = ""
+    fluid: bool = False  # the innermost heading is the specimen
+    silent: bool = False  # goes on under a heading that was printed before
+
+
+@dataclass
+class Extras:
+    """What habits add to a report; empty where a family has none."""
+
+    patient_address: list[str] = field(default_factory=list)
+    doctor_address: list[str] = field(default_factory=list)
+    foot: list[str] = field(default_factory=list)  # signatories, addresses, accreditation
+    marks: list[str] = field(default_factory=list)  # what the marks mean
+    conclusion: list[str] = field(default_factory=list)
+    listing: list[Row] = field(default_factory=list)  # tests that a page without results names
+    notice: str = ""
 
 
 @dataclass
@@ -83,11 +112,14 @@ class Content:
     page_form: str
     continued: str
     method_form: str
+    range_form: str
+    inline_form: str  # how a heading names its specimen
     specimen_label: str
     collected_label: str
     apology: str
     clinical: str  # what the physician asks, printed above the results like a row
     picks: dict[str, float]
+    extras: Extras
 
 
 def stable_random(*parts: object) -> Random:
@@ -108,6 +140,7 @@ def _suits(remark: str, key: str, result: str) -> bool:
 def write_date(moment: datetime, pattern: str, language: str) -> str:
     """Print a date; month names and AM/PM do not depend on the machine's locale."""
     months = _MONTHS.get(language, _MONTHS["en"]).split()
+    pattern = pattern.replace("%B", _LONG_MONTHS[language].split()[moment.month - 1])
     pattern = pattern.replace("%b", months[moment.month - 1])
     pattern = pattern.replace("%p", "AM" if moment.hour < 12 else "PM")
     return moment.strftime(pattern)
@@ -120,9 +153,14 @@ class Composer:
         self.style, self.rng, self.max_rows = style, rng, max_rows
         self.place = places()[style.locale]
         self.language: str = self.place["language"]
-        self.words = phrases(self.language)
+        self.words = phrases(self.language, style.edition)
+        self.panels = panels(style.edition)
         self.writer = Writer(style, self.language, self.place, self.words, rng)
+        self.remarks = Remarks(self.writer, self.words, rng)
+        self.wide = style.edition != "base"
         self.pattern: str = rng.choice(self.place["dates"])
+        if self.wide and rng.random() < 0.2:
+            self.pattern = rng.choice(_US_DATES if style.locale == "en-US" else _DATES)
         if style.locale != "en-US" and rng.random() < 0.08:
             self.pattern = "%Y-%m-%d %H:%M"
         if style.seconds and "%M" in self.pattern:
@@ -160,6 +198,8 @@ class Composer:
         received = collected + timedelta(minutes=rng.randrange(25, 300))
         reported = received + timedelta(hours=rng.randrange(1, 60), minutes=rng.randrange(60))
         birth = collected - timedelta(days=rng.randrange(400, 33000))
+        if self.wide and self.language == "en" and birth.day < 13:
+            birth += timedelta(days=13)  # so that the page tells whether days or months come first
         male = rng.random() < 0.5
         doctor = f"Dr. {self.person().split('. ')[-1]}"  # no "Dr. Mrs."
         years = (collected - birth).days // 365
@@ -197,10 +237,12 @@ class Composer:
         fields = [entry for entry in fields if entry[0] not in drop]
         if rng.random() < 0.25:  # some labs put the dates in front
             fields.sort(key=lambda entry: entry[0] not in ("patient", "ordered", "collected", "received"))
-        sections = [] if rng.random() < style.empty else self.sections(collected)
+        sections = [] if style.blank or rng.random() < style.empty else self.sections(collected)
         if style.specimen == "report":
             fields.append(("specimen", self.pick(labels["specimen"]), self.common_specimen(sections)))
         columns = {key: self.pick(text) for key, text in words["columns"].items()}
+        if style.title_case:
+            columns = {key: getattr(text, style.title_case)() for key, text in columns.items()}
         number = f"{rng.randrange(100, 999)}-MED"
         foot = [self.pick(words["foot"]).format(doctor=doctor, n=number) for _ in range(2)]
         legend = self.flag_legend()
@@ -209,15 +251,18 @@ class Composer:
         phone = place["phone"].format(a=rng.randrange(200, 900), b=f"{rng.randrange(1000, 9999)}")
         address.append(rng.choice(["Tel. ", "T ", "Tel: "]) + phone)
         earlier = [collected - timedelta(days=rng.randrange(30, 500) * (i + 1)) for i in range(2)]
+        range_form = self.pick(words["range_label"]) if style.range_below else "{}"
         return Content(
             words, place, columns, rng.choice(place["labs"]), address, self.pick(words["headline"]),
             self.pick(words["statuses"]), doctor, fields, taken, self.moment(collected, True)[0],
             [self.moment(moment, True)[0] for moment in earlier], sections, list(dict.fromkeys(foot)), legend,
             list(choices(words["letter"])), self.pick(words["words"]["page"]),
-            self.pick(words["words"]["continued"]), self.pick(words["words"]["method"]),
+            self.pick(words["words"]["continued"]), self.pick(words["words"]["method"]), range_form,
+            rng.choice((" ({})", " - {}", ": {}", ", {}")) if self.wide else " ({})",
             self.pick(labels["specimen"]), self.pick(labels["collected"]), self.pick(words["no_tests"]),
-            self.pick(words["clinical"]) if rng.random() < 0.15 else "",
+            self.pick(words["clinical"]) if rng.random() < style.clinical else "",
             {key: rng.random() for key in ("watermark", "barcode", "cover", "appendix", "tint")},
+            self.extras(doctor, collected) if self.wide else Extras(),
         )  # fmt: skip
 
     def flag_legend(self) -> list[str]:
@@ -257,13 +302,14 @@ class Composer:
         limit = min(wanted, self.max_rows) if self.max_rows is not None else wanted
         keys = self.panel_keys()
         department = self.departments()
-        titles = {key: rng.choice(panel.titles[self.language]) for key, panel in panels().items()}
+        titles = {key: rng.choice(panel.titles[self.language]) for key, panel in self.panels.items()}
         found: list[Section] = []
+        fluids = self.fluids(collected, limit) if style.fluids and rng.random() < style.fluids else []
         label_times = style.time in ("section", "column")
         for key in keys:
             if self.count >= limit:
                 break
-            panel = panels()[key]
+            panel = self.panels[key]
             headings = [titles[key]]
             if key in PARENTS and (style.nested or found):
                 headings = [titles[PARENTS[key]], titles[key]]
@@ -274,14 +320,90 @@ class Composer:
             section = Section(headings, self.specimens[panel.specimen], taken, [])
             self.fill(section, panel, limit)
             if section.rows:
+                if style.trailer and rng.random() < style.trailer:
+                    doctor, lab = f"Dr. {self.person().split('. ')[-1]}", rng.choice(self.place["labs"])
+                    date = self.moment(collected + timedelta(hours=rng.randrange(2, 50)))[0]
+                    section.trailer = self.pick(self.words["trailer"]).format(doctor=doctor, lab=lab, date=date)
                 if rng.random() < style.notes:
                     section.note = self.pick(self.words["long"])
                 found.append(section)
+                if style.tail and key in PARENTS and rng.random() < style.tail:
+                    found += self.tail(section, PARENTS[key], limit)
+        found += fluids
         if style.specimen == "outer":
             order = list(dict.fromkeys(section.specimen for section in found))
             found.sort(key=lambda section: order.index(section.specimen))
         for index, row in enumerate(row for section in found for row in section.rows):
             row.index = index
+        return found
+
+    def tail(self, inner: Section, key: str, limit: int) -> list[Section]:
+        """One or two rows of the outer panel after an inner one, told apart by their indent alone."""
+        if not self.style.indent or self.style.specimen == "outer" or len(inner.headings) < 2 or self.count >= limit:
+            return []
+        section = Section(inner.headings[:-1], inner.specimen, inner.collected, [], silent=True)
+        self.fill(section, self.panels[key], min(limit, self.count + self.rng.choice((1, 1, 2))))
+        return [section]
+
+    def fluids(self, collected: datetime, limit: int) -> list[Section]:
+        """The same tests of several body fluids, each fluid a heading."""
+        rng, words = self.rng, self.words
+        outer = self.departments()["ascites"]
+        names = ["ascites", "pleural", "pericardial", "csf", "synovial", "urine"]
+        panel = self.panels[rng.choice(("pleural", "csf", "ascites", "urine_chemistry", "diabetes"))]
+        analytes = tuple(rng.sample(panel.analytes, min(len(panel.analytes), rng.choice((1, 1, 2, 3)))))
+        found = []
+        for name in rng.sample(names, rng.randrange(2, 5)):
+            if self.count >= limit:
+                break
+            specimen = rng.choice(choices(words["specimens"][name]))
+            section = Section([outer, specimen], specimen, self.moment(collected), [], fluid=True)
+            self.fill(section, replace(panel, analytes=analytes), limit)
+            found.append(section)
+        return found
+
+    def extras(self, doctor: str, collected: datetime) -> Extras:
+        """Addresses, signatories, what marks mean, a conclusion, and the tests that pages without results name."""
+        rng, place, words, style = self.rng, self.place, self.words, self.style
+        found = Extras()
+
+        def address() -> list[str]:
+            return [rng.choice(place["streets"]).format(n=rng.randrange(1, 240)), rng.choice(place["cities"])]
+
+        number = f"{rng.randrange(10**8, 10**9)}"
+        if style.address:
+            found.patient_address = [*address(), f"{self.pick(words['insurance'])} {number[:6]} {number[6:]} "
+                                     f"{rng.randrange(10, 99)}"]  # fmt: skip
+            found.doctor_address = [*address()]
+            if rng.random() < 0.4:
+                found.doctor_address.append(f"{self.pick(words['copy'])}: Dr. {self.person().split('. ')[-1]}")
+            if rng.random() < 0.4:
+                found.doctor_address.append(
+                    rng.choice(("", "ID ", "RIZIV ", "NPI ")) + f"{rng.randrange(10**5, 10**8)}"
+                )
+        if style.foot_block:
+            names = []
+            for _ in range(rng.randrange(3, 14)):
+                given, last = rng.choice(place["first"].split())[0], rng.choice(place["last"].split())
+                names.append(f"{given}. {last}" if rng.random() < 0.8 else f"Dr. {last}")
+            contact = f"{self.pick(words['contact'])} {place['phone'].format(a=number[:3], b=number[3:7])}"
+            site = rng.choice(place["labs"])
+            found.foot = [
+                f"{self.pick(words['greet'])}: {', '.join(dict.fromkeys(names))}.",
+                " - ".join([site, *address(), contact]),
+                f"{self.pick(words['money']).format(n=number)} - www.{site.split()[-1].lower()}.example",
+            ][: rng.randrange(1, 4)]
+        if style.fresh:
+            found.marks.append(self.pick(words["fresh"]).format(style.fresh))
+        if style.mark:
+            found.marks.append(self.pick(words["external"]).format(style.mark))
+        if rng.random() < style.conclusion:
+            found.conclusion = self.remarks.conclusion()
+        if style.blank or style.extra_page:
+            chosen = rng.sample([one for panel in self.panels.values() for one in panel.analytes], rng.randrange(6, 26))
+            found.listing = [self.row(one) for one in chosen]
+            day = self.moment(collected, True)[0]
+            found.notice = self.pick(words["notice"]).format(date=day, n=rng.randrange(2, 15))
         return found
 
     def departments(self) -> dict[str, str]:
@@ -292,7 +414,7 @@ class Composer:
     def panel_keys(self) -> list[str]:
         """Panels in the order printed, as the family's contents ask for."""
         rng = self.rng
-        every = list(panels())
+        every = list(self.panels)
         usual = "haematology differential absolute electrolytes kidney liver lipids diabetes inflammation iron thyroid"
         general = [*usual.split(), "vitamins", "enzymes", "coagulation", "urinalysis"]
         pools = {
@@ -305,7 +427,13 @@ class Composer:
             "hormones": ["thyroid", "hormones", "vitamins", "tumour", "drugs", "immunology"],
             "uniform": ["electrolytes", "differential", "lipids", "liver", "blood_gas", "coagulation"],
         }
+        if self.wide:
+            self.widen(pools, every)
         pool = list(dict.fromkeys(pools[self.style.contents]))
+        if self.wide and self.style.contents != "large" and rng.random() < 0.7:
+            # Else the first panels of the table would be in nearly every report and the last ones in none.
+            pool = rng.sample(pool, min(len(pool), max(1, self.style.rows // 5 + rng.randrange(3))))
+            return sorted(pool, key=every.index) if rng.random() < 0.7 else pool
         if rng.random() < 0.75:  # most labs have a fixed order of panels, a few none
             kept = set(rng.sample(pool, len(pool) if self.style.contents == "large" else max(1, len(pool) * 2 // 3)))
             pool = sorted(kept, key=every.index)
@@ -314,6 +442,20 @@ class Composer:
         else:
             rng.shuffle(pool)
         return pool
+
+    def widen(self, pools: dict[str, list[str]], every: list[str]) -> None:
+        """Add the panels of the larger vocabulary to the pools."""
+        more = {
+            "general": " ".join(self.rng.sample(every, 8)),
+            "urine": "culture toxicology sti catecholamines",
+            "fluids": "pleural synovial semen culture",
+            "infection": "serology_viral serology_bacterial hepatitis sti respiratory enteric tb culture "
+            "microbes_resistance culture",
+            "hormones": "fertility adrenal bone steroids drug_levels prenatal autoimmunity complement allergens foods",
+            "uniform": "amino_acids trace_elements lymphocytes haemoglobins electrophoresis",
+        }
+        for name, keys in more.items():
+            pools[name] = [*pools[name], *(key for key in keys.split() if key in every)]
 
     def fill(self, section: Section, panel: Panel, limit: int) -> None:
         """Add rows of one panel to its section."""
@@ -340,7 +482,11 @@ class Composer:
 
     def row(self, analyte: Analyte) -> Row:
         """One analyte with a result."""
-        name = self.rng.choice(analyte.names[self.language])
+        names = analyte.names[self.language]
+        name = self.rng.choice(names)
+        others = [other for other in names if other != name and "(" not in other + name]
+        if self.style.aliases and others and self.rng.random() < self.style.aliases:
+            name = f"{name} ({self.rng.choice(others)})"
         return self.finish(name, self.writer.draw(analyte.quantities), analyte.key)
 
     def invented(self) -> Row:
@@ -363,12 +509,25 @@ class Composer:
         rng, style = self.rng, self.style
         if rng.random() < style.pending:
             printed.result, printed.pending, printed.level = self.pick(self.words["pending"]), True, 0
+            if style.pending_bare:
+                printed.unit, printed.range_lines = None, []
+        if "\n" in printed.result and not (style.words_below and style.layout == "table"):
+            printed.result = printed.result.replace("\n", ", ")
+        if style.bare_words and not printed.unit and not any(char.isdigit() for char in printed.result):
+            printed.range_lines = []
         if style.name_case == "upper":
             name = name.upper()
         digest = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big")
         code = f"{digest % 89999 + 1000}-{digest % 9}" if self.language != "de" else f"{digest % 8999 + 1000}"
+        if style.codes == "digits":
+            code = f"{digest % 899999 + 100000}"
         row = Row(0, name, printed, code=code)
+        if "tariff" in style.columns.split() or style.blank or style.extra_page:
+            row.tariff = rng.choice(
+                (f"B {digest % 90 * 5 + 15}", f"{digest % 90 + 2}{self.writer.decimal}{digest % 9}0")
+            )
         row.mark = style.mark if style.mark and rng.random() < 0.25 else ""
+        row.below = not self.wide or rng.random() < 0.6
         row.marker = rng.choice(("<", "<", "@", "")) if rng.random() < 0.6 else ""
         if rng.random() < style.comments:
             # Remarks with figures in them belong to results that are figures.
@@ -376,7 +535,21 @@ class Composer:
             numeric = printed.result[-1:].isdigit() and not printed.pending
             plain = [text for text in remarks if not any(char.isdigit() for char in text)]
             row.comments = [rng.choice(remarks if numeric else plain)]
-        if re.search("coli|aureus", printed.result) and not printed.pending:
+        if self.wide:
+            self.remark(row, key.split("/")[0])
+        elif re.search("coli|aureus", printed.result) and not printed.pending:
             drugs = rng.sample(_ANTIBIOTICS, rng.randrange(2, 5))
             row.comments = [f"{drug}   {rng.choice('SSSRRI')}" for drug in drugs]
         return row
+
+    def remark(self, row: Row, panel: str) -> None:
+        """Put the longer remarks under a result that habits ask for."""
+        rng, style, printed = self.rng, self.style, row.printed
+        drugs = [] if printed.pending else self.remarks.antibiogram(printed.result)
+        if drugs and style.layout not in ("gauge", "matrix"):
+            row.comments = drugs
+        elif style.remarks and rng.random() < style.remarks:
+            row.comments = self.remarks.for_result(printed, panel) + row.comments
+        if row.comments and rng.random() < 0.15:
+            plain = [text for text in choices(self.words["comments"]) if not any(char.isdigit() for char in text)]
+            row.comments.append(self.remarks.paragraph(plain))

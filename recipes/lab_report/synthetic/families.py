@@ -15,7 +15,7 @@ _ALL = [
     # Training.
     family(
         "us_ruled", "train", "American table with flags in a column of their own.", "en-US",
-        columns=["name result flag unit range", "name result unit flag range",
+        habits=False, columns=["name result flag unit range", "name result unit flag range",
             "name flag result unit range"], rules=["header", "rows"], header_fill=["grey", "none"],
         flag=["HL", "word", "bracket"], size=_SIZES, letterhead=["left", "center", "plain"],
         patient=["grid", "table"], watermark=0.25, legend=["end", "foot"], heading=["bold", "underline"],
@@ -35,7 +35,7 @@ _ALL = [
     ),
     family(
         "belgian_mono", "train", "Dutch list in typewriter face with plus and minus before the values.",
-        "nl-BE nl-NL", font="Helvetica", words_below=[True, False], value_font="Courier",
+        "nl-BE nl-NL", habits=False, font="Helvetica", words_below=[True, False], value_font="Courier",
         columns=["name result unit range", "name result unit range marker"], rules="header",
         header_fill=["grey", "none"], flag="pm", flag_place="before", bold_abnormal=True,
         letterhead=["left", "right"], patient="strip", date_header=[True, False], heading=["upper", "bold"],
@@ -46,7 +46,7 @@ _ALL = [
     family(
         "dutch_zebra", "train", "Dutch hospital table with striped rows and nested headings.",
         "nl-NL nl-BE",
-        columns=["name result unit range flag", "name unit result range", "name result unit range prev1"],
+        habits=False, columns=["name result unit range flag", "name unit result range", "name result unit range prev1"],
         rules="zebra", flag=["HL", "arrow", "triangle"], flag_place="after", letterhead=["status", "left"],
         patient="boxes", nested=True, indent=[6, 10], heading=["bold", "upper"], dash=[" - ", "–"],
         specimen=["none", "line"], comments=0.1, font=["Helvetica", "Vera"], size=[7.5, 8, 8.5],
@@ -113,7 +113,7 @@ _ALL = [
     family(
         "simple_list", "train",
         "Plain export: a title, and name and result only, the unit beside the value.",
-        "en-US en-GB nl-NL de-DE fr-FR es-ES it-IT", columns=["name result", "name result range"],
+        "en-US en-GB nl-NL de-DE fr-FR es-ES it-IT", habits=False, columns=["name result", "name result range"],
         unit_place="result", letterhead="none", patient=["inline", "grid"],
         rules=["header", "none", "rows"], section_titles=True, titles=False, heading=["underline", "bold"],
         spread=["left", "name"], size=[9.5, 10, 11], flag=["none", "none", "HL"], flag_place="after",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from .content import Content
+from .patient import PatientBlock
 from .sheet import Box, Run, Sheet, face, text_width, wrap
 from .style import Style
 
@@ -25,6 +26,7 @@ class Furniture:
         self.columns = rng.choice((2, 2, 3))
         self.foot_last = rng.random() < 0.6
         self.first_results = True
+        self.side_width = 105.0
 
     def text(self, text: str, x: float, y: float, size: float, bold: bool = False, align: str = "left",
              width: float = 0, colour: str = "#000000", italic: bool = False) -> None:  # fmt: skip
@@ -140,6 +142,8 @@ class Furniture:
             self.barcode(right - 100, y + 2)
             y += 22
         size, step, kind = 8.5, 11.5, style.patient
+        if kind in ("window", "dossier", "bars", "stacked", "flush"):
+            return PatientBlock(self.sheet, content, style, self.text).draw(kind, y)
         fields = [(label, value) for _, label, value in content.fields]
         if kind == "inline":
             line = ""
@@ -204,21 +208,40 @@ class Furniture:
         lines = [*(content.legend if style.legend == "foot" else []), content.foot[0]]
         if style.letterhead in ("none", "status"):
             lines.append(f"{content.lab} - {' - '.join(content.address)}")
+        side = self.foot_block(lines)
         # Files differ in the order in which a page's texts were written.
         if self.foot_last:
-            self.sheet.before_end = lambda: self.draw_footer(lines)
+            self.sheet.before_end = lambda: self.draw_footer(lines, side)
         else:
-            self.draw_footer(lines)
+            self.draw_footer(lines, side)
         return self.sheet.height - 22 - 9.5 * len(lines) - 15
 
-    def draw_footer(self, lines: list[str]) -> None:
+    def foot_block(self, lines: list[str]) -> list[str]:
+        """Add signatories and addresses to the foot's lines; return what stands in a column left of them."""
+        extras = self.content.extras
+        columns = self.style.foot_block == "columns"
+        room = self.right - self.left - (self.side_width if columns else 0.0)
+        for text in extras.foot:
+            lines += [run.text for run in wrap(Run(text, size=6.8, font=self.style.font), room)]
+        if not columns:
+            lines[:0] = extras.marks
+            return []
+        marks = [Run(text, size=6.8, font=self.style.font) for text in extras.marks]
+        side = [run.text for mark in marks for run in wrap(mark, self.side_width - 8)]
+        lines += [""] * (len(side) - len(lines))
+        return side
+
+    def draw_footer(self, lines: list[str], side: list[str]) -> None:
         """Draw the page's number and the lines above it."""
         y, width = self.sheet.height - 22, self.right - self.left
         page = self.content.page_form.format(i=self.sheet.page, n=self.pages)
         self.text(page, self.left, y, 7.5, align=self.page_align, width=width)
         y -= 9.5 * len(lines)
+        shift = self.side_width if self.style.foot_block == "columns" else 0.0
+        for number, line in enumerate(side):
+            self.text(line, self.left, y + 9.5 * number, 6.8)
         for number, line in enumerate(lines):
-            self.text(line, self.left, y + 9.5 * number, 6.8, width=width)
+            self.text(line, self.left + shift, y + 9.5 * number, 6.8, width=width - shift)
         if self.style.rules != "ascii":
             self.sheet.rule(self.left, y - 9, self.right, y - 9, 0.4, "#808080")
 
@@ -226,6 +249,12 @@ class Furniture:
         """Draw the legend and the signatory below the last result, where there is room."""
         lines = list(self.content.legend) if self.style.legend == "end" else []
         y += 14
+        for line in self.content.extras.conclusion:
+            for run in wrap(Run(line, size=9, font=self.style.font), self.right - self.left):
+                if y > bottom - 4:
+                    return
+                self.sheet.run(self.left, y, run)
+                y += 12
         for line in lines:
             if y > bottom - 4:
                 return

@@ -12,10 +12,12 @@ from typing import Any
 
 from reportlab.lib.pagesizes import A4, LETTER, landscape
 
+from .blank import BlankPage
 from .content import Composer, Content, stable_random
 from .families import FAMILIES
 from .flow import Flow, TooNarrowError
 from .furniture import Furniture
+from .habits import with_habits
 from .prose import Cards, Gauges, Lines, Matrix, Narrative
 from .sheet import Cell, Gold, Sheet
 from .style import Style
@@ -48,7 +50,7 @@ def make_report(family: str, seed: int, *, max_rows: int | None = None) -> Repor
     if max_rows is not None and max_rows < 1:
         raise ValueError(f"max_rows must be at least 1, not {max_rows}")
     rng = stable_random("report", family, seed)
-    style = FAMILIES[family].sample(rng)
+    style = with_habits(FAMILIES[family].sample(rng), FAMILIES[family], stable_random("habits", family, seed))
     content = Composer(style, rng, max_rows).compose()
     # The footer prints the number of pages, which only a first drawing tells.
     pages, pdf, gold = 1, b"", Gold()
@@ -74,15 +76,25 @@ def _draw(style: Style, content: Content, pages: int, key: str) -> tuple[Sheet, 
         top, bottom = furniture.begin(results=False)
         furniture.paragraphs(content.letter, top + 10, bottom)
         sheet.next_page()
+    blank = BlankPage(sheet, content, style, furniture, stable_random("blank", key))
+    place, _, kind = style.extra_page.partition(":")
+    if place == "before" and content.sections:
+        top, bottom = furniture.begin(results=False)
+        blank.draw(kind, top + 10, bottom)
+        sheet.next_page()
     flow = Flow(sheet, style, furniture)
     if content.sections:
         table = _LAYOUTS[style.layout](sheet, gold, content, style, flow)
         table.draw()
     else:
-        furniture.paragraphs([content.apology], flow.y + 20, flow.bottom)
+        blank.draw(style.blank or "apology", flow.y + 20, flow.bottom)
     # In a page of two frames the closing goes below the longer one, which is the left unless both are short.
-    if style.frames == 1 or not content.sections:
+    if (style.frames == 1 or not content.sections) and not style.blank:
         furniture.closing(flow.y, flow.bottom)
+    if place == "after" and content.sections:
+        sheet.next_page()
+        top, bottom = furniture.begin(results=False)
+        blank.draw(kind, top + 10, bottom)
     if content.sections and content.picks["appendix"] < style.appendix:
         sheet.next_page()
         top, bottom = furniture.begin(results=False)

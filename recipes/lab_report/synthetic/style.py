@@ -25,7 +25,7 @@ class Style:
     colour: str = "#1f4e79"
     # Furniture.
     letterhead: str = "left"  # left | center | bar | status | plain | none
-    patient: str = "grid"  # grid | boxes | table | inline | strip
+    patient: str = "grid"  # grid | boxes | table | inline | strip | window | dossier | bars | stacked | flush
     repeat: str = "line"  # on later pages: full | line | none
     watermark: float = 0.0
     barcode: float = 0.0
@@ -34,7 +34,7 @@ class Style:
     legend: str = "none"  # none | end | foot
     signatory: bool = True
     # Table.
-    columns: str = "name result unit range"  # also flag method code specimen time prev1 prev2 marker status
+    columns: str = "name result unit range"  # also those of cells.py: flag method code ...
     titles: bool = True
     section_titles: bool = False  # column titles again under each panel
     rules: str = "header"  # none | header | rows | grid | zebra | ascii | dotted | box
@@ -64,7 +64,7 @@ class Style:
     sexes: float = 0.0  # ranges by age and sex on several lines
     targets: float = 0.0  # a target value inside the range cell
     method: str = "none"  # none | under | column
-    specimen: str = "none"  # none | report | heading | line | column | outer
+    specimen: str = "none"  # none | report | heading | line | column | outer | inline
     time: str = "report"  # none | report | section | column | date
     seconds: bool = False
     comments: float = 0.08
@@ -72,6 +72,30 @@ class Style:
     pending: float = 0.03
     invented: float = 0.05
     empty: float = 0.0
+    # Habits (habits.py draws them; the families of the demo have none).
+    edition: str = "base"  # which vocabulary: base | train | held
+    codes: str = "loinc"  # loinc | digits
+    mark_place: str = "after"  # of the accreditation mark: after | before the name
+    colon: bool = False  # a colon after the name
+    aliases: float = 0.0  # names with another name in parentheses
+    fresh: str = ""  # mark of a new result, behind the flag
+    ref_header: bool = False  # the request's number above the date that heads the results
+    title_case: str = ""  # upper | lower: the columns' titles
+    range_below: bool = False  # the range in small type under the name
+    pending_bare: bool = False  # no unit and range while a result is pending
+    bare_words: bool = False  # results in words have no range
+    comment_share: float = 0.72  # width of comments, as a share of the table's
+    comment_place: str = "result"  # result | name | margin
+    remarks: float = 0.0  # comments made for the result: index and grey zone, target, interpretation bands
+    trailer: float = 0.0  # a line below a panel that says who validated it
+    tail: float = 0.0  # rows of the outer panel again after an inner one
+    fluids: float = 0.0  # one test under several specimens, which are headings
+    conclusion: float = 0.0
+    clinical: float = 0.15  # what the physician asks, printed like a row
+    foot_block: str = ""  # lines | columns: signatories, addresses, accreditation at the foot
+    address: bool = False  # street and city of patient and doctor, insurance, copies
+    blank: str = ""  # what a report without results is about: see blank.py
+    extra_page: str = ""  # a page without results "before:KIND" or "after:KIND"
     # Contents.
     contents: str = "general"  # general | large | few | urine | fluids | infection | hormones | uniform
     rows: int = 16
@@ -86,6 +110,7 @@ class Family:
     description: str
     locales: tuple[str, ...]
     options: Mapping[str, Sequence[Any]]
+    habits: bool = True  # whether habits.py adds to what the family fixes
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -95,7 +120,7 @@ class Family:
     def sample(self, rng: Random) -> Style:
         """Draw one report's style."""
         drawn = {key: rng.choice(list(values)) for key, values in (_LOOSE | dict(self.options)).items()}
-        return _settle(Style(**(drawn | {"locale": rng.choice(self.locales)})))
+        return settle(Style(**(drawn | {"locale": rng.choice(self.locales)})))
 
 
 # No laboratory's paper is quite another's: what a family does not fix varies.
@@ -110,7 +135,7 @@ _LOOSE: dict[str, Sequence[Any]] = {
 }
 
 
-def _settle(style: Style) -> Style:
+def settle(style: Style) -> Style:
     """Make places agree with the columns: what has a column is printed in it, and nowhere else."""
     columns = style.columns.split()
     changes: dict[str, Any] = {}
@@ -132,7 +157,7 @@ def _settle(style: Style) -> Style:
     return replace(style, **changes)
 
 
-def family(name: str, split: str, description: str, locales: str, **options: Any) -> Family:
+def family(name: str, split: str, description: str, locales: str, habits: bool = True, **options: Any) -> Family:
     """Make a Family; an option given as a list is a set of alternatives, anything else is fixed."""
     known = {field.name for field in fields(Style)}
     unknown = sorted(set(options) - known)
@@ -141,4 +166,4 @@ def family(name: str, split: str, description: str, locales: str, **options: Any
     if split not in ("train", "validation", "test"):
         raise ValueError(f"family {name}: split must be train, validation or test, not {split}")
     alternatives = {key: value if isinstance(value, list) else [value] for key, value in options.items()}
-    return Family(name, split, description, tuple(locales.split()), alternatives)
+    return Family(name, split, description, tuple(locales.split()), alternatives, habits)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .cells import Cells
 from .columns import RIGHT_PAD, column_widths
 from .content import Content, Row, Section
@@ -31,11 +33,17 @@ class Table:
         if kind in ("prev1", "prev2"):
             date = content.previous_dates[int(kind[-1]) - 1]
             return date if self.style.date_header else f"{content.titles['previous']} {date}"
+        if kind == "prevd":
+            return content.titles["previous"]
         if kind == "marker":
             return ""
-        text = content.titles[kind]
+        if kind == "no":
+            return "#"
+        text = content.titles["code" if kind == "tariff" else kind]
         if kind == "result" and self.style.date_header and self.style.time != "none":
             text = content.collected_day
+            if self.style.ref_header:
+                text = f"{next(value for name, _, value in content.fields if name == 'ref')} {text}"
         if kind == "result" and self.style.unit_place == "header" and section and section.unit:
             text = f"{text} ({section.unit})"
         return text
@@ -54,6 +62,13 @@ class Table:
             if self.size < 5:
                 return
             self.size -= 0.4
+
+    @property
+    def in_result(self) -> bool:
+        """Whether comments stand in the column of results (of the demo's families each line where it fits)."""
+        style = self.style
+        wished = style.edition != "base" and style.comment_place == "result" and style.layout == "table"
+        return wished and not style.result_below and self.x_offsets[self.columns.index("result")] < self.span * 0.7
 
     @property
     def span(self) -> float:
@@ -151,21 +166,33 @@ class Table:
                 sheet.rect(fill, fill=_TINT if depth == 0 else "#f6f6f6", stroke=None)
             y = flow.y + self.leading - 1.5
             tail = [Run(f" {content.continued}", size=self.size - 1, font=style.font)] if continued else []
+            named = section.fluid and depth == len(names) - 1  # a heading that is a specimen gives it to its rows
+            inline = style.specimen == "inline" and depth == len(names) - 1 and not named
+            if inline:
+                before, after = content.inline_form.split("{}")
+                value = Run(section.specimen, "specimen", size=self.size - 0.5, font=style.font)
+                inner = [replace(value, text=before, field=None), value, replace(value, text=after, field=None)]
+                tail = [part for part in inner if part.text] + tail
             align = "center" if style.heading == "center" and depth == 0 else "left"
-            box = sheet.line(x, y, [run, *tail], align, self.span - 4)[0]
+            boxes = sheet.line(x, y, [run, *tail], align, self.span - 4)
+            box = boxes[0]
+            if inline:
+                self.place["specimen"] = (section.specimen, boxes[1 + tail.index(value)])
+            if named:
+                self.place["specimen"] = (text, box)
             if style.heading == "underline":
                 sheet.rule(box.x0, y + 2, box.x1, y + 2, 0.6)
             names = [text if i == depth else name for i, name in enumerate(names)]
             self.place["panel"] = (text, box)
             flow.y += self.leading + 2
-            if depth == len(names) - 1 and style.specimen == "heading" and self.span - run.width > 170:
+            if depth == len(names) - 1 and style.specimen == "heading" and not named and self.span - run.width > 170:
                 label = Run(f"{content.specimen_label}: ", size=self.size - 1, font=style.font)
                 value = Run(section.specimen, "specimen", size=self.size - 1, font=style.font)
                 boxes = sheet.line(flow.x, y, [label, value], "right", self.span - 6)
                 self.place["specimen"] = (section.specimen, boxes[1])
         under: list[Run] = []
         narrow = style.specimen == "heading" and "specimen" not in self.place
-        if style.specimen == "line" or narrow:
+        if (style.specimen == "line" and not section.fluid) or narrow:
             under += [self.small(f"{content.specimen_label}: "), self.small(section.specimen, "specimen")]
         if style.time == "section":
             gap = "    " if under else ""
@@ -196,7 +223,7 @@ class Table:
         panel = self.panel(section)
         text, box = self.place.get("panel", ("", None))
         gold.put(row.index, "panel", panel, page, box if text == panel else None)
-        if style.specimen in ("heading", "line", "outer") and "specimen" in self.place:
+        if style.specimen not in ("report", "column") and "specimen" in self.place:
             gold.put(row.index, "specimen", section.specimen, page, self.place["specimen"][1])
         elif style.specimen == "report":
             gold.put(row.index, "specimen", section.specimen, page, None)
@@ -226,10 +253,13 @@ class Table:
 
     def comment_lines(self, texts: list[str]) -> list[Run]:
         """Comments under a row, wrapped."""
-        runs = []
+        runs: list[Run] = []
+        room = self.span * self.style.comment_share
+        if self.in_result:
+            room = min(room, self.span - self.x_offsets[self.columns.index("result")])
         for text in texts:
             run = Run(text, None, False, self.style.font != "Courier", "#303030", self.size - 0.8, self.cells.font)
-            runs += wrap(run, self.span * 0.72)
+            runs += wrap(run, room)
         return runs
 
     def draw_row(self, row: Row, section: Section) -> None:
@@ -281,8 +311,10 @@ class Table:
             sheet.rule(x, top + height - 1, x + self.span, top + height - 1, 0.4, "#808080", (1, 2))
         flow.y = top + height
         for run in comments:
-            result = self.x_offsets[self.columns.index("result")] if "result" in self.columns else 0.0
+            result = self.x_offsets[self.columns.index("result")] if style.comment_place == "result" else 0.0
             left = x + (result if result + run.width < self.span and not below else 14)
+            if style.edition != "base":
+                left = x + (result if self.in_result else 0.0 if style.comment_place == "margin" else 14)
             sheet.run(left, flow.y + self.leading * 0.72, run)
             flow.y += self.leading
         flow.y += 1.5 if comments else 0
@@ -290,7 +322,7 @@ class Table:
     def hang_flag(self, row: Row, lines: list[list[Run]], x: float, y: float) -> None:
         """Draw a result with its flag hanging left of it, so that results line up."""
         gutter = self.cells.gutter
-        flag = self.cells.flag_run(row.printed.level)
+        flag = self.cells.flag_run(row.printed.level, self.cells.fresh(row))
         first = next((number for number, line in enumerate(lines) if line), 0)
         if flag and lines and lines[first] and lines[first][0].field is None:
             flag = lines[first][0]
@@ -358,10 +390,15 @@ class Table:
                 shared += 1
             if shared == 0 and before:
                 flow.y += self.leading * 0.5
-            self.draw_headings(section, shared)
+            if section.silent:
+                self.place.pop("panel", None)
+            else:
+                self.draw_headings(section, shared)
             before = section.headings
             for row in section.rows:
                 self.draw_row(row, section)
             if section.note:
                 self.draw_note(section.note)
+            if section.trailer:
+                self.draw_note(section.trailer)
         self.end_part()

@@ -11,6 +11,8 @@ from .vocabulary import COUNT_UNITS, Quantity, choices
 
 # Kinds of qualitative result whose second and later words are no abnormality.
 _NEUTRAL = {"colour", "clarity", "abo", "rh", "consistency"}
+# ... and those of the larger vocabulary, any word of which is as likely.
+_FREE = {"look", "source", "pattern", "allele", "apoe", "morph", "done", "micro", "stone", "germ"}
 _DASH_WORDS = {"en": " to ", "nl": " tot ", "de": " bis ", "fr": " à ", "es": " a ", "it": " a "}
 
 
@@ -116,6 +118,9 @@ class Writer:
             step = rng.choice((0, 0, 80, 160, 320, 640))
             return Printed(f"1:{step}" if step else "<1:80", None, ["<1:80"], 1 if step > 80 else 0)
         words = self.kinds[kind]
+        if kind in _FREE:
+            result = rng.choice(words)
+            return Printed(result, None, [], 0, [result.replace("\n", ", ")] * 2)
         index = 0 if rng.random() < 0.8 else rng.randrange(len(words))
         if kind in ("abo", "rh", "colour"):
             index = rng.randrange(len(words))

@@ -11,22 +11,34 @@ import yaml
 
 LANGUAGES = ("en", "nl", "de", "fr", "es", "it")
 _HERE = Path(__file__).parent
+_TABLES = ("analytes_blood.yaml", "analytes_other.yaml", "analytes_more.yaml", "analytes_composed.yaml")
 
 # Panels are shown alone or under a department, e.g. "Chemistry > Lipids".
 DEPARTMENTS: dict[str, tuple[str, ...]] = {
     "Chemistry|Biochemie|Klinische Chemie|Biochimie|Bioquímica|Chimica clinica": (
         "electrolytes", "kidney", "liver", "enzymes", "lipids", "diabetes", "inflammation", "iron",
-        "vitamins",
+        "vitamins", "cardiac", "kidney_more", "lipids_more", "trace_elements", "electrophoresis", "myeloma",
+        "glucose_curve", "amino_acids",
     ),
     "Immunochemistry|Immunochemie|Immunchemie|Immunochimie|Inmunoquímica|Immunochimica": (
-        "thyroid", "hormones", "tumour", "drugs", "immunology",
+        "thyroid", "hormones", "tumour", "drugs", "immunology", "drug_levels", "fertility", "adrenal",
+        "steroids", "prenatal", "bone", "allergens", "foods", "autoimmunity", "complement",
     ),
     "Infectious Diseases|Infectieziekten|Infektionsdiagnostik|Maladies infectieuses"
-    "|Enfermedades infecciosas|Malattie infettive": ("serology", "microbiology", "viral_load"),
-    "Urine|Urine|Urin|Urines|Orina|Urine": ("urinalysis", "urine_sediment", "urine_chemistry"),
-    "Body Fluids|Punctievochten|Punktate|Liquides biologiques|Líquidos biológicos|Liquidi biologici": (
-        "csf", "ascites",
+    "|Enfermedades infecciosas|Malattie infettive": (
+        "serology", "microbiology", "viral_load", "serology_viral", "serology_bacterial", "hepatitis", "sti",
+        "respiratory", "enteric", "tb", "microbes_resistance", "culture",
     ),
+    "Urine|Urine|Urin|Urines|Orina|Urine": (
+        "urinalysis", "urine_sediment", "urine_chemistry", "toxicology", "catecholamines",
+    ),
+    "Body Fluids|Punctievochten|Punktate|Liquides biologiques|Líquidos biológicos|Liquidi biologici": (
+        "csf", "ascites", "pleural", "synovial", "semen",
+    ),
+    "Haematology|Hematologie|Hämatologie|Hématologie|Hematología|Ematologia": (
+        "haemoglobins", "lymphocytes", "anaemia", "genetics",
+    ),
+    "Haemostasis|Hemostase|Hämostaseologie|Hémostase|Hemostasia|Emostasi": ("thrombophilia",),
 }  # fmt: skip
 
 # A panel that labs print inside another one.
@@ -95,12 +107,14 @@ def _analyte(panel: str, line: str) -> Analyte:
 
 
 @cache
-def panels() -> dict[str, Panel]:
-    """All panels by key, in the order of the tables."""
+def panels(edition: str = "base") -> dict[str, Panel]:
+    """All panels of an edition (base, train, held) by key, in the order of the tables."""
     found: dict[str, Panel] = {}
-    for name in ("analytes_blood.yaml", "analytes_other.yaml"):
+    for name in _TABLES if edition != "base" else _TABLES[:2]:
         for key, entry in _load(name).items():
-            lines = entry["table"].strip().splitlines()
+            if entry.get("split", edition) != edition:
+                continue
+            lines = entry["table"].strip().splitlines() if "table" in entry else _compose(entry)
             found[key] = Panel(
                 key,
                 by_language(entry["title"].split("|")),
@@ -111,11 +125,44 @@ def panels() -> dict[str, Panel]:
     return found
 
 
+def _compose(entry: dict[str, str]) -> list[str]:
+    """Lines of analytes from forms with a "{}" for each language and items to put there, item by item."""
+    lines = []
+    for item in entry["items"].strip().splitlines():
+        names = by_language(item.split("|"))
+        for form in entry["forms"].strip().splitlines():
+            *forms, quantities = form.split("|")
+            cells = [
+                ";".join(one.replace("{}", name) for one in choices(cell.strip()) for name in names[language])
+                for cell, language in zip(forms, LANGUAGES, strict=True)
+            ]
+            lines.append("|".join([*cells, quantities.strip()]))
+    return lines
+
+
 @cache
-def phrases(language: str) -> dict[str, Any]:
-    """The phrases of one language."""
+def phrases(language: str, edition: str = "base") -> dict[str, Any]:
+    """The phrases of one language: those of the demo's families, and more in the other editions."""
     both = _load("phrases_germanic.yaml") | _load("phrases_romance.yaml")
-    return dict(both[language])
+    found = dict(both[language])
+    if edition != "base":
+        more = _load("phrases_more.yaml")[language]
+        for part in (more["all"], more[edition]):
+            found = _joined(found, part)
+    return found
+
+
+def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Two tables of phrases as one: alternatives of the same key are put together."""
+    found = dict(one)
+    for key, value in other.items():
+        if key not in one:
+            found[key] = value
+        elif isinstance(value, dict):
+            found[key] = _joined(one[key], value)
+        else:
+            found[key] = f"{one[key]};{value}"
+    return found
 
 
 @cache

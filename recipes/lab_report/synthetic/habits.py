@@ -1,0 +1,155 @@
+"""Habits of laboratories, drawn report by report and put upon what a family fixes.
+
+A family says what its reports have in common; what real reports do beside that (comments with grey zones, rows
+after a sub-panel, signatories at the foot, pages without results...) is combined with every family here. The
+families of the validation and test splits get the same phenomena, but of shapes and wordings of their own:
+`_TRAIN` and `_HELD` say which. Families with `habits=False` stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+from .style import Family, Style, settle
+from .vocabulary import places
+
+# Field of Style: alternatives. What is rare in life is rare here, by repetition of the usual.
+_BOTH: Mapping[str, Sequence[Any]] = {
+    "colon": [False] * 9 + [True],
+    "aliases": [0] * 4 + [0.15, 0.4],
+    "title_case": [""] * 6 + ["upper", "lower"],
+    "pending_bare": [False, True],
+    "bare_words": [False, False, True],
+    "comment_share": [0.72, 0.72, 0.35, 0.45, 0.9],
+    "comment_place": ["result", "result", "result", "name", "margin"],
+    "remarks": [0, 0, 0.1, 0.3, 0.7],
+    "trailer": [0] * 5 + [0.4, 1],
+    "tail": [0.5],
+    "fluids": [0] * 9 + [1],
+    "conclusion": [0, 0, 0, 1],
+    "clinical": [0, 0.2, 0.4],
+    "foot_block": ["", "", "lines", "columns"],
+    "address": [True, True, False],
+    "codes": ["loinc", "digits", "digits"],
+}
+_TRAIN: Mapping[str, Sequence[Any]] = {
+    "fresh": [""] * 8 + ["@", "N", "§"],
+    "ref_header": [False, False, True],
+    "range_below": [False, True],
+}
+_HELD: Mapping[str, Sequence[Any]] = {
+    "fresh": [""] * 8 + ["#", "¤"],
+    "ref_header": [False],
+    "range_below": [False, False, True],
+}
+# What training families take from each other, each with this probability: (field, probability, alternatives).
+_LOANS: Sequence[tuple[str, float, Sequence[Any]]] = (
+    ("font", 0.25, ["Helvetica", "Times", "Courier", "Vera"]),
+    ("value_font", 0.12, ["Courier", "Helvetica", "Times"]),
+    ("size", 0.3, [7, 7.5, 8, 8.5, 9, 9.5, 10, 10.5]),
+    ("letterhead", 0.3, ["left", "center", "bar", "status", "plain", "right", "none"]),
+    ("patient", 0.45, ["grid", "boxes", "table", "inline", "strip", "window", "window", "dossier", "dossier", "bars"]),
+    ("heading", 0.3, ["bold", "upper", "underline", "fill", "center", "italic"]),
+    ("header_fill", 0.2, ["none", "grey", "colour"]),
+    ("rules", 0.2, ["none", "header", "rows", "zebra", "dotted", "grid"]),
+    ("flag", 0.3, ["HL", "pm", "pm", "arrow", "star", "bang", "bold", "bracket", "none", "word", "triangle"]),
+    ("flag_place", 0.3, ["before", "before", "after"]),
+    ("specimen", 0.25, ["none", "none", "line", "heading", "inline", "inline", "report"]),
+    ("dash", 0.2, [" - ", "-", " – ", "to"]),
+    ("bracket", 0.1, ["", "[]", "()"]),
+    ("less", 0.2, ["<{}", "< {}", "≤ {}", "<={}", "upto", "zero"]),
+    ("sexes", 0.15, [0.1, 0.3]),
+    ("targets", 0.1, [0.1, 0.3]),
+    ("nested", 0.5, [True, True, False]),
+    ("indent", 0.4, [0, 6, 10, 14]),
+    ("mark", 0.3, ["*", "°", "#", "(1)", "**", "§", "(*)"]),
+    ("date_header", 0.2, [True]),
+    ("words_below", 0.2, [True]),
+    ("name_case", 0.1, ["as is", "upper"]),
+    ("spread", 0.2, ["name", "even", "left"]),
+    ("comments", 0.3, [0.05, 0.15, 0.3]),
+    ("pending", 0.15, [0.1, 0.1, 0.3, 0.7]),
+    ("contents", 0.3, ["general", "large", "few", "few", "infection", "hormones", "urine", "fluids"]),
+    ("rows", 0.25, [1, 2, 3, 4, 6, 9, 13]),
+    ("legend", 0.2, ["none", "end", "foot"]),
+    ("repeat", 0.1, ["full", "line", "none"]),
+    ("invented", 0.3, [0.1, 0.2]),
+    ("time", 0.1, ["report", "date", "none", "section"]),
+)
+# Column orders that any training family may borrow; no validation or test family has them.
+_ORDERS = (
+    "name result unit range", "name result unit range flag", "no name result unit range",
+    "name result unit prev1 range", "name result prev1 unit range", "name result unit range prevd",
+    "code name result unit range", "name result unit range code", "name result unit range tariff",
+    "tariff name result unit range", "name result unit specimen range", "name result range", "name result",
+    "name result unit", "name unit result range flag", "name result unit flag", "name result unit range time",
+    "name time result unit range", "name result unit method range", "name result unit range method",
+    "name result unit range marker", "marker name result unit range", "name result range flag", "name result flag",
+    "name result unit range prev1 prev2", "code name result unit flag range", "name unit prev1 result range",
+)  # fmt: skip
+_HELD_ORDERS = (
+    "no name flag result range unit", "name prevd result unit range", "name tariff result unit range",
+    "name result range unit prevd", "no name range result unit",
+)  # fmt: skip
+_KINDS = ("letter", "notice", "guide", "interpretation", "invoice", "request", "values")
+
+
+def with_habits(style: Style, family: Family, rng: Random) -> Style:
+    """Put habits upon a report's style; the same rng gives the same habits."""
+    if not family.habits:
+        return style
+    training = family.split == "train"
+    tables = {**_BOTH, **(_TRAIN if training else _HELD)}
+    drawn = {key: rng.choice(list(values)) for key, values in tables.items()}
+    drawn["edition"] = "train" if training else "held"
+    if rng.random() < 0.06:
+        drawn["blank"] = rng.choice(("apology", "apology", *_KINDS))
+    if rng.random() < 0.08:
+        drawn["extra_page"] = f"{rng.choice(('before', 'after'))}:{rng.choice(_KINDS)}"
+    wide_table = style.layout == "table" and style.frames == 1
+    if training:
+        drawn |= {key: rng.choice(list(values)) for key, chance, values in _LOANS if rng.random() < chance}
+        if wide_table and not style.result_below and rng.random() < 0.5:
+            drawn["columns"] = rng.choice(_ORDERS)
+        if rng.random() < 0.3:
+            drawn["locale"] = rng.choice(list(places()))
+    else:
+        if rng.random() < 0.3:
+            drawn["patient"] = rng.choice(("stacked", "flush"))
+        if wide_table and not style.result_below and rng.random() < 0.25:
+            drawn["columns"] = rng.choice(_HELD_ORDERS)
+        if rng.random() < 0.15:
+            drawn["mark"], drawn["mark_place"] = rng.choice(("†", "^", "»")), rng.choice(("after", "before"))
+    style = replace(style, **drawn)
+    return _agree(style, wide_table, rng)
+
+
+def _agree(style: Style, wide_table: bool, rng: Random) -> Style:
+    """Take back the habits that this layout cannot show."""
+    columns = style.columns.split()
+    changes: dict[str, Any] = {}
+    if "unit" not in columns and style.unit_place in ("column", "range") and "range" not in columns:
+        changes["unit_place"] = rng.choice(("result", "result", "name"))
+    elif "unit" not in columns and style.unit_place == "column":
+        changes["unit_place"] = rng.choice(("result", "result", "range", "name"))
+    if not wide_table:
+        changes |= {"range_below": False, "words_below": False, "trailer": 0.0, "tail": 0.0, "fresh": ""}
+        changes |= {"comment_share": 0.72, "comment_place": "result"}
+        if style.layout in ("gauge", "matrix"):
+            changes |= {"comments": 0, "remarks": 0.0}
+    if "range" in columns:
+        changes["range_below"] = False
+    if style.time in ("section", "column") or style.frames > 1 or "result" not in columns:
+        changes["ref_header"] = False
+    if style.unit_place == "header":  # a section keeps the rows of one unit only, which others have not
+        changes |= {"tail": 0.0, "fluids": 0.0, "pending_bare": False}
+    if style.specimen in ("report", "outer") or "specimen" in columns:
+        changes["fluids"] = 0.0
+    if style.fresh and style.flag_place not in ("before", "after"):
+        changes["fresh"] = ""
+    if style.font == "Courier" and style.size > 9:
+        changes["size"] = 9
+    return settle(replace(style, **changes))
