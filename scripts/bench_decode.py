@@ -1,19 +1,36 @@
-"""Assay's decode loop beside transformers.generate with llguidance as a plain logits processor: same model, same
-documents, same grammar, one run.
+"""Assay's decode loop beside transformers.generate under the grammars of llguidance, outlines and xgrammar: same model,
+same documents, same JSON, one run.
 
     .venv/bin/python scripts/bench_decode.py --model runs/demo/merged [--reports 8] [--json FILE]
 
-Prints passes through the model, seconds, and whether the tokens agree. Answers that differ in bfloat16, where a pass
-over several tokens rounds differently, are counted; with --dtype float32 there must be none.
+outlines and xgrammar come with the extra `bench`: `.venv/bin/pip install -c scripts/constraints.txt -e '.[bench]'`.
+What is not installed is left out and named. On a machine without a GPU, xgrammar's triton (200 MB) is not needed:
+`pip install --no-deps outlines outlines_core xgrammar apache-tvm-ffi cloudpickle diskcache genson`.
+
+Two tables: what each grammar costs (compiling; a token's mask and the step to the next state, without the model), and
+what decoding costs (passes through the model after the prompt's, seconds with the prompt's). All write compact JSON
+without white space and obey the same schema, with two differences that are the engines' own: outlines wants every item
+of a list, so its schema lists the lengths one by one, and its strings have no \\u escapes. "Times" are against the best
+rival of the run.
+
+In bfloat16 a pass over several tokens rounds otherwise than passes over one, and a near-tie may fall the other way.
+Every first difference between Assay's answers and the reference's (transformers.generate with llguidance) is examined:
+the model reads the same prefix in one pass and token by token, without any of Assay's code, and the two candidates
+must be no further apart than the roundings of those two readings. A difference that is not such a near-tie ends the
+script with code 1. With --dtype float32 there must be none at all.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
+
+WORD_BITS = 32
 
 
 def main() -> None:
@@ -26,13 +43,10 @@ def main() -> None:
 
     from extraction.errors import run_command
 
-    run_command(lambda: run(arguments.model, arguments.reports, arguments.dtype, arguments.json))
+    run_command(lambda: sys.exit(run(arguments.model, arguments.reports, arguments.dtype, arguments.json)))
 
 
-def run(model: str, reports: int, dtype: str, out: Path | None) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+def run(model: str, reports: int, dtype: str, out: Path | None) -> int:
     from extraction.api import Extractor
     from extraction.document import open_document
     from extraction.files import write_whole
@@ -47,88 +61,344 @@ def run(model: str, reports: int, dtype: str, out: Path | None) -> None:
         names = ["us_ruled", "simple_list", "belgian_mono", "dutch_zebra"]
         paths = write_reports(Path(scratch) / "reports", names=names, count=reports, seed=2000, max_rows=20)
         requests = [request for path in paths for request in extractor.requests(open_document(path))]
-    ways = {
-        "transformers.generate + llguidance": lambda r: generate(local, r),
-        "Assay, token by token": lambda r: ours(LocalBackend(local.model, local.tokenizer, 1, 0), [r])[0],
-        "Assay, drafts": lambda r: ours(LocalBackend(local.model, local.tokenizer, 1, 32), [r])[0],
-    }
-    rows: list[dict] = []
-    answers: dict[str, list[str]] = {name: [] for name in ways}
-    passes = dict.fromkeys(ways, 0)
-    seconds = dict.fromkeys(ways, 0.0)
-    for way in ways.values():  # the first call of each pays for things that are kept
-        way(requests[0])
+    engines, missing = [], []
+    for kind in (Llguidance, Outlines, Xgrammar):
+        try:
+            engines.append(kind(local, requests[0].schema))
+        except ImportError as error:
+            missing.append(f"{kind.name} ({error.name} is not installed)")
+    rivals = {f"transformers.generate + {engine.name}": engine for engine in engines}
+    reference = next(iter(rivals))
+    own = {"Assay, token by token": (1, 0), "Assay, drafts": (1, 32), "Assay, drafts, 8 documents together": (8, 32)}
+    together = list(own)[-1]
+    alone = [*rivals, *list(own)[:-1]]
+
+    def answer(way: str, some: list) -> list[tuple[list[int], int]]:
+        if way in rivals:
+            return [generate(local, rivals[way], request) for request in some]
+        return recorded(local, *own[way], some)
+
+    for way in alone:  # the first call of each pays for things that are kept
+        answer(way, requests[:1])
+    seconds: dict[str, list[float]] = {way: [] for way in [*alone, together]}
+    answers: dict[str, list[tuple[list[int], int]]] = {way: [] for way in [*alone, together]}
     for request in requests:  # side by side, document by document: the machine's moods hit all alike
-        for name, way in ways.items():
+        for way in alone:
             start = time.perf_counter()
-            text, count = way(request)
-            seconds[name] += time.perf_counter() - start
-            passes[name] += count
-            answers[name].append(text)
+            answers[way] += answer(way, [request])
+            seconds[way].append(time.perf_counter() - start)
     start = time.perf_counter()
-    batch = ours(LocalBackend(local.model, local.tokenizer, 8, 32), requests)
-    ways["Assay, drafts, 8 documents together"] = ways["Assay, drafts"]
-    name = "Assay, drafts, 8 documents together"
-    seconds[name], passes[name] = time.perf_counter() - start, sum(count for _, count in batch)
-    answers[name] = [text for text, _ in batch]
-    first = next(iter(ways))
-    for name in ways:
-        same = sum(a == b for a, b in zip(answers[name], answers[first], strict=True))
+    answers[together] = answer(together, requests)
+    seconds[together].append(time.perf_counter() - start)
+
+    costs = []
+    for engine in engines:
+        print(f"Replaying the answers through {engine.name}'s grammar", file=sys.stderr)
+        costs.append(cost(engine, requests[0].schema, [tokens for tokens, _ in answers[reference]]))
+    fewest = min(sum(count for _, count in answers[way]) for way in rivals)
+    fastest = min(sum(seconds[way]) for way in rivals)
+    rows = []
+    for way in [*alone, together]:
+        passes, total = sum(count for _, count in answers[way]), sum(seconds[way])
+        same = sum(a == b for (a, _), (b, _) in zip(answers[way], answers[reference], strict=True))
         rows.append(
             {
-                "way": name,
-                "passes": passes[name],
-                "seconds": round(seconds[name], 1),
-                "times fewer passes": round(passes[first] / passes[name], 2),
-                "times less time": round(seconds[first] / seconds[name], 2),
-                "same answers": f"{same}/{len(requests)}",
+                "way": way,
+                "passes": passes,
+                "seconds": round(total, 1),
+                "times fewer passes": round(fewest / passes, 2),
+                "times less time": round(fastest / total, 2),
+                "same tokens": f"{same}/{len(requests)}",
             }
         )
-    table = Table(box=None, pad_edge=False)
-    for column in rows[0]:
-        table.add_column(column, justify="left" if column == "way" else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(str, row.values()))
-    Console(width=120).print(table)
+    ties = [
+        {"way": way, **tie}
+        for way in own
+        for tie in differences(local, requests, [a for a, _ in answers[way]], [a for a, _ in answers[reference]])
+    ]
+    compared = sum(agreed(a, b) for way in own for (a, _), (b, _) in zip(answers[way], answers[reference], strict=True))
+    wrong = [tie for tie in ties if not tie["near-tie"]]
+    table(costs)
+    print()
+    table(rows)
+    print(
+        f"\n{compared} tokens compared, {len(ties)} first differences, {len(ties) - len(wrong)} of them near-ties"
+        + (f"; largest gap between candidates {max(tie['gap'] for tie in ties)}" if ties else "")
+    )
+    for tie in wrong:
+        print(f"NOT a near-tie: {tie}")
+    if missing:
+        print(f"Left out: {', '.join(missing)}.")
     if out:
-        write_whole(out, json.dumps({"dtype": dtype, "versions": versions(), "rows": rows}, indent=1) + "\n")
+        figures = {
+            "dtype": dtype,
+            "versions": versions(),
+            "grammars": costs,
+            "rows": rows,
+            "seconds by document": seconds,
+            "tokens compared": compared,
+            "differences": ties,
+            "not near-ties": len(wrong),
+            "left out": missing,
+        }
+        write_whole(out, json.dumps(figures, indent=1) + "\n")
+    return 1 if wrong or (ties and dtype == "float32") else 0
 
 
-def ours(backend, requests):
-    return [(generation.text, generation.passes) for generation in backend.generate(requests)]
+def table(rows: list[dict]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(box=None, pad_edge=False)
+    for number, column in enumerate(rows[0]):
+        grid.add_column(column, justify="right" if number else "left", no_wrap=True)
+    for row in rows:
+        grid.add_row(*map(str, row.values()))
+    Console(width=140).print(grid)
 
 
-def generate(local, request):
-    """transformers.generate with the grammar on every token: the text, and the passes after the prompt's own."""
-    import numpy as np
+class Llguidance:
+    """The engine Assay uses, as a logits processor that masks every token."""
+
+    name = "llguidance"
+
+    def __init__(self, local, schema):
+        from extraction.generate.grammar import token_table
+
+        self.words = local.model.get_output_embeddings().weight.shape[0]
+        start = time.perf_counter()
+        token_table.__wrapped__(local.tokenizer, self.words, local.stop)
+        self.setup = time.perf_counter() - start
+        self.local, self.grammar = local, local.grammar(schema)
+
+    def compile(self, schema):
+        from extraction.generate.grammar import Grammar
+
+        grammar = Grammar(schema, self.local._table)
+        grammar.matcher()
+        return grammar
+
+    def state(self):
+        """Two functions: the mask of the next token as numbers of 32 words, and the step over a token."""
+        import numpy as np
+
+        matcher = self.grammar.matcher()
+        return lambda: np.frombuffer(matcher.compute_bitmask(), dtype=np.int32), matcher.consume_token
+
+    def processor(self):
+        mask, consume = self.state()
+        return Processor(mask, consume)
+
+
+class Outlines:
+    """outlines' logits processor; the index over the vocabulary is built once for a schema."""
+
+    name = "outlines"
+
+    def __init__(self, local, schema):
+        import outlines
+        from outlines.backends.outlines_core import OutlinesCoreBackend
+
+        start = time.perf_counter()
+        self.backend = OutlinesCoreBackend(outlines.from_transformers(local.model, local.tokenizer))
+        self.setup = time.perf_counter() - start
+        self.words = local.model.get_output_embeddings().weight.shape[0]
+        start = time.perf_counter()
+        self.index = self.compile(schema)
+        self.compiled = time.perf_counter() - start
+
+    def compile(self, schema):
+        text = json.dumps(lengths(schema))
+        return self.backend.get_json_schema_logits_processor(text, whitespace_pattern="").index
+
+    def state(self):
+        from outlines_core import Guide
+        from outlines_core.kernels.torch import allocate_token_bitmask, fill_next_token_bitmask
+
+        guide, bits = Guide(self.index), allocate_token_bitmask(self.words)
+
+        def mask():
+            fill_next_token_bitmask(guide, bits)
+            return bits[0].numpy()
+
+        return mask, lambda token: guide.advance(token_id=token, return_tokens=False)
+
+    def processor(self):
+        from outlines.backends.outlines_core import OutlinesCoreLogitsProcessor
+
+        return OutlinesCoreLogitsProcessor(self.index, "torch")
+
+
+class Xgrammar:
+    """xgrammar's logits processor for transformers."""
+
+    name = "xgrammar"
+
+    def __init__(self, local, schema):
+        import xgrammar
+
+        self.words = local.model.get_output_embeddings().weight.shape[0]
+        start = time.perf_counter()
+        self.info = xgrammar.TokenizerInfo.from_huggingface(
+            local.tokenizer, vocab_size=self.words, stop_token_ids=list(local.stop)
+        )
+        self.setup = time.perf_counter() - start
+        self.grammar = self.compile(schema)
+
+    def compile(self, schema):
+        import xgrammar
+
+        compiler = xgrammar.GrammarCompiler(self.info, cache_enabled=False)
+        return compiler.compile_json_schema(json.dumps(schema), any_whitespace=False, separators=(",", ":"))
+
+    def state(self):
+        import xgrammar
+
+        matcher, bits = xgrammar.GrammarMatcher(self.grammar), xgrammar.allocate_token_bitmask(1, self.words)
+
+        def mask():
+            matcher.fill_next_token_bitmask(bits)
+            return bits[0].numpy()
+
+        return mask, matcher.accept_token
+
+    def processor(self):
+        from xgrammar.contrib.hf import LogitsProcessor
+
+        return LogitsProcessor(self.grammar)
+
+
+class Processor:
+    """A logits processor for transformers.generate, batch of one."""
+
+    def __init__(self, mask, consume):
+        self.mask, self.consume, self.begun = mask, consume, False
+
+    def __call__(self, ids, scores):
+        import numpy as np
+        import torch
+
+        if self.begun:
+            self.consume(int(ids[0, -1]))
+        self.begun = True
+        bits = np.unpackbits(self.mask().view(np.uint8), bitorder="little", count=scores.shape[1])
+        return scores.masked_fill_(~torch.from_numpy(bits.view(np.bool_)), float("-inf"))
+
+
+def lengths(schema):
+    """`schema` with every list of optional items as a choice of lengths; outlines takes all items for required."""
+    from extraction.schema import map_subschemas
+
+    if not isinstance(schema, dict):
+        return schema
+    schema = map_subschemas(schema, lambda sub, _: lengths(sub))
+    items = schema.get("prefixItems")
+    if not items:
+        return schema
+    shorter = range(schema.get("minItems", 0), len(items) + 1)
+    return {"anyOf": [{"type": "array", "prefixItems": items[:n], "minItems": n, "maxItems": n} for n in shorter]}
+
+
+def cost(engine, schema, answers) -> dict:
+    """What a grammar costs without the model: compiling it, and the mask and the step of every token."""
+    compiling = [engine.compiled] if hasattr(engine, "compiled") else []
+    for _ in range(0 if compiling else 5):
+        start = time.perf_counter()
+        engine.compile(schema)
+        compiling.append(time.perf_counter() - start)
+    spent = []
+    for tokens in answers:
+        mask, consume = engine.state()
+        for token in tokens:
+            start = time.perf_counter()
+            mask()
+            consume(token)
+            spent.append(time.perf_counter() - start)
+    spent.sort()
+    return {
+        "grammar": engine.name + (" (also Assay's)" if engine.name == "llguidance" else ""),
+        "tokenizer, once, s": round(engine.setup, 2),
+        "compile ms": round(1000 * statistics.median(compiling), 1),
+        "mask ms a token, mean": round(1000 * statistics.fmean(spent), 3),
+        "p99": round(1000 * spent[int(0.99 * len(spent))], 3),
+    }
+
+
+def recorded(local, rows, draft, requests):
+    """Tokens and passes of Assay's own decoding."""
+    from extraction.generate import LocalBackend
+
+    class Recorder(LocalBackend):
+        def _generation(self, stream):
+            done[stream.index] = (list(stream.tokens), stream.passes)
+            return super()._generation(stream)
+
+    done: dict[int, tuple[list[int], int]] = {}
+    Recorder(local.model, local.tokenizer, rows, draft).generate(requests)
+    return [done[index] for index in range(len(requests))]
+
+
+def generate(local, engine, request):
+    """transformers.generate with the grammar on every token: the tokens, and the passes after the prompt's own."""
     import torch
 
     from extraction.contract import render_prompt
 
-    matcher = local.grammar(request.schema).matcher()
     prompt = render_prompt(local.tokenizer, request.messages)
-
-    class Grammar:
-        consumed = len(prompt)
-
-        def __call__(self, ids, scores):
-            for token in ids[0, self.consumed :].tolist():
-                matcher.consume_token(token)
-            self.consumed = ids.shape[1]
-            mask = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
-            allowed = torch.from_numpy(np.unpackbits(mask, bitorder="little")[: scores.shape[1]].astype(bool))
-            return scores.masked_fill(~allowed, float("-inf"))
-
     out = local.model.generate(
         torch.tensor([prompt]),
         max_new_tokens=request.max_tokens,
         do_sample=False,
-        logits_processor=[Grammar()],
+        logits_processor=[engine.processor()],
         eos_token_id=list(local.stop),
         pad_token_id=0,
     )[0, len(prompt) :].tolist()
-    kept = [token for token in out if token not in local.stop]
-    return local.tokenizer.decode(kept), len(out) - 1
+    return [token for token in out if token not in local.stop], len(out) - 1
+
+
+def agreed(left, right) -> int:
+    """How many tokens two answers have in common before their first difference."""
+    return next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
+
+
+def differences(local, requests, answers, references) -> list[dict]:
+    """The first difference of every answer from its reference, examined: see `near_tie`."""
+    from extraction.contract import render_prompt
+
+    found = []
+    for number, (request, answer, reference) in enumerate(zip(requests, answers, references, strict=True)):
+        if answer == reference:
+            continue
+        at = agreed(answer, reference)
+        # An answer that ended where the other goes on chose a stop token.
+        a, b = (tokens[at] if at < len(tokens) else local.stop[-1] for tokens in (answer, reference))
+        prompt = render_prompt(local.tokenizer, request.messages)
+        found.append({"document": number, "token": at, **near_tie(local.model, prompt, answer[:at], a, b)})
+    return found
+
+
+def near_tie(model, prompt, prefix, a, b) -> dict:
+    """Whether two candidates for the token after `prompt` and `prefix` are closer than the model's own roundings.
+
+    Returns:
+        `gap`, by how much the two candidates' logits differ, the larger of two readings of the same prefix by the
+        model alone (all in one pass; the prompt in one, then token by token); `rounding`, by how much the readings
+        differ at most over all words; `near-tie`, whether the gap is at most two roundings, one for each candidate.
+    """
+    import torch
+
+    def last(ids, cache=None):
+        out = model(input_ids=torch.tensor([ids]), past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return out.logits[0, -1].float(), out.past_key_values
+
+    with torch.inference_mode():
+        whole, _ = last([*prompt, *prefix])
+        stepped, cache = last(prompt)
+        for token in prefix:
+            stepped, cache = last([token], cache)
+    gap = max(abs(float(logits[a] - logits[b])) for logits in (whole, stepped))
+    rounding = float((whole - stepped).abs().max())
+    return {"gap": round(gap, 4), "rounding": round(rounding, 4), "near-tie": gap <= 2 * rounding}
 
 
 if __name__ == "__main__":

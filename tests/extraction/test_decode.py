@@ -1,6 +1,8 @@
 """The decode loop writes exactly what plain constrained greedy decoding writes."""
 
+import importlib.util
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,8 @@ import torch
 from extraction.contract import render_prompt
 from extraction.generate import LocalBackend, Request
 from extraction.generate.cache import RowCache
-from extraction.generate.decode import loop_length
+from extraction.generate.decode import loop_length, sample
+from tests.conftest import tiny_gemma
 
 SCHEMA = {
     "type": "object",
@@ -103,6 +106,80 @@ def test_a_perfect_draft_saves_passes(backend, expected, tiny_model, tokenizer):
 def test_batch_and_single_agree(backend, expected, tiny_model, tokenizer):
     alone = LocalBackend(tiny_model, tokenizer, rows=1, draft=0)
     assert [alone.generate([r])[0].text for r in requests(PAGES)] == expected
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0])
+def test_a_seed_gives_the_same_samples_with_and_without_drafts_in_any_batch(tiny_model, tokenizer, temperature):
+    def texts(hints, seed=5, **settings):
+        backend = LocalBackend(tiny_model, tokenizer, temperature=temperature, seed=seed, **settings)
+        return [g.text for g in backend.generate(requests(hints))]
+
+    plain = texts([""] * len(PAGES), rows=1, draft=0)
+    assert texts(PAGES, rows=1, draft=8) == plain
+    assert texts(plain, rows=3, draft=8) == plain  # drafts that are right all along
+    assert texts([""] * len(PAGES), rows=5, draft=0) == plain
+    assert texts(PAGES, rows=2, draft=32) == plain
+    assert texts(PAGES, seed=6) != plain
+
+
+def test_equal_requests_of_one_call_are_sampled_apart(tiny_model, tokenizer):
+    backend = LocalBackend(tiny_model, tokenizer, temperature=1.0)
+    first, second = backend.generate([requests(PAGES)[0]] * 2)
+    assert first.text != second.text
+    assert all(p <= 1e-6 for p in first.logprobs) and len(first.logprobs) == len(first.offsets)
+
+
+def test_samples_are_distributed_as_the_allowed_probabilities():
+    """A chi-squared test with fixed numbers; the bound is passed by one in a thousand right samplers too."""
+    logits = torch.tensor([2.0, 1.0, 0.5, 3.0, 0.0, -1.0, 9.0, 0.0])
+    allowed, temperature, count = [0, 1, 3, 4, 5], 0.7, 20_000
+    mask = np.array([sum(1 << token for token in allowed)], dtype=np.uint32)
+    draws = [sample(logits, mask, temperature, u) for u in np.random.default_rng(0).random(count)]
+    weights = torch.softmax(logits[allowed].double() / temperature, dim=0)
+    seen = torch.tensor([draws.count(token) for token in allowed])
+    assert int(seen.sum()) == count  # nothing that is not allowed
+    assert float(((seen - count * weights) ** 2 / (count * weights)).sum()) < 18.47  # 4 degrees of freedom
+    assert sample(logits, mask, temperature, 0.0) == 0 and sample(logits, mask, temperature, 1 - 2**-53) == 5
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"temperature": -1.0}, {"temperature": float("nan")}, {"temperature": float("inf")}, {"seed": -1}, {"rows": 0},
+     {"draft": -1}, {"seed": 2**64}],
+)  # fmt: skip
+def test_settings_out_of_range_are_refused(tiny_model, tokenizer, wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        LocalBackend(tiny_model, tokenizer, **wrong)
+
+
+@pytest.fixture(scope="module")
+def bench():
+    path = Path(__file__).parents[2] / "scripts" / "bench_decode.py"
+    spec = importlib.util.spec_from_file_location("bench_decode", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_answers_in_bfloat16_differ_only_at_near_ties(bench, tokenizer, expected):
+    """Random weights in bfloat16: equal logits and near-ties everywhere."""
+    local = LocalBackend(tiny_gemma().bfloat16(), tokenizer)
+    asked = requests(expected)
+    ways = [[tokens for tokens, _ in bench.recorded(local, rows, draft, asked)] for rows, draft in ((1, 0), (3, 8))]
+    for difference in bench.differences(local, asked, *ways):
+        assert difference["near-tie"], difference
+
+
+def test_a_wrong_token_is_no_near_tie(bench, tokenizer):
+    local = LocalBackend(tiny_gemma().bfloat16(), tokenizer)
+    asked = requests([""] * len(PAGES))
+    number, (tokens, _) = max(enumerate(bench.recorded(local, 1, 0, asked)), key=lambda item: len(item[1][0]))
+    asked, at = asked[number : number + 1], len(tokens) // 2
+    ids = torch.tensor([render_prompt(tokenizer, asked[0].messages) + tokens[:at]])
+    with torch.no_grad():
+        worst = int(local.model(input_ids=ids).logits[0, -1].argmin())
+    (found,) = bench.differences(local, asked, [[*tokens[:at], worst]], [tokens])
+    assert found["token"] == at and not found["near-tie"]
 
 
 def test_token_offsets_and_probabilities(backend):
