@@ -28,7 +28,8 @@ _LONG_MONTHS = {
     "it": "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre",
 }
 _ANTIBIOTICS = ("Amoxicillin", "Ciprofloxacin", "Nitrofurantoin", "Cefuroxim", "Fosfomycin", "Gentamicin")
-_DATES = ("%d %B %Y %H:%M", "%Y/%m/%d %H:%M", "%Y-%m-%d %H:%M", "%d %B %Y, %H:%M", "%d.%m.%Y %H:%M")
+_DATES = ("%d {} %Y %H:%M", "%Y/%m/%d %H:%M", "%Y-%m-%d %H:%M", "%d {} %Y, %H:%M", "%d.%m.%Y %H:%M")
+_LONG_FORMS = {"de": "%d. %B %Y", "es": "%d de %B de %Y"}
 _US_DATES = ("%B %d, %Y %H:%M", "%b %d, %Y %I:%M %p", "%Y/%m/%d %H:%M", "%Y-%m-%d %H:%M")
 # Words of remarks, in all six languages, that belong to certain panels.
 _TOPICS = {
@@ -161,6 +162,7 @@ class Composer:
         self.pattern: str = rng.choice(self.place["dates"])
         if self.wide and rng.random() < 0.2:
             self.pattern = rng.choice(_US_DATES if style.locale == "en-US" else _DATES)
+            self.pattern = self.pattern.replace("%d {} %Y", _LONG_FORMS.get(self.language, "%d %B %Y"))
         if style.locale != "en-US" and rng.random() < 0.08:
             self.pattern = "%Y-%m-%d %H:%M"
         if style.seconds and "%M" in self.pattern:
@@ -309,6 +311,12 @@ class Composer:
         for key in keys:
             if self.count >= limit:
                 break
+            if style.hollow and found and rng.random() < style.hollow:
+                empty = self.panels[rng.choice(list(self.panels))]
+                outer = [department[empty.key]] if style.nested and empty.key in department else []
+                headings = [*outer, titles[empty.key]]
+                note = self.pick(self.words["no_tests"])
+                found.append(Section(headings, self.specimens[empty.specimen], self.moment(collected), [], note=note))
             panel = self.panels[key]
             headings = [titles[key]]
             if key in PARENTS and (style.nested or found):
@@ -383,8 +391,9 @@ class Composer:
                 )
         if style.foot_block:
             names = []
+            surnames = [part for part in place["last"].split() if part[0].isupper()]
             for _ in range(rng.randrange(3, 14)):
-                given, last = rng.choice(place["first"].split())[0], rng.choice(place["last"].split())
+                given, last = rng.choice(place["first"].split())[0], rng.choice(surnames)
                 names.append(f"{given}. {last}" if rng.random() < 0.8 else f"Dr. {last}")
             contact = f"{self.pick(words['contact'])} {place['phone'].format(a=number[:3], b=number[3:7])}"
             site = rng.choice(place["labs"])
@@ -548,7 +557,7 @@ class Composer:
         drugs = [] if printed.pending else self.remarks.antibiogram(printed.result)
         if drugs and style.layout not in ("gauge", "matrix"):
             row.comments = drugs
-        elif style.remarks and rng.random() < style.remarks:
+        elif style.remarks and rng.random() < min(style.remarks, 8 / style.rows):
             row.comments = self.remarks.for_result(printed, panel) + row.comments
         if row.comments and rng.random() < 0.15:
             plain = [text for text in choices(self.words["comments"]) if not any(char.isdigit() for char in text)]

@@ -142,7 +142,7 @@ class Furniture:
             self.barcode(right - 100, y + 2)
             y += 22
         size, step, kind = 8.5, 11.5, style.patient
-        if kind in ("window", "dossier", "bars", "stacked", "flush"):
+        if kind in ("window", "dossier", "bars", "bare", "stacked", "flush"):
             return PatientBlock(self.sheet, content, style, self.text).draw(kind, y)
         fields = [(label, value) for _, label, value in content.fields]
         if kind == "inline":

@@ -25,9 +25,10 @@ _BOTH: Mapping[str, Sequence[Any]] = {
     "bare_words": [False, False, True],
     "comment_share": [0.72, 0.72, 0.35, 0.45, 0.9],
     "comment_place": ["result", "result", "result", "name", "margin"],
-    "remarks": [0, 0, 0.1, 0.3, 0.7],
+    "remarks": [0, 0, 0.05, 0.15, 0.4],
     "trailer": [0] * 5 + [0.4, 1],
     "tail": [0.5],
+    "hollow": [0, 0, 0, 0, 0.3],
     "fluids": [0] * 9 + [1],
     "conclusion": [0, 0, 0, 1],
     "clinical": [0, 0.2, 0.4],
@@ -51,7 +52,11 @@ _LOANS: Sequence[tuple[str, float, Sequence[Any]]] = (
     ("value_font", 0.12, ["Courier", "Helvetica", "Times"]),
     ("size", 0.3, [7, 7.5, 8, 8.5, 9, 9.5, 10, 10.5]),
     ("letterhead", 0.3, ["left", "center", "bar", "status", "plain", "right", "none"]),
-    ("patient", 0.45, ["grid", "boxes", "table", "inline", "strip", "window", "window", "dossier", "dossier", "bars"]),
+    (
+        "patient",
+        0.45,
+        ["grid", "boxes", "table", "inline", "strip", "window", "window", "dossier", "dossier", "bars", "bare"],
+    ),
     ("heading", 0.3, ["bold", "upper", "underline", "fill", "center", "italic"]),
     ("header_fill", 0.2, ["none", "grey", "colour"]),
     ("rules", 0.2, ["none", "header", "rows", "zebra", "dotted", "grid"]),
@@ -69,6 +74,8 @@ _LOANS: Sequence[tuple[str, float, Sequence[Any]]] = (
     ("date_header", 0.2, [True]),
     ("words_below", 0.2, [True]),
     ("name_case", 0.1, ["as is", "upper"]),
+    ("titles", 0.05, [False]),
+    ("section_titles", 0.15, [True]),
     ("spread", 0.2, ["name", "even", "left"]),
     ("comments", 0.3, [0.05, 0.15, 0.3]),
     ("pending", 0.15, [0.1, 0.1, 0.3, 0.7]),
@@ -140,6 +147,8 @@ def _agree(style: Style, wide_table: bool, rng: Random) -> Style:
         changes |= {"comment_share": 0.72, "comment_place": "result"}
         if style.layout in ("gauge", "matrix"):
             changes |= {"comments": 0, "remarks": 0.0}
+    if style.section_titles:
+        changes["titles"] = False
     if "range" in columns:
         changes["range_below"] = False
     if style.time in ("section", "column") or style.frames > 1 or "result" not in columns:

@@ -95,6 +95,14 @@ class PatientBlock:
             self.text(", ".join(address), self.left, y + _STEP, _SIZE, width=self.right - self.left)
         return y + 2.4 * _STEP
 
+    def bare(self, y: float) -> float:
+        """Nothing but the date of sampling, where the report gives it."""
+        for kind, label, value in self.content.fields:
+            if kind in ("collected", "specimen"):
+                y += _STEP
+                self.text(f"{label}: {value}", self.left, y, _SIZE + 1)
+        return y + _STEP
+
     def stacked(self, y: float) -> float:
         """Small labels above their values, four to a line."""
         fields, width = self.content.fields, (self.right - self.left) / 4

@@ -52,19 +52,36 @@ class Remarks:
                     b=self.writer.number(low * rng.choice((1.1, 1.4)), decimals),
                 )
             ]
-        if rng.random() < 0.5:
+        if rng.random() < 0.65:
             immunity, *others = choices(words["limits"])
             text = immunity if panel in _INDEXED and "U/" in (unit or "") else rng.choice(others)
-            return [text.format(a=self.figure(1, 90, rng.choice((0, 0, 1))), u=unit or "").rstrip()]
-        return self.bands(unit)
+            detection = text == others[-1]
+            share = rng.uniform(0.01, 0.2) if detection else rng.uniform(0.5, 1.6)
+            return [text.format(a=self.near(printed.result, share), u=unit or "").rstrip()]
+        return self.bands(printed.result, unit)
 
-    def bands(self, unit: str | None) -> list[str]:
+    def near(self, result: str, share: float) -> str:
+        """A figure that is a share of a result, with as many decimals."""
+        value, decimals = self.value(result)
+        return self.writer.number(max(value * share, 10.0**-decimals), decimals)
+
+    def value(self, result: str) -> tuple[float, int]:
+        """A result's figure and its decimals."""
+        mark = re.escape(self.writer.decimal)
+        found = re.search(rf"\d+(?:{mark}(\d+))?$", result)
+        if not found:
+            return 1.0, 1
+        return float(found[0].replace(self.writer.decimal, ".")), len(found[1] or "")
+
+    def bands(self, result: str, unit: str | None) -> list[str]:
         """A small table of what values mean, a line a band."""
         rng = self.rng
         names = rng.choice(choices(self.words["bands"])).split("|")
-        edges = sorted(rng.sample(range(2, 60), len(names) - 1))
-        factor, decimals = rng.choice(((1.0, 0), (10.0, 0), (0.1, 1)))
-        shown = [self.writer.number(edge * factor, decimals) for edge in edges]
+        value, decimals = self.value(result)
+        first = max(value * rng.uniform(0.4, 1.2), 10.0**-decimals)
+        growth = rng.choice((1.25, 1.5, 2.0))
+        step = 10.0**-decimals
+        shown = [self.writer.number(first * growth**i + step * i, decimals) for i in range(len(names) - 1)]
         tail = f" {unit}" if unit and rng.random() < 0.6 else ""
         joint = rng.choice((": ", "   ", " : ", " = "))
         limits = [f"< {shown[0]}", *(f"{a} - {b}" for a, b in pairwise(shown)), f"> {shown[-1]}"]

@@ -25,7 +25,7 @@ class Style:
     colour: str = "#1f4e79"
     # Furniture.
     letterhead: str = "left"  # left | center | bar | status | plain | none
-    patient: str = "grid"  # grid | boxes | table | inline | strip | window | dossier | bars | stacked | flush
+    patient: str = "grid"  # grid | boxes | table | inline | strip | and those of patient.py
     repeat: str = "line"  # on later pages: full | line | none
     watermark: float = 0.0
     barcode: float = 0.0
@@ -89,6 +89,7 @@ class Style:
     remarks: float = 0.0  # comments made for the result: index and grey zone, target, interpretation bands
     trailer: float = 0.0  # a line below a panel that says who validated it
     tail: float = 0.0  # rows of the outer panel again after an inner one
+    hollow: float = 0.0  # a panel's heading with a remark and no rows
     fluids: float = 0.0  # one test under several specimens, which are headings
     conclusion: float = 0.0
     clinical: float = 0.15  # what the physician asks, printed like a row
