@@ -43,6 +43,9 @@ class DataConfig(_Section):
     """What to generate into those folders when they do not exist yet."""
     max_length: int = Field(default=4096, gt=0)
     """Tokens of prompt and answer together; a longer example is refused by name, never cut."""
+    window_tokens: tuple[int, int] | None = None
+    """Show each training document in windows of a length drawn from this range (tokens of prompt), not whole: pages
+    begin anywhere, and some hold no row."""
 
 
 class ContractConfig(_Section):
@@ -56,6 +59,8 @@ class ContractConfig(_Section):
     """`objects` (plain JSON) or `rows` (a third of the tokens)."""
     carry: tuple[str, ...] | None = None
     """Keys written once for the rows they hold for (style `rows`)."""
+    max_prompt_tokens: int | None = Field(default=None, gt=0)
+    """A longer document is trained and read in windows that share a few lines."""
     max_answer_tokens: int | None = Field(default=None, gt=0)
     """Where an answer is cut when the model does not end it."""
 

@@ -7,35 +7,52 @@ from collections.abc import Sequence
 from typing import Any
 
 from extraction.contract import Contract, render_prompt
-from extraction.document import page_text
 from extraction.errors import AssayError
 from finetune.dataset import Example
+from finetune.windows import parts
 
 IGNORED = -100
 
 
-def encode(example: Example, contract: Contract, tokenizer: Any, max_length: int) -> dict[str, Any]:
-    """Token ids of prompt and answer, with labels on the answer (and the token that ends it) only.
+def encode(
+    example: Example, contract: Contract, tokenizer: Any, max_length: int, window_tokens: int | None = None
+) -> list[dict[str, Any]]:
+    """Token ids of prompts and answers, with labels on the answer (and the token that ends it) only.
 
-    The prompt is the one that serving builds; it ends in a newline, so tokenising the answer apart from it gives
-    the same tokens as the model will write.
+    The prompts are those that serving builds, several for a document longer than one; they end in a newline, so
+    tokenising an answer apart from its prompt gives the same tokens as the model will write.
+
+    Args:
+        example: the document and its true record.
+        contract: the task.
+        tokenizer: the model's.
+        max_length: most tokens of prompt and answer together.
+        window_tokens: most tokens of a prompt, where less than the contract's.
 
     Returns:
-        `input_ids` and `labels` of equal length; labels are -100 on the prompt.
+        For each prompt `input_ids` and `labels` of equal length; labels are -100 on the prompt.
 
     Raises:
-        AssayError: the example is longer than `max_length` tokens.
+        AssayError: a prompt with its answer is longer than `max_length` tokens.
     """
-    pages = [page_text(page) for page in example.document.pages]
-    prompt = render_prompt(tokenizer, contract.messages(pages))
-    answer = tokenizer.encode(contract.target.encode(example.record), add_special_tokens=False)
-    answer.append(tokenizer.convert_tokens_to_ids("<end_of_turn>"))
-    if len(prompt) + len(answer) > max_length:
-        raise AssayError(
-            f"{example.name} takes {len(prompt) + len(answer)} tokens ({len(prompt)} of them the page), more than "
-            f"data.max_length={max_length}; raise it or take the document out."
-        )
-    return {"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer}
+    most = min(window_tokens or contract.max_prompt_tokens, contract.max_prompt_tokens)
+
+    def prompt_of(texts: Sequence[str]) -> list[int]:
+        return render_prompt(tokenizer, contract.messages(texts))
+
+    encoded = []
+    for texts, record in parts(example, contract, lambda texts: len(prompt_of(texts)) <= most):
+        prompt = prompt_of(texts)
+        answer = tokenizer.encode(contract.target.encode(record), add_special_tokens=False)
+        answer.append(tokenizer.convert_tokens_to_ids("<end_of_turn>"))
+        if len(prompt) + len(answer) > max_length:
+            raise AssayError(
+                f"{example.name} takes {len(prompt) + len(answer)} tokens ({len(prompt)} of them the page), more than "
+                f"data.max_length={max_length}; raise it, or lower contract.max_prompt_tokens so that it is read in "
+                "windows."
+            )
+        encoded.append({"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer})
+    return encoded
 
 
 def training_order(lengths: Sequence[int], epochs: int, batch: int, seed: int) -> list[int]:

@@ -6,12 +6,13 @@ import json
 import logging
 import math
 import os
+import random
 import shutil
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def train(config: RunConfig) -> Path:
     held_out = read_examples(config.data.validation, contract)
     check_split(examples, held_out)
     tokenizer = load_tokenizer(config.model)
-    encoded = [encode(example, contract, tokenizer, config.data.max_length) for example in examples]
+    encoded = list(encode_all(examples, config, contract, tokenizer))
     with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
         # datasets keeps its fingerprints in a cache; the user's documents must not stay there.
         os.environ.setdefault("HF_DATASETS_CACHE", scratch)
@@ -65,6 +66,16 @@ def train(config: RunConfig) -> Path:
     if trainer.is_world_process_zero():
         keep_best(trainer, config, contract, folder)
     return folder.adapter
+
+
+def encode_all(
+    examples: Sequence[Example], config: RunConfig, contract: Contract, tokenizer: Any
+) -> Iterator[dict[str, Any]]:
+    """Training examples of all documents; the length of windows is drawn anew for each document."""
+    lengths = random.Random(config.train.seed)
+    for example in examples:
+        wanted = lengths.randint(*config.data.window_tokens) if config.data.window_tokens else None
+        yield from encode(example, contract, tokenizer, config.data.max_length, wanted)
 
 
 def say(text: str) -> None:

@@ -50,6 +50,7 @@ class _Seam:
     def __init__(self, lines: Lines, start: int, stop: int, carry: Sequence[str], issues: list[Issue]):
         self.lines, self.start, self.middle = lines, start, (start + stop) / 2
         self.carry, self.issues = carry, issues
+        self._page = lines.lines[start][0].number
         self._carried = {*CARRIED, *carry}
 
     def objects(self, one: dict[str, Any], other: dict[str, Any], path: tuple[str | int, ...]) -> dict[str, Any]:
@@ -69,45 +70,48 @@ class _Seam:
 
     def lists(self, one: list[Any], other: list[Any], path: tuple[str | int, ...]) -> list[Any]:
         """The items of both in the order of the page; an item in one place is taken once."""
-        # Only what the first part read from the shared lines, or without a place, can stand in the second too.
-        first = len(one)
-        while first and not 0 <= self._line(one[first - 1]) < self.start:
-            first -= 1
-        if one and other and first == len(one) and _goes_on(one[-1], other[0]):
-            first -= 1
-        twins = self._twins(one, other, first)
-        out = one[:first]
-        at = {index: index for index in range(first)}  # where each item of the first part is put
+        # What the second part may have read too: what stands on the shared lines, and what follows it without a place.
+        shared: list[int] = []
+        for index, item in enumerate(one):
+            line = self._line(item)
+            if line >= self.start or (line < 0 and (shared or not index)):
+                shared.append(index)
+        twins = self._twins(one, other, shared)
+        out: list[Any] = []
+        at: list[int] = []  # where each item of the first part is put
 
         def put(until: int) -> None:
-            for index in range(max(at, default=-1) + 1, until):
-                at[index] = len(out)
-                out.append(one[index])
+            for item in one[len(at) : until]:
+                at.append(len(out))
+                out.append(item)
 
         unknown = set(self.carry)
+        last: Any = None
         for number, item in enumerate(other):
             twin = twins.get(number)
-            if number == 0 and twin is None:
-                line = self._line(item)
-                put(next((i for i in range(first, len(one)) if 0 <= line < self._line(one[i])), len(one)))
             if twin is not None:
                 put(twin + 1)
-            donor = out[at[twin]] if twin is not None else out[-1] if out else None
+                last = out[at[twin]]
+            elif number == 0:
+                line = self._line(item)
+                put(next((i for i in shared if 0 <= line < self._line(one[i])), len(one)))
+                last = out[-1] if out else None
             if isinstance(item, dict):
                 unknown -= {key for key in unknown if item.get(key) is not None}
-                if isinstance(donor, dict):
-                    item = {**item, **{key: donor.get(key) for key in unknown if key in item}}
+                if isinstance(last, dict):
+                    item = {**item, **{key: last.get(key) for key in unknown if key in item}}
             if twin is None:
+                last = item
                 out.append(item)
             else:
-                out[at[twin]] = self._settle(out[at[twin]], item, (*path, at[twin]))
+                last = out[at[twin]] = self._settle(out[at[twin]], item, (*path, at[twin]))
         put(len(one))
         return out
 
-    def _twins(self, one: list[Any], other: list[Any], first: int) -> dict[int, int]:
-        """For items of the second list the item of the first, from number `first` on, that is the same."""
+    def _twins(self, one: list[Any], other: list[Any], free: list[int]) -> dict[int, int]:
+        """For items of the second list the one among items `free` of the first that is the same."""
         twins: dict[int, int] = {}
-        free = list(range(first, len(one)))
+        free = list(free)
         for number, item in enumerate(other):
             twin = next((index for index in free if self._same(one[index], item)), None)
             if twin is not None:
@@ -120,8 +124,8 @@ class _Seam:
                 if number not in twins and twin in free and self._alike(one[twin], item):
                     twins[number] = twin
                     free.remove(twin)
-        if not twins and free and _goes_on(one[free[-1]], other[0] if other else None):
-            twins[0] = free[-1]
+        if not twins and one and other and _goes_on(one[-1], other[0]):
+            twins[0] = len(one) - 1
         return twins
 
     def _alike(self, one: Any, other: Any) -> bool:
@@ -162,9 +166,11 @@ class _Seam:
         return any(a.page == b.page and overlap(a.box, b.box) > _SAME for a in mine for b in theirs)
 
     def _line(self, item: Any) -> int:
-        """The line an item begins on; -1 for one that has no place."""
+        """The line an item begins on; -1 for one that has no place, 0 for one on an earlier page than the seam."""
         place = next(printed(item, self._carried), None)
-        return self.lines.find(place.page, place.box) if place else -1
+        if place is None:
+            return -1
+        return self.lines.find(place.page, place.box) if place.page >= self._page else 0
 
 
 def _goes_on(last: Any, item: Any) -> bool:

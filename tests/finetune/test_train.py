@@ -155,7 +155,7 @@ def test_a_folder_without_an_adapter(tmp_path):
 
 def test_labels_stand_on_the_answer_alone(work, tokenizer):
     example = read_examples(work / "train", CONTRACT)[0]
-    encoded = encode(example, CONTRACT, tokenizer, 4096)
+    [encoded] = encode(example, CONTRACT, tokenizer, 4096)
     ids, labels = encoded["input_ids"], encoded["labels"]
     trained = [token for token, label in zip(ids, labels, strict=True) if label != -100]
     assert trained == [label for label in labels if label != -100] == ids[-len(trained) :]
