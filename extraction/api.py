@@ -67,9 +67,32 @@ class Extractor:
             loaded, tokenizer = load_model(str(model), dtype=dtype, device=device), load_tokenizer(str(model))
         return cls(LocalBackend(loaded, tokenizer), contract)
 
+    @classmethod
+    def from_server(
+        cls, url: str, model: str | Path | None = None, *, schema: Schema | type | str | Path | None = None
+    ) -> Extractor:
+        """An extractor that asks a server with the OpenAI API (vLLM, llama-server) and nobody else.
+
+        Args:
+            url: the server's address, `http://localhost:8000/v1`.
+            model: the model's name there, or the folder it was loaded from, whose contract is then used; may be left
+                out where the server has one model.
+            schema: JSON Schema (dict or file) or pydantic model; takes the place of the contract's.
+
+        Raises:
+            AssayError: no server there, no such model, no contract and no schema.
+        """
+        from extraction.generate.server import ServerBackend
+
+        contract = contract_for(model or "The server", schema)
+        return cls(ServerBackend(url, model), contract)
+
     def extract(self, path: str | Path) -> Record:
         """The record of one document; what is wrong with the document is in the record, not raised."""
-        return self.extract_all([path])[0]
+        try:
+            return self.extract_all([path])[0]
+        except DocumentError as error:
+            return Record.failed(Path(path).name, "refused", str(error))
 
     def extract_all(
         self, paths: Sequence[str | Path], on_done: Callable[[int, Record], None] | None = None
@@ -79,6 +102,9 @@ class Extractor:
         Args:
             paths: the documents.
             on_done: called with index and record as each document is finished, in whatever order.
+
+        Raises:
+            DocumentError: a server refuses a document; those that were not finished are given up.
         """
         records: dict[int, Record] = {}
         documents: dict[int, Document] = {}

@@ -22,7 +22,7 @@ from typing import Any
 from extraction.api import Extractor
 from extraction.errors import AssayError
 from extraction.files import write_whole
-from extraction.record.record import Record
+from extraction.record.record import REVIEW_BELOW, Record
 
 MANIFEST = "_manifest.jsonl"
 
@@ -40,23 +40,30 @@ class Engine:
     """How a worker makes its extractor; plain values, so that they can cross to another process.
 
     Attributes:
-        model: folder, hub id or `gemma-3-270m`.
+        model: folder, hub id or `gemma-3-270m`; with `server`, its name there (None where there is only one).
+        server: address of an OpenAI-compatible server that runs the model.
         schema: file with a JSON Schema in place of the model's own contract.
         threads: torch threads of one worker; 0 leaves torch's own choice.
         html: also write the evidence page of every record, NAME.html beside NAME.json.
+        review_below: values of lower confidence are marked there.
     """
 
-    model: str
+    model: str | None
+    server: str | None = None
     schema: Path | None = None
     threads: int = 0
     html: bool = False
+    review_below: float = REVIEW_BELOW
 
     def extractor(self) -> Extractor:
-        """Load the model."""
+        """Load the model, or find the server."""
+        if self.server:
+            return Extractor.from_server(self.server, self.model, schema=self.schema)
         if self.threads:
             import torch
 
             torch.set_num_threads(self.threads)
+        assert self.model
         return Extractor.from_pretrained(self.model, schema=self.schema)
 
 
@@ -150,21 +157,23 @@ def stamp(path: Path) -> list[int]:
     return [info.st_size, info.st_mtime_ns]
 
 
-def task_id(model: str, schema: Path | None) -> str:
+def task_id(model: str | None, schema: Path | None) -> str:
     """A name for model and schema by which a folder of records is recognised."""
     digest = hashlib.sha256()
-    for path in (schema, *(Path(model) / name for name in ("contract.json", "versions.json"))):
+    for path in (schema, *(Path(model or ".") / name for name in ("contract.json", "versions.json") if model)):
         if path and path.is_file():
             digest.update(path.read_bytes())
-    return f"{Path(model).name}-{digest.hexdigest()[:12]}"
+    return f"{Path(model or 'server').name}-{digest.hexdigest()[:12]}"
 
 
-def extract_file(extractor: Extractor, path: Path, out: Path, html: bool = False) -> Record:
+def extract_file(
+    extractor: Extractor, path: Path, out: Path, html: bool = False, review_below: float = REVIEW_BELOW
+) -> Record:
     """Read one document and write its record to `out`, whole or not at all; with `html`, the evidence page first."""
     record = extractor.extract(path)
     out.parent.mkdir(parents=True, exist_ok=True)
     if html and record.document:
-        record.save_html(out.with_suffix(".html"))
+        record.save_html(out.with_suffix(".html"), review_below)
     record.save(out)
     return record
 
@@ -219,7 +228,7 @@ class _Worker:
         """The record of the job once it is finished, dead or late; None while there is nothing to tell.
 
         Raises:
-            AssayError: the worker could not load its model.
+            AssayError: the worker could not load its model, or its server is gone.
         """
         if self.dead:
             return None
@@ -274,6 +283,10 @@ def _serve(engine: Engine, pipe: Connection) -> None:
             path, out = pipe.recv()
         except EOFError:
             return
-        record = extract_file(extractor, path, out, engine.html)
+        try:
+            record = extract_file(extractor, path, out, engine.html, engine.review_below)
+        except AssayError as error:  # a server that is gone: the batch ends, and goes on when it is started again
+            pipe.send(error)
+            return
         record.document = None  # the pages stay here
         pipe.send(record)

@@ -9,6 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from extraction.errors import AssayError
+
+REVIEW_BELOW = 0.8  # as in extraction.record, whose import takes seconds
+
 app = typer.Typer(
     name="assay",
     help="Adapt open medical models to your own documents, and turn documents into records that can be trusted.",
@@ -22,10 +26,18 @@ app = typer.Typer(
 @app.command()
 def extract(
     files: Annotated[list[Path], typer.Argument(help="PDF files, or folders of them.")],
-    model: Annotated[str, typer.Option(help="A merged model's or adapter's folder, or any model with --schema.")],
     out: Annotated[Path, typer.Option(help="Folder for the records, NAME.json each.")],
+    model: Annotated[
+        str | None, typer.Option(help="A merged model's or adapter's folder, or any model with --schema.")
+    ] = None,
+    server: Annotated[
+        str | None, typer.Option(metavar="URL", help="Ask this OpenAI-compatible server; --model is its name there.")
+    ] = None,
     schema: Annotated[Path | None, typer.Option(help="JSON Schema of the record, instead of the model's own.")] = None,
     html: Annotated[bool, typer.Option("--html", help="Also write NAME.html: the page beside the values.")] = False,
+    review_below: Annotated[
+        float, typer.Option(min=0, max=1, help="Mark values of lower confidence for review, in table and page.")
+    ] = REVIEW_BELOW,
     workers: Annotated[int, typer.Option(min=1, help="Processes, each with the model in its memory.")] = 1,
     seconds: Annotated[float, typer.Option(min=1, help="Longest time one file may take.")] = 600,
 ) -> None:
@@ -43,8 +55,11 @@ def extract(
     from extraction.generate.models import resolve_model
 
     jobs = find_jobs(files)
-    contract = contract_for(model, schema)
-    resolve_model(model)
+    if server is None and model is None:
+        raise AssayError("Say which model reads: --model FOLDER, or --server URL.")
+    contract = contract_for(model or "The server", schema)
+    if server is None:
+        resolve_model(str(model))
     batch = Batch(out, task_id(model, schema))
     missing = batch.missing(jobs)
     for note in simplify(contract.record_schema)[1]:
@@ -52,12 +67,13 @@ def extract(
     if len(missing) < len(jobs):
         print(f"{len(jobs) - len(missing)} of {len(jobs)} are done already.", file=sys.stderr)
     failed = 0
+    engine = Engine(model, server, schema, html=html, review_below=review_below)
     with tqdm(total=len(missing), desc="extracting", unit="file", leave=False) as bar:
-        for record in run_batch(Engine(model, schema, html=html), batch, missing, workers, seconds):
+        for record in run_batch(engine, batch, missing, workers, seconds):
             bar.update()
             if len(jobs) <= 3:
                 bar.clear()
-                Console().print(record.table())
+                Console().print(record.table(review_below))
             if record.status == "failed":
                 failed += 1
                 bar.write(f"{record.source}: {record.issues[0].message}", file=sys.stderr)

@@ -13,7 +13,7 @@ class AssayError(Exception):
 
 
 class DocumentError(AssayError):
-    """A document that cannot be read: missing, encrypted, truncated, too large, without text."""
+    """A document that cannot be read: missing, encrypted, truncated, too large, without text, refused by a server."""
 
 
 DISK_FULL = "The disk is full; nothing half-written was kept. Free some space and run the same command again."

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from extraction.errors import AssayError
+from extraction.errors import AssayError, DocumentError
 from extraction.generate.backend import Generation, Request
 from extraction.schema import map_subschemas
 
@@ -94,7 +94,8 @@ class ServerBackend:
         """Ask the server for all answers, a bounded number at once; `on_done` runs in the calling thread.
 
         Raises:
-            AssayError: one request failed for good; the others are given up.
+            AssayError: one request failed for good; the others are given up. It is a DocumentError where the request
+                is at fault rather than the server.
         """
         # An event loop in a thread of its own, not a pool of threads: requests that wait for the server can then be
         # given up at once, on an error as on Ctrl-C, and the server sees that nobody waits for them any more.
@@ -159,7 +160,7 @@ class ServerBackend:
             return AssayError(f"{self.url} refuses requests with this schema ({again.status_code}): {reason}")
         except self._openai.OpenAIError as again:
             return self._explain(again)
-        return AssayError(
+        return DocumentError(
             f"{self.url} refuses the request for one document ({error.status_code}) though not for others; "
             "its log says why."
         )
@@ -197,7 +198,7 @@ class ServerBackend:
         if not isinstance(text, str):
             raise self._garbage("a chat completion")
         if finish not in ("stop", "length"):
-            raise AssayError(
+            raise DocumentError(
                 f"{self.url} ended an answer with finish_reason {str(finish)[:40]!r}, so it may not be whole; "
                 "switch off the server's filters and tools for this model."
             )
@@ -234,7 +235,7 @@ class ServerBackend:
         if status >= 500:
             return AssayError(f"{self.url} fails, also when asked again ({status}); its log says why.")
         if _TOO_LONG.search(str(getattr(error, "body", ""))):
-            return AssayError(
+            return DocumentError(
                 f"A document and its answer are longer than the context of the model at {self.url}; start the server "
                 "with a longer one, or lower max_prompt_tokens and max_answer_tokens in the contract."
             )
