@@ -41,6 +41,9 @@ _BROKEN = 1 / 3  # of a text layer's characters
 _FEW = 10  # rotated words (a watermark) that do not make a text layer
 _INK = 5.0  # square points: a page with less is blank (a digit of 10 points has about 15)
 
+# onnxruntime's wheels report to their maker unless this is set before they are first imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 _lock = threading.Lock()
 
 

@@ -8,7 +8,10 @@ The last frame is `{"done": true}` or `{"error": kind, ...}`; an end without one
 import json
 import math
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -41,6 +44,20 @@ def confine(seconds: float, memory_mb: int) -> None:
             resource.setrlimit(kind, (soft, hard))
         except (AttributeError, ValueError, OSError):
             continue
+
+
+def end_with_parent() -> None:
+    """End this process and its children soon after the parent, which may be killed while PDFium does not return."""
+    if not hasattr(os, "getpgrp") or os.getpgrp() != os.getpid():
+        return  # not the leader of a group of its own: nothing may be killed by group
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def load(data: bytes) -> Any:
@@ -207,6 +224,7 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "wb")
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 1)
+    end_with_parent()
     job = json.loads(sys.stdin.buffer.readline())
     confine(job["seconds"], job["memory_mb"])
     try:

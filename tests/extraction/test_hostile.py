@@ -1,21 +1,27 @@
 """What someone who means harm, or does not know better, may hand over: schemas and files. Each ends, in words."""
 
 import json
+import os
 import re
 import socket
+import tempfile
+import time
+from pathlib import Path
 
 import jsonschema
 import pytest
 from reportlab.pdfgen.canvas import Canvas
 
 from extraction import validation
+from extraction.api import Extractor
+from extraction.batch import MANIFEST, Batch, Engine, find_jobs, run_batch
 from extraction.contract import Contract
-from extraction.document import open_document
-from extraction.errors import AssayError
+from extraction.document import Limits, open_document, render_page
+from extraction.errors import AssayError, DocumentError
 from extraction.generate import Generation
 from extraction.schema import allows_null, load_schema, validator
 from extraction.target import Target
-from tests.conftest import document_of, record_of
+from tests.conftest import SHARED, document_of, record_of
 
 
 def obj(**properties):
@@ -264,3 +270,133 @@ def test_a_page_that_is_lost_does_not_take_the_others_along(tmp_path):
     pages = open_document(path).pages
     assert [[word.text for word in page.words] for page in pages] == [["page0"], [], ["page2"]]
     assert "damaged" in pages[1].issue
+
+
+def endless(path, levels=12):
+    """A page of a few lines that draws a form ten times, which draws another ten times, and so on."""
+    draw = b"/X Do " * 10
+    box = b"/Subtype /Form /BBox [0 0 300 300]"
+    bodies = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 300] /Contents 4 0 R /Resources 5 0 R >>",
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(draw), draw),
+    ]
+    for level in range(levels):
+        bodies.append(b"<< /XObject << /X %d 0 R >> >>" % (6 + 2 * level))
+        bodies.append(
+            b"<< %s /Resources %d 0 R /Length %d >>\nstream\n%s\nendstream" % (box, 7 + 2 * level, len(draw), draw)
+        )
+    bodies.append(b"<< >>")
+    out, offsets = b"%PDF-1.4\n", []
+    for number, body in enumerate(bodies, 1):
+        offsets.append(len(out))
+        out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    start, size = len(out), len(bodies) + 1
+    out += b"xref\n0 %d\n0000000000 65535 f \n%strailer << /Size %d /Root 1 0 R >>\n" % (size, table, size)
+    path.write_bytes(out + b"startxref\n%d\n%%%%EOF\n" % start)
+    return path
+
+
+def test_a_page_that_is_drawn_without_end_is_one_error(tmp_path):
+    path = endless(tmp_path / "a.pdf")
+    for read in (open_document, lambda path, limits: render_page(path, 1, limits=limits)):
+        with pytest.raises(DocumentError, match="not read within 1 s"):
+            read(path, Limits(seconds=1))
+
+
+CONTRACT = Contract.for_schema(obj(found={"enum": ["yes", "no"]}))
+
+
+class Quick:
+    """A backend that knows what it says."""
+
+    def count_tokens(self, messages):
+        return len(messages[0]["content"]) // 4
+
+    def generate(self, requests, on_done=None):
+        answers = [Generation('{"found":"yes"}', "stop") for _ in requests]
+        for number, answer in enumerate(answers):
+            if on_done:
+                on_done(number, answer)
+        return answers
+
+
+class QuickEngine(Engine):
+    def extractor(self):
+        return Extractor(Quick(), CONTRACT, Limits(seconds=float(self.model)))
+
+
+def left_behind(mark):
+    """Processes that carry this run's mark, this one and those that multiprocessing keeps for itself apart."""
+    psutil = pytest.importorskip("psutil")
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid == os.getpid() or process.environ().get("ASSAY_MARK") != mark:
+                continue
+            if "resource_tracker" not in " ".join(process.cmdline()) and process.status() != "zombie":
+                found.append(process.cmdline())
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return found
+
+
+@pytest.fixture
+def mark(tmp_path, monkeypatch):
+    """Everything started from here on carries a mark, and keeps its temporary files in a folder of its own."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("ASSAY_MARK", str(tmp_path))
+    # Libraries that would keep an identifier, or what they mean to report, do so at home.
+    monkeypatch.setenv("HOME", str(tmp_path / "tmp"))
+    yield str(tmp_path)
+    for _ in range(40):
+        if not left_behind(str(tmp_path)):
+            break
+        time.sleep(0.1)
+    assert not left_behind(str(tmp_path))
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+def run(files, out, limit, seconds, workers=2):
+    jobs = find_jobs([files])
+    records = list(run_batch(QuickEngine(str(limit)), Batch(out, "m"), jobs, workers, seconds))
+    assert len(records) == len(jobs)
+    for job in jobs:
+        record = json.loads((out / f"{job.name}.json").read_text(encoding="utf-8"))
+        assert record["status"] in ("ok", "partial", "failed")
+        if record["status"] != "ok":
+            message = record["issues"][0]["message"]
+            assert message.endswith(".") and "\n" not in message and "Traceback" not in message, message
+        if record["status"] == "failed":
+            assert len(record["issues"]) == 1 and record["data"] is None
+    assert not list(out.rglob("*.tmp"))
+    return {Path(record.source).stem: record for record in records}
+
+
+def test_a_batch_that_gives_up_on_a_file_leaves_no_process(tmp_path, mark):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    endless(folder / "endless.pdf")
+    canvas = Canvas(str(folder / "fine.pdf"))
+    canvas.drawString(72, 700, "Glucose 95 mg/dL")
+    canvas.save()
+    # The batch's limit is the shorter one: its worker is killed while the process that reads the file hangs.
+    records = run(folder, tmp_path / "out", limit=300, seconds=3, workers=1)
+    assert records["fine"].status == "ok"
+    assert "longer than 3 s" in records["endless"].issues[0].message
+
+
+@pytest.mark.skipif(not (SHARED / "pdfs").is_dir(), reason="no files to try")
+def test_every_odd_file_in_one_batch_ends_in_a_record(tmp_path, mark):
+    out = tmp_path / "out"
+    run(SHARED / "pdfs", out, limit=8, seconds=40)
+    lines = [json.loads(line) for line in (out / MANIFEST).read_text(encoding="utf-8").splitlines()[1:]]
+    category = {line["name"]: line["name"].split("/")[0] for line in lines}
+    status = {line["name"]: line["status"] for line in lines}
+    assert len(status) == len(json.loads((SHARED / "pdfs" / "manifest.json").read_text()))
+    assert all(status[name] == "ok" for name in status if category[name] == "plain_ok")
+    assert all(status[name] == "failed" for name in status if category[name] == "needs_password")
