@@ -128,3 +128,36 @@ def test_score_reads_records_and_prints_both_field_sets(tmp_path):
 
 def test_config_schema_is_json():
     assert json.loads(assay("config-schema").stdout)["properties"]["train"]
+
+
+def test_extraction_through_a_server(tmp_path):
+    """One document is refused, the others are read; a server that goes away ends the batch, which then goes on."""
+    from tests.extraction.test_server import completion, serving
+
+    schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    (tmp_path / "schema.json").write_text(json.dumps(schema))
+    for name in ("Ann", "Bob", "Eve"):
+        canvas = Canvas(str(tmp_path / f"{name}.pdf"))
+        canvas.drawString(72, 700, f"The patient is {name}")
+        canvas.save()
+
+    def reply(body):
+        text = body["messages"][0]["content"]
+        if "Bob" in text:
+            return 400, {}, {"error": {"message": "longer than the context length"}}
+        if "Eve" in text and gone:
+            return 401, {}, {}
+        return completion('{"name":"Ann"}' if "Ann" in text else '{"name":"Eve"}')
+
+    gone = True
+    with serving(reply) as (url, asked):
+        command = ["extract", str(tmp_path), "--server", url, "--schema", str(tmp_path / "schema.json")]
+        command += ["--out", str(tmp_path / "out")]
+        mistake(assay(*command), "does not accept the key")
+        gone = False
+        result = assay(*command)
+        assert result.returncode == 2 and "2 of 3 are done already" in result.stderr
+        assert sum("Ann" in str(body) for _, _, body in asked) == 1
+    records = {name: json.loads((tmp_path / "out" / f"{name}.json").read_text()) for name in ("Ann", "Bob", "Eve")}
+    assert records["Ann"]["status"] == records["Eve"]["status"] == "ok" and records["Eve"]["data"] == {"name": "Eve"}
+    assert records["Bob"]["status"] == "failed" and records["Bob"]["issues"][0]["code"] == "refused"
