@@ -1,9 +1,11 @@
 """Synthetic reports: the record says what the page shows, and families show what real reports do."""
 
+import hashlib
 import json
 import re
 from collections import Counter
 from functools import cache
+from random import Random
 
 import pypdfium2
 import pytest
@@ -11,7 +13,10 @@ import pytest
 from recipes.lab_report.synthetic import FAMILIES, Report, families, make_report, write_reports
 from recipes.lab_report.synthetic.__main__ import main
 from recipes.lab_report.synthetic.content import Composer, stable_random
-from recipes.lab_report.synthetic.vocabulary import LANGUAGES, panels
+from recipes.lab_report.synthetic.habits import with_habits
+from recipes.lab_report.synthetic.parts import Content
+from recipes.lab_report.synthetic.style import Style
+from recipes.lab_report.synthetic.vocabulary import LANGUAGES, choices, panels, phrases
 
 KEYS = ["name", "result", "unit", "range", "panel", "method", "specimen", "sample_collection_time"]
 SPLITS = ("train", "validation", "test")
@@ -31,6 +36,25 @@ def text(family: str, seed: int) -> str:
 @cache
 def reports(split: str, seeds: int = 4) -> list[Report]:
     return [report(name, seed) for name in families(split) for seed in range(seeds)]
+
+
+def habits(family: str, seed: int, rng: Random | None = None) -> Style:
+    """The choices behind a report."""
+    chosen = FAMILIES[family].sample(rng or stable_random("report", family, seed))
+    return with_habits(chosen, FAMILIES[family], stable_random("habits", family, seed))
+
+
+@cache
+def drawn(family: str, seed: int) -> tuple[Style, Content]:
+    """The choices and the text behind a report."""
+    rng = stable_random("report", family, seed)
+    style = habits(family, seed, rng)
+    return style, Composer(style, rng, None).compose()
+
+
+def lines(family: str, seed: int) -> list[str]:
+    """The report's text in lines, spaces made single."""
+    return [" ".join(line.split()) for line in text(family, seed).splitlines()]
 
 
 def rows(split: str) -> list[dict]:
@@ -62,7 +86,6 @@ def test_same_seed_same_bytes_and_other_seed_another_report():
 
 
 def test_python_hash_seed_does_not_matter(tmp_path):
-    import hashlib
     import os
     import subprocess
     import sys
@@ -227,3 +250,173 @@ def test_flags_agree_with_ranges(family):
             assert (row.printed.level > 0) - (row.printed.level < 0) == expected, row
             seen[expected] += 1
     assert min(seen[-1], seen[0], seen[1]) > 0 and seen[0] > seen[1]
+
+
+DEMO = {
+    "us_ruled": "b3df1829efd55e2e",
+    "simple_list": "b093a2bb82b5f218",
+    "belgian_mono": "daec6efaaa29f25f",
+    "dutch_zebra": "438a2915ffa1d62b",
+}
+
+
+@pytest.mark.parametrize("family", DEMO)
+def test_the_demos_reports_stay_as_they_are(family):
+    """The demo's published figures were measured on these records."""
+    records = [make_report(family, 1_000_000 + seed).record for seed in range(4)]
+    digest = hashlib.sha256(json.dumps(records, ensure_ascii=False).encode()).hexdigest()[:16]
+    assert digest == DEMO[family]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_some_reports_have_no_results_and_say_other_things(split):
+    seeds = [(name, seed) for name in families(split) if FAMILIES[name].habits for seed in range(40)]
+    blank = {(name, seed): habits(name, seed).blank for name, seed in seeds}
+    blank = {key: kind for key, kind in blank.items() if kind}
+    assert 0.04 < len(blank) / len(seeds) < 0.09
+    assert len(set(blank.values())) >= 6
+    for name, seed in list(blank)[:30]:
+        assert report(name, seed).record == {"tests": []}
+        assert len(text(name, seed)) > 150
+
+
+def test_pages_without_results_stand_before_and_behind_those_with_results():
+    seen = Counter()
+    for name in families("train"):
+        for seed in range(12):
+            style, content = drawn(name, seed)
+            if style.extra_page and content.sections:
+                pages = {cell.page for cell in report(name, seed).cells}
+                last = len(pypdfium2.PdfDocument(report(name, seed).pdf))
+                place = style.extra_page.partition(":")[0]
+                assert (1 if place == "before" else last) not in pages
+                seen[place] += 1
+    assert seen["before"] and seen["after"]
+
+
+def test_a_pending_result_is_a_row_with_the_word_that_is_printed():
+    bare = full = 0
+    for name in families("train"):
+        for seed in range(8):
+            style, content = drawn(name, seed)
+            for row in (row for section in content.sections for row in section.rows if row.printed.pending):
+                record = report(name, seed).record["tests"][row.index]
+                assert record["name"].startswith(row.name)
+                assert record["result"] == row.printed.result in choices(content.words["pending"])
+                if style.pending_bare:
+                    assert record["unit"] is record["range"] is None
+                    bare += 1
+                full += record["unit"] is not None
+    assert bare and full
+
+
+def habit(name: str, wanted, split: str = "train", seeds: int = 12) -> list[tuple[Report, Style, Content]]:
+    """Reports whose style and content `wanted` accepts."""
+    found = []
+    for family in families(split):
+        for seed in range(seeds):
+            style, content = drawn(family, seed)
+            if wanted(style, content):
+                found.append((report(family, seed), style, content))
+    assert found, name
+    return found
+
+
+def truth(made: Report, index: int) -> dict:
+    return made.record["tests"][index]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("place", ["inline", "line", "heading", "outer", "column", "report", "none"])
+def test_rows_have_the_specimen_that_their_heading_names(place, split):
+    if (place, split) == ("inline", "test"):
+        return  # the training families' own
+    for made, _, content in habit(place, lambda style, content: style.specimen == place and content.sections, split):
+        for section in content.sections:
+            for row in section.rows:
+                expected = section.specimen if place != "none" or section.fluid else None
+                assert truth(made, row.index)["specimen"] == expected
+                assert expected is None or squeeze(expected) in squeeze(text(made.family, made.seed))
+
+
+def test_the_same_test_is_read_under_each_of_its_fluids():
+    for made, _, content in habit("fluids", lambda _, content: any(part.fluid for part in content.sections)):
+        for section in (part for part in content.sections if part.fluid):
+            assert section.specimen == section.headings[-1]
+            for row in section.rows:
+                found = truth(made, row.index)
+                assert found["specimen"] == section.specimen
+                assert found["panel"].split(" > ")[-1] == section.specimen
+
+
+def test_rows_behind_a_sub_panel_belong_to_the_outer_panel():
+    for made, _, content in habit("tail", lambda _, content: any(part.silent for part in content.sections)):
+        for before, section in zip(content.sections, content.sections[1:], strict=False):
+            if section.silent:
+                inner, outer = truth(made, before.rows[0].index), truth(made, section.rows[0].index)
+                assert inner["panel"].startswith(outer["panel"] + " > ")
+                assert inner["specimen"] == outer["specimen"]
+                assert inner["sample_collection_time"] == outer["sample_collection_time"]
+
+
+@pytest.mark.parametrize("time", ["report", "date", "section", "column", "none"])
+def test_rows_have_the_time_that_stands_where_the_habit_prints_it(time):
+    for made, _, content in habit(time, lambda style, content: style.time == time and content.sections, seeds=8):
+        page = squeeze(text(made.family, made.seed))
+        for section in content.sections:
+            printed, normal = section.collected if time in ("section", "column") else content.collected
+            for row in section.rows:
+                assert truth(made, row.index)["sample_collection_time"] == (None if time == "none" else normal)
+                assert time == "none" or squeeze(printed) in page
+
+
+def test_a_heading_without_rows_gives_none():
+    for made, _, content in habit("hollow", lambda _, content: any(not part.rows for part in content.sections)):
+        assert len(made.record["tests"]) == sum(len(section.rows) for section in content.sections)
+
+
+def test_what_stands_below_results_is_no_row():
+    seen = Counter()
+    for made, style, content in habit("remarks", lambda style, content: style.remarks or style.conclusion):
+        printed = lines(made.family, made.seed)
+        assert len(made.record["tests"]) == sum(len(section.rows) for section in content.sections)
+        for row in (row for section in content.sections for row in section.rows):
+            for comment in row.comments:
+                first = " ".join(comment.split())
+                seen["comment"] += any(line.endswith(first) or first in line for line in printed)
+        seen["conclusion"] += bool(content.extras.conclusion) and content.extras.conclusion[0] in printed
+        seen["foot"] += bool(style.foot_block)
+    assert min(seen["comment"], seen["conclusion"], seen["foot"]) > 5
+
+
+def test_english_dates_tell_whether_the_day_or_the_month_comes_first():
+    for name in families("train"):
+        for seed in range(6):
+            style, content = drawn(name, seed)
+            if content.place["language"] == "en" and style.edition != "base":
+                birth = next(value for kind, _, value in content.fields if kind == "birth")
+                if re.fullmatch(r"\d\d/\d\d/\d{2,4}", birth):
+                    assert max(map(int, birth.split("/")[:2])) > 12
+
+
+def test_validation_and_test_families_have_words_and_columns_of_their_own():
+    held = {key for key in panels("held") if key not in panels("train")}
+    assert len(held) >= 5 and set(panels("train")) - held == set(panels("train"))
+    for language in LANGUAGES:
+        ours, theirs = phrases(language, "train"), phrases(language, "held")
+        for key in ("pending", "headline", "trailer", "statuses"):
+            assert set(choices(theirs[key])) - set(choices(ours[key])), (language, key)
+    orders = {
+        split: {drawn(name, seed)[0].columns for name in families(split) for seed in range(20)} for split in SPLITS
+    }
+    assert (orders["test"] | orders["validation"]) - orders["train"]
+    for name in families("train"):
+        assert {habits(name, seed).edition for seed in range(3)} == {"train" if FAMILIES[name].habits else "base"}
+    assert {habits(name, 0).edition for split in ("validation", "test") for name in families(split)} == {"held"}
+
+
+def test_habits_combine_languages_layouts_and_columns():
+    styles = [habits(name, seed) for name in families("train") for seed in range(10)]
+    assert len({(style.columns, style.patient, style.heading, style.flag, style.locale) for style in styles}) > 200
+    assert len({style.columns for style in styles}) > 40
+    assert {"window", "dossier", "bars", "bare"} <= {style.patient for style in styles}

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from random import Random
 
-from .content import Content
 from .furniture import Furniture
+from .parts import Content
 from .sheet import Run, Sheet, wrap
 from .style import Style
 from .vocabulary import choices

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .content import Content, Row, Section
+from .parts import Content, Row, Section
 from .sheet import Line, Run, line_width, text_width, wrap
 from .style import Style
 

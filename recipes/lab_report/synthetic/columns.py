@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .cells import Cells
-from .content import Section
+from .parts import Section
 from .sheet import face, text_width
 
 RIGHT_PAD = 7.0  # points kept free at the right of every cell

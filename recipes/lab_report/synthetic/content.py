@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any
 
+from .extras import make_extras
+from .parts import Content, Extras, Row, Section
 from .remarks import Remarks
 from .style import Style
 from .values import Printed, Writer
@@ -42,85 +43,6 @@ _ONSETS = tuple("Vel Tram Kel Or Fil Bran Cor Lus Mer Sal Zan Nep Hex Pol Dral".
 _MIDDLES = ["o", "a", "i", "e", "oxa", "ata", "ime", "ulo", "ari"]
 _ENDS = ["rin", "stin", "tide", "tase", "mine", "globin", "cillin", "kine", "selin", "pextin", "drol"]
 _INVENTED_UNITS = "ng/mL;U/L;AU/mL;µg/L;kU/L;mg/dL;nmol/L;pg/mL;Index;%;RLU/mL;µmol/L;mU/g"
-
-
-@dataclass
-class Row:
-    """One test with everything that may be printed about it."""
-
-    index: int
-    name: str
-    printed: Printed
-    method: str | None = None
-    code: str = ""
-    tariff: str = ""
-    mark: str = ""
-    marker: str = ""
-    specimen: str = ""
-    collected: str = ""
-    below: bool = True  # a result in words may begin below the name
-    comments: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Section:
-    """Rows under a heading; `headings` from the outermost inwards, `collected` as (printed, normalised)."""
-
-    headings: list[str]
-    specimen: str
-    collected: tuple[str, str]
-    rows: list[Row]
-    unit: str | None = None
-    note: str = ""
-    trailer: str = ""
-    fluid: bool = False  # the innermost heading is the specimen
-    silent: bool = False  # goes on under a heading that was printed before
-
-
-@dataclass
-class Extras:
-    """What habits add to a report; empty where a family has none."""
-
-    patient_address: list[str] = field(default_factory=list)
-    doctor_address: list[str] = field(default_factory=list)
-    foot: list[str] = field(default_factory=list)  # signatories, addresses, accreditation
-    marks: list[str] = field(default_factory=list)  # what the marks mean
-    conclusion: list[str] = field(default_factory=list)
-    listing: list[Row] = field(default_factory=list)  # tests that a page without results names
-    notice: str = ""
-
-
-@dataclass
-class Content:
-    """A whole report's text, drawn once and then only laid out."""
-
-    words: dict[str, Any]
-    place: dict[str, Any]
-    titles: dict[str, str]
-    lab: str
-    address: list[str]
-    headline: str
-    status: str
-    doctor: str
-    fields: list[tuple[str, str, str]]  # kind, label, value
-    collected: tuple[str, str]  # printed, normalised
-    collected_day: str
-    previous_dates: list[str]
-    sections: list[Section]
-    foot: list[str]
-    legend: list[str]
-    letter: list[str]
-    page_form: str
-    continued: str
-    method_form: str
-    range_form: str
-    inline_form: str  # how a heading names its specimen
-    specimen_label: str
-    collected_label: str
-    apology: str
-    clinical: str  # what the physician asks, printed above the results like a row
-    picks: dict[str, float]
-    extras: Extras
 
 
 def stable_random(*parts: object) -> Random:
@@ -264,7 +186,7 @@ class Composer:
             self.pick(labels["specimen"]), self.pick(labels["collected"]), self.pick(words["no_tests"]),
             self.pick(words["clinical"]) if rng.random() < style.clinical else "",
             {key: rng.random() for key in ("watermark", "barcode", "cover", "appendix", "tint")},
-            self.extras(doctor, collected) if self.wide else Extras(),
+            make_extras(self, doctor, collected) if self.wide else Extras(),
         )  # fmt: skip
 
     def flag_legend(self) -> list[str]:
@@ -368,51 +290,6 @@ class Composer:
             section = Section([outer, specimen], specimen, self.moment(collected), [], fluid=True)
             self.fill(section, replace(panel, analytes=analytes), limit)
             found.append(section)
-        return found
-
-    def extras(self, doctor: str, collected: datetime) -> Extras:
-        """Addresses, signatories, what marks mean, a conclusion, and the tests that pages without results name."""
-        rng, place, words, style = self.rng, self.place, self.words, self.style
-        found = Extras()
-
-        def address() -> list[str]:
-            return [rng.choice(place["streets"]).format(n=rng.randrange(1, 240)), rng.choice(place["cities"])]
-
-        number = f"{rng.randrange(10**8, 10**9)}"
-        if style.address:
-            found.patient_address = [*address(), f"{self.pick(words['insurance'])} {number[:6]} {number[6:]} "
-                                     f"{rng.randrange(10, 99)}"]  # fmt: skip
-            found.doctor_address = [*address()]
-            if rng.random() < 0.4:
-                found.doctor_address.append(f"{self.pick(words['copy'])}: Dr. {self.person().split('. ')[-1]}")
-            if rng.random() < 0.4:
-                found.doctor_address.append(
-                    rng.choice(("", "ID ", "RIZIV ", "NPI ")) + f"{rng.randrange(10**5, 10**8)}"
-                )
-        if style.foot_block:
-            names = []
-            surnames = [part for part in place["last"].split() if part[0].isupper()]
-            for _ in range(rng.randrange(3, 14)):
-                given, last = rng.choice(place["first"].split())[0], rng.choice(surnames)
-                names.append(f"{given}. {last}" if rng.random() < 0.8 else f"Dr. {last}")
-            contact = f"{self.pick(words['contact'])} {place['phone'].format(a=number[:3], b=number[3:7])}"
-            site = rng.choice(place["labs"])
-            found.foot = [
-                f"{self.pick(words['greet'])}: {', '.join(dict.fromkeys(names))}.",
-                " - ".join([site, *address(), contact]),
-                f"{self.pick(words['money']).format(n=number)} - www.{site.split()[-1].lower()}.example",
-            ][: rng.randrange(1, 4)]
-        if style.fresh:
-            found.marks.append(self.pick(words["fresh"]).format(style.fresh))
-        if style.mark:
-            found.marks.append(self.pick(words["external"]).format(style.mark))
-        if rng.random() < style.conclusion:
-            found.conclusion = self.remarks.conclusion()
-        if style.blank or style.extra_page:
-            chosen = rng.sample([one for panel in self.panels.values() for one in panel.analytes], rng.randrange(6, 26))
-            found.listing = [self.row(one) for one in chosen]
-            day = self.moment(collected, True)[0]
-            found.notice = self.pick(words["notice"]).format(date=day, n=rng.randrange(2, 15))
         return found
 
     def departments(self) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from .content import Content
+from .parts import Content
 from .patient import PatientBlock
 from .sheet import Box, Run, Sheet, face, text_width, wrap
 from .style import Style

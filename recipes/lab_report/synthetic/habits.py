@@ -37,12 +37,12 @@ _BOTH: Mapping[str, Sequence[Any]] = {
     "codes": ["loinc", "digits", "digits"],
 }
 _TRAIN: Mapping[str, Sequence[Any]] = {
-    "fresh": [""] * 8 + ["@", "N", "§"],
+    "fresh": [""] * 8 + ["@", "N", "@@"],
     "ref_header": [False, False, True],
     "range_below": [False, True],
 }
 _HELD: Mapping[str, Sequence[Any]] = {
-    "fresh": [""] * 8 + ["#", "¤"],
+    "fresh": [""] * 8 + ["¤", "!!"],
     "ref_header": [False],
     "range_below": [False, False, True],
 }
@@ -95,6 +95,7 @@ _ORDERS = (
     "name result unit", "name unit result range flag", "name result unit flag", "name result unit range time",
     "name time result unit range", "name result unit method range", "name result unit range method",
     "name result unit range marker", "marker name result unit range", "name result range flag", "name result flag",
+    "name result range marker", "name result unit range flag marker",
     "name result unit range prev1 prev2", "code name result unit flag range", "name unit prev1 result range",
 )  # fmt: skip
 _HELD_ORDERS = (
@@ -121,6 +122,8 @@ def with_habits(style: Style, family: Family, rng: Random) -> Style:
         drawn |= {key: rng.choice(list(values)) for key, chance, values in _LOANS if rng.random() < chance}
         if wide_table and not style.result_below and rng.random() < 0.5:
             drawn["columns"] = rng.choice(_ORDERS)
+            if "marker" in drawn["columns"] and rng.random() < 0.5:
+                drawn["words_below"] = True
         if rng.random() < 0.3:
             drawn["locale"] = rng.choice(list(places()))
     else:

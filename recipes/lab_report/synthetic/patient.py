@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .content import Content
+from .parts import Content
 from .sheet import Box, Sheet, face, text_width
 from .style import Style
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .content import Row, Section
+from .parts import Row, Section
 from .sheet import Box, Line, Run, line_width, shrink, wrap
 from .table import Table
 

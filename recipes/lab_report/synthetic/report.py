@@ -13,11 +13,12 @@ from typing import Any
 from reportlab.lib.pagesizes import A4, LETTER, landscape
 
 from .blank import BlankPage
-from .content import Composer, Content, stable_random
+from .content import Composer, stable_random
 from .families import FAMILIES
 from .flow import Flow, TooNarrowError
 from .furniture import Furniture
 from .habits import with_habits
+from .parts import Content
 from .prose import Cards, Gauges, Lines, Matrix, Narrative
 from .sheet import Cell, Gold, Sheet
 from .style import Style

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,6 +80,7 @@ def face(font: str, bold: bool = False, italic: bool = False) -> str:
     return FACES[font][1 if bold else 2 if italic else 0]
 
 
+@lru_cache(maxsize=50_000)  # a table measures each of its words several times
 def text_width(text: str, face_name: str, size: float) -> float:
     """Width of a text in points."""
     _register()

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from .cells import Cells
 from .columns import RIGHT_PAD, column_widths
-from .content import Content, Row, Section
 from .flow import Flow, TooNarrowError
+from .parts import Content, Row, Section
 from .sheet import Box, Gold, Run, Sheet, face, shrink, text_width, wrap
 from .style import Style
 
@@ -380,7 +380,8 @@ class Table:
             self.draw_clinical()
         for section in self.content.sections:
             need = self.heading_height(section) + 2 * self.leading
-            if not flow.fits(need):
+            again = not flow.fits(need)
+            if again:
                 self.end_part()
                 flow.advance()
                 self.start_part(section)
@@ -390,10 +391,10 @@ class Table:
                 shared += 1
             if shared == 0 and before:
                 flow.y += self.leading * 0.5
-            if section.silent:
+            if section.silent and not again:
                 self.place.pop("panel", None)
             else:
-                self.draw_headings(section, shared)
+                self.draw_headings(section, shared, continued=section.silent)
             before = section.headings
             for row in section.rows:
                 self.draw_row(row, section)

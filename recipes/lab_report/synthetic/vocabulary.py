@@ -171,6 +171,7 @@ def places() -> dict[str, dict[str, Any]]:
     return _load("places.yaml")
 
 
+@cache
 def _load(name: str) -> dict[str, Any]:
     return dict(yaml.safe_load((_HERE / name).read_text(encoding="utf-8")))
 
