@@ -124,6 +124,8 @@ def with_habits(style: Style, family: Family, rng: Random) -> Style:
             drawn["columns"] = rng.choice(_ORDERS)
             if "marker" in drawn["columns"] and rng.random() < 0.5:
                 drawn["words_below"] = True
+        if wide_table and not style.result_below and rng.random() < 0.15:
+            drawn["columns"] = _with_earlier(drawn.get("columns", style.columns), rng)
         if rng.random() < 0.3:
             drawn["locale"] = rng.choice(list(places()))
     else:
@@ -135,6 +137,16 @@ def with_habits(style: Style, family: Family, rng: Random) -> Style:
             drawn["mark"], drawn["mark_place"] = rng.choice(("†", "^", "»")), rng.choice(("after", "before"))
     style = replace(style, **drawn)
     return _agree(style, wide_table, rng)
+
+
+def _with_earlier(columns: str, rng: Random) -> str:
+    """The columns and one or two of earlier results, unless they have such or a test family has that order."""
+    kinds = columns.split()
+    if "prev" in columns or len(kinds) > 6:
+        return columns
+    place = rng.choice((kinds.index("result") + 1, len(kinds), len(kinds)))
+    longer = " ".join([*kinds[:place], *rng.choice((("prev1",), ("prev1", "prev2"), ("prevd",))), *kinds[place:]])
+    return columns if longer == "name range result unit prev1" else longer
 
 
 def _agree(style: Style, wide_table: bool, rng: Random) -> Style:
