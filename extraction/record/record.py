@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 Status = Literal["ok", "partial", "failed"]
-REVIEW_BELOW = 0.8
-"""Values with a lower confidence are for review."""
+REVIEW_BELOW = 0.9
+"""Values with a lower confidence are for review.
+
+What a threshold costs and catches depends on the model and the documents; `assay score` shows it for yours. It is high
+because a wrong value that is passed over is worse than a right one that is looked at.
+"""
 
 
 @dataclass(frozen=True)
