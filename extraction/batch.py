@@ -130,6 +130,10 @@ class Batch:
         """The jobs without a whole record of the same file."""
         return [job for job in jobs if not self._is_done(job)]
 
+    def failed(self, jobs: Sequence[Job]) -> int:
+        """How many of the jobs have a record already, one that says they failed."""
+        return sum(self._is_done(job) and self._done[job.name]["status"] == "failed" for job in jobs)
+
     def _is_done(self, job: Job) -> bool:
         line = self._done.get(job.name)
         return bool(line) and self.record_path(job).exists() and line.get("stamp") == stamp(job.path)  # type: ignore[union-attr]

@@ -64,9 +64,9 @@ def extract(
     missing = batch.missing(jobs)
     for note in simplify(contract.record_schema)[1]:
         print(f"Note: the schema's {note}.", file=sys.stderr)
+    failed = batch.failed(jobs)
     if len(missing) < len(jobs):
-        print(f"{len(jobs) - len(missing)} of {len(jobs)} are done already.", file=sys.stderr)
-    failed = 0
+        print(f"{len(jobs) - len(missing)} of {len(jobs)} are done already, {failed} of them failed.", file=sys.stderr)
     engine = Engine(model, server, schema, html=html, review_below=review_below)
     with tqdm(total=len(missing), desc="extracting", unit="file", leave=False) as bar:
         for record in run_batch(engine, batch, missing, workers, seconds):
@@ -77,7 +77,7 @@ def extract(
             if record.status == "failed":
                 failed += 1
                 bar.write(f"{record.source}: {record.issues[0].message}", file=sys.stderr)
-    print(f"{len(missing)} read, {failed} failed; records in {out}", file=sys.stderr)
+    print(f"{len(missing)} read; {failed} of {len(jobs)} failed; records in {out}", file=sys.stderr)
     if failed:
         raise typer.Exit(2)
 

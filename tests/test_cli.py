@@ -157,7 +157,7 @@ def test_extraction_through_a_server(tmp_path):
         assert result.returncode == 2 and "does not accept the key" in result.stderr.splitlines()[-1]
         gone = False
         result = assay(*command)
-        assert result.returncode == 2 and "2 of 3 are done already" in result.stderr
+        assert result.returncode == 2 and "2 of 3 are done already, 1 of them failed" in result.stderr
         assert sum("Ann" in str(body) for _, _, body in asked) == 1
     records = {name: json.loads((tmp_path / "out" / f"{name}.json").read_text()) for name in ("Ann", "Bob", "Eve")}
     assert records["Ann"]["status"] == records["Eve"]["status"] == "ok" and records["Eve"]["data"] == {"name": "Eve"}

@@ -13,15 +13,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from extraction.document import Document
 from extraction.errors import AssayError
-from extraction.evidence import Evidence
 from extraction.files import write_whole
 from extraction.schema import pointer
 from extraction.values import Typed, type_range, type_value
 
 if TYPE_CHECKING:
     from rich.console import Group
+
+    from extraction.document import Document
+    from extraction.evidence import Evidence
 
 Status = Literal["ok", "partial", "failed"]
 REVIEW_BELOW = 0.9

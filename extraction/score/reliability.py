@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from extraction.record.record import REVIEW_BELOW, named
 
@@ -113,6 +112,8 @@ class Reliability:
         n, m = int(right.sum()), int((~right).sum())
         if not n or not m:
             return None
+        from scipy.stats import rankdata  # takes long to import, and most scores have no confidence
+
         ranks = rankdata(self.confidence[self.known])
         return float((ranks[right].sum() - n * (n + 1) / 2) / (n * m))
 

@@ -68,6 +68,7 @@ _LOANS: Sequence[tuple[str, float, Sequence[Any]]] = (
     ("less", 0.2, ["<{}", "< {}", "≤ {}", "<={}", "upto", "zero"]),
     ("sexes", 0.15, [0.1, 0.3]),
     ("targets", 0.1, [0.1, 0.3]),
+    ("groups", 0.1, [1]),
     ("nested", 0.5, [True, True, False]),
     ("indent", 0.4, [0, 6, 10, 14]),
     ("mark", 0.3, ["*", "°", "#", "(1)", "**", "§", "(*)"]),
@@ -136,6 +137,8 @@ def with_habits(style: Style, family: Family, rng: Random) -> Style:
         if rng.random() < 0.15:
             drawn["mark"], drawn["mark_place"] = rng.choice(("†", "^", "»")), rng.choice(("after", "before"))
     style = replace(style, **drawn)
+    if style.contents == "fluids" and rng.random() < 0.4:
+        style = replace(style, fluids=1.0)
     return _agree(style, wide_table, rng)
 
 

@@ -13,6 +13,14 @@ from .vocabulary import COUNT_UNITS, Quantity, choices
 _NEUTRAL = {"colour", "clarity", "abo", "rh", "consistency"}
 # ... and those of the larger vocabulary, any word of which is as likely.
 _FREE = {"look", "source", "pattern", "allele", "apoe", "morph", "done", "micro", "stone", "germ"}
+# Other ways to write a unit, which leave the number as it is.
+_SPELLINGS = {
+    "U/L": ("IU/L", "UI/L", "U/l 37°C"), "mg/dL": ("mg/100 mL", "mg%"), "mmol/L": ("mM", "mmol/l"),
+    "pg": ("pg/cell", "pg/cel"), "fL": ("µm3", "fl", "µ³"), "mm/h": ("mm/1h", "mm", "mm/uur"), "s": ("sec", "sec."),
+    "ng/mL": ("µg/L", "ng/ml"), "µg/L": ("mcg/L", "ng/mL"), "g/dL": ("g/100 mL", "gr/dL", "g%"), "g/L": ("gr/L",),
+    "IU/mL": ("kIU/L", "UI/mL", "IE/mL"), "mU/L": ("mIU/L", "µIU/mL"), "µmol/L": ("umol/L", "µM"),
+    "10^9/L": ("x 10^9/L", "x10e9/L", "10E9/L", "10*3/uL"), "10^12/L": ("x 10^12/L", "x10e12/L", "10E12/L", "10*6/uL"),
+}  # fmt: skip
 _DASH_WORDS = {"en": " to ", "nl": " tot ", "de": " bis ", "fr": " à ", "es": " a ", "it": " a "}
 
 
@@ -44,6 +52,14 @@ class Writer:
             "abo": ("A", "0" if language in ("de", "it") else "O", "B", "AB"),
         }
         self.kinds["rh"] = (self.kinds["neg"][1], self.kinds["neg"][0])
+        self.wide = style.edition != "base"
+        self.spellings: dict[str, str] = {}
+        self.sign_gap = ""
+        if self.wide:
+            self.spellings = {unit: rng.choice(forms) for unit, forms in _SPELLINGS.items() if rng.random() < 0.2}
+            self.sign_gap = " " if rng.random() < 0.15 else ""
+            if self.decimal == "," and rng.random() < 0.2:  # some laboratories' systems do not know the comma
+                self.decimal, self.group = ".", " "
         self.dash = _DASH_WORDS[language] if style.dash == "to" else style.dash
         self.upto = rng.choice(choices(words["words"]["upto"]))
         self.over = rng.choice(choices(words["words"]["over"]))
@@ -63,6 +79,8 @@ class Writer:
         """The unit in the report's spelling."""
         if unit is None:
             return None
+        if unit in self.spellings and self.counts.get(unit, ("", 1.0, 0))[1] == 1:
+            return self.spellings[unit]
         if unit in self.counts:
             unit = self.counts[unit][0]
         unit = unit.replace("1.73", f"1{self.decimal}73")
@@ -127,7 +145,10 @@ class Writer:
         level = 0 if kind in _NEUTRAL or index == 0 else min(2, index)
         shown = [words[0]] if kind not in _NEUTRAL or (kind == "clarity" and rng.random() < 0.4) else []
         previous = [words[0] if rng.random() < 0.8 else rng.choice(words) for _ in range(2)]
-        return Printed(words[index], None, shown, level, previous)
+        result = words[index]
+        if self.wide and kind in ("neg", "react") and rng.random() < 0.08:  # the measured value beside the word
+            result = f"{result} ({self.number(rng.uniform(0.02, 0.8) if index == 0 else rng.uniform(1.2, 60), 2)})"
+        return Printed(result, None, shown, level, previous)
 
     def _numeric(self, quantity: Quantity) -> Printed:
         rng, low, high, decimals = self.rng, quantity.low, quantity.high, quantity.decimals
@@ -158,6 +179,7 @@ class Writer:
         previous = [self.number(max(value * rng.uniform(0.85, 1.15), 0), decimals) for _ in range(2)]
         unit = self.unit(quantity.unit)
         lines = self._range(low, high, decimals, unit)
+        sign = sign and sign + self.sign_gap
         return Printed(sign + self.number(value, decimals), unit, lines, level, previous)
 
     def _value(self, low: float | None, high: float | None, decimals: int, unit: str | None) -> tuple[float, str]:
