@@ -41,6 +41,7 @@ class Issue:
 
     - `unreadable`: the file cannot be opened, is over a limit, or has no text and cannot be read by OCR.
     - `refused`: the server that runs the model does not take it: it is longer than the model's context, for one.
+    - `refused`: the server that runs the model would not answer for this file.
     - `aborted`: reading the file took too long or crashed its process.
     - `empty`: the model's answer held no record.
 
