@@ -280,15 +280,17 @@ class Composer:
         rng, words = self.rng, self.words
         outer = self.departments()["ascites"]
         names = ["ascites", "pleural", "pericardial", "csf", "synovial", "urine"]
-        panel = self.panels[rng.choice(("pleural", "csf", "ascites", "urine_chemistry", "diabetes"))]
-        analytes = tuple(rng.sample(panel.analytes, min(len(panel.analytes), rng.choice((1, 1, 2, 3)))))
+        panel = self.panels[rng.choice(("pleural", "csf", "ascites"))]
+        chosen = rng.sample(panel.analytes, min(len(panel.analytes), rng.choice((1, 1, 2, 3))))
+        lang = self.language  # a report calls a test by one name
+        analytes = tuple(replace(one, names={lang: (rng.choice(one.names[lang]),)}) for one in chosen)
         found = []
         for name in rng.sample(names, rng.randrange(2, 5)):
             if self.count >= limit:
                 break
             specimen = rng.choice(choices(words["specimens"][name]))
             section = Section([outer, specimen], specimen, self.moment(collected), [], fluid=True)
-            self.fill(section, replace(panel, analytes=analytes), limit)
+            self.fill(section, replace(panel, analytes=analytes), limit, whole=True)
             found.append(section)
         return found
 
@@ -343,10 +345,10 @@ class Composer:
         for name, keys in more.items():
             pools[name] = [*pools[name], *(key for key in keys.split() if key in every)]
 
-    def fill(self, section: Section, panel: Panel, limit: int) -> None:
-        """Add rows of one panel to its section."""
+    def fill(self, section: Section, panel: Panel, limit: int, whole: bool = False) -> None:
+        """Add rows of one panel, or of a part of it, to its section."""
         rng, style = self.rng, self.style
-        share = rng.choice((1.0, 1.0, 0.7, 0.5)) if style.contents != "few" else 0.3
+        share = 1.0 if whole else rng.choice((1.0, 1.0, 0.7, 0.5)) if style.contents != "few" else 0.3
         count = max(1, min(round(len(panel.analytes) * share), limit - self.count))
         chosen = sorted(rng.sample(range(len(panel.analytes)), count))
         method = rng.choice(panel.methods)
