@@ -11,7 +11,8 @@ Two tables: what each grammar costs (compiling; a token's mask and the step to t
 what decoding costs (passes through the model after the prompt's, seconds with the prompt's). All write compact JSON
 without white space and obey the same schema, with two differences that are the engines' own: outlines wants every item
 of a list, so its schema lists the lengths one by one, and its strings have no \\u escapes. "Times" are against the best
-rival of the run.
+rival of the run; CPU seconds say the same on a machine with other work, where OMP_NUM_THREADS=1 keeps waiting threads
+from being counted.
 
 In bfloat16 a pass over several tokens rounds otherwise than passes over one, and a near-tie may fall the other way.
 Every first difference between Assay's answers and the reference's (transformers.generate with llguidance) is examined:
@@ -29,8 +30,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-
-WORD_BITS = 32
 
 
 def main() -> None:
@@ -78,18 +77,21 @@ def run(model: str, reports: int, dtype: str, out: Path | None) -> int:
             return [generate(local, rivals[way], request) for request in some]
         return recorded(local, *own[way], some)
 
+    def timed(way: str, some: list) -> None:
+        start, busy = time.perf_counter(), time.process_time()
+        answers[way] += answer(way, some)
+        seconds[way].append(time.perf_counter() - start)
+        work[way].append(time.process_time() - busy)
+
     for way in alone:  # the first call of each pays for things that are kept
         answer(way, requests[:1])
     seconds: dict[str, list[float]] = {way: [] for way in [*alone, together]}
+    work: dict[str, list[float]] = {way: [] for way in [*alone, together]}
     answers: dict[str, list[tuple[list[int], int]]] = {way: [] for way in [*alone, together]}
     for request in requests:  # side by side, document by document: the machine's moods hit all alike
         for way in alone:
-            start = time.perf_counter()
-            answers[way] += answer(way, [request])
-            seconds[way].append(time.perf_counter() - start)
-    start = time.perf_counter()
-    answers[together] = answer(together, requests)
-    seconds[together].append(time.perf_counter() - start)
+            timed(way, [request])
+    timed(together, requests)
 
     costs = []
     for engine in engines:
@@ -106,6 +108,7 @@ def run(model: str, reports: int, dtype: str, out: Path | None) -> int:
                 "way": way,
                 "passes": passes,
                 "seconds": round(total, 1),
+                "CPU seconds": round(sum(work[way]), 1),
                 "times fewer passes": round(fewest / passes, 2),
                 "times less time": round(fastest / total, 2),
                 "same tokens": f"{same}/{len(requests)}",
@@ -136,6 +139,7 @@ def run(model: str, reports: int, dtype: str, out: Path | None) -> int:
             "grammars": costs,
             "rows": rows,
             "seconds by document": seconds,
+            "CPU seconds by document": work,
             "tokens compared": compared,
             "differences": ties,
             "not near-ties": len(wrong),
@@ -383,7 +387,7 @@ def near_tie(model, prompt, prefix, a, b) -> dict:
     Returns:
         `gap`, by how much the two candidates' logits differ, the larger of two readings of the same prefix by the
         model alone (all in one pass; the prompt in one, then token by token); `rounding`, by how much the readings
-        differ at most over all words; `near-tie`, whether the gap is at most two roundings, one for each candidate.
+        differ at most over all words, and at least a number format's step at that size; `near-tie`, whether the gap is at most two roundings, one for each candidate.
     """
     import torch
 
@@ -397,7 +401,8 @@ def near_tie(model, prompt, prefix, a, b) -> dict:
         for token in prefix:
             stepped, cache = last([token], cache)
     gap = max(abs(float(logits[a] - logits[b])) for logits in (whole, stepped))
-    rounding = float((whole - stepped).abs().max())
+    spacing = torch.finfo(model.dtype).eps * max(abs(float(whole[a])), abs(float(whole[b])))
+    rounding = max(float((whole - stepped).abs().max()), spacing)
     return {"gap": round(gap, 4), "rounding": round(rounding, 4), "near-tie": gap <= 2 * rounding}
 
 
