@@ -387,7 +387,8 @@ def near_tie(model, prompt, prefix, a, b) -> dict:
     Returns:
         `gap`, by how much the two candidates' logits differ, the larger of two readings of the same prefix by the
         model alone (all in one pass; the prompt in one, then token by token); `rounding`, by how much the readings
-        differ at most over all words, and at least a number format's step at that size; `near-tie`, whether the gap is at most two roundings, one for each candidate.
+        differ at most over all words, and at least the step of the number format at that size; `near-tie`, whether
+        the gap is at most two roundings, one for each candidate.
     """
     import torch
 
