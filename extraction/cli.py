@@ -10,8 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from extraction.errors import AssayError
-
-REVIEW_BELOW = 0.8  # as in extraction.record, whose import takes seconds
+from extraction.record.record import REVIEW_BELOW
 
 app = typer.Typer(
     name="assay",
@@ -107,3 +106,5 @@ def score(
     if core:
         Console().print("\nname + result + unit alone:", style="bold")
         Console().print(core.table(documents=0))
+    if result.reliability:
+        Console().print(result.reliability.table())

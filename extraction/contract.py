@@ -36,8 +36,9 @@ class Contract(BaseModel):
         style: how the answer is written, see `extraction.target`.
         carry: keys that hold for the rows after them (style `rows`).
         view: how a page is shown to the model.
-        check_rows: whether lines of the page that look like results (a name, a value, a unit or range) must all be in
-            the record; those that are not become issues.
+        check_rows: whether rows are results of a laboratory: lines of the page that look like one (a name, a value, a
+            unit or range) must all be in the record, and no row may have a range for its unit or the like; what fails
+            becomes an issue.
         max_prompt_tokens: a document longer than this is read in several windows.
         max_answer_tokens: where an answer is cut; a cut answer is never reported as whole.
     """

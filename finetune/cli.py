@@ -68,6 +68,8 @@ def evaluate(
         print(json.dumps({**headline(result, task), "all_fields": result.to_dict()}, indent=1, ensure_ascii=False))
     else:
         Console().print(result.table())
+        if result.reliability:
+            Console().print(result.reliability.table())
         core = result.on(task.core) if task.core else result
         Console().print(f"{' + '.join(task.core or ['all fields'])}: micro F1 {core.micro_f1:.3f}", style="bold")
 

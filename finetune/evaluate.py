@@ -26,7 +26,10 @@ def evaluate(extractor: Extractor, examples: Sequence[Example], task: Task, labe
 
     with tqdm(total=len(examples), desc=label, disable=not label, unit="document", leave=False) as bar:
         records = extractor.read([example.document for example in examples], lambda *_: bar.update() and None)
-    pairs = [Pair(record.data, gold.record, gold.name) for record, gold in zip(records, examples, strict=True)]
+    pairs = [
+        Pair(None, gold.record, gold.name).predicted(record.to_dict())
+        for record, gold in zip(records, examples, strict=True)
+    ]
     return score(pairs, fields=task.fields)
 
 

@@ -9,6 +9,7 @@ from extraction.contract import Contract
 from extraction.document import Document, Page
 from extraction.evidence import Evidence, rows_like_results
 from extraction.record.join import join
+from extraction.record.kinds import misplaced
 from extraction.record.part import Cell, Part, plain
 from extraction.record.record import Field, Issue, Record
 from extraction.schema import Schema, pointer, resolve, validator
@@ -45,6 +46,7 @@ def build_record(document: Document, parts: Sequence[Part], contract: Contract) 
     }
     issues += _not_on_the_page(cells, contract.record_schema)
     if contract.check_rows:
+        issues += _misplaced(data)
         issues += _rows_left_out(document, [cell.evidence for cell in cells.values() if cell.evidence])
     return Record(source, "partial" if issues else "ok", data, issues, fields, views, document)
 
@@ -103,6 +105,18 @@ def _is_choice(schema: Schema, path: Sequence[str | int]) -> bool:
         branch = node.get("items", {}) if isinstance(step, int) else node.get("properties", {}).get(step, {})
         node = resolve(branch, schema)
     return any("enum" in option or "const" in option for option in (node, *node.get("anyOf", ())))
+
+
+def _misplaced(data: dict[str, Any]) -> list[Issue]:
+    """An issue for every value of a row that belongs into another column."""
+    tables = ((key, value) for key, value in data.items() if isinstance(value, list))
+    return [
+        Issue("misplaced", f"{message}.", pointer((key, number, name)))
+        for key, rows in tables
+        for number, row in enumerate(rows)
+        if isinstance(row, dict)
+        for name, message in misplaced(row)
+    ]
 
 
 def _rows_left_out(document: Document, evidence: Sequence[Evidence]) -> list[Issue]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +13,9 @@ from extraction.document.windows import Window
 from extraction.evidence import CARRIED, Evidence, ground
 from extraction.generate.backend import Generation
 from extraction.parse import Node, parse
+from extraction.target import Leaf
 
+Path = tuple[str | int, ...]
 End = Literal["stop", "length", "loop", "broken"]
 
 
@@ -60,16 +62,33 @@ def read_part(window: Window, generation: Generation, contract: Contract) -> Par
         end = "broken"
     data, leaves = contract.target.decode(node)
     evidence = ground(leaves, window.document)
-    cells = {
-        leaf.path: Cell(leaf.value, confidence(generation, leaf.start, leaf.end), evidence.get(leaf.path))
-        for leaf in leaves
-    }
+    sure = _confidences(leaves, generation, contract)
+    cells = {leaf.path: Cell(leaf.value, sure[leaf.path], evidence.get(leaf.path)) for leaf in leaves}
     tree = _tree(data, cells, ())
     if end == "stop":
         return Part(window, end, tree, window.stop)
     carried = {*CARRIED, *contract.carry}
     places = (window.lines.find(place.page, place.box) for place in printed(tree, carried))
     return Part(window, end, tree, max(places, default=window.start - 1) + 1, _cut_in_list(node))
+
+
+def _confidences(leaves: Sequence[Leaf], generation: Generation, contract: Contract) -> dict[Path, float | None]:
+    """The confidence in each value; within a row, times that in the row's name.
+
+    A value can only be right in the right row. Of eleven ways to make one figure of the tokens' probabilities this
+    ranked wrong values lowest on held-out and on real lab reports.
+    """
+    own = {leaf.path: confidence(generation, leaf.start, leaf.end) for leaf in leaves}
+    names: dict[Path, Path] = {}  # of each row the first value that is its own
+    for path in own:
+        if len(path) > 1 and isinstance(path[-2], int) and path[-1] not in contract.carry:
+            names.setdefault(path[:-1], path)
+    out: dict[Path, float | None] = {}
+    for path, sure in own.items():
+        name = names.get(path[:-1], path)
+        factor = 1.0 if name == path else own[name]
+        out[path] = None if sure is None or factor is None else sure * factor
+    return out
 
 
 def confidence(generation: Generation, start: int, end: int) -> float | None:

@@ -56,6 +56,7 @@ class Issue:
 
     - `invalid`: the data does not follow the schema at `path`.
     - `not_found`: the value does not stand on the page where it should: it may be invented or misread.
+    - `misplaced`: a result, unit or range is of another one's kind, as when a column was taken for the next.
     - `differs`: two readings of one place disagree; the message has the other one.
 
     Attributes:
@@ -82,7 +83,8 @@ class Field:
     Attributes:
         value: as in the data.
         path: JSON pointer into the data: `/tests/0/result` is `data["tests"][0]["result"]`.
-        confidence: how sure the model was of it, 0 to 1, from the probabilities of the tokens it wrote; None where
+        confidence: how sure the model was of it and of the name of its row, 0 to 1: the product of the probabilities
+            of the tokens it wrote, times that of the row's first value; None where
             they are not known (some servers do not tell them), or the value is null. It ranks values, the doubtful
             ones low; it is not the share of such values that is right (`assay score` shows that share).
         evidence: page, box and printed text; None when the value does not stand on the page where it should.

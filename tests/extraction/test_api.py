@@ -111,13 +111,31 @@ def test_a_bad_file_fails_alone(tmp_path):
     assert sorted(seen) == [(0, "failed"), (1, "ok"), (2, "failed"), (3, "failed")]
 
 
+def test_a_column_taken_for_the_next_is_said():
+    page = "Leukocytes      7,1      %      18,9 - 47,2"
+    for row, at in (
+        (["Leukocytes", "%", "18,9 - 47,2"], ["unit", "result"]),
+        (["Leukocytes", "18,9 - 47,2", "%", "7,1"], ["result"]),
+    ):
+        record = record_of(document_of(page), Generation(json.dumps({"tests": [row]}), "stop"))
+        assert [i.path.rpartition("/")[2] for i in record.issues if i.code == "misplaced"] == at
+    for row in (
+        ["Leukocytes", "7,1", "%", "18,9 - 47,2"],
+        ["Leukocytes", "18,9 - 47,2", "10^9/L"],
+        ["Leukocytes", "7,1", "mg/24h", "7,1"],
+    ):
+        record = record_of(document_of(page), Generation(json.dumps({"tests": [row]}), "stop"))
+        assert not any(issue.code == "misplaced" for issue in record.issues)
+
+
 def test_confidence_is_the_probability_of_the_values_own_tokens():
     text = '{"tests":[["Na","140"]]}'
     offsets = [0, 10, 12, 14, 17, 20, 21]
     generation = Generation(text, "stop", offsets, [0.0, 0.0, -0.1, 0.0, -0.2, -0.4, -0.8])
     record = record_of(document_of("Na  140"), generation)
     assert math.isclose(record["tests"][0]["name"].confidence, math.exp(-0.1))
-    assert math.isclose(record["tests"][0]["result"].confidence, math.exp(-0.6))
+    # A result is right only in the right row.
+    assert math.isclose(record["tests"][0]["result"].confidence, math.exp(-0.6) * math.exp(-0.1))
     assert confidence(Generation(text, "stop"), 0, 5) is None
 
 
