@@ -140,20 +140,21 @@ class _Scanner:
     def feed(self, piece: str) -> list[str]:
         """Take the next characters; returns the containers without others in them that ended there."""
         ended = []
-        for char in piece:
-            self.text += char
+        start = len(self.text)
+        self.text += piece
+        for place, char in enumerate(piece, start):
             if self._quoted:
                 self._quoted = self._escaped or char != '"'
                 self._escaped = char == "\\" and not self._escaped
             elif char == '"':
                 self._quoted = True
             elif char in "[{":
-                self.open.append(len(self.text) - 1)
+                self.open.append(place)
                 self.leaf = True
             elif char in "]}" and self.open:
-                start = self.open.pop()
+                opened = self.open.pop()
                 if self.leaf:
-                    ended.append(self.text[start:])
+                    ended.append(self.text[opened : place + 1])
                 self.leaf = False
         return ended
 

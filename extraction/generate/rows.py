@@ -70,7 +70,7 @@ class Rows:
 
     Attributes:
         at: the line after the last row's.
-        shapes: how the cells of a line became values, by the kinds of its cells.
+        shapes: how the cells of a line became values, by the kinds of its cells; the latest example counts.
 
     Args:
         hint: `["cell","cell"],["cell"],`, one list a line.
@@ -107,7 +107,7 @@ class Rows:
         part = Part.of(text)
         values = [value[1:-1] if value[0] == '"' else value for value in part.values]
         line = self._find(values)
-        if line is None:
+        if line is None or (part.keyed and len(part.keys) != len(values)):
             return
         raw = self._lines[line]
         for value in values:
@@ -230,7 +230,7 @@ class Rows:
     def _by_key(self, part: Part) -> str:
         """The rest of an object by what its keys say: dates, and in the first one the keys themselves."""
         written = part.partial or ""
-        if part.expects in ("value", "colon") and _MOMENT.search(part.keys[-1]):
+        if part.expects in ("value", "colon") and part.keys and _MOMENT.search(part.keys[-1]):
             opening = (":" if part.expects == "colon" else "") + ('"' if part.partial is None else "")
             date = next((date for date in self._dates if date.startswith(written)), None)
             return f'{opening}{date[len(written) :]}"}}' if date else ""
