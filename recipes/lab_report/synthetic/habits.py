@@ -25,7 +25,7 @@ _BOTH: Mapping[str, Sequence[Any]] = {
     "bare_words": [False, False, True],
     "comment_share": [0.72, 0.72, 0.35, 0.45, 0.9],
     "comment_place": ["result", "result", "result", "name", "margin"],
-    "remarks": [0, 0, 0.05, 0.15, 0.4],
+    "remarks": [0, 0, 0.05, 0.1, 0.2],
     "trailer": [0] * 5 + [0.4, 1],
     "tail": [0.5],
     "hollow": [0, 0, 0, 0, 0.3],
@@ -71,7 +71,7 @@ _LOANS: Sequence[tuple[str, float, Sequence[Any]]] = (
     ("groups", 0.1, [1]),
     ("nested", 0.5, [True, True, False]),
     ("indent", 0.4, [0, 6, 10, 14]),
-    ("mark", 0.3, ["*", "°", "#", "(1)", "**", "§", "(*)"]),
+    ("mark", 0.3, ["*", "°", "#", "(1)", "**", "(2)", "(*)"]),
     ("date_header", 0.2, [True]),
     ("words_below", 0.2, [True]),
     ("name_case", 0.1, ["as is", "upper"]),
@@ -121,6 +121,8 @@ def with_habits(style: Style, family: Family, rng: Random) -> Style:
     wide_table = style.layout == "table" and style.frames == 1
     if training:
         drawn |= {key: rng.choice(list(values)) for key, chance, values in _LOANS if rng.random() < chance}
+        if not wide_table:
+            drawn = {key: value for key, value in drawn.items() if key not in ("titles", "section_titles")}
         if wide_table and not style.result_below and rng.random() < 0.5:
             drawn["columns"] = rng.choice(_ORDERS)
             if "marker" in drawn["columns"] and rng.random() < 0.5:
@@ -135,7 +137,7 @@ def with_habits(style: Style, family: Family, rng: Random) -> Style:
         if wide_table and not style.result_below and rng.random() < 0.25:
             drawn["columns"] = rng.choice(_HELD_ORDERS)
         if rng.random() < 0.15:
-            drawn["mark"], drawn["mark_place"] = rng.choice(("†", "^", "»")), rng.choice(("after", "before"))
+            drawn["mark"], drawn["mark_place"] = rng.choice(("†", "»", "††")), rng.choice(("after", "before"))
     style = replace(style, **drawn)
     if style.contents == "fluids" and rng.random() < 0.4:
         style = replace(style, fluids=1.0)
@@ -164,7 +166,7 @@ def _agree(style: Style, wide_table: bool, rng: Random) -> Style:
         changes |= {"range_below": False, "words_below": False, "trailer": 0.0, "tail": 0.0, "fresh": ""}
         changes |= {"comment_share": 0.72, "comment_place": "result"}
         if style.layout in ("gauge", "matrix"):
-            changes |= {"comments": 0, "remarks": 0.0}
+            changes |= {"comments": 0, "remarks": 0.0, "colon": False}
     if style.section_titles:
         changes["titles"] = False
     if "range" in columns:

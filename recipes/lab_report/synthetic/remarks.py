@@ -52,7 +52,7 @@ class Remarks:
                     b=self.writer.number(low * rng.choice((1.1, 1.4)), decimals),
                 )
             ]
-        if rng.random() < 0.65:
+        if rng.random() < 0.8:
             immunity, *others = choices(words["limits"])
             text = immunity if panel in _INDEXED and "U/" in (unit or "") else rng.choice(others)
             detection = text == others[-1]
