@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from extraction.api import Extractor
-from extraction.errors import AssayError
+from extraction.errors import DISK_FULL, AssayError, is_disk_full
 from extraction.files import write_whole
 from extraction.record.record import REVIEW_BELOW, Record
 
@@ -292,5 +292,12 @@ def _serve(engine: Engine, pipe: Connection) -> None:
         except AssayError as error:  # a server that is gone: the batch ends, and goes on when it is started again
             pipe.send(error)
             return
+        except Exception as error:  # a fault of ours; the other files are not to suffer for it
+            if is_disk_full(error):
+                pipe.send(AssayError(DISK_FULL))
+                return
+            fault = f"{path.name} met a fault in Assay ({type(error).__name__}), not in your files; please report it."
+            record = Record.failed(path.name, "aborted", fault)
+            record.save(out)
         record.document = None  # the pages stay here
         pipe.send(record)

@@ -171,12 +171,11 @@ class Target:
                 row: dict[str, Any] = {}
                 for key, column in columns.items():
                     cell = cells.get(key)
-                    value = cell.value if cell else None
+                    value, more = self._plain(cell, (name, len(rows), key), column) if cell else (None, [])
                     if value is None and not allows_null(column, self.schema):
                         continue
                     row[key] = value
-                    if cell and value is not None:
-                        leaves.append(Leaf((name, len(rows), key), value, cell.start, cell.end))
+                    leaves += more
                 rows.append(row)
         return rows, leaves
 

@@ -99,11 +99,17 @@ def _not_on_the_page(cells: dict[Path, Cell], schema: Schema) -> list[Issue]:
 
 
 def _is_choice(schema: Schema, path: Sequence[str | int]) -> bool:
-    """Whether the schema offers the value at `path` as one of a list."""
+    """Whether the schema offers the value at `path`, or what holds it, as one of a list."""
     node = resolve(schema, schema)
     for step in path:
+        if _offers(node):
+            return True
         branch = node.get("items", {}) if isinstance(step, int) else node.get("properties", {}).get(step, {})
         node = resolve(branch, schema)
+    return _offers(node)
+
+
+def _offers(node: Schema) -> bool:
     return any("enum" in option or "const" in option for option in (node, *node.get("anyOf", ())))
 
 
