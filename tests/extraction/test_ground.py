@@ -10,6 +10,7 @@ from extraction.evidence.ground import ground, rows_like_results
 from extraction.target import Leaf
 from extraction.values.atoms import atoms
 from recipes.lab_report.synthetic import FAMILIES, make_report
+from tests.conftest import document_of
 
 LABELLED = sorted((Path(__file__).parents[2].parent / "shared" / "data" / "lab_reports").glob("*/*.labels.json"))
 OWN = ("name", "result", "unit", "range")
