@@ -140,7 +140,7 @@ class Decoder:
         cache.adopt(row, own)
         self._force(stream)
         if stream.finish is None and not stream.pending:
-            stream.masks = [self._mask(stream)]
+            stream.masks = [_mask(stream.matcher)]
             self._settle(stream, self._head(hidden[0, -1:]))
 
     def _step(self, active: list[tuple[int, Stream]], cache: RowCache) -> None:
@@ -162,21 +162,20 @@ class Decoder:
             stream.passes += 1
             cache.lengths[row] += self._settle(stream, own)
 
-    def _mask(self, stream: Stream) -> np.ndarray:
-        return np.frombuffer(stream.matcher.compute_bitmask(), dtype=np.uint32)
-
     def _propose(self, stream: Stream, limit: int) -> None:
         """Fill `draft` with what the grammar allows of the drafter's guess, and `masks` for every place in it."""
         stream.draft = []
-        stream.masks = [self._mask(stream)]
+        stream.masks = [_mask(stream.matcher)]
         if limit <= 0:
             return
+        # On a copy (some microseconds): llguidance 1.9.1 takes tokens back by `rollback`, but some of its masks
+        # afterwards are not those of the tokens that are left.
+        trial = stream.matcher.deep_copy()
         for token in stream.drafter.propose(limit):
-            if not _allowed(stream.masks[-1], token) or token in self._stop or not stream.matcher.consume_token(token):
+            if not _allowed(stream.masks[-1], token) or token in self._stop or not trial.consume_token(token):
                 break
             stream.draft.append(token)
-            stream.masks.append(self._mask(stream))
-        stream.matcher.rollback(len(stream.draft))
+            stream.masks.append(_mask(trial))
 
     def _choose(self, stream: Stream, logits: torch.Tensor) -> list[int]:
         """The next tokens: those of the draft that decoding token by token would write too, then one of its own.
@@ -241,7 +240,7 @@ class Decoder:
     def _force(self, stream: Stream) -> None:
         """Append tokens while the grammar allows just one; they join the next pass without being asked for."""
         while stream.finish is None:
-            mask = self._mask(stream)
+            mask = _mask(stream.matcher)
             if int(np.bitwise_count(mask).sum()) != 1:
                 if stream.matcher.is_stopped():
                     stream.finish = "stop"
@@ -267,6 +266,11 @@ def loop_length(tokens: Sequence[int]) -> int:
         if all(tokens[-1 - i] == tokens[-1 - i - period] for i in range((times - 1) * period)):
             return (times - 1) * period
     return 0
+
+
+def _mask(matcher: Any) -> np.ndarray:
+    """The words allowed next, 32 a number."""
+    return np.frombuffer(matcher.compute_bitmask(), dtype=np.uint32)
 
 
 def _allowed(mask: np.ndarray, token: int) -> bool:

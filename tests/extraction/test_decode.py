@@ -11,7 +11,7 @@ import torch
 from extraction.contract import render_prompt
 from extraction.generate import LocalBackend, Request
 from extraction.generate.cache import RowCache
-from extraction.generate.decode import loop_length, sample
+from extraction.generate.decode import Decoder, Stream, loop_length, sample
 from tests.conftest import tiny_gemma
 
 SCHEMA = {
@@ -94,6 +94,44 @@ def test_adversarial_drafts_change_nothing(backend, expected):
             rng.shuffle(pieces)
             hints.append(text[: len(text) // 2] + "".join(pieces) + text)
         assert [g.text for g in backend.generate(requests(hints))] == expected
+
+
+def test_drafts_that_were_wrong_leave_no_trace_in_the_grammar(backend, tokenizer):
+    """Each of these rejected drafts changed a later mask when it was taken back by llguidance's rollback."""
+    cells = [{"type": ["string", "null"]}] * 5
+    heading = {name: {"type": ["string", "null"]} for name in ("panel", "specimen", "sample_collection_time")}
+    shapes = [
+        {"type": "array", "prefixItems": cells, "items": False, "minItems": 1},
+        {"type": "object", "properties": heading, "additionalProperties": False},
+    ]
+    schema = {"type": "object", "properties": {"tests": {"type": "array", "items": {"anyOf": shapes}}}}
+    grammar = backend.grammar({**schema, "required": ["tests"]})
+
+    def encode(text):
+        return tokenizer.encode(text, add_special_tokens=False)
+
+    class Wrong:
+        drafts = ()
+
+        def propose(self, limit):
+            return self.drafts[:limit]
+
+    answer = encode('{"tests":[{"panel":"Biochemie > Nierfunctie","specimen":"Serum","sample_collection_time":"21"}]}')
+    decoder = Decoder(backend.model, backend.stop)
+    stream = Stream([], grammar.matcher(), Wrong(), 100)
+    guesses = [
+        '":"',
+        'ochemie","sample_collection_time":"21-10-2023 10:45:03"},["Medisch',
+        ' N","sample_collection_time":"',
+    ]
+    for place, token in enumerate(answer):
+        for guess in guesses:
+            stream.drafter.drafts = encode(guess)
+            decoder._propose(stream, 32)
+            fresh = grammar.matcher()
+            assert fresh.consume_tokens([*answer[:place], *stream.draft])
+            assert stream.masks[-1].tobytes() == fresh.compute_bitmask()
+        assert stream.matcher.consume_token(token)
 
 
 def test_a_perfect_draft_saves_passes(backend, expected, tiny_model, tokenizer):
