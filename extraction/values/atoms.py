@@ -102,6 +102,4 @@ def may_end(keys: list[str], at: int) -> bool:
         return _is_letters(after) or after in "%‰°" or after in _ARROWS
     if key in ")]":
         return True
-    if _is_letters(key) and len(key) > 2 and len(rest) == 1 and after[0] == "^":
-        return True  # the mark of a footnote; two letters may be a unit and its power
     return _is_letters(key) and after in ":=;,"
