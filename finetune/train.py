@@ -107,7 +107,6 @@ def build_trainer(
     """The trainer for a configuration, ready to run."""
     import torch
     from datasets import Dataset
-    from peft import LoraConfig
     from trl import SFTConfig
 
     from finetune.trainer import FieldTrainer
@@ -159,28 +158,47 @@ def build_trainer(
         dataloader_pin_memory=on_gpu,
         disable_tqdm=True,
     )
-    adapter = LoraConfig(
-        r=config.adapter.r,
-        lora_alpha=config.adapter.alpha,
-        lora_dropout=config.adapter.dropout,
-        target_modules=config.adapter.target_modules,
-        task_type="CAUSAL_LM",
-    )
     model = load_model(config.model, dtype=settings.dtype)
     model.config.use_cache = False
     return FieldTrainer(
-        model=model,
+        model=add_adapter(model, config),
         args=arguments,
         processing_class=tokenizer,
         train_dataset=dataset,
         eval_dataset=dataset.select([0]),
-        peft_config=adapter,
         held_out=held_out[: config.evaluate.documents],
         contract=contract,
         task=task,
         rows=config.evaluate.rows,
         folder=folder,
     )
+
+
+def add_adapter(model: Any, config: RunConfig) -> Any:
+    """The model with a trainable adapter: a new one, or the one that the configuration starts from."""
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from transformers import set_seed
+
+    settings = config.adapter
+    set_seed(config.train.seed)
+    if settings.start is None:
+        return get_peft_model(
+            model,
+            LoraConfig(
+                r=settings.r,
+                lora_alpha=settings.alpha,
+                lora_dropout=settings.dropout,
+                target_modules=settings.target_modules,
+                task_type="CAUSAL_LM",
+            ),
+        )
+    if not (settings.start / "adapter_config.json").exists():
+        raise AssayError(f"adapter.start: {settings.start} holds no adapter (adapter_config.json).")
+    try:
+        return PeftModel.from_pretrained(model, str(settings.start), is_trainable=True)
+    except (ValueError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise AssayError(f"The adapter in {settings.start} does not fit {config.model}: {reason}") from None
 
 
 def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFolder) -> None:

@@ -34,14 +34,14 @@ class Generation:
     Attributes:
         text: what the model wrote.
         finish: `stop` when the model ended the answer, `length` when it was cut, `loop` when it repeated itself
-            without end and was cut back to the first time.
+            without end and was cut back to the first time, `grammar` when the schema outgrew the grammar engine.
         offsets: for each token, the index in `text` where it begins.
         logprobs: for each token, the natural log of its probability; 0 where the grammar left no choice.
         passes: how many forward passes were needed after the prompt's own.
     """
 
     text: str
-    finish: Literal["stop", "length", "loop"]
+    finish: Literal["stop", "length", "loop", "grammar"]
     offsets: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     passes: int = 0

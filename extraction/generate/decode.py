@@ -42,8 +42,7 @@ class Stream:
         index: the answer's number in the call, set by `Decoder.run`.
         reach: how long a draft is worth its cost just now.
         passes: forward passes in which this answer took part, after its prompt's.
-        finish: None while it runs, then `stop`, `length`, or `loop` when it repeated itself and was cut back to the
-            first time.
+        finish: None while it runs, then as in `Generation`.
     """
 
     prompt: Sequence[int]
@@ -225,7 +224,10 @@ class Decoder:
                 stream.finish = "stop"
                 return
             if not stream.matcher.consume_token(token):
-                raise RuntimeError(f"The grammar refused a token it had allowed: {stream.matcher.get_error()}")
+                # llguidance has limits of its own, of states and of time for one mask; then it allows nothing more.
+                del stream.logprobs[len(stream.tokens) :]
+                stream.finish = "grammar"
+                return
             stream.tokens.append(token)
             stream.drafter.accept(token)
             if repeated := loop_length(stream.tokens):
@@ -243,7 +245,7 @@ class Decoder:
             mask = _mask(stream.matcher)
             if int(np.bitwise_count(mask).sum()) != 1:
                 if stream.matcher.is_stopped():
-                    stream.finish = "stop"
+                    stream.finish = "grammar" if stream.matcher.is_error() else "stop"
                 return
             word = int(np.flatnonzero(mask)[0])
             token = word * 32 + int(mask[word]).bit_length() - 1

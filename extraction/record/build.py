@@ -19,6 +19,7 @@ Path = tuple[str | int, ...]
 _CUT = {
     "length": "reached its length limit",
     "loop": "repeated itself without end and was stopped",
+    "grammar": "ended where the schema asks more of the grammar engine than it can do",
     "broken": "is not whole JSON",
 }
 

@@ -16,7 +16,7 @@ from extraction.parse import Node, parse
 from extraction.target import Leaf
 
 Path = tuple[str | int, ...]
-End = Literal["stop", "length", "loop", "broken"]
+End = Literal["stop", "length", "loop", "grammar", "broken"]
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Part:
 
     Attributes:
         window: what the model was shown.
-        end: how the answer ended: `stop` (it is whole), `length`, `loop`, or `broken` (no whole JSON although the
-            model ended it).
+        end: how the answer ended: `stop` (it is whole), `length`, `loop` or `grammar` as in `Generation`, or `broken`:
+            no whole JSON although the model ended it.
         tree: the answer's data with a `Cell` in place of every value that is not null; None when there is no object.
         stop: one past the last line of which the answer tells: the window's own end when the answer is whole.
         may_go_on: whether the answer was cut within a list, so that what is missing stands below its last item.

@@ -8,7 +8,7 @@ from extraction.api import Extractor
 from extraction.contract import Contract
 from extraction.generate import LocalBackend
 from extraction.schema import load_schema
-from tests.conftest import tiny_gemma
+from tests.conftest import document_of, tiny_gemma
 
 FORMATS = jsonschema.Draft202012Validator.FORMAT_CHECKER
 LINES = ("true false yes no null", "0 1 2 3 4 5 6 7 8 9 10 -1 0.5", "a b c mg/dL Glucose 95", "2024-01-31")
@@ -75,3 +75,9 @@ def test_every_ok_is_valid_and_everything_else_says_why(page, tokenizer):
     # Not vacuous: these end in few tokens whatever the weights say.
     assert all("ok" in statuses[name] for name in ("flags", "array", "refs", "nested", "not"))
     assert {"partial", "failed"} <= set().union(*statuses.values())
+
+
+def test_a_schema_beyond_the_grammar_engine_is_an_issue(tiny_model, tokenizer):
+    contract = Contract.for_schema({"type": "object", "properties": {"x": {"$ref": "#"}}, "required": ["x"]})
+    [record] = Extractor(LocalBackend(tiny_model, tokenizer), contract).read([document_of("a 1")])
+    assert record.status == "failed" and "grammar engine" in record.issues[0].message

@@ -148,6 +148,16 @@ def test_an_adapter_that_changes_nothing_is_refused(work, finished):
     assert not any(p.name.startswith((".idle", "idle-merged")) for p in work.iterdir())
 
 
+def test_a_run_that_starts_from_an_adapter(work, finished):
+    start = finished / "adapter"
+    more = {"adapter.start": start, "train.max_steps": 2, "adapter.dropout": 0.0}
+    launch(settings(work, work / "second", **more))
+    # A new adapter changes nothing in its first step; this one has learned.
+    assert losses(work / "second")[1] < losses(finished)[1]
+    wrong = launch(settings(work, work / "third", **{"adapter.start": work / "train"}), check=False)
+    assert "holds no adapter" in wrong.stderr and not (work / "third" / "adapter").exists()
+
+
 def test_a_folder_without_an_adapter(tmp_path):
     with pytest.raises(AssayError, match="no finished adapter"):
         merge(tmp_path, tmp_path / "out")
