@@ -8,17 +8,13 @@ from pathlib import Path
 
 from extraction.contract import FILE as CONTRACT_FILE
 from extraction.contract import Contract
-from extraction.document import Document, Limits, Lines, Window, ocr_available, open_document, read_scans, split
+from extraction.document import Document, Limits, Window, ocr_available, open_document, read_scans
 from extraction.document.ocr import REMEDY
 from extraction.errors import AssayError, DocumentError
 from extraction.generate.backend import Backend, Generation, Request
-from extraction.record.build import build_record
-from extraction.record.part import Part, read_part
+from extraction.reading import Reading
 from extraction.record.record import Record
 from extraction.schema import Schema, load_schema
-
-OVERLAP = 6
-"""Lines that two windows of a document share: more than a row of a table takes, heading or comment included."""
 
 _Jobs = list[tuple[int, Window]]  # a document's number, and what of it the model is shown
 
@@ -124,33 +120,19 @@ class Extractor:
         return [records[index] for index in range(len(paths))]
 
     def read(self, documents: Sequence[Document], on_done: Callable[[int, Record], None] | None = None) -> list[Record]:
-        """Records of documents that are open, in order, decoded together; see `extract_all`.
-
-        A document that is longer than a prompt is read in windows. An answer that was cut within a list is continued:
-        the lines below the last item it told of are shown again.
-        """
+        """Records of documents that are open, in order, decoded together; see `extract_all` and `Reading`."""
+        readings = [Reading(document, self.contract, self._fits) for document in documents]
         records: dict[int, Record] = {}
-        parts: list[list[Part]] = [[] for _ in documents]
-        windows = [self._windows(Lines(document)) for document in documents]
-        left = [len(own) for own in windows]
-        jobs = [(index, window) for index, own in enumerate(windows) for window in own]
 
-        def done(
-            jobs: list[tuple[int, Window]], more: list[tuple[int, Window]], number: int, answer: Generation
-        ) -> None:
+        def done(jobs: _Jobs, more: _Jobs, number: int, answer: Generation) -> None:
             index, window = jobs[number]
-            part = read_part(window, answer, self.contract)
-            parts[index].append(part)
-            rest = self._rest(part)
-            more += [(index, window) for window in rest]
-            left[index] += len(rest) - 1
-            if not left[index]:
-                ordered = sorted(parts[index], key=lambda part: (part.window.start, part.window.stop))
-                records[index] = build_record(documents[index], ordered, self.contract)
-                parts[index] = []
+            more += [(index, another) for another in readings[index].take(window, answer)]
+            if readings[index].done:
+                records[index] = readings[index].record()
                 if on_done:
                     on_done(index, records[index])
 
+        jobs = [(index, window) for index, reading in enumerate(readings) for window in reading.windows]
         while jobs:
             more: _Jobs = []
             self.backend.generate([self._request(window) for _, window in jobs], partial(done, jobs, more))
@@ -158,8 +140,8 @@ class Extractor:
         return [records[index] for index in range(len(documents))]
 
     def requests(self, document: Document) -> list[Request]:
-        """What the model is asked about a document: one request, or several for one longer than a prompt."""
-        return [self._request(window) for window in self._windows(Lines(document))]
+        """What the model is asked about a document at first: one request, or several for one longer than a prompt."""
+        return [self._request(window) for window in Reading(document, self.contract, self._fits).windows]
 
     def _request(self, window: Window) -> Request:
         texts = window.texts
@@ -169,16 +151,6 @@ class Extractor:
             hint=self.contract.target.hint("\n".join(texts).splitlines()),
             max_tokens=self.contract.max_answer_tokens,
         )
-
-    def _windows(self, lines: Lines) -> list[Window]:
-        return split(Window(lines, 0, len(lines)), self._fits, OVERLAP)
-
-    def _rest(self, part: Part) -> list[Window]:
-        """Windows over what an answer that was cut did not come to; none where it told of one line or less."""
-        told = part.stop - part.window.start
-        start = part.stop - min(OVERLAP, told // 2)
-        # The last line it told of may hold more (tables side by side), so the rest is never empty.
-        return split(part.window.part(start), self._fits, OVERLAP) if part.may_go_on and told > 1 else []
 
     def _fits(self, pages: Sequence[str]) -> bool:
         return self.backend.count_tokens(self.contract.messages(pages)) <= self.contract.max_prompt_tokens

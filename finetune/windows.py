@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from extraction.api import OVERLAP
 from extraction.contract import Contract
 from extraction.document import Lines, Window, split
 from extraction.evidence import CARRIED
 from extraction.generate.backend import Generation
+from extraction.reading import OVERLAP
 from extraction.record.part import Cell, plain, printed, read_part
 from finetune.dataset import Example
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from extraction.contract import Contract
 from extraction.document import Document, Page
-from extraction.evidence import Evidence, rows_like_results
+from extraction.evidence import Evidence, ResultLine, rows_like_results
 from extraction.record.join import join
 from extraction.record.kinds import misplaced
 from extraction.record.part import Cell, Part, plain
@@ -48,7 +48,9 @@ def build_record(document: Document, parts: Sequence[Part], contract: Contract) 
     issues += _not_on_the_page(cells, contract.record_schema)
     if contract.check_rows:
         issues += _misplaced(data)
-        issues += _rows_left_out(document, [cell.evidence for cell in cells.values() if cell.evidence])
+        for line in left_out(document, [cell.evidence for cell in cells.values() if cell.evidence]):
+            message = f"This line looks like a result and is in no row: {line.text}"
+            issues.append(Issue("row_left_out", message, page=line.page))
     return Record(source, "partial" if issues else "ok", data, issues, fields, views, document)
 
 
@@ -56,7 +58,9 @@ def _cuts(parts: Sequence[Part]) -> Iterator[Issue]:
     """An issue for every answer that is not whole, unless only its length ended it and another went on below it."""
     for part in parts:
         goes_on = part.may_go_on and any(
-            part.window.start < other.window.start <= part.stop <= other.window.stop for other in parts
+            part.window.start < other.window.start <= part.stop <= other.window.stop
+            for other in parts
+            if not other.look
         )
         if part.end == "stop" or (part.end == "length" and goes_on):
             continue
@@ -126,16 +130,14 @@ def _misplaced(data: dict[str, Any]) -> list[Issue]:
     ]
 
 
-def _rows_left_out(document: Document, evidence: Sequence[Evidence]) -> list[Issue]:
-    """An issue for every line that looks like a result although no value of a row was read from it."""
+def left_out(document: Document, evidence: Sequence[Evidence]) -> list[ResultLine]:
+    """The lines of a document that look like results although no value among `evidence` was read from them."""
     read: dict[int, list[tuple[float, float]]] = {}
     for place in evidence:
         read.setdefault(place.page, []).append((place.box[1], place.box[3]))
-    issues = []
-    for line in rows_like_results(document):
+
+    def is_read(line: ResultLine) -> bool:
         middle = (line.box[1] + line.box[3]) / 2
-        if not any(top <= middle <= bottom for top, bottom in read.get(line.page, ())):
-            issues.append(
-                Issue("row_left_out", f"This line looks like a result and is in no row: {line.text}", page=line.page)
-            )
-    return issues
+        return any(top <= middle <= bottom for top, bottom in read.get(line.page, ()))
+
+    return [line for line in rows_like_results(document) if not is_read(line)]

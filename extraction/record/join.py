@@ -31,8 +31,10 @@ def join(parts: Sequence[Part], carry: Sequence[str]) -> tuple[dict[str, Any], l
     read = [part for part in parts if part.tree is not None]
     tree: dict[str, Any] = read[0].tree or {}
     issues: list[Issue] = []
+    told = 0
     for before, after in pairwise(read):
-        seam = _Seam(after.window.lines, after.window.start, before.stop, carry, issues)
+        told = max(told, before.stop)
+        seam = _Seam(after.window.lines, after.window.start, told, carry, issues)
         tree = seam.objects(tree, after.tree or {}, ())
     return tree, issues
 

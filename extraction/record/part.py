@@ -39,6 +39,7 @@ class Part:
         tree: the answer's data with a `Cell` in place of every value that is not null; None when there is no object.
         stop: one past the last line of which the answer tells: the window's own end when the answer is whole.
         may_go_on: whether the answer was cut within a list, so that what is missing stands below its last item.
+        look: whether it is a second look at single lines, which nothing goes on from.
     """
 
     window: Window
@@ -46,6 +47,7 @@ class Part:
     tree: dict[str, Any] | None
     stop: int
     may_go_on: bool = False
+    look: bool = False
 
 
 def read_part(window: Window, generation: Generation, contract: Contract) -> Part:

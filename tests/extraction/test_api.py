@@ -17,15 +17,18 @@ PRINTED = "Glucose      5,0      mmol/L"
 ROW = '["Glucose","5,0","mmol/L"]'
 
 
+NOTHING = Generation('{"tests":[]}', "stop")
+
+
 class Scripted:
-    """A backend that answers from a list, and remembers what it was asked."""
+    """A backend that answers from a list, then with no row, and remembers what it was asked."""
 
     def __init__(self, *answers, finish="stop"):
         self.answers, self.finish, self.asked = list(answers), finish, []
 
     def generate(self, requests, on_done=None):
         self.asked += requests
-        out = [Generation(self.answers.pop(0), self.finish) for _ in requests]
+        out = [Generation(self.answers.pop(0), self.finish) if self.answers else NOTHING for _ in requests]
         for index in reversed(range(len(out))):
             if on_done:
                 on_done(index, out[index])
@@ -96,6 +99,20 @@ def test_pages_without_text_are_an_issue_where_there_is_no_ocr(tmp_path, monkeyp
     monkeypatch.setattr("extraction.document.ocr.ocr_available", lambda: False)
     record = Extractor(Scripted('{"tests":[]}'), CONTRACT).extract(pdf(tmp_path / "a.pdf", ["x"], []))
     assert record.status == "partial" and record.issues[0].page == 2
+
+
+def test_a_line_that_was_left_out_is_shown_once_more(tmp_path):
+    """Of the second look only what stands on that line is taken: no row twice, nothing of what surrounds it."""
+    page = [PRINTED, "Natrium      140      mmol/L     136 - 145", "Kalium      4,1      mmol/L     3,5 - 5,0"]
+    again = f'{{"tests":[{ROW},["Natrium","140","mmol/L","136 - 145"],["Page","1"]]}}'
+    backend = Scripted(f'{{"tests":[{ROW},["Kalium","4,1","mmol/L","3,5 - 5,0"]]}}', again)
+    record = Extractor(backend, CONTRACT).extract(pdf(tmp_path / "a.pdf", page))
+    assert [row["name"] for row in record.data["tests"]] == ["Glucose", "Natrium", "Kalium"]
+    assert record.status == "ok" and len(backend.asked) == 2
+    assert record["tests"][1]["result"].value == "140" and record["tests"][0]["panel"].value is None
+    backend = Scripted(f'{{"tests":[{ROW}]}}', NOTHING.text)
+    record = Extractor(backend, CONTRACT).extract(pdf(tmp_path / "b.pdf", page))
+    assert [issue.code for issue in record.issues] == ["row_left_out"] * 2
 
 
 def test_a_bad_file_fails_alone(tmp_path):

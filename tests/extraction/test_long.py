@@ -6,10 +6,11 @@ from itertools import pairwise
 
 import pytest
 
-from extraction.api import OVERLAP, Extractor
+from extraction.api import Extractor
 from extraction.contract import Contract
 from extraction.document import Lines, Window, split
 from extraction.generate import Generation
+from extraction.reading import OVERLAP
 from recipes.lab_report.task import CONTRACT
 from tests.conftest import document_of
 

@@ -1,0 +1,115 @@
+"""One document on its way to a record: what the model is shown, what is shown again, and when it is enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from extraction.contract import Contract
+from extraction.document import Document, Lines, Window, split
+from extraction.evidence import CARRIED
+from extraction.generate.backend import Generation
+from extraction.record.build import build_record, left_out
+from extraction.record.part import Part, printed, read_part
+from extraction.record.record import Record
+
+OVERLAP = 6
+"""Lines that two windows of a document share: more than a row of a table takes, heading or comment included."""
+LOOKS = 3
+"""How often lines that look like results and are in no row are shown again."""
+_LOOK_LINES = 12  # lines of a second look, besides those before and after it: few, so that each gets its due
+
+
+class Reading:
+    """A document being read.
+
+    A document that is longer than a prompt is shown in windows. An answer that was cut within a list is continued: the
+    lines below the last item it told of are shown again. Where the contract checks rows, lines that look like results
+    and are in no row are shown once more by themselves; of what is read then, only items on those lines are taken.
+
+    Args:
+        document: the open document.
+        contract: the task.
+        fits: whether texts, page by page, fit a prompt.
+
+    Attributes:
+        windows: what the model is to be shown first.
+    """
+
+    def __init__(self, document: Document, contract: Contract, fits: Callable[[Sequence[str]], bool]):
+        self._document, self._contract, self._fits = document, contract, fits
+        self._lines = Lines(document)
+        self._parts: list[Part] = []
+        self._looks: dict[Window, set[int]] = {}
+        self._rounds = 0
+        self.windows = split(Window(self._lines, 0, len(self._lines)), fits, OVERLAP)
+        self._open = len(self.windows)
+
+    def take(self, window: Window, generation: Generation) -> list[Window]:
+        """Note the answer to a window; what the model is to be shown because of it."""
+        part = read_part(window, generation, self._contract)
+        more: list[Window] = []
+        if window in self._looks:
+            part = self._only(part, self._looks[window])
+        else:
+            more = self._rest(part)
+        self._parts.append(part)
+        self._open += len(more) - 1
+        if not self._open:
+            more = self._second_looks()
+            self._open = len(more)
+        return more
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to be shown."""
+        return not self._open
+
+    def record(self) -> Record:
+        """The record of all that was read."""
+        parts = sorted(self._parts, key=lambda part: (part.window.start, part.window.stop))
+        return build_record(self._document, parts, self._contract)
+
+    def _rest(self, part: Part) -> list[Window]:
+        """Windows over what an answer that was cut did not come to; none where it told of one line or less."""
+        told = part.stop - part.window.start
+        start = part.stop - min(OVERLAP, told // 2)
+        # The last line it told of may hold more (tables side by side), so the rest is never empty.
+        return split(part.window.part(start), self._fits, OVERLAP) if part.may_go_on and told > 1 else []
+
+    def _second_looks(self) -> list[Window]:
+        """Windows around the lines that look like results and are in no row yet."""
+        if not self._contract.check_rows or self._rounds == LOOKS:
+            return []
+        self._rounds += 1
+        places = [place for part in self._parts for place in printed(part.tree)]
+        missed = sorted({self._lines.find(line.page, line.box) for line in left_out(self._document, places)} - {-1})
+        groups: list[list[int]] = []
+        for line in missed:
+            if groups and line - groups[-1][-1] <= OVERLAP and line - groups[-1][0] < _LOOK_LINES:
+                groups[-1].append(line)
+            else:
+                groups.append([line])
+        windows = []
+        for group in groups:
+            window = Window(
+                self._lines, max(0, group[0] - OVERLAP), min(len(self._lines), group[-1] + 1 + OVERLAP // 2)
+            )
+            # The same look again would give the same answer.
+            if window not in self._looks and self._fits(window.texts):
+                self._looks[window] = set(group)
+                windows.append(window)
+        return windows
+
+    def _only(self, part: Part, wanted: set[int]) -> Part:
+        """A second look's items on the lines it was for, and nothing else of it."""
+        carried = {*CARRIED, *self._contract.carry}
+
+        def is_wanted(item: Any) -> bool:
+            places = (self._lines.find(place.page, place.box) for place in printed(item, carried))
+            return any(line in wanted for line in places)
+
+        lists = {key: value for key, value in (part.tree or {}).items() if isinstance(value, list)}
+        tree = {key: [item for item in items if is_wanted(item)] for key, items in lists.items()}
+        return replace(part, tree=tree if any(tree.values()) else None, end="stop", look=True)
