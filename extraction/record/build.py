@@ -8,7 +8,7 @@ from typing import Any
 from extraction.contract import Contract
 from extraction.document import Document, Page
 from extraction.evidence import Evidence, ResultLine, rows_like_results
-from extraction.record.join import join
+from extraction.record.join import drop_repeated, join
 from extraction.record.kinds import misplaced
 from extraction.record.part import Cell, Part, plain
 from extraction.record.record import Field, Issue, Record
@@ -37,7 +37,7 @@ def build_record(document: Document, parts: Sequence[Part], contract: Contract) 
     if not any(part.tree for part in parts):
         return Record(source, "failed", None, issues or [Issue("empty", "The model gave no record.")], views=views)
     tree, doubts = join(parts, contract.carry)
-    issues += doubts
+    issues += doubts + drop_repeated(tree, contract.carry)
     data = plain(tree)
     for error in sorted(validator(contract.record_schema).iter_errors(data), key=lambda e: pointer(e.absolute_path)):
         issues.append(Issue("invalid", error.message[:200], pointer(error.absolute_path) or "/"))
@@ -45,7 +45,7 @@ def build_record(document: Document, parts: Sequence[Part], contract: Contract) 
     fields = {
         pointer(path): Field(cell.value, pointer(path), cell.confidence, cell.evidence) for path, cell in cells.items()
     }
-    issues += _not_on_the_page(cells, contract.record_schema)
+    issues += _not_on_the_page(cells, contract)
     if contract.check_rows:
         issues += _misplaced(data)
         for line in left_out(document, [cell.evidence for cell in cells.values() if cell.evidence]):
@@ -92,14 +92,21 @@ def _cells(tree: Any, path: Path) -> Iterator[tuple[Path, Cell]]:
             yield from _cells(item, (*path, index))
 
 
-def _not_on_the_page(cells: dict[Path, Cell], schema: Schema) -> list[Issue]:
-    """An issue for every value that is copied from the page (no enum, no boolean) and is not found there."""
-    issues = []
+def _not_on_the_page(cells: dict[Path, Cell], contract: Contract) -> list[Issue]:
+    """An issue for every value that is copied from the page (no enum, no boolean) and is not found there.
+
+    A value that a heading gives to many rows is one issue, at the first of them.
+    """
+    paths: dict[Any, list[Path]] = {}
     for path, cell in cells.items():
-        if cell.evidence or isinstance(cell.value, bool) or _is_choice(schema, path):
-            continue
-        message = f"“{cell.value}” does not stand on the page where it should."
-        issues.append(Issue("not_found", message, pointer(path)))
+        if not (cell.evidence or isinstance(cell.value, bool) or _is_choice(contract.record_schema, path)):
+            shared = path[-1] in contract.carry
+            paths.setdefault((path[-1], cell.value) if shared else path, []).append(path)
+    issues = []
+    for own in paths.values():
+        rows = f" (in {len(own)} rows)" if len(own) > 1 else ""
+        message = f"“{cells[own[0]].value}” does not stand on the page where it should{rows}."
+        issues.append(Issue("not_found", message, pointer(own[0])))
     return issues
 
 

@@ -39,6 +39,43 @@ def join(parts: Sequence[Part], carry: Sequence[str]) -> tuple[dict[str, Any], l
     return tree, issues
 
 
+def drop_repeated(tree: dict[str, Any], carry: Sequence[str]) -> list[Issue]:
+    """Take rows out of a tree that were read twice though they are printed once, and say so.
+
+    Such a row has no place on the page, since its words are another row's; that one has the same first value, and at
+    least half of the others. It is what a model writes that runs in circles.
+    """
+    carried = {*CARRIED, *carry}
+    issues = []
+    for key, items in tree.items():
+        if not isinstance(items, list):
+            continue
+        values = [_values(item, carried) for item in items]
+        placed = [own for own, item in zip(values, items, strict=True) if any(printed(item, carried))]
+        repeated = {
+            number
+            for number, (own, item) in enumerate(zip(values, items, strict=True))
+            if len(own) > 1
+            and not any(printed(item, carried))
+            and any(
+                own[0] == other[0] and 2 * len({*own[1:]} & {*other[1:]}) >= len(own) - 1 for other in placed if other
+            )
+        }
+        if repeated:
+            names = ", ".join(f"“{values[number][0]}”" for number in sorted(repeated)[:5])
+            more = ", …" if len(repeated) > 5 else ""
+            issues.append(Issue("repeated", f"Rows that are printed once were read twice: {names}{more}."))
+            tree[key] = [item for number, item in enumerate(items) if number not in repeated]
+    return issues
+
+
+def _values(item: Any, carried: set[str]) -> list[Any]:
+    """The values of a flat object that are its own, in order."""
+    if not isinstance(item, dict):
+        return []
+    return [cell.value for name, cell in item.items() if name not in carried and isinstance(cell, Cell)]
+
+
 class _Seam:
     """Where two parts meet: the lines [start, stop) that both tell of.
 

@@ -115,6 +115,25 @@ def test_a_line_that_was_left_out_is_shown_once_more(tmp_path):
     assert [issue.code for issue in record.issues] == ["row_left_out"] * 2
 
 
+def test_a_row_that_is_printed_once_is_in_the_record_once():
+    page = f"{PRINTED}\nNatrium      140      mmol/L\nNatrium      140      mmol/L"
+    rows = [["Glucose", "5,0", "mmol/L"], ["Natrium", "140", "mmol/L"], ["Natrium", "140", "mmol/L"]]
+    read = [*rows, ["Glucose", "5,0", "mmol"], ["Natrium", "140", "mmol/L"], ["Kalium", "5,0", "mmol/L"]]
+    record = record_of(document_of(page), Generation(json.dumps({"tests": read}), "stop"))
+    assert [row["name"] for row in record.data["tests"]] == ["Glucose", "Natrium", "Natrium", "Kalium"]
+    [issue] = [issue for issue in record.issues if issue.code == "repeated"]
+    assert "“Glucose”, “Natrium”" in issue.message
+    assert "/tests/3/name" in {issue.path for issue in record.issues if issue.code == "not_found"}
+
+
+def test_a_heading_that_is_not_printed_is_one_issue():
+    page = f"{PRINTED}\nNatrium      140      mmol/L"
+    answer = '{"tests":[{"panel":"Blood"},["Glucose","5,0","mmol/L"],["Natrium","140","mmol/L"]]}'
+    record = record_of(document_of(page), Generation(answer, "stop"))
+    assert [(issue.code, issue.path) for issue in record.issues] == [("not_found", "/tests/0/panel")]
+    assert "in 2 rows" in record.issues[0].message
+
+
 def test_a_bad_file_fails_alone(tmp_path):
     good = pdf(tmp_path / "good.pdf", [PRINTED])
     (tmp_path / "bad.pdf").write_bytes(b"%PDF-1.7 no")
