@@ -63,7 +63,7 @@ def drop_repeated(tree: dict[str, Any], carry: Sequence[str]) -> list[Issue]:
         }
         if repeated:
             names = ", ".join(f"“{values[number][0]}”" for number in sorted(repeated)[:5])
-            more = ", …" if len(repeated) > 5 else ""
+            more = " and others" if len(repeated) > 5 else ""
             issues.append(Issue("repeated", f"Rows that are printed once were read twice: {names}{more}."))
             tree[key] = [item for number, item in enumerate(items) if number not in repeated]
     return issues
