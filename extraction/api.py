@@ -80,7 +80,7 @@ class Extractor:
         """
         from extraction.generate.server import ServerBackend
 
-        contract = contract_for(model or "The server", schema)
+        contract = contract_for(model, schema)
         return cls(ServerBackend(url, model), contract)
 
     def extract(self, path: str | Path) -> Record:
@@ -156,7 +156,7 @@ class Extractor:
         return self.backend.count_tokens(self.contract.messages(pages)) <= self.contract.max_prompt_tokens
 
 
-def contract_for(model: str | Path, schema: Schema | type | str | Path | None = None) -> Contract:
+def contract_for(model: str | Path | None, schema: Schema | type | str | Path | None = None) -> Contract:
     """The contract of a model's folder, or one made from `schema` for any model.
 
     Raises:
@@ -164,9 +164,10 @@ def contract_for(model: str | Path, schema: Schema | type | str | Path | None = 
     """
     if schema is not None:
         return Contract.for_schema(load_schema(schema))
-    if Path(model).is_dir():
+    if model is not None and Path(model).is_dir():
         return Contract.load(Path(model))
-    raise AssayError(f"{model} is no folder with a {CONTRACT_FILE}; say what to extract with a schema (--schema FILE).")
+    which = f"{model} is no folder with a {CONTRACT_FILE}" if model else "A server has no contract"
+    raise AssayError(f"{which}; say what to extract with a schema (--schema FILE).")
 
 
 def readable(document: Document, limits: Limits | None = None) -> Document:

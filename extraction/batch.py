@@ -164,7 +164,8 @@ def stamp(path: Path) -> list[int]:
 def task_id(model: str | None, schema: Path | None) -> str:
     """A name for model and schema by which a folder of records is recognised."""
     digest = hashlib.sha256()
-    for path in (schema, *(Path(model or ".") / name for name in ("contract.json", "versions.json") if model)):
+    own = [Path(model) / name for name in ("contract.json", "versions.json")] if model else []
+    for path in (schema, *own):
         if path and path.is_file():
             digest.update(path.read_bytes())
     return f"{Path(model or 'server').name}-{digest.hexdigest()[:12]}"

@@ -56,7 +56,7 @@ def extract(
     jobs = find_jobs(files)
     if server is None and model is None:
         raise AssayError("Say which model reads: --model FOLDER, or --server URL.")
-    contract = contract_for(model or "The server", schema)
+    contract = contract_for(model, schema)
     if server is None:
         resolve_model(str(model))
     batch = Batch(out, task_id(model, schema))

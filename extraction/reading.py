@@ -8,6 +8,7 @@ from typing import Any
 
 from extraction.contract import Contract
 from extraction.document import Document, Lines, Window, split
+from extraction.errors import AssayError
 from extraction.evidence import CARRIED
 from extraction.generate.backend import Generation
 from extraction.record.build import build_record, left_out
@@ -35,12 +36,21 @@ class Reading:
 
     Attributes:
         windows: what the model is to be shown first.
+
+    Raises:
+        AssayError: not even a prompt without any text fits.
     """
 
     def __init__(self, document: Document, contract: Contract, fits: Callable[[Sequence[str]], bool]):
+        if not fits([]):
+            raise AssayError(
+                "The instruction, with its schema, is alone longer than "
+                f"max_prompt_tokens={contract.max_prompt_tokens}; make the schema smaller, or raise it in the contract."
+            )
         self._document, self._contract, self._fits = document, contract, fits
         self._lines = Lines(document)
         self._parts: list[Part] = []
+        self._shown: set[Window] = set()
         self._looks: dict[Window, set[int]] = {}
         self._rounds = 0
         self.windows = split(Window(self._lines, 0, len(self._lines)), fits, OVERLAP)
@@ -49,6 +59,7 @@ class Reading:
     def take(self, window: Window, generation: Generation) -> list[Window]:
         """Note the answer to a window; what the model is to be shown because of it."""
         part = read_part(window, generation, self._contract)
+        self._shown.add(window)
         more: list[Window] = []
         if window in self._looks:
             part = self._only(part, self._looks[window])
@@ -96,8 +107,8 @@ class Reading:
             window = Window(
                 self._lines, max(0, group[0] - OVERLAP), min(len(self._lines), group[-1] + 1 + OVERLAP // 2)
             )
-            # The same look again would give the same answer.
-            if window not in self._looks and self._fits(window.texts):
+            # The same window again would give the same answer.
+            if window not in self._shown and self._fits(window.texts):
                 self._looks[window] = set(group)
                 windows.append(window)
         return windows

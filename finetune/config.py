@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
 from extraction.errors import AssayError
 from extraction.target import Style
@@ -43,9 +43,16 @@ class DataConfig(_Section):
     """What to generate into those folders when they do not exist yet."""
     max_length: int = Field(default=4096, gt=0)
     """Tokens of prompt and answer together; a longer example is refused by name, never cut."""
-    window_tokens: tuple[int, int] | None = None
+    window_tokens: tuple[PositiveInt, PositiveInt] | None = None
     """Show each training document in windows of a length drawn from this range (tokens of prompt), not whole: pages
     begin anywhere, and some hold no row."""
+
+    @field_validator("window_tokens")
+    @classmethod
+    def _ascending(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value and value[0] > value[1]:
+            raise ValueError("must be the shortest and the longest length, in this order")
+        return value
 
 
 class ContractConfig(_Section):

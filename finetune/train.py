@@ -40,6 +40,8 @@ def train(config: RunConfig) -> Path:
     quiet_libraries()
     task = load_task(config.recipe)
     contract = contract_of(task, config.contract)
+    if config.adapter.start and not (config.adapter.start / "adapter_config.json").exists():
+        raise AssayError(f"adapter.start: {config.adapter.start} holds no adapter (adapter_config.json).")
     folder = RunFolder(config.train.output)
     folder.open(config)
     if (folder.adapter / VERSIONS).exists():
@@ -192,8 +194,6 @@ def add_adapter(model: Any, config: RunConfig) -> Any:
                 task_type="CAUSAL_LM",
             ),
         )
-    if not (settings.start / "adapter_config.json").exists():
-        raise AssayError(f"adapter.start: {settings.start} holds no adapter (adapter_config.json).")
     try:
         return PeftModel.from_pretrained(model, str(settings.start), is_trainable=True)
     except (ValueError, RuntimeError, OSError) as error:

@@ -162,7 +162,7 @@ def run(arguments) -> None:
 
     missing = [name for name, module in MODULES.items() if not installed(module)]
     for name in missing:
-        print(f"{name} is not installed and left out (pip install 'assay[bench]').")
+        print(f"{name} is not installed and left out (pip install -e '.[bench]').")
     text, draw = ({name: way for name, way in ways.items() if name not in missing} for ways in (TEXT, DRAW))
     found: dict[str, list] = {}
     with tempfile.TemporaryDirectory() as scratch:

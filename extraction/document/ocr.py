@@ -28,7 +28,7 @@ from extraction.errors import DocumentError
 if TYPE_CHECKING:
     from PIL import Image
 
-REMEDY = "install the OCR extra: pip install 'assay[ocr]'"
+REMEDY = "install the extra assay[ocr]: pip install -e '.[ocr]' in Assay's folder"
 
 _DPI = 200
 _PIXELS = 8_000_000  # of the drawn page: A3 at 200 dpi; the detector takes some 150 bytes for each
@@ -249,7 +249,7 @@ def _engine() -> Any:
         # Named files are never downloaded.
         found = sorted(models.glob(f"*_{part.lower()}_*.onnx"))
         if not found:
-            raise DocumentError("This version of rapidocr has no models in its package: pip install -U 'assay[ocr]'.")
+            raise DocumentError("This version of rapidocr has no models in its package: pip install -U -e '.[ocr]'.")
         params[f"{part}.model_path"] = str(found[-1])
     engine: Any = rapidocr.RapidOCR(params=params)
     engine.crop_text_regions = _crops

@@ -90,7 +90,7 @@ def split(window: Window, fits: Callable[[Sequence[str]], bool], overlap: int) -
     """
     windows: list[Window] = []
     start = window.start
-    while not fits(window.part(start).texts):
+    while start < window.stop and not fits(window.part(start).texts):
         # The number of lines that fit; more lines never take fewer tokens.
         sizes = range(1, window.stop - start + 1)
         size = max(1, bisect_left(sizes, True, key=lambda n: not fits(Window(window.lines, start, start + n).texts)))

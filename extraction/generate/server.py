@@ -70,7 +70,9 @@ class ServerBackend:
         try:
             import openai
         except ImportError:
-            raise AssayError("To ask a server, install the server extra: pip install 'assay[server]'") from None
+            raise AssayError(
+                "To ask a server, install the extra assay[server]: pip install -e '.[server]' in Assay's folder."
+            ) from None
         self.url = _address(url)
         self._openai = openai
         self._in_flight, self._temperature = max(1, requests_in_flight), temperature

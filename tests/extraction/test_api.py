@@ -104,6 +104,7 @@ def test_pages_without_text_are_an_issue_where_there_is_no_ocr(tmp_path, monkeyp
 def test_a_line_that_was_left_out_is_shown_once_more(tmp_path):
     """Of the second look only what stands on that line is taken: no row twice, nothing of what surrounds it."""
     page = [PRINTED, "Natrium      140      mmol/L     136 - 145", "Kalium      4,1      mmol/L     3,5 - 5,0"]
+    page = [*("A line of the letter's head" for _ in range(8)), *page]
     again = f'{{"tests":[{ROW},["Natrium","140","mmol/L","136 - 145"],["Page","1"]]}}'
     backend = Scripted(f'{{"tests":[{ROW},["Kalium","4,1","mmol/L","3,5 - 5,0"]]}}', again)
     record = Extractor(backend, CONTRACT).extract(pdf(tmp_path / "a.pdf", page))

@@ -335,4 +335,4 @@ def test_damaged_odd_files_are_documents_or_one_error(tmp_path):
     path = tmp_path / "x.pdf"
     for seed, source in enumerate(random.Random(7).sample(sources, 25)):
         path.write_bytes(mutated(source.read_bytes(), seed))
-        open_and_draw(path, Limits(seconds=3, pixels=4_000_000, memory_mb=1024))
+        assert open_and_draw(path, Limits(seconds=3, pixels=4_000_000, memory_mb=1024))

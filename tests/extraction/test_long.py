@@ -9,6 +9,7 @@ import pytest
 from extraction.api import Extractor
 from extraction.contract import Contract
 from extraction.document import Lines, Window, split
+from extraction.errors import AssayError
 from extraction.generate import Generation
 from extraction.reading import OVERLAP
 from recipes.lab_report.task import CONTRACT
@@ -245,3 +246,8 @@ def test_windows_show_every_line_and_part_at_the_ends_of_pages():
             words = [word.text for page in window.document.pages for word in page.words]
             assert words == " ".join(window.texts).split()
     assert split(whole, lambda texts: True, OVERLAP) == [whole] and whole.document is document
+
+
+def test_an_instruction_that_leaves_no_room_is_one_sentence():
+    with pytest.raises(AssayError, match="max_prompt_tokens=20"):
+        Extractor(Copying(), SMALL.model_copy(update={"max_prompt_tokens": 20})).read([long_document(1, 3)])

@@ -364,7 +364,7 @@ def test_which_model(tmp_path):
 
 def test_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(AssayError, match=r"pip install 'assay\[server\]'"):
+    with pytest.raises(AssayError, match=r"pip install -e '\.\[server\]'"):
         ServerBackend("http://localhost")
 
 

@@ -83,3 +83,8 @@ def test_the_order_of_training_is_a_shuffle_of_every_epoch():
         max(lengths[i] for i in b) - min(lengths[i] for i in b) for b in zip(*[iter(order[:48])] * 4, strict=True)
     ]
     assert sum(spread) / len(spread) < 2
+
+
+def test_windows_go_from_the_shortest_to_the_longest(tmp_path):
+    with pytest.raises(AssayError, match="in this order"):
+        load_config(DEMO, ["data.window_tokens=[900, 300]"])

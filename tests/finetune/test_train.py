@@ -155,7 +155,7 @@ def test_a_run_that_starts_from_an_adapter(work, finished):
     # A new adapter changes nothing in its first step; this one has learned.
     assert losses(work / "second")[1] < losses(finished)[1]
     wrong = launch(settings(work, work / "third", **{"adapter.start": work / "train"}), check=False)
-    assert "holds no adapter" in wrong.stderr and not (work / "third" / "adapter").exists()
+    assert "holds no adapter" in wrong.stderr and not (work / "third").exists()
 
 
 def test_a_folder_without_an_adapter(tmp_path):
