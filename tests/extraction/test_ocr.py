@@ -119,7 +119,10 @@ def test_a_page_with_text_and_pictures_is_left_alone(tmp_path):
 
 def test_without_the_extra_the_remedy_is_named(tmp_path, no_engine):
     path = pdf(tmp_path / "scan.pdf", scanned(tmp_path, table))
-    message = r"scan\.pdf has no text layer \(it is a scan\); install the extra assay\[ocr\]: pip install -e '\.\[ocr\]'"
+    message = (
+        r"scan\.pdf has no text layer \(it is a scan\); "
+        r"install the extra assay\[ocr\]: pip install -e '\.\[ocr\]'"
+    )
     with pytest.raises(DocumentError, match=message):
         readable(open_document(path))
     record = Extractor(Answering("{}"), CONTRACT).extract(path)
