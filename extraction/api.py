@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from extraction.contract import FILE as CONTRACT_FILE
 from extraction.contract import Contract
@@ -12,6 +13,7 @@ from extraction.document import Document, Limits, Window, ocr_available, open_do
 from extraction.document.ocr import REMEDY
 from extraction.errors import AssayError, DocumentError
 from extraction.generate.backend import Backend, Generation, Request
+from extraction.generate.models import SHIPPED, shipped
 from extraction.reading import Reading
 from extraction.record.record import Record
 from extraction.schema import Schema, load_schema
@@ -32,6 +34,11 @@ class Extractor:
         self.backend, self.contract, self.limits = backend, contract, limits or Limits()
 
     @classmethod
+    def default(cls, **options: Any) -> Extractor:
+        """The extractor for lab reports that ships with Assay: `from_pretrained("lab-report-270m", **options)`."""
+        return cls.from_pretrained(SHIPPED, **options)
+
+    @classmethod
     def from_pretrained(
         cls,
         model: str | Path,
@@ -43,8 +50,8 @@ class Extractor:
         """An extractor from a merged model's folder, an adapter's folder, or any model and a schema.
 
         Args:
-            model: a folder that Assay trained or merged (its `contract.json` says the rest), or any model (folder,
-                hub id, `gemma-3-270m`) together with `schema`.
+            model: a folder that Assay trained or merged (its `contract.json` says the rest), `lab-report-270m` (the
+                adapter that ships with Assay), or any model (folder, hub id, `gemma-3-270m`) together with `schema`.
             schema: JSON Schema (dict or file) or pydantic model; takes the place of the contract's.
             dtype: `auto`, `bfloat16` or `float32`.
             device: torch device; a GPU where there is one.
@@ -56,9 +63,9 @@ class Extractor:
         from extraction.generate.models import load_adapter, load_model, load_tokenizer
 
         contract = contract_for(model, schema)
-        folder = Path(model)
+        folder = Path(shipped(model))
         if (folder / "adapter_config.json").exists():
-            loaded, tokenizer = load_adapter(folder, dtype=dtype, device=device)
+            loaded, tokenizer = load_adapter(folder, dtype=dtype, device=device, merged=True)
         else:
             loaded, tokenizer = load_model(str(model), dtype=dtype, device=device), load_tokenizer(str(model))
         return cls(LocalBackend(loaded, tokenizer), contract)
@@ -164,8 +171,8 @@ def contract_for(model: str | Path | None, schema: Schema | type | str | Path | 
     """
     if schema is not None:
         return Contract.for_schema(load_schema(schema))
-    if model is not None and Path(model).is_dir():
-        return Contract.load(Path(model))
+    if model is not None and Path(shipped(model)).is_dir():
+        return Contract.load(Path(shipped(model)))
     which = f"{model} is no folder with a {CONTRACT_FILE}" if model else "A server has no contract"
     raise AssayError(f"{which}; say what to extract with a schema (--schema FILE).")
 

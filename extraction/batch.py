@@ -22,6 +22,7 @@ from typing import Any
 from extraction.api import Extractor
 from extraction.errors import DISK_FULL, AssayError, is_disk_full
 from extraction.files import write_whole
+from extraction.generate.models import shipped
 from extraction.record.record import REVIEW_BELOW, Record
 
 MANIFEST = "_manifest.jsonl"
@@ -164,7 +165,7 @@ def stamp(path: Path) -> list[int]:
 def task_id(model: str | None, schema: Path | None) -> str:
     """A name for model and schema by which a folder of records is recognised."""
     digest = hashlib.sha256()
-    own = [Path(model) / name for name in ("contract.json", "versions.json")] if model else []
+    own = [Path(shipped(model)) / name for name in ("contract.json", "versions.json")] if model else []
     for path in (schema, *own):
         if path and path.is_file():
             digest.update(path.read_bytes())

@@ -25,9 +25,13 @@ app = typer.Typer(
 @app.command()
 def extract(
     files: Annotated[list[Path], typer.Argument(help="PDF files, or folders of them.")],
-    out: Annotated[Path, typer.Option(help="Folder for the records, NAME.json each.")],
+    out: Annotated[Path, typer.Option(help="Folder for the records, NAME.json each.")] = Path("records"),
     model: Annotated[
-        str | None, typer.Option(help="A merged model's or adapter's folder, or any model with --schema.")
+        str | None,
+        typer.Option(
+            help="A merged model's or adapter's folder, or any model with --schema.",
+            show_default="lab-report-270m, which ships with Assay",
+        ),
     ] = None,
     server: Annotated[
         str | None, typer.Option(metavar="URL", help="Ask this OpenAI-compatible server; --model is its name there.")
@@ -51,11 +55,15 @@ def extract(
     from extraction.api import contract_for
     from extraction.batch import Batch, Engine, find_jobs, run_batch, task_id
     from extraction.generate.grammar import simplify
-    from extraction.generate.models import resolve_model
+    from extraction.generate.models import SHIPPED, resolve_model
 
     jobs = find_jobs(files)
     if server is None and model is None:
-        raise AssayError("Say which model reads: --model FOLDER, or --server URL.")
+        if schema is not None:
+            raise AssayError(
+                f"{SHIPPED} knows its own schema only; say which model reads: --model FOLDER or --server URL."
+            )
+        model = SHIPPED
     contract = contract_for(model, schema)
     if server is None:
         resolve_model(str(model))

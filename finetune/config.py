@@ -76,7 +76,7 @@ class AdapterConfig(_Section):
     """The LoRA adapter (PEFT's LoraConfig)."""
 
     start: Path | None = None
-    """Folder of an adapter to go on from; rank, scale and modules are then its own."""
+    """Folder of an adapter to go on from, or `lab-report-270m`; rank, scale and modules are then its own."""
     r: int = Field(default=16, gt=0)
     """Rank."""
     alpha: int = Field(default=32, gt=0)

@@ -19,7 +19,7 @@ from typing import Any
 from extraction.contract import Contract
 from extraction.errors import AssayError
 from extraction.files import write_whole
-from extraction.generate.models import load_model, load_tokenizer, quiet_libraries
+from extraction.generate.models import load_model, load_tokenizer, quiet_libraries, shipped
 from finetune.config import RunConfig
 from finetune.dataset import Example, check_split, read_examples
 from finetune.encode import encode, training_order
@@ -40,7 +40,7 @@ def train(config: RunConfig) -> Path:
     quiet_libraries()
     task = load_task(config.recipe)
     contract = contract_of(task, config.contract)
-    if config.adapter.start and not (config.adapter.start / "adapter_config.json").exists():
+    if config.adapter.start and not (Path(shipped(config.adapter.start)) / "adapter_config.json").exists():
         raise AssayError(f"adapter.start: {config.adapter.start} holds no adapter (adapter_config.json).")
     folder = RunFolder(config.train.output)
     folder.open(config)
@@ -195,7 +195,7 @@ def add_adapter(model: Any, config: RunConfig) -> Any:
             ),
         )
     try:
-        return PeftModel.from_pretrained(model, str(settings.start), is_trainable=True)
+        return PeftModel.from_pretrained(model, str(shipped(settings.start)), is_trainable=True)
     except (ValueError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise AssayError(f"The adapter in {settings.start} does not fit {config.model}: {reason}") from None

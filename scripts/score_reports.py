@@ -1,6 +1,6 @@
-"""Read a folder of labelled reports with a model and print how well: by document, and over all.
+"""Read a folder of labelled reports with a model and print how well: by document, and over all, beside plain rules.
 
-    .venv/bin/python scripts/score_reports.py FOLDER --model DIR [--json FILE]
+    .venv/bin/python scripts/score_reports.py FOLDER [--model DIR] [--json FILE]
 
 FOLDER holds NAME.pdf with NAME.json (a record) or NAME.labels.json beside it, also in folders below.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/score_reports.py", description="Score a model on labelled reports.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", required=True, help="a merged model's or adapter's folder")
+    parser.add_argument("--model", default="lab-report-270m", help="a merged model's or adapter's folder")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
 
@@ -28,11 +28,13 @@ def main() -> None:
 def run(folder: Path, model: str, out: Path | None) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rules import read_by_rules
     from tqdm import tqdm
 
     from extraction.api import Extractor
     from extraction.errors import AssayError
     from extraction.files import write_whole
+    from extraction.record.record import REVIEW_BELOW
     from extraction.score import CORE_FIELDS, LAB_FIELDS, read_gold, score
 
     documents = [
@@ -44,7 +46,7 @@ def run(folder: Path, model: str, out: Path | None) -> None:
     if not documents:
         raise AssayError(f"{folder} holds no PDF with a label file beside it.")
     extractor = Extractor.from_pretrained(model)
-    pairs, rows = [], []
+    pairs, by_rules, rows = [], [], []
     for pdf, gold in tqdm(documents, desc="reading", unit="report", leave=False):
         start = time.time()
         record = extractor.extract(pdf)
@@ -52,6 +54,8 @@ def run(folder: Path, model: str, out: Path | None) -> None:
         pair = read_gold(gold, pdf.stem).predicted(record.to_dict())
         one = score([pair], fields=LAB_FIELDS).on(CORE_FIELDS)
         pairs.append(pair)
+        by_rules.append(pair.predicted(read_by_rules(record.document) if record.document else None))
+        baseline = score(by_rules[-1:], fields=CORE_FIELDS)
         rows.append(
             {
                 "document": pdf.stem,
@@ -62,6 +66,7 @@ def run(folder: Path, model: str, out: Path | None) -> None:
                 "invented": one.inventions,
                 "wrong": one.wrong_values,
                 "F1": one.micro_f1,
+                "rules F1": baseline.micro_f1,
                 "seconds": round(seconds, 1),
             }
         )
@@ -79,10 +84,20 @@ def run(folder: Path, model: str, out: Path | None) -> None:
         f"name + result + unit: micro F1 {core.micro_f1:.3f} (95% {low:.3f} to {high:.3f}), macro {core.macro_f1:.3f}; "
         f"all labelled fields: micro F1 {full.micro_f1:.3f}; wrong values: {core.wrong_values}"
     )
+    rules = score(by_rules, fields=CORE_FIELDS)
+    console.print(
+        f"plain rules (scripts/rules.py), name + result + unit: micro F1 {rules.micro_f1:.3f}, "
+        f"macro {rules.macro_f1:.3f}; wrong values: {rules.wrong_values}"
+    )
     if full.reliability:
+        review = full.reliability.review(REVIEW_BELOW)
+        console.print(
+            f"records with status ok: {review.ok_values} values, {review.silent} of them wrong and neither named by an "
+            f"issue nor of a confidence below {REVIEW_BELOW}"
+        )
         console.print(full.reliability.table())
     if out:
-        values = {"core": core.to_dict(), "fields": full.to_dict(), "documents": rows}
+        values = {"core": core.to_dict(), "fields": full.to_dict(), "rules": rules.to_dict(), "documents": rows}
         write_whole(out, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -13,6 +13,9 @@ from typing import Any
 from extraction.errors import AssayError
 
 EMBEDDED = "gemma-3-270m"
+# The adapter that ships with Assay, of recipes/lab_report/release.yaml.
+SHIPPED = "lab-report-270m"
+_SHIPPED_FOLDER = Path(__file__).parents[1] / "lab_report"
 
 # The turn format of Gemma 3's instruction-tuned models, which the pretrained 270M has no template for: a system
 # message goes in front of the first user turn, the assistant is called "model".
@@ -35,6 +38,11 @@ def quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+def shipped(name: str | Path) -> str | Path:
+    """The folder of the adapter that ships with Assay where `name` is its name; any other name as it is."""
+    return _SHIPPED_FOLDER if str(name) == SHIPPED else name
+
+
 def resolve_model(name: str) -> str:
     """The folder or hub id behind `name`; the embedded model is converted into the user's cache once.
 
@@ -43,14 +51,15 @@ def resolve_model(name: str) -> str:
     """
     if name == EMBEDDED:
         return str(embedded_model())
-    path = Path(name)
+    path = Path(shipped(name))
     if path.is_dir():
         if not (path / "config.json").exists() and not (path / "adapter_config.json").exists():
             raise AssayError(f"{name} holds no model: neither config.json nor adapter_config.json is in it.")
-        return name
+        return str(path)
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise AssayError(
-            f"There is no model {name}: give {EMBEDDED}, a model's folder, or a hub id (google/medgemma-1.5-4b-it)."
+            f"There is no model {name}: give {SHIPPED}, {EMBEDDED}, a model's folder, or a hub id "
+            "(google/medgemma-1.5-4b-it)."
         )
     return name
 
@@ -152,8 +161,14 @@ def load_model(name: str, dtype: str = "auto", device: str | None = None, **opti
     return model.eval()
 
 
-def load_adapter(folder: Path, dtype: str = "auto", device: str | None = None) -> tuple[Any, Any]:
+def load_adapter(folder: Path, dtype: str = "auto", device: str | None = None, merged: bool = False) -> tuple[Any, Any]:
     """A base model with the adapter in `folder` attached, and the tokenizer.
+
+    Args:
+        folder: the adapter's.
+        dtype: as in `load_model`.
+        device: as in `load_model`.
+        merged: add the adapter to the weights in memory: every pass is quicker, and nothing can be trained.
 
     Raises:
         AssayError: the base is missing, or the adapter's modules are not the base's.
@@ -172,6 +187,9 @@ def load_adapter(folder: Path, dtype: str = "auto", device: str | None = None) -
     except (ValueError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise AssayError(f"The adapter in {folder} does not fit its base model {base}: {reason}") from None
+    if merged:
+        model = model.merge_and_unload()
+        model.config.use_cache = True
     return model.eval(), load_tokenizer(base)
 
 
