@@ -1,4 +1,4 @@
-"""The adapter that ships with Assay: whole, small, made by the recipe in this repository, and of use."""
+"""The adapter that ships with Assay: whole, small, of the recipe in this repository, and found by one command."""
 
 import json
 import subprocess

@@ -168,7 +168,7 @@ def load_adapter(folder: Path, dtype: str = "auto", device: str | None = None, m
         folder: the adapter's.
         dtype: as in `load_model`.
         device: as in `load_model`.
-        merged: add the adapter to the weights in memory: every pass is quicker, and nothing can be trained.
+        merged: add the adapter to the weights in memory, to serve it: a pass then has no products of the adapter's own.
 
     Raises:
         AssayError: the base is missing, or the adapter's modules are not the base's.
