@@ -112,8 +112,8 @@ class TrainConfig(_Section):
     """Gradient clipping."""
     seed: int = 0
     """Seed of adapter, order and dropout."""
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """Precision of the base model; the adapter is trained in float32."""
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """Precision of the base model; the adapter is trained in float32. `auto`: bfloat16 where the device has it."""
     checkpoint_steps: int = Field(default=50, gt=0)
     """Steps between checkpoints, which are also the points where held-out documents are read."""
     keep_checkpoints: int = Field(default=2, gt=0)

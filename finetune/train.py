@@ -119,7 +119,7 @@ def build_trainer(
         # accelerate counts physical cores and gives a virtual machine of two but one thread.
         cores = os.cpu_count() or 1
         torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-    if on_gpu and settings.dtype == "bfloat16" and not torch.cuda.is_bf16_supported():
+    if on_gpu and settings.dtype != "float32" and not torch.cuda.is_bf16_supported():
         raise AssayError("This GPU has no bfloat16; set train.dtype=float32.")
     logging.getLogger("trl").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
@@ -144,7 +144,7 @@ def build_trainer(
         max_grad_norm=settings.max_grad_norm,
         seed=settings.seed,
         use_cpu=not on_gpu,
-        bf16=on_gpu and settings.dtype == "bfloat16",
+        bf16=on_gpu and settings.dtype != "float32",
         gradient_checkpointing=settings.activation_checkpointing,
         logging_steps=settings.log_steps,
         logging_first_step=True,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
 from transformers import TrainerCallback
@@ -49,7 +50,8 @@ class FieldTrainer(SFTTrainer):
         # With Triton, TRL's own fused head is as frugal.
         self.own_loss = self.args.device.type == "cpu" and not base.get_output_embeddings().weight.requires_grad
         if self.own_loss:
-            add_answer_loss(base)
+            words: set[int] = set().union(*arguments["train_dataset"]["input_ids"])
+            add_answer_loss(base, torch.tensor(sorted(words)))
         self.remove_callback(PrinterCallback)
         self.add_callback(_Progress(folder))
 

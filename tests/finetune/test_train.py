@@ -12,11 +12,10 @@ import pytest
 import torch
 
 from extraction.errors import AssayError
-from extraction.generate.models import load_model
 from finetune.config import load_config
 from finetune.dataset import check_split, read_examples
 from finetune.encode import encode
-from finetune.loss import AnswerLogProbs
+from finetune.loss import AnswerLogProbs, SampledHead
 from finetune.merge import fingerprint, merge
 from finetune.run import RunFolder, is_whole, mark_whole, read_metrics
 from recipes.lab_report.synthetic import write_reports
@@ -118,7 +117,7 @@ def test_a_finished_run_is_not_trained_again_nor_another_mixed_into_it(work, fin
 def test_the_merged_model_is_the_trained_one(work, finished):
     report = merge(finished, work / "merged")
     assert 0 < report.mean_difference < 0.2 * report.adapter_effect
-    assert load_model(str(work / "merged")).dtype == torch.bfloat16
+    assert json.loads((work / "merged" / "config.json").read_text())["dtype"] == "bfloat16"
     names = {p.name for p in (work / "merged").iterdir()}
     assert {"model.safetensors", "config.json", "tokenizer.json", "contract.json", "versions.json"} <= names
     with pytest.raises(AssayError, match="not empty"):
@@ -186,6 +185,20 @@ def test_the_loss_is_the_models_own():
     torch.testing.assert_close(gradient, hidden.grad, atol=1e-4, rtol=1e-4)
     value = AnswerLogProbs.apply(hidden.detach(), weight, targets).sum()
     torch.testing.assert_close(value, reference.detach(), rtol=1e-5, atol=1e-3)
+
+
+def test_a_sample_of_the_other_words_stands_for_all_of_them():
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(50, 16) / 4, torch.randn(999, 16)
+    used = torch.randperm(999)[:100]
+    targets = used[torch.randint(0, 100, (50,))]
+    log_probs = torch.log_softmax(hidden @ weight.T, 1).gather(1, targets[:, None]).squeeze(1)
+    everything = SampledHead(weight, used, sampled=899).log_probs(hidden, targets)
+    torch.testing.assert_close(everything, log_probs, rtol=1e-4, atol=1e-4)
+    # 1 / p_t = sum_v exp(z_v - z_t): unbiased in the sample, so its mean over draws goes to the whole.
+    head = SampledHead(weight, used, sampled=200)
+    draws = torch.stack([(-head.log_probs(hidden, targets)).exp() for _ in range(400)])
+    torch.testing.assert_close(draws.mean(0), (-log_probs).exp(), rtol=0.1, atol=0)
 
 
 @pytest.fixture()
