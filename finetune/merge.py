@@ -96,7 +96,7 @@ def merge(run: Path, out: Path) -> MergeReport:
             "get back the weights of the training, or train again on these."
         )
     tokenizer = load_tokenizer(base)
-    model, _ = load_adapter(adapter, dtype="bfloat16", device="cpu")
+    model, _ = load_adapter(adapter, device="cpu")
     prompts = [render_prompt(tokenizer, contract.messages([probe])) for probe in _PROBES]
     live = [_logits(model, ids) for ids in prompts]
     with model.disable_adapter():
@@ -107,12 +107,12 @@ def merge(run: Path, out: Path) -> MergeReport:
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        merged = model.merge_and_unload()
+        merged = model.merge_and_unload().to(torch.bfloat16)
         merged.config.use_cache = True
         merged.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         del model, merged
-        reloaded = load_model(str(temporary), dtype="bfloat16", device="cpu")
+        reloaded = load_model(str(temporary), device="cpu")
         again = [_logits(reloaded, ids) for ids in prompts]
         report = MergeReport(
             max_difference=max(float((a - b).abs().max()) for a, b in zip(live, again, strict=True)),
