@@ -41,8 +41,9 @@ def make_extras(composer: Composer, doctor: str, collected: datetime) -> Extras:
             " - ".join([site, *address(), contact]),
             f"{composer.pick(words['money']).format(n=number)} - www.{site.split()[-1].lower()}.example",
         ][: rng.randrange(1, 4)]
-    if style.fresh:
-        found.marks.append(composer.pick(words["fresh"]).format(style.fresh))
+    fresh = style.fresh or ("<" if "marker" in style.columns.split() and style.edition != "base" else "")
+    if fresh:
+        found.marks.append(composer.pick(words["fresh"]).format(fresh))
     if style.mark:
         found.marks.append(composer.pick(words["external"]).format(style.mark))
     if rng.random() < style.conclusion:
