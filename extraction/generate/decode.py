@@ -26,7 +26,7 @@ TOKENS_PER_PASS = 48
 # After a draft went wrong the next is at most this much longer than what was right of it.
 RECOVERY = 8
 # An answer that repeats the same piece so often, over so many tokens, will not stop by itself.
-LOOP_TIMES, LOOP_TOKENS, LOOP_LONGEST = 4, 32, 96
+LOOP_TIMES, LOOP_TOKENS, LOOP_LONGEST = 4, 32, 256
 
 
 @dataclass

@@ -43,7 +43,8 @@ def drop_repeated(tree: dict[str, Any], carry: Sequence[str]) -> list[Issue]:
     """Take rows out of a tree that were read twice though they are printed once, and say so.
 
     Such a row has no place on the page, since its words are another row's; that one has the same first value, and at
-    least half of the others. It is what a model writes that runs in circles.
+    least half of the others. It is what a model writes that runs in circles. Of equal rows that have no place at all the
+    first stays (and is an issue as such).
     """
     carried = {*CARRIED, *carry}
     issues = []
@@ -51,16 +52,15 @@ def drop_repeated(tree: dict[str, Any], carry: Sequence[str]) -> list[Issue]:
         if not isinstance(items, list):
             continue
         values = [_values(item, carried) for item in items]
-        placed = [own for own, item in zip(values, items, strict=True) if any(printed(item, carried))]
-        repeated = {
-            number
-            for number, (own, item) in enumerate(zip(values, items, strict=True))
-            if len(own) > 1
-            and not any(printed(item, carried))
-            and any(
-                own[0] == other[0] and 2 * len({*own[1:]} & {*other[1:]}) >= len(own) - 1 for other in placed if other
-            )
-        }
+        has_place = [any(printed(item, carried)) for item in items]
+        placed = [own for own, known in zip(values, has_place, strict=True) if own and known]
+        repeated = set()
+        for number, (own, known) in enumerate(zip(values, has_place, strict=True)):
+            if known or len(own) < 2:
+                continue
+            of_placed = (own[0] == other[0] and 2 * len({*own[1:]} & {*other[1:]}) >= len(own) - 1 for other in placed)
+            if any(of_placed) or own in values[:number]:
+                repeated.add(number)
         if repeated:
             names = ", ".join(f"“{values[number][0]}”" for number in sorted(repeated)[:5])
             more = " and others" if len(repeated) > 5 else ""

@@ -127,6 +127,13 @@ def test_a_row_that_is_printed_once_is_in_the_record_once():
     assert "/tests/3/name" in {issue.path for issue in record.issues if issue.code == "not_found"}
 
 
+def test_of_equal_rows_that_are_nowhere_on_the_page_one_is_kept_and_named():
+    rows = [["Glucose", "5,0", "mmol/L"], *[["Kalium", "3,9", "mmol"]] * 3]
+    record = record_of(document_of(PRINTED), Generation(json.dumps({"tests": rows}), "stop"))
+    assert [row["name"] for row in record.data["tests"]] == ["Glucose", "Kalium"]
+    assert {"repeated", "not_found"} <= {issue.code for issue in record.issues}
+
+
 def test_a_heading_that_is_not_printed_is_one_issue():
     page = f"{PRINTED}\nNatrium      140      mmol/L"
     answer = '{"tests":[{"panel":"Blood"},["Glucose","5,0","mmol/L"],["Natrium","140","mmol/L"]]}'

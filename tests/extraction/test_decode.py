@@ -271,6 +271,7 @@ def test_rollback_in_the_cache_is_exact(tiny_model):
         ([1] * 31, 0),
         ([0, *[1] * 32], 31),
         ([*[1, 2, 3] * 20, 4], 0),
+        ([*range(50), *[*range(200)] * 4], 600),
     ],
 )
 def test_loops_are_recognised(tokens, repeated):
