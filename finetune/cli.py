@@ -34,6 +34,20 @@ def train(
 
 
 @app.command()
+def plan(
+    config: Annotated[Path, typer.Argument(help="The run's YAML.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value", show_default=False)] = None,
+) -> None:
+    """Say what a run would train and about how much memory a step takes; loads no weights."""
+    from finetune.config import load_config
+
+    checked = load_config(config, overrides or ())
+    from finetune.plan import plan as make_plan
+
+    print(make_plan(checked))
+
+
+@app.command()
 def merge(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder, or its adapter's.")],
     out: Annotated[Path, typer.Option(help="Folder of the merged model; empty or new.")],

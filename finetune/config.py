@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
 from extraction.errors import AssayError
+from extraction.generate.models import Quantization
 from extraction.target import Style
 
 
@@ -83,8 +84,13 @@ class AdapterConfig(_Section):
     """Scale: updates are multiplied by alpha / r."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the adapter's input."""
-    target_modules: str = r".*layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj"
-    """Regular expression over module names, or `all-linear`."""
+    target_modules: str = r"(?!.*vision_tower).*layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj"
+    """Regular expression over module names (the language model's linear layers unless said otherwise), or
+    `all-linear`."""
+    use_dora: bool = False
+    """DoRA (arXiv 2402.09353): length and direction of weights apart; slower, at times better at low rank."""
+    use_rslora: bool = False
+    """Scale by alpha / sqrt(r) (arXiv 2312.03732), for high ranks."""
 
 
 class TrainConfig(_Section):
@@ -114,6 +120,9 @@ class TrainConfig(_Section):
     """Seed of adapter, order and dropout."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """Precision of the base model; the adapter is trained in float32. `auto`: bfloat16 where the device has it."""
+    quantization: Quantization | None = None
+    """`nf4` is QLoRA: the base's linear layers in 4 bits, a quarter of their memory for a slower step; computed in
+    `dtype`, the adapter in bfloat16. Without it, plain LoRA."""
     checkpoint_steps: int = Field(default=50, gt=0)
     """Steps between checkpoints, which are also the points where held-out documents are read."""
     keep_checkpoints: int = Field(default=2, gt=0)
@@ -122,6 +131,8 @@ class TrainConfig(_Section):
     """Steps between lines of metrics."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
+    activation_offloading: bool = False
+    """Keep activations in the host's memory between the passes (GPU): less GPU memory, more time."""
 
 
 class EvaluateConfig(_Section):

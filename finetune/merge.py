@@ -6,14 +6,14 @@ import hashlib
 import json
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from extraction.contract import Contract, render_prompt
 from extraction.errors import AssayError
 from extraction.files import write_whole
-from extraction.generate.models import load_adapter, load_model, load_tokenizer, resolve_model
+from extraction.generate.models import Quantization, load_adapter, load_model, load_tokenizer, resolve_model
 from finetune.run import ADAPTER, VERSIONS, versions
 
 # Text with the letters, digits and marks of reports in several languages: what the comparison runs over.
@@ -22,6 +22,8 @@ _PROBES = (
     "Natrium  140  mmol/L  136 - 145\nKalium  + 5,0  mmol/L  3,6 - 4,8\nCRP  <0,6  mg/L",
     "Urine: nitrite négatif, protéines 1+, leucocytes 2-4 /HPF. Prélevé le 17/02/22 à 08:00",
 )
+# What an adapter may be added to, and whether that is the base's weights after their round trip through 4 bits.
+_BASES = {"the base as it is": False, "the base in 4 bits and back": True}
 
 
 @dataclass(frozen=True)
@@ -33,19 +35,28 @@ class MergeReport:
         mean_difference: mean absolute difference.
         adapter_effect: mean absolute difference that the adapter itself makes to the base model's logits.
         same_choice: share of positions where both choose the same token.
+        bases: mean difference by the base that the adapter was added to. An adapter trained on 4-bit weights is added
+            to the base as it is and to the base as those 4 bits have it; the nearer one is kept.
     """
 
     max_difference: float
     mean_difference: float
     adapter_effect: float
     same_choice: float
+    bases: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return (
             f"logits differ by {self.mean_difference:.4f} on average (at most {self.max_difference:.3f}) from the live "
             f"adapter, which moves them by {self.adapter_effect:.3f}; same token chosen at "
-            f"{100 * self.same_choice:.1f}% of positions"
+            f"{100 * self.same_choice:.1f}% of positions" + self._choice()
         )
+
+    def _choice(self) -> str:
+        if len(self.bases) < 2:
+            return ""
+        figures = ", ".join(f"{name} {difference:.4f}" for name, difference in self.bases.items())
+        return f"; added to both bases ({figures}), the nearer is kept"
 
 
 def fingerprint(model: str) -> str:
@@ -101,37 +112,60 @@ def merge(run: Path, out: Path) -> MergeReport:
     live = [_logits(model, ids) for ids in prompts]
     with model.disable_adapter():
         plain = [_logits(model, ids) for ids in prompts]
+    del model
     effect = _mean(live, plain)
     if effect == 0.0:
         raise AssayError(f"The adapter in {adapter} changes nothing: its logits are the base model's. Nothing written.")
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        merged = model.merge_and_unload().to(torch.bfloat16)
-        merged.config.use_cache = True
-        merged.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-        del model, merged
-        reloaded = load_model(str(temporary), device="cpu")
-        again = [_logits(reloaded, ids) for ids in prompts]
+        differences: dict[str, float] = {}
+        nearest: tuple[Path, list[Any]] | None = None
+        for name, round_trip in _BASES.items():
+            if round_trip and not facts.get("quantization"):
+                continue
+            folder = temporary / f"{len(differences)}"
+            _write_merged(adapter, base, facts["quantization"] if round_trip else None, folder)
+            again = [_logits(load_model(str(folder), device="cpu"), ids) for ids in prompts]
+            differences[name] = _mean(live, again)
+            if nearest is None or differences[name] < min(list(differences.values())[:-1]):
+                nearest = (folder, again)
+        assert nearest is not None
+        merged, again = nearest
+        tokenizer.save_pretrained(merged)
         report = MergeReport(
             max_difference=max(float((a - b).abs().max()) for a, b in zip(live, again, strict=True)),
-            mean_difference=_mean(live, again),
+            mean_difference=min(differences.values()),
             adapter_effect=effect,
             same_choice=float(
                 torch.cat([a.argmax(-1) == b.argmax(-1) for a, b in zip(live, again, strict=True)]).float().mean()
             ),
+            bases=differences,
         )
-        contract.save(temporary)
-        values = {**facts, "merge": asdict(report), "versions_at_merge": versions()}
-        write_whole(temporary / VERSIONS, json.dumps(values, indent=1) + "\n")
-        temporary.chmod(0o755)
+        contract.save(merged)
+        # The merged model is a bf16 one, whatever its adapter was trained on.
+        values = {**facts, "quantization": None, "merge": asdict(report), "versions_at_merge": versions()}
+        write_whole(merged / VERSIONS, json.dumps(values, indent=1) + "\n")
+        merged.chmod(0o755)
         if out.exists():
             out.rmdir()
-        temporary.rename(out)
+        merged.rename(out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return report
+
+
+def _write_merged(adapter: Path, base: str, round_trip: Quantization | None, folder: Path) -> None:
+    """The adapter added to its base, in bf16; to the base's weights as quantisation rounded them, with `round_trip`."""
+    import torch
+    from peft import PeftModel
+
+    model = load_model(base, device="cpu", quantization=round_trip)
+    if round_trip:
+        model = model.dequantize()
+    model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload().to(torch.bfloat16)
+    model.config.use_cache = True
+    model.save_pretrained(folder)
 
 
 def _facts(adapter: Path) -> dict[str, Any]:

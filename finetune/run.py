@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from extraction.errors import AssayError
 from extraction.files import write_whole
+from extraction.generate.models import FACTS
 from finetune.config import RunConfig
 
-CONFIG, METRICS, CHECKPOINTS, ADAPTER, VERSIONS = (
-    "config.yaml",
-    "metrics.jsonl",
-    "checkpoints",
-    "adapter",
-    "versions.json",
-)
+CONFIG, METRICS, CHECKPOINTS, ADAPTER, VERSIONS = ("config.yaml", "metrics.jsonl", "checkpoints", "adapter", FACTS)
 _WHOLE = "whole.json"
 
 
@@ -45,6 +42,8 @@ class RunFolder:
         known = self.path / CONFIG
         if known.exists():
             before = yaml.safe_load(known.read_text(encoding="utf-8"))
+            with suppress(ValidationError):  # keys that came with a newer version have their defaults
+                before = json.loads(RunConfig.model_validate(before).model_dump_json())
             if before != values:
                 raise AssayError(
                     f"{self.path} holds a run with another configuration ({_difference(before, values)}); "

@@ -146,6 +146,8 @@ def build_trainer(
         use_cpu=not on_gpu,
         bf16=on_gpu and settings.dtype != "float32",
         gradient_checkpointing=settings.activation_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        activation_offloading=settings.activation_offloading,
         logging_steps=settings.log_steps,
         logging_first_step=True,
         logging_nan_inf_filter=False,
@@ -160,7 +162,7 @@ def build_trainer(
         dataloader_pin_memory=on_gpu,
         disable_tqdm=True,
     )
-    model = load_model(config.model, dtype=settings.dtype)
+    model = load_model(config.model, dtype=settings.dtype, quantization=settings.quantization)
     model.config.use_cache = False
     return FieldTrainer(
         model=add_adapter(model, config),
@@ -184,16 +186,21 @@ def add_adapter(model: Any, config: RunConfig) -> Any:
     settings = config.adapter
     set_seed(config.train.seed)
     if settings.start is None:
-        return get_peft_model(
-            model,
-            LoraConfig(
-                r=settings.r,
-                lora_alpha=settings.alpha,
-                lora_dropout=settings.dropout,
-                target_modules=settings.target_modules,
-                task_type="CAUSAL_LM",
-            ),
+        lora = LoraConfig(
+            r=settings.r,
+            lora_alpha=settings.alpha,
+            lora_dropout=settings.dropout,
+            target_modules=settings.target_modules,
+            use_dora=settings.use_dora,
+            use_rslora=settings.use_rslora,
+            task_type="CAUSAL_LM",
         )
+        try:
+            return get_peft_model(model, lora)
+        except ValueError as error:
+            raise AssayError(
+                f"adapter.target_modules: the adapter cannot be put on {config.model}: {str(error).splitlines()[0]}"
+            ) from None
     try:
         return PeftModel.from_pretrained(model, str(shipped(settings.start)), is_trainable=True)
     except (ValueError, RuntimeError, OSError) as error:
@@ -219,6 +226,7 @@ def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFo
     facts = {
         "base_model": config.model,
         "base_sha256": fingerprint(config.model),
+        "quantization": config.train.quantization,
         "checkpoint": source.name,
         "eval_micro_f1": trainer.state.best_metric,
         "versions": versions(),

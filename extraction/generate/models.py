@@ -8,13 +8,16 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from extraction.errors import AssayError
 
 EMBEDDED = "gemma-3-270m"
 # The adapter that ships with Assay, of recipes/lab_report/release.yaml.
 SHIPPED = "lab-report-270m"
+# Beside every adapter: what it was trained on and with.
+FACTS = "versions.json"
+Quantization = Literal["nf4"]
 _SHIPPED_FOLDER = Path(__file__).parents[1] / "lab_report"
 
 # The turn format of Gemma 3's instruction-tuned models, which the pretrained 270M has no template for: a system
@@ -138,17 +141,21 @@ def load_tokenizer(name: str) -> Any:
     return tokenizer
 
 
-def load_model(name: str, dtype: str = "auto", device: str | None = None, **options: Any) -> Any:
+def load_model(
+    name: str, dtype: str = "auto", device: str | None = None, quantization: Quantization | None = None
+) -> Any:
     """A causal language model by name, in evaluation mode.
 
     Args:
         name: `gemma-3-270m`, a local folder or a hub id.
         dtype: `bfloat16`, `float32`, or `auto`: as stored, but float32 on a processor that only emulates bfloat16.
         device: torch device; the first GPU where there is one, else the CPU.
-        options: passed to `from_pretrained` (a quantisation config, say).
+        quantization: `nf4`: the language model's linear layers in 4 bits (bitsandbytes' NF4, the scales quantised once
+            more, as in QLoRA, arXiv 2305.14314), computed in `dtype`. Embeddings, head, vision tower and projector
+            stay as they are.
 
     Raises:
-        AssayError: the model is missing, gated, or cannot be reached; says what to do.
+        AssayError: the model is missing, gated, or cannot be reached, or bitsandbytes cannot run here; says what to do.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -159,8 +166,29 @@ def load_model(name: str, dtype: str = "auto", device: str | None = None, **opti
     if dtype == "auto" and device == "cpu" and not _multiplies_bfloat16():
         dtype = "float32"
     weights = dtype if dtype == "auto" else getattr(torch, dtype)
+    options = {"quantization_config": _nf4(torch.bfloat16 if dtype == "auto" else weights)} if quantization else {}
     model = _from_pretrained(AutoModelForCausalLM, source, dtype=weights, device_map={"": device}, **options)
     return model.eval()
+
+
+def _nf4(compute: Any) -> Any:
+    """QLoRA's quantisation, computed in the torch dtype `compute`."""
+    from transformers import BitsAndBytesConfig
+
+    try:
+        import bitsandbytes  # noqa: F401
+    except (ImportError, OSError, RuntimeError) as error:
+        raise AssayError(
+            f"4-bit weights need bitsandbytes, which cannot be loaded here ({str(error).splitlines()[0]}); "
+            "pip install -U bitsandbytes, or leave out quantization."
+        ) from None
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute,
+        llm_int8_skip_modules=["lm_head", "vision_tower", "multi_modal_projector"],
+    )
 
 
 def _multiplies_bfloat16() -> bool:
@@ -182,6 +210,8 @@ def load_adapter(folder: Path, dtype: str = "auto", device: str | None = None, m
         dtype: as in `load_model`.
         device: as in `load_model`.
         merged: add the adapter to the weights in memory, to serve it: a pass then has no products of the adapter's own.
+            An adapter that was trained on 4-bit weights is served on them, and stays beside them: to add it would round
+            the sum to 4 bits again.
 
     Raises:
         AssayError: the base is missing, or the adapter's modules are not the base's.
@@ -192,15 +222,17 @@ def load_adapter(folder: Path, dtype: str = "auto", device: str | None = None, m
 
     try:
         base = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8")) if (folder / FACTS).exists() else {}
     except (OSError, ValueError, KeyError) as error:
-        raise AssayError(f"{folder / 'adapter_config.json'} cannot be read: {error}.") from None
-    model = load_model(base, dtype=dtype, device=device)
+        raise AssayError(f"{folder / 'adapter_config.json'} or {FACTS} beside it cannot be read: {error}.") from None
+    quantization = facts.get("quantization")
+    model = load_model(base, dtype=dtype, device=device, quantization=quantization)
     try:
         model = PeftModel.from_pretrained(model, str(folder))
     except (ValueError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise AssayError(f"The adapter in {folder} does not fit its base model {base}: {reason}") from None
-    if merged:
+    if merged and not quantization:
         model = model.merge_and_unload()
         model.config.use_cache = True
     return model.eval(), load_tokenizer(base)

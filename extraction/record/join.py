@@ -43,8 +43,8 @@ def drop_repeated(tree: dict[str, Any], carry: Sequence[str]) -> list[Issue]:
     """Take rows out of a tree that were read twice though they are printed once, and say so.
 
     Such a row has no place on the page, since its words are another row's; that one has the same first value, and at
-    least half of the others. It is what a model writes that runs in circles. Of equal rows that have no place at all the
-    first stays (and is an issue as such).
+    least half of the others. It is what a model writes that runs in circles. Of equal rows without any place the first
+    stays, and is an issue as such.
     """
     carried = {*CARRIED, *carry}
     issues = []

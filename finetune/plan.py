@@ -1,0 +1,132 @@
+"""What a run will train and need, before anything is loaded: the model is built without weights (meta device)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from extraction.errors import AssayError
+from extraction.generate.models import resolve_model
+from finetune.config import RunConfig
+
+# The architecture of the gated MedGemma 4B models: Gemma 3 4B's (arXiv 2503.19786, 2507.05201). Used for the plan
+# alone, where the model itself is not on this machine.
+_GEMMA_4B: dict[str, Any] = {
+    "text_config": {
+        "vocab_size": 262208, "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34,
+        "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "sliding_window": 1024,
+        "max_position_embeddings": 131072,
+    },
+    "vision_config": {
+        "hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16,
+        "image_size": 896, "patch_size": 14, "vision_use_head": False,
+    },
+    "mm_tokens_per_image": 256,
+}  # fmt: skip
+_PARTS = {"vision": "vision_tower", "projector": "multi_modal_projector"}  # the rest is the language model
+# NF4: half a byte a weight, a byte of scale for 64 of them, four bytes for 256 of those (QLoRA, arXiv 2305.14314).
+_NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Parameters by part of the model, and an estimate of the memory of a training step.
+
+    Attributes:
+        parameters: of the base, by part (language, vision, projector).
+        trained: of the adapter, by part.
+        modules: how many modules the adapter is put on.
+        bytes: by what takes them: weights, adapter (with gradients and Adam's two moments), activations (of the longest
+            example that `data.max_length` allows; from the shapes of what a layer keeps, so a rough figure).
+    """
+
+    parameters: dict[str, int]
+    trained: dict[str, int]
+    modules: int
+    bytes: dict[str, int]
+
+    def __str__(self) -> str:
+        def numbers(values: dict[str, int]) -> str:
+            return ", ".join(f"{part} {count:,}" for part, count in values.items() if count)
+
+        memory = ", ".join(f"{what} {size / 1e9:.2f}" for what, size in self.bytes.items())
+        total = sum(self.bytes.values()) / 1e9
+        return (
+            f"base:    {sum(self.parameters.values()):,} parameters ({numbers(self.parameters)})\n"
+            f"adapter: {sum(self.trained.values()):,} parameters on {self.modules} modules ({numbers(self.trained)})\n"
+            f"memory:  about {total:.1f} GB a device for a step with the longest examples ({memory})"
+        )
+
+
+def plan(config: RunConfig) -> Plan:
+    """Build the configured model without weights, put the adapter on it, and count.
+
+    Raises:
+        AssayError: the model's architecture is not known here, or no module of it is meant by `adapter.target_modules`.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from finetune.train import add_adapter
+
+    architecture = _architecture(config.model)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(architecture, dtype=torch.bfloat16)
+        parameters = _by_part(model.named_parameters())
+        linear = sum(
+            module.weight.numel()
+            for name, module in model.named_modules()
+            if isinstance(module, torch.nn.Linear) and _part(name) == "language" and not name.endswith("lm_head")
+        )
+        adapted = add_adapter(model, config)
+    trained = _by_part((n, p) for n, p in adapted.named_parameters() if p.requires_grad)
+    weights = 2 * sum(parameters.values())
+    if config.train.quantization:
+        weights -= round((2 - _NF4_BYTES) * linear)
+    # Adapters are bfloat16 on 4-bit weights (TRL follows QLoRA's paper), float32 otherwise; so are their moments.
+    adapter = sum(trained.values()) * 4 * (2 if config.train.quantization else 4)
+    return Plan(
+        parameters=parameters,
+        trained=trained,
+        modules=sum(hasattr(module, "lora_A") for module in adapted.modules()),
+        bytes={"weights": weights, "adapter": adapter, "activations": _activations(architecture, config)},
+    )
+
+
+def _architecture(name: str) -> Any:
+    from transformers import AutoConfig, Gemma3Config
+
+    try:
+        return AutoConfig.from_pretrained(resolve_model(name), local_files_only=True)
+    except (OSError, ValueError):
+        if name.startswith("google/medgemma-") and "-4b" in name:
+            return Gemma3Config(**_GEMMA_4B)
+        raise AssayError(
+            f"The configuration of {name} is not on this machine; download the model first (hf download {name})."
+        ) from None
+
+
+def _part(name: str) -> str:
+    return next((part for part, module in _PARTS.items() if module in name), "language")
+
+
+def _by_part(named: Any) -> dict[str, int]:
+    counts = dict.fromkeys(("language", *_PARTS), 0)
+    for name, parameter in named:
+        counts[_part(name)] += parameter.numel()
+    return counts
+
+
+def _activations(architecture: Any, config: RunConfig) -> int:
+    """Bytes of what the backward pass needs of the language model, in bfloat16.
+
+    A layer keeps its input, the inputs of its norms and projections, queries, keys and values, and three times the
+    feed-forward width; with checkpointing all layers keep their input alone, and one at a time the rest.
+    """
+    text = architecture.get_text_config()
+    tokens = config.data.max_length * config.train.batch_size
+    heads = (2 * text.num_attention_heads + 2 * text.num_key_value_heads) * text.head_dim
+    layer = 2 * tokens * (8 * text.hidden_size + heads + 3 * text.intermediate_size)
+    if config.train.activation_checkpointing:
+        return int(text.num_hidden_layers * 2 * tokens * text.hidden_size + layer)
+    return int(text.num_hidden_layers * layer)

@@ -1,0 +1,30 @@
+"""What a run would train, told without loading it: on the shapes of MedGemma 4B and on the embedded decoder."""
+
+from pathlib import Path
+
+import pytest
+
+from extraction.errors import AssayError
+from finetune.config import load_config
+from finetune.plan import plan
+
+RECIPES = Path(__file__).parents[2] / "recipes" / "lab_report"
+
+
+def test_medgemma_by_parts():
+    made = plan(load_config(RECIPES / "qlora_medgemma.yaml"))
+    assert made.parameters == {"language": 3_880_263_168, "vision": 416_866_032, "projector": 2_950_272}
+    # 34 layers of seven linear layers; none of the vision tower's, whose projections have the same names.
+    assert made.modules == 34 * 7 and made.trained == {"language": 29_802_496, "vision": 0, "projector": 0}
+    whole = plan(load_config(RECIPES / "lora_medgemma.yaml"))
+    assert whole.trained == made.trained and made.bytes["weights"] < 0.5 * whole.bytes["weights"]
+
+
+def test_modules_that_the_model_does_not_have_are_refused():
+    with pytest.raises(AssayError, match=r"adapter\.target_modules"):
+        plan(load_config(RECIPES / "demo.yaml", ["adapter.target_modules=.*no_such_proj"]))
+
+
+def test_a_model_that_is_not_here_is_named():
+    with pytest.raises(AssayError, match="some/model"):
+        plan(load_config(RECIPES / "demo.yaml", ["model=some/model"]))
