@@ -44,22 +44,28 @@ def drop_repeated(tree: dict[str, Any], carry: Sequence[str]) -> list[Issue]:
 
     Such a row has no place on the page, since its words are another row's; that one has the same first value, and at
     least half of the others. It is what a model writes that runs in circles. Of equal rows without any place the first
-    stays, and is an issue as such.
+    stays, and is an issue as such. A heading that was read as a row, with the values of the row beside it, has a place
+    for its name alone, since the values are that row's.
     """
     carried = {*CARRIED, *carry}
     issues = []
     for key, items in tree.items():
         if not isinstance(items, list):
             continue
-        values = [_values(item, carried) for item in items]
-        has_place = [any(printed(item, carried)) for item in items]
-        placed = [own for own, known in zip(values, has_place, strict=True) if own and known]
+        rows = [_own(item, carried) for item in items]
+        values = [[cell.value for cell in row] for row in rows]
+        placed = [number for number, row in enumerate(rows) if any(cell.evidence for cell in row)]
         repeated = set()
-        for number, (own, known) in enumerate(zip(values, has_place, strict=True)):
-            if known or len(own) < 2:
+        for number, (row, own) in enumerate(zip(rows, values, strict=True)):
+            if len(own) < 2 or any(cell.evidence for cell in row[1:]):
                 continue
-            of_placed = (own[0] == other[0] and 2 * len({*own[1:]} & {*other[1:]}) >= len(own) - 1 for other in placed)
-            if any(of_placed) or own in values[:number]:
+            if row[0].evidence:
+                beside = [near for near in (number - 1, number + 1) if near in placed and own[1] in values[near][1:2]]
+                twins = [near for near in beside if rows[near][1].evidence]
+            else:
+                twins = [other for other in placed if own[0] == values[other][0]]
+            half = any(2 * len({*own[1:]} & {*values[twin][1:]}) >= len(own) - 1 for twin in twins)
+            if half or (not row[0].evidence and own in values[:number]):
                 repeated.add(number)
         if repeated:
             names = ", ".join(f"“{values[number][0]}”" for number in sorted(repeated)[:5])
@@ -69,11 +75,11 @@ def drop_repeated(tree: dict[str, Any], carry: Sequence[str]) -> list[Issue]:
     return issues
 
 
-def _values(item: Any, carried: set[str]) -> list[Any]:
+def _own(item: Any, carried: set[str]) -> list[Cell]:
     """The values of a flat object that are its own, in order."""
     if not isinstance(item, dict):
         return []
-    return [cell.value for name, cell in item.items() if name not in carried and isinstance(cell, Cell)]
+    return [cell for name, cell in item.items() if name not in carried and isinstance(cell, Cell)]
 
 
 class _Seam:

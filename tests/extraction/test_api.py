@@ -134,6 +134,15 @@ def test_of_equal_rows_that_are_nowhere_on_the_page_one_is_kept_and_named():
     assert {"repeated", "not_found"} <= {issue.code for issue in record.issues}
 
 
+def test_a_heading_read_as_a_row_with_the_values_of_the_row_below_it_is_no_row():
+    page = f"{PRINTED}\nIonen\nNatrium      140      mmol/L\nKalium      4,1      mmol/L"
+    rows = [["Glucose", "5,0", "mmol/L"], ["Ionen", "140", "mmol/L"], ["Natrium", "140", "mmol/L"]]
+    answer = json.dumps({"tests": [*rows, ["Kalium", "4,1", "mmol/L"]]})
+    record = record_of(document_of(page), Generation(answer, "stop"))
+    assert [row["name"] for row in record.data["tests"]] == ["Glucose", "Natrium", "Kalium"]
+    assert [issue.code for issue in record.issues] == ["repeated"] and "“Ionen”" in record.issues[0].message
+
+
 def test_a_heading_that_is_not_printed_is_one_issue():
     page = f"{PRINTED}\nNatrium      140      mmol/L"
     answer = '{"tests":[{"panel":"Blood"},["Glucose","5,0","mmol/L"],["Natrium","140","mmol/L"]]}'
