@@ -71,7 +71,7 @@ class Collator:
         lengths = torch.tensor([len(example["input_ids"]) for example in examples])
         documents = torch.repeat_interleave(torch.arange(len(examples)), lengths)[None]
         positions = torch.cat([torch.arange(length) for length in lengths.tolist()])[None]
-        masks = document_masks(documents, positions, ids == self.soft, self.window)
+        masks = document_masks(documents, positions, torch.eq(ids, self.soft or 0), self.window)
         return {"input_ids": ids, "labels": labels, "position_ids": positions, "attention_mask": masks}
 
 

@@ -56,3 +56,17 @@ def document_masks(
     full = (same & ((of <= at) | ahead)) | itself
     sliding = full & (of > at - window)
     return {"full_attention": full[:, None], "sliding_attention": sliding[:, None]}
+
+
+def see_images(masks: dict[str, torch.Tensor], blocks: torch.Tensor, window: int) -> dict[str, torch.Tensor]:
+    """Causal masks of a prompt that is read in one go, opened within each image.
+
+    Args:
+        masks: bool [1, 1, length, length] by kind of layer.
+        blocks: int [1, length], see `image_blocks`.
+        window: of the sliding layers.
+    """
+    ahead = ((blocks[:, :, None] == blocks[:, None, :]) & (blocks[:, :, None] >= 0))[:, None]
+    at = torch.arange(blocks.shape[1], device=blocks.device)
+    near = at[None, :] > at[:, None] - window
+    return {kind: mask | (ahead & near if kind == "sliding_attention" else ahead) for kind, mask in masks.items()}
