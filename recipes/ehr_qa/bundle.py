@@ -146,6 +146,8 @@ def _read_json(path: Path) -> Bundle:
             raise FhirError(f"{path.name} is not FHIR: it is JSON without a resourceType.")
         bundle.add(whole)
         return bundle
+    if not all(isinstance(entry, dict) for entry in each(whole, "entry")):
+        raise FhirError(f"{path.name} is not FHIR: an entry of the Bundle is no object.")
     for entry in each(whole, "entry"):
         # A search may answer with an OperationOutcome, and a deletion is an entry without a resource.
         if at(entry, "resource") is None or at(entry, "resource", "resourceType") == "OperationOutcome":
@@ -194,7 +196,8 @@ def _check_version(bundle: Bundle) -> None:
         for version, reason in _signs(bundle.resources[key]):
             found.setdefault(version, reason)
     # STU3 kept much of DSTU2: what only DSTU2 has decides.
-    for version in sorted(found, key=lambda name: (name != "DSTU2", name)):
+    if found:
+        version = min(found, key=lambda name: (name != "DSTU2", name))
         raise FhirError(f"{bundle.name} is FHIR {version}, not R4 ({found[version]}); export it as R4.")
 
 

@@ -29,7 +29,8 @@ class Fact:
         routine: an observation of every visit: vital signs, surveys, social history.
         who: the prescriber's name; empty where there is none or it cannot be found.
         reasons: names of the conditions it was done or given for.
-        values: pairs of a name and a value with its unit; an observation's own, or its components'.
+        values: pairs of a name and a value with its unit; an observation's own, or its components' (empty where one has
+            none).
         counts: it is a fact about the patient: not entered in error, refuted, or not done.
     """
 
@@ -243,8 +244,7 @@ class Reader:
         parts = [own] if own else []
         for component in each(resource, "component"):
             label, value = concept(at(component, "code")), measured(component)
-            if value:
-                values.append((label, value))
+            values.append((label, value))
             parts.append(f"{label} {value or 'no value'}")
         shown = ", ".join(parts) or concept(resource.get("dataAbsentReason")) or "no value"
         meaning = [concept(value) for value in each(resource, "interpretation")]
