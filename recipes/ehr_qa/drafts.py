@@ -26,8 +26,9 @@ from recipes.ehr_qa.draft import (
     yes_no,
 )
 from recipes.ehr_qa.drafts_observations import dependent_observations, observation_values
-from recipes.ehr_qa.facts import UNRESOLVED, Fact
+from recipes.ehr_qa.facts import Fact
 from recipes.ehr_qa.hierarchy import CONDITIONS, GROUPS, akin, groups_of
+from recipes.ehr_qa.names import UNRESOLVED
 from recipes.ehr_qa.records import Record
 from recipes.ehr_qa.wordings import DRUGS, PRESCRIBERS, VACCINES
 
@@ -212,7 +213,7 @@ def medication_for_condition(record: Record, rng: random.Random) -> Iterator[Dra
     category = "medication_for_condition"
     facts, complete, _ = _drugs(record)
     # A reason that dangles could be any condition.
-    complete = complete and not any(UNRESOLVED in fact.text and not fact.reasons for fact in facts)
+    complete = complete and not any(UNRESOLVED in fact.reasons for fact in facts)
     treated: dict[str, list[Fact]] = {}
     for fact in facts:
         for reason in fact.reasons:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from recipes.ehr_qa.bundle import References, at, each
+from recipes.ehr_qa.bundle import at, each
 from recipes.ehr_qa.dates import When, read_when
 from recipes.ehr_qa.elements import codes, concept, dosage, measured, person, quantity, tidy
+from recipes.ehr_qa.names import UNRESOLVED, Names, whole_span
 
 _WRONG = {"entered-in-error", "refuted", "not-done", "cancelled", "draft", "unknown"}
-UNRESOLVED = "[not in the bundle]"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Fact:
         status: `active`, `resolved`, `stopped` ... as the resource has it; empty where it has none.
         routine: an observation of every visit: vital signs, surveys, social history.
         who: the prescriber's name; empty where there is none or it cannot be found.
-        reasons: names of the conditions it was done or given for.
+        reasons: names of the conditions it was done or given for; `UNRESOLVED` for one that cannot be found.
         values: pairs of a name and a value with its unit; an observation's own, or its components' (empty where one has
             none).
         counts: it is a fact about the patient: not entered in error, refuted, or not done.
@@ -49,19 +49,8 @@ class Fact:
     counts: bool = True
 
 
-class Reader:
-    """Reads one patient's resources.
-
-    Args:
-        references: finds what they refer to.
-        born: the patient's birth date, to mark what comes before it.
-        starts: for each day whose encounters all start at one time, that time: there the day alone is printed.
-    """
-
-    def __init__(self, references: References, born: str = "", starts: dict[str, When] | None = None):
-        self._references = references
-        self._born = born
-        self._starts = starts or {}
+class Reader(Names):
+    """Reads one patient's resources."""
 
     def read(self, key: str, resource: dict[str, Any]) -> Fact:
         """The fact of a resource of a kind in `KINDS`."""
@@ -69,75 +58,9 @@ class Reader:
         fact = method(self, key, kind, resource)
         subject = resource.get("subject") or resource.get("patient")
         of = at(subject, "reference")
-        if of and not self._references.find(subject, resource):  # whose it is, nobody knows
+        if of and not self.references.find(subject, resource):  # whose it is, nobody knows
             return replace(fact, text=f"{fact.text} [of {tidy(of)}, not in the bundle]", counts=False)
         return fact
-
-    def when(self, value: Any) -> When | None:
-        """A date, marked where it cannot be."""
-        return read_when(value, self._born)
-
-    def period(self, resource: dict[str, Any], name: str) -> tuple[When | None, When | None]:
-        """Start and end of `nameDateTime`, `namePeriod`, or `name` being either."""
-        for value in (resource.get(f"{name}DateTime"), resource.get(f"{name}Instant"), resource.get(name)):
-            if isinstance(value, str):
-                return self.when(value), None
-        for value in (resource.get(f"{name}Period"), resource.get(name)):
-            if isinstance(value, dict):
-                start, end = self.when(value.get("start")), self.when(value.get("end"))
-                if start and end and not end.problem and end.before(start):
-                    end = When(end.day, end.clock, end.offset, "before its start")
-                return start, end
-        return None, None
-
-    def show(self, when: When | None) -> str:
-        """A date as printed; the day alone where the encounter of that day has the time."""
-        if when is None:
-            return "undated"
-        return when.day if self._starts.get(when.day) == when else when.full()
-
-    def span(self, start: When | None, end: When | None) -> str:
-        """`start to end`; on one day with the day once."""
-        if end is None or end == start:
-            return self.show(start)
-        if start and start.day == end.day:
-            return _whole(start, end)
-        return f"{self.show(start)} to {self.show(end)}"
-
-    def label(self, reference: Any, parent: dict[str, Any]) -> tuple[str, str]:
-        """Name of what a reference means, and the mark of one that dangles."""
-        if not isinstance(reference, dict):
-            return "", ""
-        found = self._references.find(reference, parent)
-        display = tidy(reference.get("display") or "")
-        if not found:
-            return display or tidy(reference.get("reference") or at(reference, "identifier", "value") or ""), UNRESOLVED
-        target = found[1]
-        if target["resourceType"] == "PractitionerRole":
-            return self.label(target.get("practitioner") or {"display": display or found[0]}, target)
-        name = target.get("name")
-        said = (
-            (tidy(name) if isinstance(name, str) else person(target))
-            or concept(target.get("code"))
-            or tidy(at(target, "description", "text") or "")
-            or (concept(at(target, "type", 0)) if isinstance(target.get("type"), list) else concept(target.get("type")))
-        )
-        return said or display or found[0], ""
-
-    def named(self, reference: Any, parent: dict[str, Any]) -> str:
-        """A reference's name with its mark."""
-        return " ".join(filter(None, self.label(reference, parent)))
-
-    def reasons(self, resource: dict[str, Any], code: str, reference: str) -> tuple[tuple[str, ...], str]:
-        """Names of the reasons, and ` for A, B` as printed."""
-        names = [concept(value) for value in each(resource, code)]
-        printed = list(names)
-        for value in each(resource, reference):
-            name, mark = self.label(value, resource)
-            names.append("" if mark else name)
-            printed.append(f"{name} {mark}".strip())
-        printed = [text for text in dict.fromkeys(printed) if text]
-        return tuple(name for name in dict.fromkeys(names) if name), f" for {', '.join(printed)}" if printed else ""
 
     def patient(self, key: str, kind: str, resource: dict[str, Any]) -> Fact:
         """Name, sex, birth, death, marital status, race and ethnicity, language, town."""
@@ -161,8 +84,8 @@ class Reader:
         """Substance, category, criticality, reactions, status."""
         name = concept(resource.get("code")) or "unnamed substance"
         start = self.when(resource.get("recordedDate") or resource.get("onsetDateTime"))
-        status = at(resource, "clinicalStatus", "coding", 0, "code") or ""
-        verified = at(resource, "verificationStatus", "coding", 0, "code") or ""
+        status = tidy(at(resource, "clinicalStatus", "coding", 0, "code") or "")
+        verified = tidy(at(resource, "verificationStatus", "coding", 0, "code") or "")
         reactions = [
             concept(value) + (f" ({at(one, 'severity')})" if at(one, "severity") else "")
             for one in each(resource, "reaction")
@@ -184,8 +107,8 @@ class Reader:
         end, _ = self.period(resource, "abatement")
         if end and start and not end.problem and end.before(start):
             end = When(end.day, end.clock, end.offset, "before its onset")
-        status = at(resource, "clinicalStatus", "coding", 0, "code") or ""
-        verified = at(resource, "verificationStatus", "coding", 0, "code") or ""
+        status = tidy(at(resource, "clinicalStatus", "coding", 0, "code") or "")
+        verified = tidy(at(resource, "verificationStatus", "coding", 0, "code") or "")
         parts = [status, verified if verified != "confirmed" else ""]
         aged = at(resource, "onsetAge")
         if start:
@@ -203,7 +126,7 @@ class Reader:
     def medication(self, key: str, kind: str, resource: dict[str, Any]) -> Fact:
         """Drug, status, when and by whom it was prescribed, what for, how much."""
         coded, reference = resource.get("medicationCodeableConcept"), resource.get("medicationReference")
-        found = self._references.find(reference, resource)
+        found = self.references.find(reference, resource)
         coded = coded or (found[1].get("code") if found else None)
         name = concept(coded) or self.named(reference, resource) or "unnamed drug"
         status = tidy(resource.get("status") or "")
@@ -276,7 +199,7 @@ class Reader:
         start, end = self.period(resource, date)
         shown = self.span(start, end)
         if type_of == "Encounter" and start:  # the one place that always has the time of day
-            shown = _whole(start, end)
+            shown = whole_span(start, end)
         value, name = _name(resource)
         names, because = self.reasons(
             resource, "reasonCode", "addresses" if "addresses" in resource else "reasonReference"
@@ -296,7 +219,7 @@ class Reader:
             kind = tidy(at(resource, "class", "code") or "")
             return [f"class {kind}" if kind else "", *filter(None, who), f"at {where}" if where else ""]
         if type_of == "DiagnosticReport":
-            found = [self._references.find(one, resource) for one in each(resource, "result")]
+            found = [self.references.find(one, resource) for one in each(resource, "result")]
             lost = f", {found.count(None)} {UNRESOLVED}" if None in found else ""
             attached = len(each(resource, "presentedForm"))
             return [
@@ -314,15 +237,6 @@ class Reader:
         if type_of == "Immunization":
             return [concept(resource.get("statusReason"))]
         return []
-
-
-def _whole(start: When, end: When | None) -> str:
-    """Start and end with their times of day, the day once where it is one."""
-    if end is None or end == start:
-        return start.full()
-    if start.day == end.day and start.offset == end.offset and start.clock and end.clock:
-        return f"{start.day} {start.clock}{start.mark} to {end.clock}{end.offset}{end.mark}"
-    return f"{start.full()} to {end.full()}"
 
 
 def _name(resource: dict[str, Any]) -> tuple[Any, str]:
