@@ -80,7 +80,7 @@ class Record:
         for kind, title in SECTIONS.items():
             facts, gone = [fact for fact in self.facts if fact.kind == kind], self.omitted.get(kind, 0)
             if title and (facts or gone):
-                note = f" ({gone} of {gone + len(facts)} lines left out to fit)" if gone else ""
+                note = f" ({gone} of {gone + len(facts)} lines left out)" if gone else ""
                 lines.append(Line(title + note, None, kind))
             lines += [Line(fact.text, fact.resource, kind) for fact in facts]
         if self.not_shown:

@@ -124,7 +124,7 @@ def test_the_seed_decides_and_the_order_of_entries_does_not(record, tmp_path):
 
 
 def test_nothing_is_called_absent_that_a_budget_left_out(record):
-    fitted = record.fit(62, words)
+    fitted = record.fit(115, words)
     assert fitted.omitted["observation"] and fitted.omitted["medication"] and fitted.omitted["immunization"]
     for question in make_questions(fitted):
         if question.category.startswith(("immunization", "medication_for", "observation", "dependent")):

@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -86,10 +87,9 @@ def test_a_long_decimal_is_shown_in_four_digits_and_a_short_one_as_printed(tmp_p
     }
     for printed, shown in values.items():
         one = json.dumps(measured("o", "Thing", 0, "u", "1990-01-01")).replace('"value": 0', f'"value": {printed}')
-        path.write_text(
-            '{"resourceType": "Bundle", "entry": [{"resource": %s}, {"resource": %s}]}'
-            % (json.dumps(patient()), one.replace("urn:uuid:p1", "Patient/p1"))
-        )
+        one = one.replace("urn:uuid:p1", "Patient/p1")
+        entries = f'[{{"resource": {json.dumps(patient())}}}, {{"resource": {one}}}]'
+        path.write_text(f'{{"resourceType": "Bundle", "entry": {entries}}}')
         assert line(read_record(path), "Observation/o") == f"1990-01-01 Thing: {shown} u"
 
 
@@ -159,14 +159,14 @@ def test_what_gives_way_is_old_and_routine_first_and_is_counted(tmp_path):
     assert words(fitted.text) <= full - 30
     gone = set(record.numbers) - set(fitted.numbers)
     assert gone == {f"Observation/w{n}" for n in range(len(gone))} and gone
-    assert f"Observations ({len(gone)} of 34 lines left out to fit)" in fitted.text
+    assert f"Observations ({len(gone)} of 34 lines left out)" in fitted.text
     assert record.fit(full, words) is record
 
-    least = record.fit(65, words)
+    least = record.fit(115, words)
     kept = set(least.numbers)
     assert kept >= {"Patient/p1", "AllergyIntolerance/a1", "Condition/c1", "MedicationRequest/m1"}
     assert sum(least.omitted.values()) + len(kept) == len(record.numbers)
-    assert "Encounters (1 of 1 lines left out to fit)" in least.text
+    assert "Encounters (1 of 1 lines left out)" in least.text
 
 
 def test_a_record_over_any_budget_says_what_it_needs(record):
@@ -210,7 +210,7 @@ def test_what_is_not_fhir_is_refused(tmp_path, text, message):
 def test_missing_files_and_empty_folders_are_named(tmp_path):
     with pytest.raises(AssayError, match="There is no file"):
         read_record(tmp_path / "none.json")
-    with pytest.raises(AssayError, match="holds no .json"):
+    with pytest.raises(AssayError, match=r"holds no \.json"):
         read_records(tmp_path)
 
 
@@ -220,16 +220,14 @@ def test_fields_of_a_wrong_shape_do_not_break_the_record(tmp_path):
         for name in sorted(set(one) - {"resourceType", "id"}):
             odd = {**one, name: rng.choice([5, "x", [], {}, ["x"], [[]], None, True])}
             rest = [other for other in everything() if other["id"] != one["id"]]
-            try:
+            with suppress(AssayError):
                 assert read_record(write(tmp_path / "a.json", [*rest, odd])).text
-            except AssayError:
-                pass
 
 
 def test_the_command_prints_the_record_or_one_line_of_error(tmp_path):
     def run(path):
         command = [sys.executable, "-m", "recipes.ehr_qa", str(path)]
-        return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=None)
+        return subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
 
     done = run(write(tmp_path / "a.json", everything()))
     assert done.returncode == 0 and "1: Patient: Sr. Agustín Fonseca" in done.stdout
@@ -239,13 +237,10 @@ def test_the_command_prints_the_record_or_one_line_of_error(tmp_path):
 
 def test_real_bundles(shared_data):
     folder = shared_data / "fhir_synthea"
-    records = read_records(folder)
-    assert len(records) == 6
+    assert len(read_records(folder)) == 6
     for path in sorted(folder.glob("*_*-*.json")):
         entries = json.loads(path.read_text(encoding="utf-8"))["entry"]
         supported = [one["resource"] for one in entries if one["resource"]["resourceType"] in KINDS]
-        record = next(
-            record for record in records if record.patient == supported[0]["id"] or record.patient in path.read_text()
-        )
+        record = read_record(path)
         assert sorted(record.numbers) == sorted(f"{one['resourceType']}/{one['id']}" for one in supported)
         assert "[not in the bundle]" not in record.text
