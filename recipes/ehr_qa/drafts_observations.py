@@ -122,8 +122,9 @@ def dependent_observations(record: Record, rng: random.Random) -> Iterator[Draft
     category = "dependent_observation"
     series, complete = _series(record), whole(record, "observation")
     visits = sorted({day(fact) for fact in facts_of(record, "encounter") if sound([fact])})
-    onsets = _anchors(facts_of(record, "condition"))
-    drugs = {name: latest(facts) for name, facts in by_name(facts_of(record, "medication")).items() if sound(facts)}
+    onsets = {} if record.omitted.get("condition") else _anchors(facts_of(record, "condition"))
+    prescribed = [] if record.omitted.get("medication") else facts_of(record, "medication")
+    drugs = {name: latest(facts) for name, facts in by_name(prescribed).items() if sound(facts)}
     for name, values in series.items():
         for one in rng.sample(visits, min(ANCHORS, len(visits))):
             slots = {"name": name, "date": one}

@@ -223,7 +223,7 @@ class Reader(Names):
             lost = f", {found.count(None)} {UNRESOLVED}" if None in found else ""
             attached = len(each(resource, "presentedForm"))
             return [
-                f"results: {len(found)}{lost}" if found else "",
+                f"{len(found)} result{'s' * (len(found) > 1)}{lost}" if found else "",
                 tidy(resource.get("conclusion") or ""),
                 f"{attached} attached text(s) not shown" if attached else "",
             ]

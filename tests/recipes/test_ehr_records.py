@@ -73,7 +73,7 @@ def test_the_order_of_entries_changes_nothing(record, tmp_path):
 
 def test_dangling_references_are_kept_and_marked(record):
     assert "by Practitioner/lost [not in the bundle]" in line(record, "MedicationRequest/m2")
-    assert line(record, "DiagnosticReport/x1") == "1991-05-06 Lipid Panel: results: 2, 1 [not in the bundle]"
+    assert line(record, "DiagnosticReport/x1") == "1991-05-06 Lipid Panel: 2 results, 1 [not in the bundle]"
 
 
 def test_a_long_decimal_is_shown_in_four_digits_and_a_short_one_as_printed(tmp_path):
