@@ -14,6 +14,7 @@ from extraction.document.ocr import REMEDY
 from extraction.errors import AssayError, DocumentError
 from extraction.generate.backend import Backend, Generation, Request
 from extraction.generate.models import SHIPPED, shipped
+from extraction.generate.vision import load_vision, page_images
 from extraction.reading import Reading
 from extraction.record.record import Record
 from extraction.schema import Schema, load_schema
@@ -32,6 +33,10 @@ class Extractor:
 
     def __init__(self, backend: Backend, contract: Contract, limits: Limits | None = None):
         self.backend, self.contract, self.limits = backend, contract, limits or Limits()
+        if contract.view != "text" and not hasattr(backend, "vision"):
+            raise AssayError(
+                f"The contract shows pages as pixels (view: {contract.view}); a server is shown text only."
+            )
 
     @classmethod
     def default(cls, **options: Any) -> Extractor:
@@ -63,6 +68,8 @@ class Extractor:
         from extraction.generate.models import load_adapter, load_model, load_tokenizer
 
         contract = contract_for(model, schema)
+        if contract.view != "text":
+            load_vision(str(model))  # a model without eyes is an error now, not after its weights are loaded
         folder = Path(shipped(model))
         if (folder / "adapter_config.json").exists():
             loaded, tokenizer = load_adapter(folder, dtype=dtype, device=device, merged=True)
@@ -119,7 +126,7 @@ class Extractor:
 
         for index, path in enumerate(paths):
             try:
-                documents[index] = readable(open_document(Path(path), self.limits), self.limits)
+                documents[index] = readable(open_document(Path(path), self.limits), self.limits, self.contract.view)
             except DocumentError as error:
                 finished(index, Record.failed(Path(path).name, "unreadable", str(error)))
         indices = list(documents)
@@ -128,7 +135,7 @@ class Extractor:
 
     def read(self, documents: Sequence[Document], on_done: Callable[[int, Record], None] | None = None) -> list[Record]:
         """Records of documents that are open, in order, decoded together; see `extract_all` and `Reading`."""
-        readings = [Reading(document, self.contract, self._fits) for document in documents]
+        readings = [Reading(document, self.contract, partial(self._fits, document)) for document in documents]
         records: dict[int, Record] = {}
 
         def done(jobs: _Jobs, more: _Jobs, number: int, answer: Generation) -> None:
@@ -148,19 +155,26 @@ class Extractor:
 
     def requests(self, document: Document) -> list[Request]:
         """What the model is asked about a document at first: one request, or several for one longer than a prompt."""
-        return [self._request(window) for window in Reading(document, self.contract, self._fits).windows]
+        return [
+            self._request(window) for window in Reading(document, self.contract, partial(self._fits, document)).windows
+        ]
 
     def _request(self, window: Window) -> Request:
         texts = window.texts
+        images = page_images(window.lines.document, window.pages, self.contract)
         return Request(
-            messages=self.contract.messages(texts),
+            messages=self.contract.messages(texts, len(images)),
+            images=images,
             schema=self.contract.target.grammar_schema(),
             hint=self.contract.target.hint("\n".join(texts).splitlines()),
             max_tokens=self.contract.max_answer_tokens,
         )
 
-    def _fits(self, pages: Sequence[str]) -> bool:
-        return self.backend.count_tokens(self.contract.messages(pages)) <= self.contract.max_prompt_tokens
+    def _fits(self, document: Document, texts: Sequence[str], pages: Sequence[int] = ()) -> bool:
+        images = page_images(document, pages, self.contract)
+        messages = self.contract.messages(texts, len(images))
+        count = self.backend.count_tokens(messages, images) if images else self.backend.count_tokens(messages)
+        return count <= self.contract.max_prompt_tokens
 
 
 def contract_for(model: str | Path | None, schema: Schema | type | str | Path | None = None) -> Contract:
@@ -177,14 +191,17 @@ def contract_for(model: str | Path | None, schema: Schema | type | str | Path | 
     raise AssayError(f"{which}; say what to extract with a schema (--schema FILE).")
 
 
-def readable(document: Document, limits: Limits | None = None) -> Document:
+def readable(document: Document, limits: Limits | None = None, view: str = "text") -> Document:
     """The document itself when it has text; pages without any are read by OCR where that is installed.
+
+    A model that is shown pixels (`view` is not `text`) reads pages without any words too; OCR's words are then what
+    its values are compared with.
 
     Raises:
         DocumentError: no page has a text layer, and OCR is not installed or finds no words either.
     """
     document = read_scans(document, limits)
-    if document.has_text:
+    if document.has_text or view != "text":
         return document
     name = document.path.name
     if not ocr_available():

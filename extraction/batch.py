@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from extraction.api import Extractor
+from extraction.document import SUFFIXES
 from extraction.errors import DISK_FULL, AssayError, is_disk_full
 from extraction.files import write_whole
 from extraction.generate.models import shipped
@@ -78,9 +79,9 @@ def find_jobs(paths: Sequence[Path]) -> list[Job]:
     jobs: dict[str, Job] = {}
     for path in paths:
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() == ".pdf" and p.is_file())
+            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
             if not found:
-                raise AssayError(f"The folder {path} holds no PDF.")
+                raise AssayError(f"The folder {path} holds no PDF and no image.")
             new = [Job(file, file.relative_to(path).with_suffix("").as_posix()) for file in found]
         elif path.exists():
             new = [Job(path, path.stem)]

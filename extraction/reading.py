@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from extraction.contract import Contract
-from extraction.document import Document, Lines, Window, split
+from extraction.document import Document, Lines, Window, split, split_pages
 from extraction.errors import AssayError
 from extraction.evidence import CARRIED
 from extraction.generate.backend import Generation
@@ -32,7 +32,7 @@ class Reading:
     Args:
         document: the open document.
         contract: the task.
-        fits: whether texts, page by page, fit a prompt.
+        fits: whether texts, page by page, fit a prompt; given the numbers of pages too where pixels are shown.
 
     Attributes:
         windows: what the model is to be shown first.
@@ -41,10 +41,12 @@ class Reading:
         AssayError: not even a prompt without any text fits.
     """
 
-    def __init__(self, document: Document, contract: Contract, fits: Callable[[Sequence[str]], bool]):
-        if not fits([]):
+    def __init__(self, document: Document, contract: Contract, fits: Callable[..., bool]):
+        alone = [()] if contract.view == "text" else [(page.number,) for page in document.pages]
+        if not all(fits([], pages) if pages else fits([]) for pages in alone):
+            shown = "" if contract.view == "text" else " and the image of one page"
             raise AssayError(
-                "The instruction, with its schema, is alone longer than "
+                f"The instruction, with its schema{shown}, is alone longer than "
                 f"max_prompt_tokens={contract.max_prompt_tokens}; make the schema smaller, or raise it in the contract."
             )
         self._document, self._contract, self._fits = document, contract, fits
@@ -53,7 +55,10 @@ class Reading:
         self._shown: set[Window] = set()
         self._looks: dict[Window, set[int]] = {}
         self._rounds = 0
-        self.windows = split(Window(self._lines, 0, len(self._lines)), fits, OVERLAP)
+        if contract.view == "text":
+            self.windows = split(Window(self._lines, 0, len(self._lines)), fits, OVERLAP)
+        else:
+            self.windows = self._pages(1)
         self._open = len(self.windows)
 
     def take(self, window: Window, generation: Generation) -> list[Window]:
@@ -84,14 +89,23 @@ class Reading:
 
     def _rest(self, part: Part) -> list[Window]:
         """Windows over what an answer that was cut did not come to; none where it told of one line or less."""
+        if part.window.pages:
+            # The same page again would give the same answer: it goes on with the next that was not begun.
+            begun = self._lines.lines[part.stop - 1][0].number if part.stop > part.window.start else 0
+            first, last = max(begun, part.window.pages[0] + 1), part.window.pages[-1]
+            return self._pages(first, last) if part.may_go_on and begun and first <= last else []
         told = part.stop - part.window.start
         start = part.stop - min(OVERLAP, told // 2)
         # The last line it told of may hold more (tables side by side), so the rest is never empty.
         return split(part.window.part(start), self._fits, OVERLAP) if part.may_go_on and told > 1 else []
 
+    def _pages(self, first: int, last: int | None = None) -> list[Window]:
+        return split_pages(self._lines, lambda window: self._fits(window.texts, window.pages), first, last)
+
     def _second_looks(self) -> list[Window]:
         """Windows around the lines that look like results and are in no row yet."""
-        if not self._contract.check_rows or self._rounds == LOOKS:
+        # Some lines of a page with all of its pixels are a prompt that no model was taught.
+        if not self._contract.check_rows or self._rounds == LOOKS or self._contract.view != "text":
             return []
         self._rounds += 1
         places = [place for part in self._parts for place in printed(part.tree)]

@@ -67,6 +67,12 @@ class ContractConfig(_Section):
     """`objects` (plain JSON) or `rows` (a third of the tokens)."""
     carry: tuple[str, ...] | None = None
     """Keys written once for the rows they hold for (style `rows`)."""
+    view: Literal["text", "image", "both"] | None = None
+    """How a page is shown: its words, its pixels (for a model with a vision tower), or both."""
+    dpi: int | None = Field(default=None, gt=0, le=1200)
+    """Pixels per inch a page is drawn at, before it is brought to the size the model sees."""
+    pan_and_scan: bool | None = None
+    """Show crops of a page that is not square besides the page: finer print, more tokens."""
     max_prompt_tokens: int | None = Field(default=None, gt=0)
     """A longer document is trained and read in windows that share a few lines."""
     max_answer_tokens: int | None = Field(default=None, gt=0)

@@ -11,7 +11,7 @@ from typing import Any
 
 from extraction.api import readable
 from extraction.contract import Contract
-from extraction.document import Document, open_document
+from extraction.document import SUFFIXES, Document, open_document
 from extraction.errors import AssayError
 from extraction.schema import pointer, validator
 
@@ -30,7 +30,7 @@ class Example:
 
 
 def read_examples(folder: Path, contract: Contract) -> list[Example]:
-    """Every PDF of `folder` with the JSON record of the same name, in the order of names.
+    """Every PDF, PNG and JPEG of `folder` with the JSON record of the same name, in the order of names.
 
     Raises:
         AssayError: no such folder, nothing in it, a document without a record or that cannot be read, a record
@@ -38,12 +38,20 @@ def read_examples(folder: Path, contract: Contract) -> list[Example]:
     """
     if not folder.is_dir():
         raise AssayError(f"The data folder {folder} does not exist.")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".pdf")
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not files:
-        raise AssayError(f"The data folder {folder} holds no PDF; put each document there with its record beside it.")
+        raise AssayError(
+            f"The data folder {folder} holds no PDF and no image; put each document there with its record beside it."
+        )
     records = [read_record(path.with_suffix(".json"), contract) for path in files]
+
+    def opened(path: Path) -> Document:
+        document = open_document(path)
+        # Pixels alone need no words: OCR of every scan would take hours and teach nothing.
+        return document if contract.view == "image" else readable(document, view=contract.view)
+
     with ThreadPoolExecutor() as pool:
-        documents = list(pool.map(lambda path: readable(open_document(path)), files))
+        documents = list(pool.map(opened, files))
     return [Example(document, record) for document, record in zip(documents, records, strict=True)]
 
 

@@ -8,14 +8,19 @@ from typing import Any
 
 from extraction.contract import Contract, render_prompt
 from extraction.errors import AssayError
+from extraction.generate.vision import Vision, page_images
+from finetune.batch import IGNORED, check_labels
 from finetune.dataset import Example
 from finetune.windows import parts
 
-IGNORED = -100
-
 
 def encode(
-    example: Example, contract: Contract, tokenizer: Any, max_length: int, window_tokens: int | None = None
+    example: Example,
+    contract: Contract,
+    tokenizer: Any,
+    max_length: int,
+    window_tokens: int | None = None,
+    vision: Vision | None = None,
 ) -> list[dict[str, Any]]:
     """Token ids of prompts and answers, with labels on the answer (and the token that ends it) only.
 
@@ -28,30 +33,39 @@ def encode(
         tokenizer: the model's.
         max_length: most tokens of prompt and answer together.
         window_tokens: most tokens of a prompt, where less than the contract's.
+        vision: the model's eyes, for a contract that shows pixels.
 
     Returns:
-        For each prompt `input_ids` and `labels` of equal length; labels are -100 on the prompt.
+        For each prompt `input_ids` and `labels` of equal length; labels are -100 on the prompt, which holds the tokens
+        of its images. With `vision` also `images`, the pages they are made of.
 
     Raises:
-        AssayError: a prompt with its answer is longer than `max_length` tokens.
+        AssayError: a prompt with its answer is longer than `max_length` tokens, or has nothing to learn from.
     """
     most = min(window_tokens or contract.max_prompt_tokens, contract.max_prompt_tokens)
 
-    def prompt_of(texts: Sequence[str]) -> list[int]:
-        return render_prompt(tokenizer, contract.messages(texts))
+    def prompt_of(texts: Sequence[str], pages: Sequence[int] = ()) -> list[int]:
+        images = page_images(example.document, pages, contract)
+        shown = [vision.text(image) for image in images] if vision else []
+        return render_prompt(tokenizer, contract.messages(texts, len(images)), shown)
 
     encoded = []
-    for texts, record in parts(example, contract, lambda texts: len(prompt_of(texts)) <= most):
-        prompt = prompt_of(texts)
+    for window, record in parts(example, contract, lambda *shown: len(prompt_of(*shown)) <= most):
+        prompt = prompt_of(window.texts, window.pages)
         answer = tokenizer.encode(contract.target.encode(record), add_special_tokens=False)
         answer.append(tokenizer.convert_tokens_to_ids("<end_of_turn>"))
         if len(prompt) + len(answer) > max_length:
             raise AssayError(
-                f"{example.name} takes {len(prompt) + len(answer)} tokens ({len(prompt)} of them the page), more than "
+                f"{example.name} takes {len(prompt) + len(answer)} tokens ({len(prompt)} of them the page"
+                f"{f', {prompt.count(vision.soft)} of these its images' if vision else ''}), more than "
                 f"data.max_length={max_length}; raise it, or lower contract.max_prompt_tokens so that it is read in "
                 "windows."
             )
-        encoded.append({"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer})
+        made: dict[str, Any] = {"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer}
+        check_labels(example.name, made, vision.marks if vision else ())
+        if vision:
+            made["images"] = page_images(example.document, window.pages, contract)
+        encoded.append(made)
     return encoded
 
 

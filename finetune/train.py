@@ -20,9 +20,12 @@ from extraction.contract import Contract
 from extraction.errors import AssayError
 from extraction.files import write_whole
 from extraction.generate.models import load_model, load_tokenizer, quiet_libraries, shipped
+from extraction.generate.vision import Vision, load_vision
+from finetune.batch import Collator
 from finetune.config import RunConfig
 from finetune.dataset import Example, check_split, read_examples
 from finetune.encode import encode, training_order
+from finetune.pixels import keep_pixels, loader
 from finetune.run import VERSIONS, RunFolder, versions
 from finetune.task import Task, contract_of, load_task
 
@@ -47,17 +50,21 @@ def train(config: RunConfig) -> Path:
     if (folder.adapter / VERSIONS).exists():
         say(f"{folder.path} is finished; its adapter is in {folder.adapter}.")
         return folder.adapter
+    tokenizer = load_tokenizer(config.model)
+    vision = load_vision(config.model, tokenizer) if contract.view != "text" else None
     make_data(config, task)
     say(f"Reading documents of {config.data.train} and {config.data.validation}")
     examples = read_examples(config.data.train, contract)
     held_out = read_examples(config.data.validation, contract)
     check_split(examples, held_out)
-    tokenizer = load_tokenizer(config.model)
-    encoded = list(encode_all(examples, config, contract, tokenizer))
+    encoded = list(encode_all(examples, config, contract, tokenizer, vision))
     with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
         # datasets keeps its fingerprints in a cache; the user's documents must not stay there.
         os.environ.setdefault("HF_DATASETS_CACHE", scratch)
-        trainer = build_trainer(config, contract, task, folder, tokenizer, encoded, held_out)
+        if vision:
+            say("Drawing the pages that are trained on")
+            encoded = keep_pixels(encoded, vision, Path(scratch))
+        trainer = build_trainer(config, contract, task, folder, tokenizer, encoded, held_out, vision)
         checkpoint = folder.last_checkpoint()
         if checkpoint:
             say(f"Going on from {checkpoint.name}")
@@ -71,13 +78,13 @@ def train(config: RunConfig) -> Path:
 
 
 def encode_all(
-    examples: Sequence[Example], config: RunConfig, contract: Contract, tokenizer: Any
+    examples: Sequence[Example], config: RunConfig, contract: Contract, tokenizer: Any, vision: Vision | None = None
 ) -> Iterator[dict[str, Any]]:
     """Training examples of all documents; the length of windows is drawn anew for each document."""
     lengths = random.Random(config.train.seed)
     for example in examples:
         wanted = lengths.randint(*config.data.window_tokens) if config.data.window_tokens else None
-        yield from encode(example, contract, tokenizer, config.data.max_length, wanted)
+        yield from encode(example, contract, tokenizer, config.data.max_length, wanted, vision)
 
 
 def say(text: str) -> None:
@@ -105,6 +112,7 @@ def build_trainer(
     tokenizer: Any,
     encoded: Sequence[dict[str, Any]],
     held_out: Sequence[Example],
+    vision: Vision | None = None,
 ) -> Any:
     """The trainer for a configuration, ready to run."""
     import torch
@@ -128,7 +136,10 @@ def build_trainer(
     order = training_order([len(e["input_ids"]) for e in encoded], epochs, global_batch, settings.seed)
     order = order[: max(1, round(len(encoded) * settings.epochs))]
     dataset = Dataset.from_list([encoded[index] for index in order])
+    # TRL's own collator knows no image files; without images it stays.
+    collator = Collator(tokenizer.pad_token_id, vision.soft, loader(vision)) if vision else None
     arguments = SFTConfig(
+        remove_unused_columns=vision is None,
         output_dir=str(folder.checkpoints),
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -169,6 +180,7 @@ def build_trainer(
         args=arguments,
         processing_class=tokenizer,
         train_dataset=dataset,
+        data_collator=collator,
         eval_dataset=dataset.select([0]),
         held_out=held_out[: config.evaluate.documents],
         contract=contract,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from extraction.contract import Contract
-from extraction.document import Lines, Window, split
+from extraction.document import Lines, Window, split, split_pages
+from extraction.errors import AssayError
 from extraction.evidence import CARRIED
 from extraction.generate.backend import Generation
 from extraction.reading import OVERLAP
@@ -14,10 +15,8 @@ from extraction.record.part import Cell, plain, printed, read_part
 from finetune.dataset import Example
 
 
-def parts(
-    example: Example, contract: Contract, fits: Callable[[Sequence[str]], bool]
-) -> list[tuple[list[str], dict[str, Any]]]:
-    """The texts a model is shown of a document, each with the record of what stands in them.
+def parts(example: Example, contract: Contract, fits: Callable[..., bool]) -> list[tuple[Window, dict[str, Any]]]:
+    """What a model is shown of a document, each window with the record of what stands in it.
 
     A document that fits a prompt is one part with its whole record. Otherwise the true values are found on the page,
     and each window has the items whose own words it shows; a value that stands outside it, such as a heading above,
@@ -26,16 +25,28 @@ def parts(
     Args:
         example: the document and its true record.
         contract: the task.
-        fits: whether texts, page by page, fit a prompt.
+        fits: whether texts, page by page, fit a prompt; given the numbers of pages too where pixels are shown.
+
+    Raises:
+        AssayError: a document without words takes several windows of pages, so its record cannot be divided.
     """
     lines = Lines(example.document)
     whole = Window(lines, 0, len(lines))
-    windows = split(whole, fits, OVERLAP)
+    if contract.view == "text":
+        windows = split(whole, fits, OVERLAP)
+    else:
+        windows = split_pages(lines, lambda window: fits(window.texts, window.pages))
     if len(windows) == 1:
-        return [(whole.texts, example.record)]
+        return [(windows[0], example.record)]
+    if not example.document.has_text:
+        raise AssayError(
+            f"{example.name} has {len(example.document.pages)} pages, more than fit contract.max_prompt_tokens="
+            f"{contract.max_prompt_tokens} as images, and no words to tell what of its record stands on which; raise "
+            "it, or divide the file and its record."
+        )
     tree = read_part(whole, Generation(contract.target.encode(example.record), "stop"), contract).tree
     carried = {*CARRIED, *contract.carry}
-    return [(window.texts, plain(_shown(tree, window, carried))) for window in windows]
+    return [(window, plain(_shown(tree, window, carried))) for window in windows]
 
 
 def _shown(tree: Any, window: Window, carried: set[str]) -> Any:

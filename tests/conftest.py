@@ -14,12 +14,8 @@ def tokenizer():
     return load_tokenizer("gemma-3-270m")
 
 
-def tiny_gemma(seed: int = 0, **changes):
-    """A random Gemma 3 decoder with the real vocabulary: two sliding layers, one full, a window of 16."""
-    import torch
-    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
-
-    settings = {
+def tiny_gemma_settings():
+    return {
         "vocab_size": 262144,
         "hidden_size": 32,
         "intermediate_size": 64,
@@ -34,8 +30,57 @@ def tiny_gemma(seed: int = 0, **changes):
         "eos_token_id": 1,
         "bos_token_id": 2,
     }
+
+
+def tiny_gemma(seed: int = 0, **changes):
+    """A random Gemma 3 decoder with the real vocabulary: two sliding layers, one full, a window of 16."""
+    import torch
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
     torch.manual_seed(seed)
-    return Gemma3ForCausalLM(Gemma3TextConfig(**{**settings, **changes})).float().eval()
+    return Gemma3ForCausalLM(Gemma3TextConfig(**{**tiny_gemma_settings(), **changes})).float().eval()
+
+
+def tiny_medgemma(seed: int = 0, image: int = 112, tokens: int = 16, **changes):
+    """A random Gemma 3 with eyes: images of 112 x 112 pixels, 16 tokens each; the decoder of `tiny_gemma`."""
+    import torch
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+
+    text = {**tiny_gemma_settings(), "vocab_size": 262208, **changes}
+    vision = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": image,
+        "patch_size": 14,
+        "vision_use_head": False,
+    }
+    torch.manual_seed(seed)
+    config = Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=tokens, initializer_range=0.3)
+    model = Gemma3ForConditionalGeneration(config).float().eval()
+    # transformers starts the projector at zero, where every image would look the same.
+    torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight, std=0.5)
+    return model
+
+
+@pytest.fixture(scope="session")
+def eyes():
+    return tiny_medgemma()
+
+
+@pytest.fixture(scope="session")
+def image_tokenizer():
+    """MedGemma's tokenizer: the one of the 270M decoder has every word of it but the image's own token."""
+    from extraction.generate.models import load_tokenizer
+
+    tokenizer = load_tokenizer("gemma-3-270m")
+    names = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
+    tokenizer.add_special_tokens({"additional_special_tokens": [names["image_token"]]})
+    for name, token in names.items():
+        setattr(tokenizer, name, token)
+        setattr(tokenizer, f"{name}_id", tokenizer.convert_tokens_to_ids(token))
+    return tokenizer
 
 
 @pytest.fixture(scope="session")

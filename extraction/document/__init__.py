@@ -1,18 +1,19 @@
-"""Open a document: pages with words and boxes, their text as laid out, their pixels.
+"""Open a document (PDF, PNG, JPEG): pages with words and boxes, their text as laid out, their pixels.
 
 `open_document` reads a PDF's own text, `read_scans` reads by OCR the pages that have none, `layout_lines` and
 `page_text` turn a page's words into lines that keep the page's columns, `split` parts them into windows that fit a
-prompt, `render_page` draws a page. PDF files are parsed in a separate process with limits of time and memory, so a
+prompt, `render_page` draws a page. Files are parsed in a separate process with limits of time and memory, so a
 hostile file costs one `DocumentError` and nothing else.
 """
 
 from extraction.document.layout import Line, layout_lines, page_text
 from extraction.document.ocr import ocr_available, ocr_page, read_scans
 from extraction.document.pages import Document, Limits, Page, Word
-from extraction.document.reader import open_document, render_page, render_pages
-from extraction.document.windows import Lines, Window, split
+from extraction.document.reader import SUFFIXES, open_document, render_page, render_pages
+from extraction.document.windows import Lines, Window, split, split_pages
 
 __all__ = [
+    "SUFFIXES",
     "Document",
     "Limits",
     "Line",
@@ -29,4 +30,5 @@ __all__ = [
     "render_page",
     "render_pages",
     "split",
+    "split_pages",
 ]

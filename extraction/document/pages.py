@@ -23,7 +23,8 @@ class Page:
     `number` counts from 1; `width` and `height` are in points. `view` tells where the words come from:
     "text" for the document's own text, "ocr" for words read from the pixels. `rotated` holds the words that
     are not upright on the displayed page (watermarks, side notes), which would only disturb the lines.
-    `issue` is empty, or says why the page's words could not be read.
+    `issue` is empty, or says why the page's words could not be read. `pixels` are width and height of an image
+    file; None for a page of a PDF, which has no pixels of its own.
     """
 
     number: int
@@ -33,6 +34,7 @@ class Page:
     view: str = "text"
     rotated: list[Word] = field(default_factory=list)
     issue: str = ""
+    pixels: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Limits:
     page_points: float = 14_400.0
     """Longest side of a page in points; 14,400 (200 inches) is the limit of PDF 1.7, annex C."""
     pixels: int = 40_000_000
-    """Most pixels of one rendered page."""
+    """Most pixels of one rendered page, or of an image file."""
     memory_mb: int = 2048
     """Address space of the process that reads the file, where the platform can limit it."""
     file_mb: int = 200

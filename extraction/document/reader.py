@@ -33,19 +33,23 @@ _KINDS = (
 )
 
 
+SUFFIXES = (".pdf", ".png", ".jpg", ".jpeg")
+"""Ends of the names of files that are taken from a folder."""
+
+
 def open_document(path: str | Path, limits: Limits | None = None) -> Document:
-    """Read a PDF's pages and the words of its own text.
+    """Read a PDF's pages and the words of its own text; a PNG or JPEG is a document of one page without words.
 
     A scan without a text layer opens too: its pages have no words and `Document.has_text` is false.
 
     Raises:
-        DocumentError: the file is missing, not a PDF, encrypted, damaged, without pages or beyond `limits`.
+        DocumentError: the file is missing, neither PDF nor image, encrypted, damaged, without pages or beyond `limits`.
     """
     path, limits = Path(path), limits or Limits()
     data = _read(path, limits)
     pages = []
     try:
-        for frame, _ in run_job(data, {"do": "read"}, limits):
+        for frame, _ in run_job(data, {"do": "read", "image": is_image(data)}, limits):
             pages.append(_page(frame))
     except WorkerError as end:
         raise DocumentError(_explain(path, end, limits)) from None
@@ -66,7 +70,7 @@ def render_pages(
     path: str | Path, numbers: Iterable[int], dpi: int = 150, limits: Limits | None = None
 ) -> Iterator["Image.Image"]:
     """Draw several pages in one go, in the order of `numbers`; `limits.seconds` is the time for drawing
-    all of them, not counting what the caller does in between.
+    all of them, not counting what the caller does in between. An image file at its own resolution is left as it is.
 
     What PDFium fails to draw is tried once more with poppler, where that is installed.
 
@@ -80,12 +84,12 @@ def render_pages(
     wanted = list(numbers)
     deadline = time.monotonic() + limits.seconds
     try:
-        for image in _draw({"do": "render"}, data, wanted, dpi, limits):
+        for image in _draw({"do": "render", "image": is_image(data)}, data, wanted, dpi, limits):
             yield image
             wanted.pop(0)
         return
     except WorkerError as end:
-        if end.cause not in ("crash", "damaged", "render", "internal"):
+        if is_image(data) or end.cause not in ("crash", "damaged", "render", "internal"):
             raise DocumentError(_explain(path, end, limits)) from None
         first = end
     left = replace(limits, seconds=max(1.0, deadline - time.monotonic()))
@@ -101,7 +105,13 @@ def _page(frame: dict[str, Any]) -> Page:
         [Word(text, (x0, y0, x1, y1)) for text, x0, y0, x1, y1 in frame[key]] for key in ("words", "rotated")
     )
     number, width, height = frame["page"], frame["width"], frame["height"]
-    return Page(number, width, height, words, rotated=rotated, issue=frame["issue"])
+    pixels = (frame["pixels"][0], frame["pixels"][1]) if "pixels" in frame else None
+    return Page(number, width, height, words, rotated=rotated, issue=frame["issue"], pixels=pixels)
+
+
+def is_image(data: bytes) -> bool:
+    """Whether a file's bytes are those of an image that is read as a page: PNG or JPEG."""
+    return data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"))
 
 
 def _draw(job: dict[str, Any], data: bytes, numbers: list[int], dpi: int, limits: Limits) -> Iterator["Image.Image"]:
@@ -132,7 +142,7 @@ def _read(path: Path, limits: Limits) -> bytes:
     if not data:
         raise DocumentError(f"{path} is empty (0 bytes): copy or download it again.")
     # Readers accept a header anywhere in the first 1,024 bytes (PDF 1.7, annex H.3, note 13).
-    if b"%PDF-" not in data[:1024]:
+    if b"%PDF-" not in data[:1024] and not is_image(data):
         raise DocumentError(f"{path} is not a PDF; it seems to be {_kind(data)}: convert it to PDF first.")
     return data
 
@@ -190,6 +200,12 @@ def _explain(path: Path, end: WorkerError, limits: Limits) -> str:
             return (
                 f"Page {page} of {path} measures {width:.0f} x {height:.0f} points, outside 0 to "
                 f"{limits.page_points:.0f}: print it to PDF on a normal paper size, or raise `page_points`."
+            )
+        case "image pixels":
+            count = f"{details['count']:,} pixels" if details["count"] else "far too many pixels"
+            return (
+                f"{path} has {count}, more than the {limits.pixels:,} allowed: "
+                "save it smaller, or raise the limit `pixels`."
             )
         case "pixels":
             return (

@@ -37,6 +37,10 @@ class Lines:
                 best, most = number, covered
         return best
 
+    def before(self, page: int) -> int:
+        """How many lines stand on the pages before page `page`."""
+        return bisect_left([own.number for own, _ in self.lines], page)
+
     @cached_property
     def _first(self) -> dict[int, int]:
         """For each page's number, and one more, the number of its first line."""
@@ -51,11 +55,15 @@ class Lines:
 
 @dataclass(frozen=True)
 class Window:
-    """The lines [start, stop) of a document, shown to the model in one prompt."""
+    """The lines [start, stop) of a document, shown to the model in one prompt.
+
+    `pages` are the numbers of the pages whose pixels are shown; where there are any, the lines are all of theirs.
+    """
 
     lines: Lines
     start: int
     stop: int
+    pages: tuple[int, ...] = ()
 
     @property
     def texts(self) -> list[str]:
@@ -102,6 +110,26 @@ def split(window: Window, fits: Callable[[Sequence[str]], bool], overlap: int) -
             return windows
         start = stop - min(overlap, (stop - start) // 2)
     return [*windows, window.part(start)]
+
+
+def split_pages(lines: Lines, fits: Callable[[Window], bool], first: int = 1, last: int | None = None) -> list[Window]:
+    """Windows of the whole pages `first` to `last`, for a model that is shown their pixels: as many as fit a prompt.
+
+    A page that does not fit alone is a window of its own.
+    """
+
+    def over(start: int, stop: int) -> Window:
+        return Window(lines, lines.before(start), lines.before(stop), tuple(range(start, stop)))
+
+    windows: list[Window] = []
+    start, end = first, (last or len(lines.document.pages)) + 1
+    while start < end:
+        stop = start + 1
+        while stop < end and fits(over(start, stop + 1)):
+            stop += 1
+        windows.append(over(start, stop))
+        start = stop
+    return windows
 
 
 def overlap(one: Box, other: Box) -> float:

@@ -1,17 +1,20 @@
-"""The process that touches PDF files: `python -m extraction.document.worker`, one job, then it ends.
+"""The process that touches PDF and image files: `python -m extraction.document.worker`, one job, then it ends.
 
 Standard input: one line of JSON (the job), then the file's bytes. Standard output: frames, each a 4-byte
 big-endian length and that many bytes of JSON; a frame with the key "bytes" is followed by so many raw bytes.
 The last frame is `{"done": true}` or `{"error": kind, ...}`; an end without one is a crash.
 """
 
+import io
 import json
 import math
 import os
 import signal
+import struct
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -209,6 +212,73 @@ def render_poppler(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str,
         yield {"page": number, "width": image.width, "height": image.height, "bytes": len(pixels)}, pixels
 
 
+def load_image(data: bytes, job: dict[str, Any]) -> Any:
+    """A PNG or JPEG as RGB, turned as its EXIF data say, on white where it is transparent.
+
+    Its size is read from the header and checked before its pixels take memory.
+    """
+    import warnings
+
+    from PIL import Image, ImageOps
+
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    try:
+        image: Image.Image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
+        if image.width * image.height > job["pixels"]:
+            raise RefusalError("image pixels", count=image.width * image.height)
+        resolution = image.info.get("dpi")
+        image = ImageOps.exif_transpose(image)
+        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+            rgba = image.convert("RGBA")
+            image = Image.new("RGB", image.size, "white")
+            image.paste(rgba, mask=rgba)
+        image = image.convert("RGB")
+    except Image.DecompressionBombError as error:
+        # Pillow's own limit, far above ours, is met while the header is read.
+        raise RefusalError("image pixels", count=0) from error
+    except (OSError, SyntaxError, ValueError, TypeError, struct.error, zlib.error) as error:
+        raise RefusalError("damaged") from error
+    image.info = {"dpi": resolution}
+    return image
+
+
+def image_dpi(image: Any) -> int:
+    """Pixels per inch of an image: its own where they make a sheet of it, else as if its longer side were A4's.
+
+    Telephones and screens write 72 or 96 whatever they show.
+    """
+    longest = max(image.size)
+    try:
+        own = round(float(image.info["dpi"][0]))
+    except (TypeError, ValueError, IndexError, KeyError, OverflowError):
+        own = 0
+    return own if own > 0 and 4 <= longest / own <= 24 else max(1, round(longest / 11.69))
+
+
+def read_image(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The one page of an image file: its size, no words."""
+    image = load_image(data, job)
+    width, height = (side * 72 / image_dpi(image) for side in image.size)
+    check_size(1, width, height, job)
+    yield {**_frame(1, width, height), "pixels": image.size}
+
+
+def render_image(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
+    """An image file at the resolution asked for; at its own, its pixels as they are."""
+    from PIL import Image
+
+    image = load_image(data, job)
+    scale = job["dpi"] / image_dpi(image)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    for number in job["numbers"]:
+        if number != 1:
+            raise RefusalError("no such page", page=number, count=1)
+        check_pixels(number, width * 72 / job["dpi"], height * 72 / job["dpi"], job)
+        drawn = image if image.size == (width, height) else image.resize((width, height), Image.Resampling.LANCZOS)
+        pixels = drawn.tobytes()
+        yield {"page": number, "width": width, "height": height, "bytes": len(pixels)}, pixels
+
+
 def send(out: BinaryIO, frame: dict[str, Any], payload: Any = b"") -> None:
     """Write one frame and what follows it."""
     head = json.dumps(frame, separators=(",", ":")).encode()
@@ -230,10 +300,11 @@ def main() -> None:
     try:
         data = sys.stdin.buffer.read()
         if job["do"] == "read":
-            for frame in read(data, job):
+            for frame in (read_image if job.get("image") else read)(data, job):
                 send(out, frame)
         else:
-            for frame, pixels in (render if job["do"] == "render" else render_poppler)(data, job):
+            draw = render_poppler if job["do"] == "poppler" else render_image if job.get("image") else render
+            for frame, pixels in draw(data, job):
                 send(out, frame, pixels)
         send(out, {"done": True})
     except RefusalError as refusal:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from extraction.schema import Schema
+
+if TYPE_CHECKING:
+    from extraction.generate.vision import PageImage
 
 
 @dataclass(frozen=True)
@@ -19,12 +23,14 @@ class Request:
         hint: text the answer will probably repeat in pieces (the page's own words); speeds decoding, never
             changes its outcome.
         max_tokens: the answer is cut there.
+        images: the pages shown as pixels, one for each `<start_of_image>` of the messages.
     """
 
     messages: list[dict[str, Any]]
     schema: Schema
     hint: str = ""
     max_tokens: int = 4096
+    images: Sequence[PageImage] = ()
 
 
 @dataclass
@@ -56,6 +62,28 @@ class Backend(Protocol):
         """Answer all requests, in order; `on_done(index, generation)` is called as each is finished."""
         ...
 
-    def count_tokens(self, messages: list[dict[str, Any]]) -> int:
-        """The length of a prompt in tokens."""
+    def count_tokens(self, messages: list[dict[str, Any]], images: Sequence[PageImage] = ()) -> int:
+        """The length of a prompt in tokens, those of its images included."""
         ...
+
+
+_THOUGHT, _ANSWER = "<unused94>", "<unused95>"
+
+
+def without_thinking(generation: Generation) -> Generation:
+    """The generation without what MedGemma 1.5 thought before it: `<unused94>thought ... <unused95>answer`.
+
+    It may think without being asked to. Thoughts that were cut are no answer: nothing is left of them.
+    """
+    text = generation.text
+    if not text.lstrip().startswith(_THOUGHT):
+        return generation
+    end = text.find(_ANSWER)
+    start = len(text) if end < 0 else end + len(_ANSWER)
+    first = bisect_left(generation.offsets, start)
+    return replace(
+        generation,
+        text=text[start:],
+        offsets=[offset - start for offset in generation.offsets[first:]],
+        logprobs=generation.logprobs[first:],
+    )

@@ -20,6 +20,7 @@ import torch
 
 from extraction.generate.cache import RowCache
 from extraction.generate.drafts import Drafter
+from extraction.generate.masks import image_blocks, see_images
 
 # A pass costs about the same up to this many tokens in all; beyond it every token costs.
 TOKENS_PER_PASS = 48
@@ -38,6 +39,8 @@ class Stream:
         matcher: llguidance matcher in its start state.
         drafter: where drafts come from.
         max_tokens: the answer is cut there.
+        pixels: gives the pixel values of the prompt's images; None for text alone.
+        soft: id of the tokens that images are made of.
         tokens, logprobs: the answer so far; a logprob of 0 where there was no choice.
         index: the answer's number in the call, set by `Decoder.run`.
         reach: how long a draft is worth its cost just now.
@@ -49,6 +52,8 @@ class Stream:
     matcher: Any
     drafter: Drafter
     max_tokens: int
+    pixels: Callable[[], torch.Tensor] | None = None
+    soft: int = -1
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     index: int = 0
@@ -86,6 +91,7 @@ class Decoder:
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._body, self._head = base.model, base.lm_head
         self._config = base.config.get_text_config()
+        self._eyes = hasattr(base.config, "vision_config")
         self._device = next(base.parameters()).device
         self._stop, self._rows, self._draft = frozenset(stop), rows, draft
         self._temperature, self._seed = temperature, seed
@@ -121,12 +127,24 @@ class Decoder:
             if on_done:
                 on_done(index)
 
-    def _forward(self, ids: torch.Tensor, cache: RowCache) -> torch.Tensor:
-        """Hidden states [rows, width, size] of `ids` [rows, width], written behind each row's length."""
+    def _forward(
+        self, ids: torch.Tensor, cache: RowCache, blocks: torch.Tensor | None = None, **images: torch.Tensor
+    ) -> torch.Tensor:
+        """Hidden states [rows, width, size] of `ids` [rows, width], written behind each row's length.
+
+        Args:
+            ids: token ids.
+            cache: of the tokens before.
+            blocks: the image that each token belongs to (`image_blocks`), for a prompt with images.
+            images: their `pixel_values`.
+        """
         masks, positions = cache.advance(ids.shape[1])
+        if blocks is not None:
+            masks = see_images(masks, blocks.to(self._device), self._config.sliding_window or 0)
         return self._body(
+            **images,
             input_ids=ids.to(self._device),
-            attention_mask=masks if self._sliding else masks["full_attention"],
+            attention_mask=masks if self._sliding or self._eyes else masks["full_attention"],
             position_ids=positions,
             past_key_values=cache,
             use_cache=True,
@@ -134,7 +152,12 @@ class Decoder:
 
     def _read_prompt(self, stream: Stream, cache: RowCache, row: int) -> None:
         own = RowCache(self._config, 1, self._device)
-        hidden = self._forward(torch.tensor([list(stream.prompt)]), own)
+        ids = torch.tensor([list(stream.prompt)])
+        if stream.pixels:
+            pixels = stream.pixels().to(self._device)
+            hidden = self._forward(ids, own, image_blocks(torch.eq(ids, stream.soft)), pixel_values=pixels)
+        else:
+            hidden = self._forward(ids, own)
         own.lengths[0] = len(stream.prompt)
         cache.adopt(row, own)
         self._force(stream)

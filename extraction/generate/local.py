@@ -6,11 +6,13 @@ import codecs
 import json
 import math
 from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 from extraction.contract import render_prompt
 from extraction.generate.backend import Generation, Request
 from extraction.generate.grammar import Grammar, token_table
+from extraction.generate.vision import PageImage, Vision, vision_of
 
 
 class LocalBackend:
@@ -52,9 +54,21 @@ class LocalBackend:
         self._table = token_table(tokenizer, model.get_output_embeddings().weight.shape[0], self.stop)
         self._grammars: dict[str, Grammar] = {}
 
-    def count_tokens(self, messages: list[dict[str, Any]]) -> int:
-        """The length of a prompt in tokens."""
-        return len(render_prompt(self.tokenizer, messages))
+    @cached_property
+    def vision(self) -> Vision:
+        """What the model's eyes take.
+
+        Raises:
+            AssayError: it has none, or the tokenizer is another model's (see `vision_of`).
+        """
+        return vision_of(self.model.config, self.tokenizer)
+
+    def count_tokens(self, messages: list[dict[str, Any]], images: Sequence[PageImage] = ()) -> int:
+        """The length of a prompt in tokens, those of its images included."""
+        return len(self._prompt(messages, images))
+
+    def _prompt(self, messages: list[dict[str, Any]], images: Sequence[PageImage]) -> list[int]:
+        return render_prompt(self.tokenizer, messages, [self.vision.text(image) for image in images])
 
     def grammar(self, schema: dict[str, Any]) -> Grammar:
         """The compiled grammar of a schema, kept between calls."""
@@ -72,7 +86,10 @@ class LocalBackend:
 
         streams = [
             Stream(
-                prompt=render_prompt(self.tokenizer, request.messages),
+                prompt=self._prompt(request.messages, request.images),
+                # Pixels are drawn when the prompt is read: a batch's would not fit the memory.
+                pixels=partial(self.vision.pixels, request.images) if request.images else None,
+                soft=self.vision.soft if request.images else -1,
                 matcher=self.grammar(request.schema).matcher(),
                 drafter=Drafter(request.hint, self._encode, self._piece, property_names(request.schema)),
                 max_tokens=request.max_tokens,

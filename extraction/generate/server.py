@@ -86,7 +86,7 @@ class ServerBackend:
         self._http: dict[str, Any] = {"follow_redirects": False, "mounts": {"http://": None, "https://": None}}
         self.model = self._choose(None if model is None else str(model))
 
-    def count_tokens(self, messages: list[dict[str, Any]]) -> int:
+    def count_tokens(self, messages: list[dict[str, Any]], images: Sequence[Any] = ()) -> int:
         """An estimate of a prompt's length in tokens, rather too long: a long document is then split earlier."""
         return sum(_TURN + len(_PIECE.findall(message["content"])) for message in messages)
 

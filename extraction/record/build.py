@@ -31,9 +31,9 @@ def build_record(document: Document, parts: Sequence[Part], contract: Contract) 
     makes the record `partial`.
     """
     source = document.path.name
-    issues = [issue for page in document.pages if (issue := _page_issue(page))]
+    issues = [issue for page in document.pages if (issue := _page_issue(page, contract.view))]
     issues += _cuts(parts)
-    views = [page.view for page in document.pages]
+    views = [page.view if contract.view == "text" else contract.view for page in document.pages]
     if not any(part.tree for part in parts):
         return Record(source, "failed", None, issues or [Issue("empty", "The model gave no record.")], views=views)
     tree, doubts = join(parts, contract.carry)
@@ -45,7 +45,8 @@ def build_record(document: Document, parts: Sequence[Part], contract: Contract) 
     fields = {
         pointer(path): Field(cell.value, pointer(path), cell.confidence, cell.evidence) for path, cell in cells.items()
     }
-    issues += _not_on_the_page(cells, contract)
+    if document.has_text or contract.view == "text":
+        issues += _not_on_the_page(cells, contract)
     if contract.check_rows:
         issues += _misplaced(data)
         for line in left_out(document, [cell.evidence for cell in cells.values() if cell.evidence]):
@@ -71,8 +72,11 @@ def _cuts(parts: Sequence[Part]) -> Iterator[Issue]:
         yield Issue("cut", f"The answer {_CUT[part.end]} {place}".strip() + f"; {then}.", page=page)
 
 
-def _page_issue(page: Page) -> Issue | None:
+def _page_issue(page: Page, view: str) -> Issue | None:
     """What is doubtful about a page's words as a whole; a page that OCR found blank is in order."""
+    if view != "text" and not page.words and (page.issue or page.view != "ocr"):
+        message = "The page was read from its pixels alone: it has no words that the values could be compared with."
+        return Issue("unchecked", message, "/", page.number)
     if page.issue:
         return Issue("ocr" if page.view == "ocr" and page.words else "unread", page.issue, page=page.number)
     if not page.words and page.view != "ocr":

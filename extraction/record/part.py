@@ -11,7 +11,7 @@ from typing import Any, Literal
 from extraction.contract import Contract
 from extraction.document.windows import Window
 from extraction.evidence import CARRIED, Evidence, ground
-from extraction.generate.backend import Generation
+from extraction.generate.backend import Generation, without_thinking
 from extraction.parse import Node, parse
 from extraction.target import Leaf
 
@@ -52,6 +52,7 @@ class Part:
 
 def read_part(window: Window, generation: Generation, contract: Contract) -> Part:
     """Parse an answer, find its values among the window's words, and see where it ended."""
+    generation = without_thinking(generation)
     node = parse(generation.text)
     end: End = generation.finish
     if node is None or not isinstance(node.value, dict):

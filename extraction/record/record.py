@@ -48,6 +48,7 @@ class Issue:
     Codes about what may be missing, or rest on poor ground:
 
     - `unread`: a page has no text, so nothing was read from it.
+    - `unchecked`: a page was read from its pixels and has no words that its values could be compared with.
     - `ocr`: a page was read by OCR, and that is in doubt as a whole.
     - `cut`: the model's answer stopped early (length, repetition); what was whole before is kept.
     - `row_left_out`: a line of the page looks like a result, and no row was read from it.
@@ -132,7 +133,8 @@ class Record:
         data: plain JSON that follows the schema (None when failed).
         issues: reasons for doubt.
         fields: every leaf value that is not null, by its JSON pointer.
-        views: for each page, what the model was shown of it (`text`: the file's own text layer).
+        views: for each page, what the model was shown of it (`text`: the file's own text
+            layer, `ocr`: words read by OCR, `image`: its pixels, `both`: its pixels and words).
         document: the pages, for `save_html`; not saved.
     """
 

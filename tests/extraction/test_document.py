@@ -332,8 +332,9 @@ def refusal(path, limits=None, opener=open_document):
     ("content", "words"),
     [
         (b"", "is empty"),
-        (b"\x89PNG\r\n\x1a\n0000", "a PNG image"),
-        (b"\xff\xd8\xff\xe0 JFIF", "a JPEG image"),
+        (b"GIF89a", "a GIF image"),
+        (b"\x89PNG\r\n\x1a\n0000", "damaged"),
+        (b"\xff\xd8\xff\xe0 JFIF", "damaged"),
         (b"PK\x03\x04 word/document.xml", "a Word file"),
         (b'{"resourceType": "Bundle"}', "a JSON text"),
         (b"<!doctype html><html>", "a web page"),

@@ -27,7 +27,7 @@ class Knowing:
     def __init__(self, example, limit):
         self.limit = limit
         taught = parts(example, CONTRACT, lambda texts: self.count_tokens(CONTRACT.messages(texts)) <= limit)
-        self.answers = {CONTRACT.messages(texts)[0]["content"]: record for texts, record in taught}
+        self.answers = {CONTRACT.messages(window.texts)[0]["content"]: record for window, record in taught}
 
     def count_tokens(self, messages):
         return len(messages[0]["content"])

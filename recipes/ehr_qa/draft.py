@@ -1,0 +1,136 @@
+"""A question before it is put into words, and what all categories need to draw one up."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from recipes.ehr_qa.facts import Fact
+from recipes.ehr_qa.records import Record
+
+LONGEST_SET = 8
+_COMMON_WORDS = {"tablet", "injection", "solution", "extended", "release", "hydrochloride", "sodium", "capsule"}
+_COMMON_WORDS |= {"preservative", "vaccine", "adult", "valent", "injectable", "seasonal", "suspension", "potassium"}
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A question without its words.
+
+    Attributes:
+        category, format, kind, answer: as in `questions.Question`; a choice's answer is its right option, or None where
+            none of the options is.
+        wording: a key of `wordings.WORDINGS`, with `slots` for its places.
+        facts: the evidence.
+        wrong: a choice's wrong options.
+    """
+
+    category: str
+    format: str
+    kind: str
+    wording: str
+    slots: dict[str, str]
+    answer: str | tuple[str, ...] | None
+    facts: Sequence[Fact] = ()
+    wrong: Sequence[str] = field(default=())
+
+
+def free(
+    category: str,
+    kind: str,
+    slots: dict[str, str],
+    answer: str | tuple[str, ...] | None,
+    facts: Sequence[Fact],
+    wording: str = "",
+) -> Draft:
+    """A question with an open answer; None where the record does not say."""
+    return Draft(category, "free", kind, wording or category, slots, answer, facts)
+
+
+def yes_no(category: str, slots: dict[str, str], truth: bool, facts: Sequence[Fact], wording: str = "") -> Draft:
+    """A question of yes or no."""
+    return Draft(category, "yes_no", "yes_no", wording or category, slots, "yes" if truth else "no", facts)
+
+
+def choices(
+    category: str, slots: dict[str, str], right: str, wrong: Sequence[str], facts: Sequence[Fact], wording: str = ""
+) -> list[Draft]:
+    """A choice that has the right option, and one that has not; none without two wrong options to choose from."""
+    wrong = [text for text in dict.fromkeys(wrong) if text != right]
+    if len(wrong) < 2:
+        return []
+    made = [Draft(category, "choice", "letter", wording or category, slots, right, facts, wrong[:2])]
+    if len(wrong) > 2:
+        made.append(Draft(category, "choice", "letter", wording or category, slots, None, (), wrong[:3]))
+    return made
+
+
+def facts_of(record: Record, kind: str) -> list[Fact]:
+    """The facts of a section that are facts about the patient."""
+    return [fact for fact in record.facts if fact.kind == kind and fact.counts]
+
+
+def whole(record: Record, kind: str) -> bool:
+    """Whether a section shows all there is, so that what it lacks is absent and what it lists is complete."""
+    return not record.omitted.get(kind) and all(fact.counts for fact in record.facts if fact.kind == kind)
+
+
+def by_name(facts: Iterable[Fact]) -> dict[str, list[Fact]]:
+    """Facts of one name, oldest first as in the record; names in alphabetical order."""
+    found: dict[str, list[Fact]] = {}
+    for fact in facts:
+        found.setdefault(fact.name, []).append(fact)
+    return dict(sorted(found.items()))
+
+
+def sound(facts: Sequence[Fact]) -> bool:
+    """Whether all have a whole day that can be."""
+    return all(fact.start is not None and fact.start.sound for fact in facts)
+
+
+def day(fact: Fact) -> str:
+    """The day of a sound fact."""
+    return fact.start.day if fact.start else ""
+
+
+def latest(facts: Sequence[Fact]) -> list[Fact]:
+    """Those of the last day."""
+    last = max(day(fact) for fact in facts)
+    return [fact for fact in facts if day(fact) == last]
+
+
+def earliest(facts: Sequence[Fact]) -> list[Fact]:
+    """Those of the first day."""
+    first = min(day(fact) for fact in facts)
+    return [fact for fact in facts if day(fact) == first]
+
+
+def absent(pool: Iterable[str], present: Iterable[str], rng: random.Random) -> list[str]:
+    """Names of the pool that the record certainly lacks, shuffled: not even one of their own words is in it."""
+    taken = [_words(name) for name in present]
+    names = [name for name in dict.fromkeys(pool) if not any(_words(name) & words for words in taken)]
+    rng.shuffle(names)
+    return names
+
+
+def _words(name: str) -> set[str]:
+    """The words that tell a name from another."""
+    found = {word for word in re.findall(r"[^\W\d_]{3,}", name.lower()) if word not in _COMMON_WORDS}
+    return found or {name.lower()}
+
+
+def other_days(days: Iterable[str], true: Iterable[str], rng: random.Random) -> list[str]:
+    """Wrong dates: those of the record first, then days near the true one."""
+    true = set(true)
+    near = [
+        (date.fromisoformat(one) + timedelta(days=rng.choice((-1, 1)) * rng.randint(2, 400))).isoformat()
+        for one in sorted(true)
+        for _ in range(3)
+        if "1900" < one < "2099"
+    ]
+    listed = sorted(set(days) - true)
+    rng.shuffle(listed)
+    return [one for one in dict.fromkeys([*listed, *near]) if one not in true]

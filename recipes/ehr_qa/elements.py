@@ -1,0 +1,88 @@
+"""FHIR's small data types as plain text: concepts, quantities, names, doses."""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+from recipes.ehr_qa.bundle import at, each
+
+_TAG = re.compile(
+    r" \((?:disorder|finding|procedure|situation|qualifier value|regime/therapy|record artifact|event)\)$"
+)
+
+
+def tidy(text: Any) -> str:
+    """A text on one line, without invisible marks."""
+    return " ".join(re.sub("[\u00ad\u200b-\u200f\u2060\ufeff]", "", str(text)).split())
+
+
+def concept(value: Any) -> str:
+    """A CodeableConcept's text or first display, without SNOMED's tag behind the name; its code where that is all."""
+    found = at(value, "text") or next(
+        (at(code, "display") for code in each(value, "coding") if at(code, "display")), ""
+    )
+    return _TAG.sub("", tidy(found or at(value, "coding", 0, "code") or ""))
+
+
+def codes(value: Any) -> frozenset[str]:
+    """All codes of a CodeableConcept."""
+    return frozenset(str(at(code, "code")) for code in each(value, "coding") if at(code, "code"))
+
+
+def number(value: Any) -> str:
+    """A number as the resource prints it; one of more than six digits, which only a computation makes, in four.
+
+    Digits before the decimal point are always kept.
+    """
+    if not isinstance(value, Decimal) or len(value.as_tuple().digits) <= 6:
+        return str(value)
+    places = max(0, 3 - value.adjusted())
+    return format(value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN), "f")
+
+
+def quantity(value: Any) -> str:
+    """A Quantity: comparator, number, unit."""
+    unit = at(value, "unit") or at(value, "code") or ""
+    return tidy(f"{at(value, 'comparator') or ''}{number(at(value, 'value'))} {unit}")
+
+
+def person(resource: Any) -> str:
+    """A HumanName in the order prefix, given, family, suffix: the official one, or the first."""
+    names = [name for name in each(resource, "name") if isinstance(name, dict)]
+    name = next((name for name in names if name.get("use") == "official"), names[0] if names else None)
+    parts = [*each(name, "prefix"), *each(name, "given"), at(name, "family") or "", *each(name, "suffix")]
+    return tidy(" ".join(str(part) for part in parts if part) or at(name, "text") or "")
+
+
+def measured(resource: Any) -> str:
+    """The value of an Observation or of its component, in whatever of FHIR's types; empty where there is none."""
+    for name in ("valueQuantity", "valueSampledData"):
+        if at(resource, name, "value") is not None:
+            return quantity(resource[name])
+    if isinstance(at(resource, "valueCodeableConcept"), dict):
+        return concept(resource["valueCodeableConcept"])
+    if isinstance(at(resource, "valueBoolean"), bool):
+        return "yes" if resource["valueBoolean"] else "no"
+    for name in ("valueString", "valueInteger", "valueDateTime", "valueTime"):
+        if at(resource, name) is not None:
+            return tidy(resource[name])
+    for name, link in (("valueRange", " to "), ("valueRatio", " / "), ("valuePeriod", " to ")):
+        if isinstance(at(resource, name), dict):
+            ends = [part for part in resource[name].values() if part]
+            return link.join(quantity(part) if isinstance(part, dict) else tidy(part) for part in ends)
+    return ""
+
+
+def dosage(value: Any) -> str:
+    """A Dosage: its text, or dose, frequency and "as needed"."""
+    if at(value, "text"):
+        return tidy(at(value, "text"))
+    dose, repeat = at(value, "doseAndRate", 0, "doseQuantity"), at(value, "timing", "repeat")
+    parts = [f"dose {quantity(dose)}"] if at(dose, "value") is not None else []
+    if at(repeat, "frequency") and at(repeat, "period"):
+        parts.append(f"{repeat['frequency']} per {number(repeat['period'])} {at(repeat, 'periodUnit') or ''}".strip())
+    if at(value, "asNeededBoolean") is True or at(value, "asNeededCodeableConcept"):
+        parts.append("as needed")
+    return ", ".join(parts)

@@ -1,0 +1,284 @@
+"""One FHIR resource in, one line of plain text and its parts out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from recipes.ehr_qa.bundle import at, each
+from recipes.ehr_qa.dates import When, read_when
+from recipes.ehr_qa.elements import codes, concept, dosage, measured, person, quantity, tidy
+from recipes.ehr_qa.names import UNRESOLVED, Names, whole_span
+
+_WRONG = {"entered-in-error", "refuted", "not-done", "cancelled", "draft", "unknown"}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What a resource says, as printed in its line.
+
+    Attributes:
+        resource: `Type/id`.
+        kind: the section it stands in, a key of `records.SECTIONS`.
+        text: its line.
+        name: the condition, drug, vaccine, measurement ... as the line has it.
+        codes: its codes in whatever system.
+        start, end: when; None where the resource does not say.
+        status: `active`, `resolved`, `stopped` ... as the resource has it; empty where it has none.
+        routine: an observation of every visit: vital signs, surveys, social history.
+        who: the prescriber's name; empty where there is none or it cannot be found.
+        reasons: names of the conditions it was done or given for; `UNRESOLVED` for one that cannot be found.
+        values: pairs of a name and a value with its unit; an observation's own, or its components' (empty where one has
+            none).
+        counts: it is a fact about the patient: not entered in error, refuted, or not done.
+    """
+
+    resource: str
+    kind: str
+    text: str
+    name: str
+    codes: frozenset[str] = frozenset()
+    start: When | None = None
+    end: When | None = None
+    status: str = ""
+    routine: bool = False
+    who: str = ""
+    reasons: tuple[str, ...] = ()
+    values: tuple[tuple[str, str], ...] = ()
+    counts: bool = True
+
+
+class Reader(Names):
+    """Reads one patient's resources."""
+
+    def read(self, key: str, resource: dict[str, Any]) -> Fact:
+        """The fact of a resource of a kind in `KINDS`."""
+        kind, method = KINDS[resource["resourceType"]]
+        fact = method(self, key, kind, resource)
+        subject = resource.get("subject") or resource.get("patient")
+        of = at(subject, "reference")
+        if of and not self.references.find(subject, resource):  # whose it is, nobody knows
+            return replace(fact, text=f"{fact.text} [of {tidy(of)}, not in the bundle]", counts=False)
+        return fact
+
+    def patient(self, key: str, kind: str, resource: dict[str, Any]) -> Fact:
+        """Name, sex, birth, death, marital status, race and ethnicity, language, town."""
+        name = person(resource) or "unnamed"
+        parts = [name, tidy(resource.get("gender") or "")]
+        born, died = read_when(resource.get("birthDate")), self.when(resource.get("deceasedDateTime"))
+        parts.append(f"born {born.full()}" if born else "birth date unknown")
+        if died or resource.get("deceasedBoolean") is True:
+            parts.append(f"died {died.full()}" if died else "deceased")
+        married = concept(resource.get("maritalStatus"))
+        parts.append(f"marital status {married}" if married else "")
+        for extension in each(resource, "extension"):
+            if str(at(extension, "url")).endswith(("us-core-race", "us-core-ethnicity")):
+                texts = [at(part, "valueString") for part in each(extension, "extension") if at(part, "url") == "text"]
+                parts += [tidy(text) for text in texts if text]
+        parts += [concept(at(each(resource, "communication"), 0, "language"))]
+        parts += [tidy(at(resource, "address", 0, "city") or ""), tidy(at(resource, "address", 0, "state") or "")]
+        return Fact(key, kind, "Patient: " + ", ".join(filter(None, parts)), name, start=born, end=died)
+
+    def allergy(self, key: str, kind: str, resource: dict[str, Any]) -> Fact:
+        """Substance, category, criticality, reactions, status."""
+        name = concept(resource.get("code")) or "unnamed substance"
+        start = self.when(resource.get("recordedDate") or resource.get("onsetDateTime"))
+        status = tidy(at(resource, "clinicalStatus", "coding", 0, "code") or "")
+        verified = tidy(at(resource, "verificationStatus", "coding", 0, "code") or "")
+        reactions = [
+            concept(value) + (f" ({at(one, 'severity')})" if at(one, "severity") else "")
+            for one in each(resource, "reaction")
+            for value in each(one, "manifestation")
+        ]
+        parts = [status, *([verified] if verified != "confirmed" else []), *map(str, each(resource, "category"))]
+        parts.append(f"criticality {resource['criticality']}" if resource.get("criticality") else "")
+        parts.append(f"reaction {', '.join(reactions)}" if reactions else "")
+        parts.append(f"recorded {self.show(start)}" if start else "")
+        text = f"Allergy to {name}: {', '.join(filter(None, parts))}".removesuffix(": ")
+        return Fact(
+            key, kind, text, name, codes(resource.get("code")), start, None, status, counts=verified not in _WRONG
+        )
+
+    def condition(self, key: str, kind: str, resource: dict[str, Any]) -> Fact:
+        """Name, clinical status, onset and abatement."""
+        name = concept(resource.get("code")) or "unnamed condition"
+        start, _ = self.period(resource, "onset")
+        end, _ = self.period(resource, "abatement")
+        if end and start and not end.problem and end.before(start):
+            end = When(end.day, end.clock, end.offset, "before its onset")
+        status = tidy(at(resource, "clinicalStatus", "coding", 0, "code") or "")
+        verified = tidy(at(resource, "verificationStatus", "coding", 0, "code") or "")
+        parts = [status, verified if verified != "confirmed" else ""]
+        aged = at(resource, "onsetAge")
+        if start:
+            parts.append(f"onset {self.show(start)}")
+        elif aged or resource.get("onsetString"):
+            parts.append(f"onset at {quantity(aged)}" if aged else f"onset {tidy(resource['onsetString'])}")
+        elif resource.get("recordedDate"):
+            parts.append(f"recorded {self.show(self.when(resource['recordedDate']))}")
+        parts.append(f"ended {self.show(end)}" if end else "")
+        text = f"{name}: {', '.join(filter(None, parts))}".removesuffix(": ")
+        return Fact(
+            key, kind, text, name, codes(resource.get("code")), start, end, status, counts=verified not in _WRONG
+        )
+
+    def medication(self, key: str, kind: str, resource: dict[str, Any]) -> Fact:
+        """Drug, status, when and by whom it was prescribed, what for, how much."""
+        coded, reference = resource.get("medicationCodeableConcept"), resource.get("medicationReference")
+        found = self.references.find(reference, resource)
+        coded = coded or (found[1].get("code") if found else None)
+        name = concept(coded) or self.named(reference, resource) or "unnamed drug"
+        status = tidy(resource.get("status") or "")
+        if resource["resourceType"] == "MedicationStatement":
+            (start, end), verb = self.period(resource, "effective"), "taken"
+            who, mark = self.label(resource.get("informationSource"), resource)
+        else:
+            start, end, verb = self.when(resource.get("authoredOn")), None, "prescribed"
+            who, mark = self.label(resource.get("requester"), resource)
+        names, because = self.reasons(resource, "reasonCode", "reasonReference")
+        parts = [status] if status else []
+        if resource.get("intent") not in (None, "order"):
+            parts.append(str(resource["intent"]))
+        parts.append(f"{verb} {self.span(start, end)}" + (f" by {who} {mark}".rstrip() if who else "") + because)
+        parts += [text for text in map(dosage, each(resource, "dosageInstruction") or each(resource, "dosage")) if text]
+        known = "" if mark and not at(resource, "requester", "display") else who
+        return Fact(
+            key,
+            kind,
+            f"{name}: {', '.join(parts)}",
+            name,
+            codes(coded),
+            start,
+            end,
+            status,
+            who=known if verb == "prescribed" else "",
+            reasons=names,
+            counts=status not in _WRONG and verb == "prescribed",
+        )
+
+    def observation(self, key: str, kind: str, resource: dict[str, Any]) -> Fact:
+        """Day, name, value and unit; components behind one another."""
+        name = concept(resource.get("code")) or "unnamed observation"
+        start, end = self.period(resource, "effective")
+        status = tidy(resource.get("status") or "")
+        own = measured(resource)
+        values = [(name, own)] if own else []
+        parts = [own] if own else []
+        for component in each(resource, "component"):
+            label, value = concept(at(component, "code")), measured(component)
+            values.append((label, value))
+            parts.append(f"{label} {value or 'no value'}")
+        shown = ", ".join(parts) or concept(resource.get("dataAbsentReason")) or "no value"
+        meaning = [concept(value) for value in each(resource, "interpretation")]
+        shown += f" ({', '.join(meaning)})" if any(meaning) else ""
+        shown += f", {status}" if status not in ("final", "amended", "corrected", "") else ""
+        groups = {str(at(c, "code")) for category in each(resource, "category") for c in each(category, "coding")}
+        routine = bool(groups & {"vital-signs", "vital-sign", "survey", "social-history"})
+        return Fact(
+            key,
+            kind,
+            f"{self.span(start, end)} {name}: {shown}",
+            name,
+            codes(resource.get("code")),
+            start,
+            end,
+            status,
+            routine,
+            values=tuple(values),
+            counts=status not in _WRONG,
+        )
+
+    def dated(self, key: str, kind: str, resource: dict[str, Any]) -> Fact:
+        """Immunisation, procedure, encounter, report, care plan, goal, imaging: day, name, and what the type adds."""
+        type_of, status = (
+            resource["resourceType"],
+            tidy(resource.get("status") or resource.get("lifecycleStatus") or ""),
+        )
+        date, usual = _DATED[type_of]
+        start, end = self.period(resource, date)
+        shown = self.span(start, end)
+        if type_of == "Encounter" and start:  # the one place that always has the time of day
+            shown = whole_span(start, end)
+        value, name = _name(resource)
+        names, because = self.reasons(
+            resource, "reasonCode", "addresses" if "addresses" in resource else "reasonReference"
+        )
+        parts = [status if status not in usual else "", *self._more(resource)]
+        shown_parts = ", ".join(part for part in parts if part)
+        text = f"{shown} {name}{because}" + (f": {shown_parts}" if shown_parts else "")
+        counts = status not in _WRONG
+        return Fact(key, kind, text, name, codes(value), start, end, status, reasons=names, counts=counts)
+
+    def _more(self, resource: dict[str, Any]) -> list[str]:
+        """What a type has besides day, name, reason and status."""
+        type_of = resource["resourceType"]
+        if type_of == "Encounter":
+            who = [self.named(at(one, "individual"), resource) for one in each(resource, "participant")]
+            where = self.named(resource.get("serviceProvider"), resource)
+            kind = tidy(at(resource, "class", "code") or "")
+            return [f"class {kind}" if kind else "", *filter(None, who), f"at {where}" if where else ""]
+        if type_of == "DiagnosticReport":
+            found = [self.references.find(one, resource) for one in each(resource, "result")]
+            lost = f", {found.count(None)} {UNRESOLVED}" if None in found else ""
+            attached = len(each(resource, "presentedForm"))
+            return [
+                f"{len(found)} result{'s' * (len(found) > 1)}{lost}" if found else "",
+                tidy(resource.get("conclusion") or ""),
+                f"{attached} attached text(s) not shown" if attached else "",
+            ]
+        if type_of == "CarePlan":
+            return [concept(at(one, "detail", "code")) for one in each(resource, "activity")]
+        if type_of == "Goal":
+            return [concept(resource.get("achievementStatus"))]
+        if type_of == "ImagingStudy":
+            series = each(resource, "series")
+            return [tidy(at(one, "modality", "display") or at(one, "modality", "code") or "") for one in series]
+        if type_of == "Immunization":
+            return [concept(resource.get("statusReason"))]
+        return []
+
+
+def _name(resource: dict[str, Any]) -> tuple[Any, str]:
+    """The concept that names a dated resource, and the name."""
+    type_of = resource["resourceType"]
+    value: Any
+    if type_of == "Encounter":
+        value = at(resource, "type", 0)
+    elif type_of == "CarePlan":  # beside the plan's own category there may stand US Core's "assess-plan"
+        found = [one for one in each(resource, "category") if "assess-plan" not in codes(one)]
+        value = found[0] if found else at(resource, "category", 0)
+    elif type_of == "ImagingStudy":
+        value = at(resource, "procedureCode", 0) or {"text": at(resource, "series", 0, "bodySite", "display")}
+    else:
+        value = resource.get({"Immunization": "vaccineCode", "Goal": "description"}.get(type_of, "code"))
+    return value, concept(value) or tidy(resource.get("title") or type_of)
+
+
+# The field of the date, and the statuses that go without saying.
+_DATED = {
+    "Immunization": ("occurrence", {"completed"}),
+    "Procedure": ("performed", {"completed"}),
+    "ImagingStudy": ("started", {"available"}),
+    "DiagnosticReport": ("effective", {"final"}),
+    "CarePlan": ("period", set[str]()),
+    "Goal": ("startDate", set[str]()),
+    "Encounter": ("period", {"finished"}),
+}
+
+# The resource types that are shown: the section of each, and the method that reads it.
+KINDS: dict[str, tuple[str, Callable[[Reader, str, str, dict[str, Any]], Fact]]] = {
+    "Patient": ("patient", Reader.patient),
+    "AllergyIntolerance": ("allergy", Reader.allergy),
+    "Condition": ("condition", Reader.condition),
+    "MedicationRequest": ("medication", Reader.medication),
+    "MedicationStatement": ("medication", Reader.medication),
+    "Immunization": ("immunization", Reader.dated),
+    "Procedure": ("procedure", Reader.dated),
+    "ImagingStudy": ("procedure", Reader.dated),
+    "Observation": ("observation", Reader.observation),
+    "DiagnosticReport": ("report", Reader.dated),
+    "CarePlan": ("care_plan", Reader.dated),
+    "Goal": ("care_plan", Reader.dated),
+    "Encounter": ("encounter", Reader.dated),
+}

@@ -1,0 +1,232 @@
+"""Grades answers by code: a date is a date however it is written, a value needs its unit, a set has no order."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from extraction.errors import AssayError
+from recipes.ehr_qa.questions import CATEGORIES, Question
+
+NULLS = {"", "null", "none", "n/a", "unknown", "not in the record", "not recorded", "not documented", "not available"}
+_FORMS = ("%d-%m-%Y", "%d.%m.%Y", "%B %d %Y", "%b %d %Y", "%d %B %Y", "%d %b %Y", "%Y%m%d")
+_NUMBER = re.compile(r"(<=|>=|<|>)?\s*([-+]?\d+(?:[.,]\d+)?)\s*(.*)")
+_UNITS = {
+    "mm[hg]": "mmhg",
+    "cel": "c",
+    "°c": "c",
+    "degc": "c",
+    "degrees celsius": "c",
+    "k/ul": "10^3/ul",
+    "m/ul": "10^6/ul",
+    "percent": "%",
+    "kilograms": "kg",
+    "kilogram": "kg",
+    "centimeters": "cm",
+    "centimetres": "cm",
+    "[ph]": "",
+    "ph": "",
+    "1": "",
+}
+
+
+@dataclass(frozen=True)
+class Score:
+    """Accuracies, each between 0 and 1.
+
+    Attributes:
+        mean: the mean of the categories' accuracies, of those that have questions: the headline.
+        categories: accuracy of each category; None where it has no question.
+        counts: questions of each category.
+        malformed: replies that are no JSON object with an answer; they count as wrong.
+        evidence_cited: of the questions whose gold answer has evidence, the share whose reply cites a line of it.
+        evidence_invented: of all replies, the share that cites a line which the record does not have.
+    """
+
+    mean: float
+    categories: dict[str, float | None]
+    counts: dict[str, int]
+    malformed: int
+    evidence_cited: float | None
+    evidence_invented: float
+
+
+def grade(question: Question, answer: Any) -> bool:
+    """Whether an answer equals the gold one, whatever its evidence.
+
+    Accepted are other ways to write the same: a date as 1990-05-06 (with a time of day behind it or not), 6 May 1990 or
+    May 6, 1990; a number as printed, or rounded correctly to three digits or more, with its unit in another spelling;
+    names, sets and words without regard to case, spacing and titles; a letter with its option's text, or the text
+    alone; null as "not in the record". Not accepted: a value without its unit, a set with one too few or too many, a
+    part of a name.
+    """
+    gold = question.answer
+    if isinstance(answer, bool):
+        answer = "yes" if answer else "no"
+    if isinstance(answer, (int, float, Decimal)):
+        answer = str(answer)
+    if gold is None:
+        return _is_null(answer)
+    if question.kind == "set":
+        return not _is_null(answer) and _names(answer) == _names(gold)
+    if isinstance(answer, list) and len(answer) == 1:
+        answer = answer[0]
+    if not isinstance(answer, str) or not isinstance(gold, str):
+        return False
+    compare = {"yes_no": _same_word, "date": _same_date, "number": _same_number}.get(question.kind, _same_name)
+    if question.kind == "letter":
+        return _letter(answer, question.options) == gold
+    return compare(answer, gold)
+
+
+def score(questions: Sequence[Question], replies: Sequence[Any], lines: int | Mapping[str, int]) -> Score:
+    """Score replies, in the questions' order.
+
+    Args:
+        questions: with their gold answers.
+        replies: the shape of `ANSWER_SCHEMA` each, as an object or as JSON text.
+        lines: how many lines the record has; by patient where there are several.
+
+    Raises:
+        AssayError: there are not as many replies as questions.
+    """
+    if len(questions) != len(replies):
+        raise AssayError(f"There are {len(questions)} questions but {len(replies)} replies; give one reply a question.")
+    right: dict[str, list[bool]] = {category: [] for category in CATEGORIES}
+    malformed = invented = 0
+    cited: list[bool] = []
+    for question, reply in zip(questions, replies, strict=True):
+        read = _reply(reply)
+        malformed += read is None
+        answer, evidence = read or ({}, set[int]())
+        right[question.category].append(read is not None and grade(question, answer))
+        last = lines if isinstance(lines, int) else lines[question.patient]
+        invented += any(not 1 <= number <= last for number in evidence)
+        if question.evidence:
+            cited.append(bool(evidence & set(question.evidence)))
+    categories = {category: sum(found) / len(found) if found else None for category, found in right.items()}
+    known = [value for value in categories.values() if value is not None]
+    return Score(
+        mean=sum(known) / len(known) if known else 0.0,
+        categories=categories,
+        counts={category: len(found) for category, found in right.items()},
+        malformed=malformed,
+        evidence_cited=sum(cited) / len(cited) if cited else None,
+        evidence_invented=invented / len(questions) if questions else 0.0,
+    )
+
+
+def _reply(reply: Any) -> tuple[Any, set[int]] | None:
+    if isinstance(reply, str):
+        try:
+            reply = json.loads(reply)
+        except (json.JSONDecodeError, RecursionError):
+            return None
+    if not isinstance(reply, Mapping) or "answer" not in reply:
+        return None
+    evidence = reply.get("evidence")
+    numbers = evidence if isinstance(evidence, list) else []
+    return reply["answer"], {number for number in numbers if isinstance(number, int) and not isinstance(number, bool)}
+
+
+def _plain(text: str) -> str:
+    """Lower case, single spaces, no SNOMED tag, no full stop behind."""
+    text = re.sub(r"\s*\((?:disorder|finding|procedure|situation)\)\s*$", "", text.strip().strip("\"'"), flags=re.I)
+    return " ".join(text.casefold().split()).rstrip(".").strip()
+
+
+def _is_null(answer: Any) -> bool:
+    if answer == []:
+        return True
+    if isinstance(answer, list) and len(answer) == 1:
+        answer = answer[0]
+    return answer is None or (isinstance(answer, str) and _plain(answer) in NULLS)
+
+
+def _names(answer: Any) -> frozenset[str] | None:
+    if isinstance(answer, str):  # a comma may be part of a name
+        answer = [part for part in re.split(r";|\n", answer) if part.strip()]
+    if not isinstance(answer, (list, tuple)) or not all(isinstance(part, str) for part in answer):
+        return None
+    return frozenset(_plain(re.sub(r"^\s*[-*•]\s+", "", part)) for part in answer)
+
+
+def _same_word(answer: str, gold: str) -> bool:
+    return {"y": "yes", "n": "no", "true": "yes", "false": "no"}.get(_plain(answer), _plain(answer)) == gold
+
+
+def _same_name(answer: str, gold: str) -> bool:
+    def bare(text: str) -> str:
+        return re.sub(r"^(?:(?:dr|mr|mrs|ms|prof)\b\.?\s*)+", "", _plain(text))
+
+    return bare(answer) == bare(gold)
+
+
+def _letter(answer: str, options: Sequence[str]) -> str | None:
+    for letter, option in zip("ABCDEFGH", options, strict=False):
+        if _plain(answer) == _plain(option):
+            return letter
+    found = re.fullmatch(r"\(?([A-Ha-h])(?:[).:]*|[).:]+\s*(.+))", answer.strip(), re.S)
+    if not found:
+        return None
+    place = "ABCDEFGH".index(found[1].upper())
+    # a letter with the text of another option is no answer
+    if place >= len(options) or (found[2] and _plain(found[2]) != _plain(options[place])):
+        return None
+    return found[1].upper()
+
+
+def _date(text: str) -> str | None:
+    text = " ".join(text.replace(",", " ").split()).rstrip(".")
+    found = re.fullmatch(r"(\d{4}(?:[-/]\d\d?){2})(?:[T ]\d\d:\d\d.*)?", text)
+    if found:
+        year, month, day = re.split("[-/]", found[1])
+        return f"{year}-{int(month):02}-{int(day):02}"
+    text = re.sub(r"(\d)(?:st|nd|rd|th)\b", r"\1", text)
+    for form in _FORMS:
+        try:
+            return datetime.strptime(text, form).date().isoformat()
+        except ValueError:
+            continue
+    return None
+
+
+def _same_date(answer: str, gold: str) -> bool:
+    return _date(answer) is not None and _date(answer) == _date(gold)
+
+
+def _unit(text: str) -> str:
+    text = _plain(text).translate(str.maketrans("µμ²³⁶", "uu236")).replace("{", "(").replace("}", ")")
+    text = re.sub(r"^[x×]\s*(?=10)", "", re.sub(r"\s*/\s*", "/", text))
+    text = re.sub(r"^10\s*(?:\*\*|\*|\^)?\s*([369])", r"10^\1", text)
+    if text in ("(score)", "score", "(nominal)", "nominal"):
+        return ""
+    return _UNITS.get(text, text.replace("m^2", "m2").replace(" ", ""))
+
+
+def _value(text: str) -> tuple[str, Decimal, str] | None:
+    found = _NUMBER.fullmatch(text.strip())
+    return (found[1] or "", Decimal(found[2].replace(",", ".")), _unit(found[3])) if found else None
+
+
+def _same_number(answer: str, gold: str) -> bool:
+    grouped = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", answer)  # 1,234 may be either
+    return any(_same_value(text, gold) for text in {answer, grouped})
+
+
+def _same_value(answer: str, gold: str) -> bool:
+    mine, true = _value(answer), _value(gold)
+    if not mine or not true or mine[0] != true[0] or mine[2] != true[2]:
+        return False
+    if mine[1] == true[1]:
+        return True
+    exponent, digits = mine[1].as_tuple().exponent, len(mine[1].as_tuple().digits)
+    finer = true[1].as_tuple().exponent
+    if not isinstance(exponent, int) or not isinstance(finer, int) or digits < 3 or finer >= exponent:
+        return False
+    return abs(mine[1] - true[1]) * 2 <= Decimal(1).scaleb(exponent)

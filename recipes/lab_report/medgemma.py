@@ -1,0 +1,24 @@
+"""The lab report as MedGemma 1.5 was shown it: the page's pixels and the prompt of its technical report, word for word.
+
+A configuration names it with `recipe: recipes.lab_report.medgemma`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from extraction.contract import Contract
+from recipes.lab_report.task import SCHEMA
+from recipes.lab_report.task import TASK as TEXT_TASK
+
+# arXiv 2604.05081, the prompt of its lab-report evaluation.
+PROMPT = (
+    "You are a Clinical Data Extraction Specialist. Your job is to parse lab reports with high precision. From the "
+    "given lab report, extract all lab tests into a JSON list. Each test object in the list must include: name, "
+    "result, unit, range, panel, method, specimen, sample_collection_time (formatted as DD-MM-YYYY HH:MM:SS)"
+)
+
+# Plain JSON objects: what the model writes untuned. The schema wraps the list the prompt asks for in `tests`.
+CONTRACT = Contract(instruction=PROMPT, record_schema=SCHEMA, style="objects", view="image", check_rows=True)
+
+TASK = replace(TEXT_TASK, name="lab_report_medgemma", contract=CONTRACT)

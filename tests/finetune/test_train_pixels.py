@@ -1,0 +1,78 @@
+"""Training on pages as pixels, from files to a served adapter, on a tiny random model with eyes."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from extraction import Extractor
+from extraction.contract import Contract
+from extraction.document import open_document
+from extraction.errors import AssayError
+from extraction.generate.vision import vision_of
+from finetune.batch import IGNORED, Collator
+from finetune.config import load_config
+from finetune.dataset import read_examples
+from finetune.encode import encode
+from finetune.pixels import keep_pixels, loader
+from finetune.run import read_metrics
+from finetune.train import train
+from recipes.lab_report.medgemma import CONTRACT
+from tests.conftest import tiny_medgemma
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory, image_tokenizer):
+    """A tiny model with eyes in a folder, and images of results with their records."""
+    folder = tmp_path_factory.mktemp("work")
+    tiny_medgemma(1).save_pretrained(folder / "model")
+    image_tokenizer.save_pretrained(folder / "model")
+    for split, count in (("train", 6), ("validation", 2)):
+        (folder / split).mkdir()
+        for number in range(count):
+            image = Image.new("RGB", (200, 280), "white")
+            ImageDraw.Draw(image).text((20, 40 + 9 * number), f"Glucose {split} {number}", fill="black")
+            image.save(folder / split / f"{number}.png")
+            test = dict.fromkeys(CONTRACT.record_schema["properties"]["tests"]["items"]["properties"])
+            record = {"tests": [{**test, "name": "Glucose", "result": str(number)}]}
+            (folder / split / f"{number}.json").write_text(json.dumps(record))
+    (folder / "run.yaml").write_text(
+        f"recipe: recipes.lab_report.medgemma\nmodel: {folder / 'model'}\n"
+        f"data: {{train: {folder / 'train'}, validation: {folder / 'validation'}, max_length: 600}}\n"
+        f"contract: {{max_answer_tokens: 8}}\n"
+        f"adapter: {{r: 4, target_modules: '.*language_model.*(q|v)_proj'}}\n"
+        f"train: {{output: {folder / 'run'}, batch_size: 2, epochs: 2, checkpoint_steps: 6, log_steps: 1, "
+        "learning_rate: 0.03, dtype: float32}\n"
+    )
+    return folder
+
+
+def test_an_example_holds_its_images_and_trains_its_answer_alone(work, eyes, image_tokenizer, tmp_path):
+    vision = vision_of(eyes.config, image_tokenizer)
+    example = read_examples(work / "train", CONTRACT)[0]
+    (made,) = encode(example, CONTRACT, image_tokenizer, 600, vision=vision)
+    answer = [label for label in made["labels"] if label != IGNORED]
+    assert json.loads(image_tokenizer.decode(answer[:-1])) == example.record
+    assert made["input_ids"].count(vision.soft) == 16 and not set(vision.marks) & set(answer)
+    batch = Collator(0, vision.soft, loader(vision))(keep_pixels([made], vision, tmp_path))
+    assert torch.equal(batch["pixel_values"], vision.pixels(made["images"]))
+    assert batch["token_type_ids"].sum() == 16
+    with pytest.raises(AssayError, match=r"0\.png takes .* tokens .* 16 of these its images.*data\.max_length=50"):
+        encode(example, CONTRACT, image_tokenizer, 50, vision=vision)
+
+
+def test_it_learns_and_is_served_from_its_folder(work):
+    adapter = train(load_config(work / "run.yaml"))
+    losses = [row["loss"] for row in read_metrics(work / "run" / "metrics.jsonl") if "loss" in row]
+    assert len(losses) == 6 and losses[-1] < losses[0]
+    assert Contract.load(adapter).view == "image"
+    extractor = Extractor.from_pretrained(adapter)
+    record = extractor.read([open_document(work / "validation" / "0.png")])[0]
+    assert record.status in ("partial", "failed") and record.views == ["image"]
+
+
+def test_a_model_without_eyes_is_refused_before_anything_is_read(work):
+    overrides = ["model=gemma-3-270m", "data.train=nowhere", f"train.output={work / 'other'}"]
+    with pytest.raises(AssayError, match="gemma-3-270m reads text alone"):
+        train(load_config(work / "run.yaml", overrides))
