@@ -182,7 +182,8 @@ def _explain(path: Path, end: WorkerError, limits: Limits) -> str:
         case "security":
             return f"{path} is encrypted in a way that can't be read: save a copy without encryption."
         case "damaged":
-            return f"{path} is damaged or cut off and can't be repaired: get the file again from its source."
+            image = f" (a {details['image']} image)" if "image" in details else ""
+            return f"{path}{image} is damaged or cut off and can't be repaired: get the file again from its source."
         case "no pages":
             return f"{path} has no pages: get the file again from its source."
         case "pages":

@@ -237,7 +237,7 @@ def load_image(data: bytes, job: dict[str, Any]) -> Any:
         # Pillow's own limit, far above ours, is met while the header is read.
         raise RefusalError("image pixels", count=0) from error
     except (OSError, SyntaxError, ValueError, TypeError, struct.error, zlib.error) as error:
-        raise RefusalError("damaged") from error
+        raise RefusalError("damaged", image="PNG" if data.startswith(b"\x89PNG") else "JPEG") from error
     image.info = {"dpi": resolution}
     return image
 
