@@ -1,6 +1,7 @@
 """The adapter that ships with Assay: whole, small, of the recipe in this repository, and found by one command."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,7 +39,8 @@ def test_it_was_trained_on_the_embedded_model():
 def test_one_command_and_a_file(tmp_path):
     [path] = write_reports(tmp_path / "reports", names=["us_ruled"], count=1, seed=901, max_rows=4)
     assay = str(Path(sys.executable).with_name("assay"))
-    result = subprocess.run([assay, "extract", path], capture_output=True, text=True, cwd=tmp_path)
+    wide = {**os.environ, "COLUMNS": "200"}  # a name broken over two lines of a narrow table would not be found
+    result = subprocess.run([assay, "extract", path], capture_output=True, text=True, cwd=tmp_path, env=wide)
     assert result.returncode == 0, result.stderr
     record = json.loads((tmp_path / "records" / f"{path.stem}.json").read_text())
     assert record["data"]["tests"] and record["data"]["tests"][0]["name"] in result.stdout
