@@ -1,4 +1,4 @@
-"""Examples to batches: padded rows, or documents packed into one row under exact masks."""
+"""Examples to batches: padded rows, or contexts with their branches in one row under exact masks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from extraction.errors import AssayError
-from extraction.generate.masks import document_masks
+from extraction.generate.masks import CONTEXT, Tokens, image_blocks
+from extraction.generate.spans import spans_of
 
 IGNORED = -100
 """The label of a token that is not trained."""
@@ -26,30 +27,29 @@ class Collator:
         pad: token id of padding.
         soft: id of an image's tokens; None for a model without eyes.
         pixels: the pixel values [images, 3, height, width] of image files.
-        packed: examples with images share one row without padding, each with its own positions, under `window`.
-        window: of the model's sliding layers.
+        window: of the model's sliding layers; for examples with `branches`.
     """
 
     pad: int
     soft: int | None = None
     pixels: Callable[[Sequence[str]], torch.Tensor] | None = None
-    packed: bool = False
     window: int = 1
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """A batch: tensors of [rows, length], and `pixel_values` where there are images.
 
-        With images and padded rows `token_type_ids` mark the images; with packed rows there are `position_ids`, and
-        `attention_mask` is the dict of `document_masks`.
+        Padded rows have `token_type_ids` that mark the images, if any. Examples with `branches` (the branch of each
+        token, see `Tokens`) share one row without padding: `position_ids`, and for `attention_mask` the `Spans` of each
+        kind of layer, which the model must understand (`spans.NAME`).
         """
         files = [file for example in examples for file in example.get("files") or ()]
-        if not files:
-            return self._padded(examples)
-        assert self.pixels is not None and self.soft is not None
-        batch = self._packed(examples) if self.packed else self._padded(examples)
-        if not self.packed:
-            batch["token_type_ids"] = (batch["input_ids"] == self.soft).long()
-        batch["pixel_values"] = self.pixels(files)
+        branched = any(example.get("branches") for example in examples)
+        batch = self._row(examples) if branched else self._padded(examples)
+        if files:
+            assert self.pixels is not None and self.soft is not None
+            batch["pixel_values"] = self.pixels(files)
+            if not branched:
+                batch["token_type_ids"] = (batch["input_ids"] == self.soft).long()
         return batch
 
     def _padded(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -64,15 +64,34 @@ class Collator:
             "attention_mask": rows([[1] * len(example["input_ids"]) for example in examples], 0),
         }
 
-    def _packed(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    def _row(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         ids = torch.tensor([[token for example in examples for token in example["input_ids"]]])
-        # The first token of a document is predicted from nothing; in a packed row it would be from its neighbour.
-        labels = torch.tensor([[label for e in examples for label in (IGNORED, *e["labels"][1:])]])
-        lengths = torch.tensor([len(example["input_ids"]) for example in examples])
-        documents = torch.repeat_interleave(torch.arange(len(examples)), lengths)[None]
-        positions = torch.cat([torch.arange(length) for length in lengths.tolist()])[None]
-        masks = document_masks(documents, positions, torch.eq(ids, self.soft or 0), self.window)
-        return {"input_ids": ids, "labels": labels, "position_ids": positions, "attention_mask": masks}
+        rows = [_tokens(number, example) for number, example in enumerate(examples)]
+        documents, branches, positions = (torch.cat(column) for column in zip(*rows, strict=True))
+        # The first token of a document or branch is predicted from no token, or from one that is not its neighbour.
+        first = torch.ones_like(documents, dtype=torch.bool)
+        first[1:] = (documents[1:] != documents[:-1]) | (branches[1:] != branches[:-1])
+        labels = torch.tensor([label for example in examples for label in example["labels"]]).masked_fill(first, IGNORED)
+        images = image_blocks(torch.eq(ids, self.soft if self.soft is not None else -1), documents[None])[0]
+        row = Tokens(documents, branches, positions, images)
+        masks = {"full_attention": spans_of(row), "sliding_attention": spans_of(row, self.window)}
+        return {
+            "input_ids": ids,
+            "labels": labels[None],
+            "position_ids": positions[None],
+            "attention_mask": masks,
+        }
+
+
+def _tokens(document: int, example: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Document, branch and position of each token of an example."""
+    length = len(example["input_ids"])
+    branches = torch.tensor(example.get("branches") or [CONTEXT] * length)
+    context = int((branches == CONTEXT).sum())
+    lengths = torch.bincount(branches)
+    starts = lengths.cumsum(0) - lengths - context  # of each branch, behind the context
+    starts[CONTEXT] = 0
+    return torch.full((length,), document), branches, torch.arange(length) - starts[branches]
 
 
 def check_labels(name: str, encoded: dict[str, Any], images: Collection[int]) -> None:

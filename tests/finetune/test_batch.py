@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from extraction.errors import AssayError
-from extraction.generate.masks import document_masks, image_blocks
+from extraction.generate.masks import CONTEXT, Tokens, image_blocks, visible
+from extraction.generate.spans import NAME, spans_of
 from finetune.batch import IGNORED, Collator, check_labels
 
 SOFT, BEGIN, END = 262144, 255999, 256000
@@ -40,22 +41,57 @@ def pixels(files):
 EXAMPLES = [example(1, 5, None, 9), example(2, 3, None, 2, None, 30, 7), example(3, 40, 6), example(4, None, None, 4)]
 
 
+@pytest.fixture
+def spanning(eyes):
+    """The tiny model with attention by spans."""
+    before = eyes.config._attn_implementation
+    eyes.set_attn_implementation(NAME)
+    yield eyes
+    eyes.set_attn_implementation(before)
+
+
+def tokens(documents, branches, positions, is_image):
+    documents, is_image = torch.tensor(documents), torch.as_tensor(is_image).bool()
+    images = image_blocks(is_image[None], documents[None])[0]
+    return Tokens(documents, torch.tensor(branches), torch.tensor(positions), images)
+
+
+#          a context with images, two branches                document 1, with one branch
+DOCUMENTS = [0] * 13 + [1] * 6
+BRANCHES = [0] * 8 + [1] * 3 + [2] * 2 + [0] * 4 + [1] * 2
+POSITIONS = [*range(8), 8, 9, 10, 8, 9, *range(6)]
+IS_IMAGE = [0, 1, 1, 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0]
+
+
 def test_the_matrix_is_what_the_words_say():
-    documents = torch.tensor([[0] * 8 + [1] * 6 + [-1] * 2])
-    positions = torch.tensor([[*range(8), *range(6), 0, 0]])
-    #                          t  I  I  I  t  J  J  t | I  I  t  t  I  t | -  -
-    is_image = torch.tensor([[0, 1, 1, 1, 0, 1, 1, 0, 1, 1, 0, 0, 1, 0, 0, 0]]).bool()
-    blocks = image_blocks(is_image, documents)[0]
-    masks = document_masks(documents, positions, is_image, window=3)
-    assert {mask.shape for mask in masks.values()} == {(1, 1, 16, 16)}
-    for q in range(16):
-        for k in range(16):
-            together = documents[0, q] == documents[0, k] and documents[0, q] >= 0
-            same_image = blocks[q] == blocks[k] and blocks[q] >= 0
-            seen = bool(together and (positions[0, k] <= positions[0, q] or same_image)) or q == k
-            near = bool(positions[0, q] - positions[0, k] < 3)
-            assert masks["full_attention"][0, 0, q, k] == seen, (q, k)
-            assert masks["sliding_attention"][0, 0, q, k] == (seen and near), (q, k)
+    row = tokens(DOCUMENTS, BRANCHES, POSITIONS, IS_IMAGE)
+    for window in (None, 3):
+        mask = visible(row, row, window)
+        for q in range(len(row)):
+            for k in range(len(row)):
+                together = DOCUMENTS[q] == DOCUMENTS[k] and BRANCHES[k] in (CONTEXT, BRANCHES[q])
+                same_image = bool(row.images[q] == row.images[k] >= 0)
+                near = window is None or POSITIONS[q] - POSITIONS[k] < window
+                seen = together and (POSITIONS[k] <= POSITIONS[q] or same_image) and near
+                assert bool(mask[q, k]) == seen, (window, q, k)
+
+
+@pytest.mark.parametrize("queries", [2, 5, 512])
+@pytest.mark.parametrize("window", [None, 1, 3, 100])
+def test_spans_leave_open_what_the_matrix_does(window, queries, monkeypatch):
+    monkeypatch.setattr("extraction.generate.spans._QUERIES", queries)
+    for images in (IS_IMAGE, [0] * len(IS_IMAGE)):
+        row = tokens(DOCUMENTS, BRANCHES, POSITIONS, images)
+        seen = torch.zeros(len(row), len(row), dtype=torch.bool)
+        done = 0
+        for span in spans_of(row, window).spans:
+            assert span.queries.start == done
+            done = span.queries.stop
+            places = torch.cat([torch.arange(len(row))[part] for part in span.keys])
+            mask = torch.ones(done - span.queries.start, len(places)).tril().bool() if span.mask is None else span.mask
+            seen[span.queries, places] = mask
+        assert done == len(row)
+        assert torch.equal(seen, visible(row, row, window))
 
 
 def test_images_that_touch_at_a_border_of_documents_are_two():
@@ -77,36 +113,70 @@ def test_of_one_document_the_masks_are_those_of_transformers(eyes):
         position_ids=None,
         block_sequence_ids=image_blocks(is_image),
     )
-    ours = document_masks(torch.zeros_like(ids), torch.arange(ids.shape[1])[None], is_image, WINDOW)
-    for kind, mask in ours.items():
-        assert torch.equal(mask, theirs[kind]), kind
-        assert mask[0, 0].triu(1).any()  # causal alone would be something else
+    length = ids.shape[1]
+    row = tokens([0] * length, [0] * length, range(length), is_image[0])
+    for kind, window in (("full_attention", None), ("sliding_attention", WINDOW)):
+        mask = visible(row, row, window)
+        assert torch.equal(mask, theirs[kind][0, 0]), kind
+        assert mask.triu(1).any()  # causal alone would be something else
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_a_batch_computes_what_each_example_does_alone(eyes, packed):
-    collate = Collator(pad=0, soft=SOFT, pixels=pixels, packed=packed, window=WINDOW)
+def in_a_row(example, branches=()):
+    return {**example, "branches": list(branches) or [CONTEXT] * len(example["input_ids"])}
+
+
+def branched(context, *branches):
+    """A context with branches of (question, answer), and the separate examples that it stands for."""
+    whole = {key: list(context[key]) for key in ("input_ids", "files")}
+    whole["labels"], whole["branches"] = [IGNORED] * len(whole["input_ids"]), [CONTEXT] * len(whole["input_ids"])
+    separate = []
+    for number, (question, answer) in enumerate(branches, 1):
+        ids = [5000 + number + i for i in range(question)] + [7000 + 31 * number + i for i in range(answer)]
+        labels = [IGNORED] * question + ids[question:]
+        separate.append({**context, "input_ids": context["input_ids"] + ids,
+                         "labels": [IGNORED] * len(context["input_ids"]) + labels})  # fmt: skip
+        whole["input_ids"] += ids
+        whole["labels"] += labels
+        whole["branches"] += [number] * len(ids)
+    return whole, separate
+
+
+TEXT = branched(example(5, 60, 3), (5, 4), (7, 3), (2, 8))
+IMAGES = branched(example(6, 20, None, None, 4), (5, 4), (3, 6))
+ROWS = {
+    "padded": (EXAMPLES, EXAMPLES),
+    "documents": ([in_a_row(one) for one in EXAMPLES], EXAMPLES),
+    "text": ([TEXT[0]], TEXT[1]),
+    "images": ([IMAGES[0]], IMAGES[1]),
+    "mixed": ([TEXT[0], in_a_row(EXAMPLES[1]), IMAGES[0]], [*TEXT[1], EXAMPLES[1], *IMAGES[1]]),
+}
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_a_batch_computes_what_each_example_does_alone(spanning, kind):
+    collate = Collator(pad=0, soft=SOFT, pixels=pixels, window=WINDOW)
 
     def run(batch):
-        eyes.zero_grad()
+        spanning.zero_grad()
         labels = batch.pop("labels")
-        logits = eyes(**batch).logits.float()
+        logits = spanning(**batch).logits.float()
         targets = labels[:, 1:]
         loss = torch.nn.functional.cross_entropy(
             logits[:, :-1].transpose(1, 2), targets, ignore_index=IGNORED, reduction="sum"
         )
         loss.backward()
-        gradients = {name: p.grad.clone() for name, p in eyes.named_parameters() if p.grad is not None}
+        gradients = {name: p.grad.clone() for name, p in spanning.named_parameters() if p.grad is not None}
         return logits.detach()[:, :-1][targets != IGNORED], loss.item(), gradients
 
-    together = run(collate(EXAMPLES))
-    alone = [run(Collator(pad=0, soft=SOFT, pixels=pixels)([one])) for one in EXAMPLES]
+    examples, separate = ROWS[kind]
+    together = run(collate(examples))
+    alone = [run(collate([one])) for one in separate]
     assert torch.allclose(together[0], torch.cat([logits for logits, _, _ in alone]), atol=2e-5)
     assert together[1] == pytest.approx(sum(loss for _, loss, _ in alone), rel=1e-6)
     for name, gradient in together[2].items():
         summed = sum(gradients[name] for _, _, gradients in alone if name in gradients)
         assert (gradient - summed).norm() <= 1e-4 * summed.norm() + 1e-6, name
-    eyes.zero_grad()
+    spanning.zero_grad()
 
 
 def test_an_image_changes_what_is_read_from_it(eyes):
@@ -121,16 +191,15 @@ def test_an_image_changes_what_is_read_from_it(eyes):
 
 
 def test_text_alone_keeps_the_fast_path():
-    for packed in (True, False):
-        batch = Collator(pad=0, soft=SOFT, pixels=pixels, packed=packed, window=WINDOW)(EXAMPLES[2:3] * 2)
-        assert set(batch) == {"input_ids", "labels", "attention_mask"}
-        assert batch["attention_mask"].shape == batch["input_ids"].shape == (2, 47)
+    batch = Collator(pad=0, soft=SOFT, pixels=pixels, window=WINDOW)(EXAMPLES[2:3] * 2)
+    assert set(batch) == {"input_ids", "labels", "attention_mask"}
+    assert batch["attention_mask"].shape == batch["input_ids"].shape == (2, 47)
     assert set(Collator(pad=0)([{"input_ids": [2, 5], "labels": [IGNORED, 5]}])) == set(batch)
 
 
 def test_neither_images_nor_prompts_are_trained():
-    for packed in (True, False):
-        batch = Collator(pad=0, soft=SOFT, pixels=pixels, packed=packed, window=WINDOW)(EXAMPLES)
+    for examples in (EXAMPLES, [in_a_row(one) for one in EXAMPLES]):
+        batch = Collator(pad=0, soft=SOFT, pixels=pixels, window=WINDOW)(examples)
         trained = batch["labels"] != IGNORED
         assert trained.sum() == 9 + 7 + 6 + 4
         assert not (trained & torch.isin(batch["input_ids"], torch.tensor([SOFT, BEGIN, END, 0]))).any()

@@ -1,0 +1,153 @@
+"""Attention that computes only what a mask leaves open.
+
+A dense mask over a row of n tokens costs n x n products on every layer, although a sliding layer sees a window and a
+branch sees its context and itself. Here a row is cut into spans of queries, each with the few stretches of keys that
+it sees: plain causal attention where that is all, a small mask of its own elsewhere. For a context of c tokens with b
+branches of l tokens that is c x c / 2 + b x l x (c + l) on full layers and about (c + b x l) x window on sliding ones.
+
+transformers hands `attention_mask` through to the attention function as it is, so a `Spans` travels in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from extraction.generate.masks import CONTEXT, Tokens, visible
+
+NAME = "assay_spans"
+"""The attention's name, for `model.set_attn_implementation`; without a `Spans` it is transformers' SDPA."""
+# Queries of a span that needs a mask: enough for a good product, few enough that the keys it sees in vain are few.
+_QUERIES = 512
+
+
+@dataclass(frozen=True)
+class Span:
+    """Queries that stand together, and what they see.
+
+    Attributes:
+        queries: their place in the row.
+        keys: stretches of the row, in order.
+        mask: bool [queries, keys]; None: causal, queries and keys being the same.
+    """
+
+    queries: slice
+    keys: tuple[slice, ...]
+    mask: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class Spans:
+    """A row's attention on one kind of layer; the spans' queries follow each other and are the whole row."""
+
+    spans: tuple[Span, ...]
+
+    def to(self, device: Any, **_: Any) -> Spans:
+        """The same with its masks on a device."""
+        move = [Span(s.queries, s.keys, s.mask.to(device) if s.mask is not None else None) for s in self.spans]
+        return Spans(tuple(move))
+
+
+def spans_of(row: Tokens, window: int | None = None) -> Spans:
+    """The attention of a row in which each document stands together, its context first, then branch by branch.
+
+    Args:
+        row: the row's tokens, without padding.
+        window: of a sliding layer; None for a full one.
+    """
+    spans: list[Span] = []
+    for document in _runs(row.documents):
+        own = row.take(document)
+        context = slice(document.start, document.start + int((own.branches == CONTEXT).sum()))
+        spans += _context(row, context, window)
+        near = max(context.start, context.stop - window + 1) if window else context.start
+        for group in _groups(row.branches, context.stop, document.stop):
+            keys = tuple(part for part in (slice(near, context.stop), group) if part.start < part.stop)
+            spans.append(Span(group, keys, visible(row.take(group), row.take(*keys), window)))
+    return Spans(tuple(spans))
+
+
+def _context(row: Tokens, context: slice, window: int | None) -> Iterator[Span]:
+    """A context's spans: one causal one where nothing slides and nothing is an image, else stretches of queries."""
+    length = context.stop - context.start
+    plain = not bool((row.images[context] >= 0).any())
+    if plain and length and (window is None or length <= window):
+        yield Span(context, (context,), None)
+        return
+    start = context.start
+    while start < context.stop:
+        stop = min(start + _QUERIES, context.stop)
+        # An image is seen whole by its own tokens, so it is not cut.
+        while stop < context.stop and row.images[stop] >= 0 and row.images[stop] == row.images[stop - 1]:
+            stop += 1
+        queries = slice(start, stop)
+        keys = slice(max(context.start, start - window + 1) if window else context.start, stop)
+        yield Span(queries, (keys,), visible(row.take(queries), row.take(keys), window))
+        start = stop
+
+
+def _groups(branches: torch.Tensor, start: int, stop: int) -> Iterator[slice]:
+    """Whole branches that follow each other, some `_QUERIES` tokens together."""
+    first = start
+    for run in _runs(branches[start:stop]):
+        end = start + run.stop
+        if end - first >= _QUERIES // 2 or end == stop:
+            yield slice(first, end)
+            first = end
+
+
+def _runs(values: torch.Tensor) -> list[slice]:
+    """Stretches of equal values."""
+    if not len(values):
+        return []
+    lengths = torch.unique_consecutive(values, return_counts=True)[1].cumsum(0).tolist()
+    return [slice(start, stop) for start, stop in zip([0, *lengths], lengths, strict=False)]
+
+
+def span_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: Spans | torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention in the shape that transformers asks for: query [1, heads, length, size] to [1, length, heads, size]."""
+    if not isinstance(attention_mask, Spans):
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+    heads = query.shape[1] // key.shape[1]
+    parts = []
+    for span in attention_mask.spans:
+        mask = span.mask.to(query.device) if span.mask is not None else None
+        parts.append(
+            scaled_dot_product_attention(
+                query[:, :, span.queries],
+                repeat_kv(_stretches(key, span.keys), heads),
+                repeat_kv(_stretches(value, span.keys), heads),
+                attn_mask=mask,
+                dropout_p=dropout,
+                is_causal=mask is None,
+                scale=scaling,
+            )
+        )
+    return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
+
+
+def _stretches(tensor: torch.Tensor, places: Sequence[slice]) -> torch.Tensor:
+    parts = [tensor[:, :, place] for place in places]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+
+AttentionInterface.register(NAME, span_attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)
