@@ -18,6 +18,7 @@ class RowCache:
 
     Attributes:
         lengths: [rows] int64 on the CPU; how many slots of each row hold tokens.
+        sliding: for each layer, whether it slides.
 
     Args:
         config: the text model's config (`layer_types` and `sliding_window` where it has them).
@@ -27,8 +28,8 @@ class RowCache:
 
     def __init__(self, config: Any, rows: int, device: torch.device):
         kinds = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
-        self._sliding = [kind == "sliding_attention" for kind in kinds]
-        self._window = config.sliding_window if any(self._sliding) else 0
+        self.sliding = [kind == "sliding_attention" for kind in kinds]
+        self._window = config.sliding_window if any(self.sliding) else 0
         self._keys: list[torch.Tensor | None] = [None] * len(kinds)
         self._values: list[torch.Tensor | None] = [None] * len(kinds)
         self._rows, self._device, self._capacity = rows, device, 0
@@ -67,8 +68,13 @@ class RowCache:
         assert all_keys is not None and all_values is not None
         all_keys[self._batch, :, self._slots] = keys.transpose(1, 2)
         all_values[self._batch, :, self._slots] = values.transpose(1, 2)
-        low = self._low if self._sliding[layer] else 0
+        low = self._low if self.sliding[layer] else 0
         return all_keys[:, :, low : self._high], all_values[:, :, low : self._high]
+
+    @property
+    def stored(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Keys and values of each layer, [rows, heads, slots, size]."""
+        return [(k, v) for k, v in zip(self._keys, self._values, strict=True) if k is not None and v is not None]
 
     def adopt(self, row: int, other: RowCache) -> None:
         """Copy the only row of `other` into `row`: a prompt that was read apart joins the batch."""

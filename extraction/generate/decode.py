@@ -21,9 +21,14 @@ import torch
 from extraction.generate.cache import RowCache
 from extraction.generate.drafts import Drafter
 from extraction.generate.masks import image_blocks, see_images
+from extraction.generate.shared import SharedCache, shared_length
 
 # A pass costs about the same up to this many tokens in all; beyond it every token costs.
 TOKENS_PER_PASS = 48
+# Sequences that share their beginning cost no copies, so more of them are decoded together.
+SHARED_ROWS = 32
+# Tokens of a shared beginning that are read in one pass: a mask of length x length would not fit for long ones.
+_CHUNK = 1024
 # After a draft went wrong the next is at most this much longer than what was right of it.
 RECOVERY = 8
 # An answer that repeats the same piece so often, over so many tokens, will not stop by itself.
@@ -102,15 +107,24 @@ class Decoder:
         """Complete every stream; `on_done(index)` is called as each ends."""
         for number, stream in enumerate(streams):
             stream.index = number
-        rows = min(self._rows, len(streams))
-        cache = RowCache(self._config, rows, self._device)
+        shared = 0 if any(stream.pixels for stream in streams) else shared_length([s.prompt for s in streams])
+        rows = min(SHARED_ROWS if shared else self._rows, len(streams))
+        cache: RowCache | SharedCache = RowCache(self._config, rows, self._device)
+        if shared:
+            cache = SharedCache(self._config, rows, self._read_shared(streams[0].prompt[:shared]))
         waiting: Iterator[int] = iter(range(len(streams)))
         seats: list[int | None] = [None] * rows
         while True:
             for row in range(rows):
                 while seats[row] is None and (index := next(waiting, None)) is not None:
                     seats[row] = index
-                    self._read_prompt(streams[index], cache, row)
+                    if isinstance(cache, SharedCache):
+                        # The rest of a prompt joins the next pass, with those of the other rows.
+                        cache.lengths[row] = 0
+                        streams[index].pending = list(streams[index].prompt[shared:])
+                        self._force(streams[index])
+                    else:
+                        self._read_prompt(streams[index], cache, row)
                     self._release(seats, row, streams, on_done)
             active = [(row, streams[index]) for row, index in enumerate(seats) if index is not None]
             if not active:
@@ -141,6 +155,29 @@ class Decoder:
         masks, positions = cache.advance(ids.shape[1])
         if blocks is not None:
             masks = see_images(masks, blocks.to(self._device), self._config.sliding_window or 0)
+        return self._run(ids, masks, positions, cache, **images)
+
+    def _forward_rows(self, new: Sequence[Sequence[int]], cache: RowCache | SharedCache) -> Sequence[torch.Tensor]:
+        """Hidden states [tokens, size] of every row's new tokens, written behind its length."""
+        widths = [len(tokens) for tokens in new]
+        if isinstance(cache, SharedCache):
+            masks, positions = cache.advance(widths)
+            ids = torch.tensor([[token for tokens in new for token in tokens]])
+            return self._run(ids, masks, positions, cache)[0].split(widths)
+        ids = torch.zeros(len(new), max(widths), dtype=torch.long)
+        for row, tokens in enumerate(new):
+            ids[row, : len(tokens)] = torch.tensor(tokens, dtype=torch.long)
+        hidden = self._forward(ids, cache)
+        return [hidden[row, :width] for row, width in enumerate(widths)]
+
+    def _run(
+        self,
+        ids: torch.Tensor,
+        masks: dict[str, torch.Tensor],
+        positions: torch.Tensor,
+        cache: RowCache | SharedCache,
+        **images: torch.Tensor,
+    ) -> torch.Tensor:
         return self._body(
             **images,
             input_ids=ids.to(self._device),
@@ -165,18 +202,25 @@ class Decoder:
             stream.masks = [_mask(stream.matcher)]
             self._settle(stream, self._head(hidden[0, -1:]))
 
-    def _step(self, active: list[tuple[int, Stream]], cache: RowCache) -> None:
+    def _read_shared(self, prefix: Sequence[int]) -> RowCache:
+        """The cache of what all prompts begin with."""
+        cache = RowCache(self._config, 1, self._device)
+        for start in range(0, len(prefix), _CHUNK):
+            chunk = torch.tensor([list(prefix[start : start + _CHUNK])])
+            self._forward(chunk, cache)
+            cache.lengths[0] += chunk.shape[1]
+        return cache
+
+    def _step(self, active: list[tuple[int, Stream]], cache: RowCache | SharedCache) -> None:
         """One pass: pending and draft tokens of every active row, then accept what greedy decoding would write."""
         share = max(1, TOKENS_PER_PASS // len(active))
         for _, stream in active:
             self._propose(stream, min(self._draft, share, stream.reach))
-        width = max(len(s.pending) + len(s.draft) for _, s in active)
-        ids = torch.zeros(cache.lengths.shape[0], width, dtype=torch.long)
+        new: list[list[int]] = [[] for _ in cache.lengths]
         for row, stream in active:
-            new = stream.pending + stream.draft
-            ids[row, : len(new)] = torch.tensor(new)
-        hidden = self._forward(ids, cache)
-        asked = [hidden[row, len(s.pending) - 1 : len(s.pending) + len(s.draft)] for row, s in active]
+            new[row] = stream.pending + stream.draft
+        hidden = self._forward_rows(new, cache)
+        asked = [hidden[row][len(s.pending) - 1 : len(s.pending) + len(s.draft)] for row, s in active]
         # The output layer is most of the weights: one product for all rows reads it once.
         logits = self._head(torch.cat(asked)).split([1 + len(s.draft) for _, s in active])
         for (row, stream), own in zip(active, logits, strict=True):

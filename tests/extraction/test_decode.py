@@ -12,6 +12,7 @@ from extraction.contract import render_prompt
 from extraction.generate import LocalBackend, Request
 from extraction.generate.cache import RowCache
 from extraction.generate.decode import Decoder, Stream, loop_length, sample
+from extraction.generate.shared import shared_length
 from tests.conftest import tiny_gemma
 
 SCHEMA = {
@@ -144,6 +145,43 @@ def test_a_perfect_draft_saves_passes(backend, expected, tiny_model, tokenizer):
 def test_batch_and_single_agree(backend, expected, tiny_model, tokenizer):
     alone = LocalBackend(tiny_model, tokenizer, rows=1, draft=0)
     assert [alone.generate([r])[0].text for r in requests(PAGES)] == expected
+
+
+@pytest.fixture(scope="module")
+def asked():
+    """Questions of unequal length on one long record."""
+    record = "\n".join(f"{n}: Glucose {n * 37 % 100} mmol/L on day {n}" for n in range(40))
+    questions = ["Which?", "What was the glucose on day 7, and what on day 31?", "Glucose?", "Which day?", "None?"] * 8
+    messages = [[{"role": "user", "content": f"Answer.\n\n{record}\n\n{n} {q}"}] for n, q in enumerate(questions)]
+    return [Request(message, SCHEMA, "", 24) for message in messages]
+
+
+def test_what_prompts_share_is_read_once_and_changes_nothing(backend, asked, monkeypatch):
+    read = []
+    body = backend.model.model
+    forward = body.forward
+
+    def counting(*args, **kwargs):
+        read.append(kwargs["input_ids"].numel())
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(body, "forward", counting)
+    together = backend.generate(asked)
+    prompts = [len(render_prompt(backend.tokenizer, request.messages)) for request in asked]
+    assert sum(read) < 0.3 * sum(prompts)
+    monkeypatch.undo()
+    assert [generation.text for generation in together[:5]] == [plain_greedy(backend, request) for request in asked[:5]]
+    alone = [backend.generate([request])[0] for request in asked]
+    assert [generation.text for generation in together] == [generation.text for generation in alone]
+    for one, other in zip(together, alone, strict=True):
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+
+
+def test_a_short_or_unlike_beginning_is_not_shared():
+    assert shared_length([[1] * 300 + [2]]) == 0
+    assert shared_length([[1] * 200 + [2], [1] * 200 + [3]]) == 0
+    assert shared_length([[1] * 300 + [2], [1] * 300 + [3] * 400]) == 0
+    assert shared_length([[1] * 300 + [2], [1] * 300]) == 299  # what follows the prompt is asked of its last token
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0])
