@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from extraction.contract import FILE as CONTRACT_FILE
 from extraction.contract import Contract
@@ -18,6 +18,9 @@ from extraction.generate.vision import load_vision, page_images
 from extraction.reading import Reading
 from extraction.record.record import Record
 from extraction.schema import Schema, load_schema
+
+if TYPE_CHECKING:
+    from extraction.generate.local import LocalBackend
 
 _Jobs = list[tuple[int, Window]]  # a document's number, and what of it the model is shown
 
@@ -64,18 +67,10 @@ class Extractor:
         Raises:
             AssayError: no such model, no contract and no schema, or a schema that is not valid.
         """
-        from extraction.generate.local import LocalBackend
-        from extraction.generate.models import load_adapter, load_model, load_tokenizer
-
         contract = contract_for(model, schema)
         if contract.view != "text":
             load_vision(str(model))  # a model without eyes is an error now, not after its weights are loaded
-        folder = Path(shipped(model))
-        if (folder / "adapter_config.json").exists():
-            loaded, tokenizer = load_adapter(folder, dtype=dtype, device=device, merged=True)
-        else:
-            loaded, tokenizer = load_model(str(model), dtype=dtype, device=device), load_tokenizer(str(model))
-        return cls(LocalBackend(loaded, tokenizer), contract)
+        return cls(backend_for(model, dtype=dtype, device=device), contract)
 
     @classmethod
     def from_server(
@@ -189,6 +184,17 @@ def contract_for(model: str | Path | None, schema: Schema | type | str | Path | 
         return Contract.load(Path(shipped(model)))
     which = f"{model} is no folder with a {CONTRACT_FILE}" if model else "A server has no contract"
     raise AssayError(f"{which}; say what to extract with a schema (--schema FILE).")
+
+
+def backend_for(model: str | Path, *, dtype: str = "auto", device: str | None = None) -> LocalBackend:
+    """What answers with a model in this process: an adapter's folder, or any model; see `Extractor.from_pretrained`."""
+    from extraction.generate.local import LocalBackend
+    from extraction.generate.models import load_adapter, load_model, load_tokenizer
+
+    folder = Path(shipped(model))
+    if (folder / "adapter_config.json").exists():
+        return LocalBackend(*load_adapter(folder, dtype=dtype, device=device, merged=True))
+    return LocalBackend(load_model(str(model), dtype=dtype, device=device), load_tokenizer(str(model)))
 
 
 def readable(document: Document, limits: Limits | None = None, view: str = "text") -> Document:

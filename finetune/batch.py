@@ -71,7 +71,9 @@ class Collator:
         # The first token of a document or branch is predicted from no token, or from one that is not its neighbour.
         first = torch.ones_like(documents, dtype=torch.bool)
         first[1:] = (documents[1:] != documents[:-1]) | (branches[1:] != branches[:-1])
-        labels = torch.tensor([label for example in examples for label in example["labels"]]).masked_fill(first, IGNORED)
+        labels = torch.tensor([label for example in examples for label in example["labels"]]).masked_fill(
+            first, IGNORED
+        )
         images = image_blocks(torch.eq(ids, self.soft if self.soft is not None else -1), documents[None])[0]
         row = Tokens(documents, branches, positions, images)
         masks = {"full_attention": spans_of(row), "sliding_attention": spans_of(row, self.window)}

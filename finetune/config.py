@@ -48,6 +48,9 @@ class DataConfig(_Section):
     """Show each training document in windows of a length drawn from this range (tokens of prompt), not whole: pages
     begin anywhere, and some hold no row."""
 
+    questions: int = Field(default=50, gt=0)
+    """Questions asked of each context, for recipes that ask; they share the context's cost."""
+
     @field_validator("window_tokens")
     @classmethod
     def _ascending(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:

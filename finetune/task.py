@@ -10,6 +10,7 @@ from pathlib import Path
 from extraction.contract import Contract
 from extraction.errors import AssayError
 from finetune.config import ContractConfig, SyntheticConfig
+from finetune.questions import Questions
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Task:
         core: the fields of the headline score, by which the best checkpoint is chosen.
         synthesize: makes a folder of documents with records, whole or not at all: `(folder, split, config)`; None where
             there is no generator.
+        questions: for a task whose data are contexts with questions instead of documents with records.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Task:
     fields: Sequence[str] | None = None
     core: Sequence[str] | None = None
     synthesize: Callable[[Path, str, SyntheticConfig], None] | None = None
+    questions: Questions | None = None
 
 
 def load_task(recipe: str) -> Task:

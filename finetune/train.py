@@ -6,13 +6,12 @@ import json
 import logging
 import math
 import os
-import random
 import shutil
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,13 @@ from extraction.contract import Contract
 from extraction.errors import AssayError
 from extraction.files import write_whole
 from extraction.generate.models import load_model, load_tokenizer, quiet_libraries, shipped
+from extraction.generate.spans import NAME as SPANS
 from extraction.generate.vision import Vision, load_vision
 from finetune.batch import Collator
 from finetune.config import RunConfig
-from finetune.dataset import Example, check_split, read_examples
-from finetune.encode import encode, training_order
+from finetune.encode import training_order
 from finetune.pixels import keep_pixels, loader
+from finetune.prepare import Prepared, prepare
 from finetune.run import VERSIONS, RunFolder, versions
 from finetune.task import Task, contract_of, load_task
 
@@ -54,17 +54,15 @@ def train(config: RunConfig) -> Path:
     vision = load_vision(config.model, tokenizer) if contract.view != "text" else None
     make_data(config, task)
     say(f"Reading documents of {config.data.train} and {config.data.validation}")
-    examples = read_examples(config.data.train, contract)
-    held_out = read_examples(config.data.validation, contract)
-    check_split(examples, held_out)
-    encoded = list(encode_all(examples, config, contract, tokenizer, vision))
+    prepared = prepare(config, contract, task, tokenizer, vision)
+    encoded = prepared.encoded
     with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
         # datasets keeps its fingerprints in a cache; the user's documents must not stay there.
         os.environ.setdefault("HF_DATASETS_CACHE", scratch)
         if vision:
             say("Drawing the pages that are trained on")
             encoded = keep_pixels(encoded, vision, Path(scratch))
-        trainer = build_trainer(config, contract, task, folder, tokenizer, encoded, held_out, vision)
+        trainer = build_trainer(config, folder, tokenizer, encoded, prepared, vision)
         checkpoint = folder.last_checkpoint()
         if checkpoint:
             say(f"Going on from {checkpoint.name}")
@@ -75,16 +73,6 @@ def train(config: RunConfig) -> Path:
     if trainer.is_world_process_zero():
         keep_best(trainer, config, contract, folder)
     return folder.adapter
-
-
-def encode_all(
-    examples: Sequence[Example], config: RunConfig, contract: Contract, tokenizer: Any, vision: Vision | None = None
-) -> Iterator[dict[str, Any]]:
-    """Training examples of all documents; the length of windows is drawn anew for each document."""
-    lengths = random.Random(config.train.seed)
-    for example in examples:
-        wanted = lengths.randint(*config.data.window_tokens) if config.data.window_tokens else None
-        yield from encode(example, contract, tokenizer, config.data.max_length, wanted, vision)
 
 
 def say(text: str) -> None:
@@ -106,12 +94,10 @@ def make_data(config: RunConfig, task: Task) -> None:
 
 def build_trainer(
     config: RunConfig,
-    contract: Contract,
-    task: Task,
     folder: RunFolder,
     tokenizer: Any,
     encoded: Sequence[dict[str, Any]],
-    held_out: Sequence[Example],
+    prepared: Prepared,
     vision: Vision | None = None,
 ) -> Any:
     """The trainer for a configuration, ready to run."""
@@ -136,10 +122,17 @@ def build_trainer(
     order = training_order([len(e["input_ids"]) for e in encoded], epochs, global_batch, settings.seed)
     order = order[: max(1, round(len(encoded) * settings.epochs))]
     dataset = Dataset.from_list([encoded[index] for index in order])
-    # TRL's own collator knows no image files; without images it stays.
-    collator = Collator(tokenizer.pad_token_id, vision.soft, loader(vision)) if vision else None
+    model = load_model(config.model, dtype=settings.dtype, quantization=settings.quantization)
+    model.config.use_cache = False
+    branched = "branches" in encoded[0]
+    collator = None  # TRL's own, which knows neither images nor branches
+    if branched:
+        model.set_attn_implementation(SPANS)
+        collator = Collator(tokenizer.pad_token_id, window=model.config.get_text_config().sliding_window or 0)
+    elif vision:
+        collator = Collator(tokenizer.pad_token_id, vision.soft, loader(vision))
     arguments = SFTConfig(
-        remove_unused_columns=vision is None,
+        remove_unused_columns=collator is None,
         output_dir=str(folder.checkpoints),
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -167,14 +160,12 @@ def build_trainer(
         save_strategy="steps",
         save_steps=settings.checkpoint_steps,
         save_total_limit=settings.keep_checkpoints + 1,
-        metric_for_best_model="eval_micro_f1",
+        metric_for_best_model=f"eval_{prepared.metric}",
         greater_is_better=True,
         report_to="none",
         dataloader_pin_memory=on_gpu,
         disable_tqdm=True,
     )
-    model = load_model(config.model, dtype=settings.dtype, quantization=settings.quantization)
-    model.config.use_cache = False
     return FieldTrainer(
         model=add_adapter(model, config),
         args=arguments,
@@ -182,10 +173,7 @@ def build_trainer(
         train_dataset=dataset,
         data_collator=collator,
         eval_dataset=dataset.select([0]),
-        held_out=held_out[: config.evaluate.documents],
-        contract=contract,
-        task=task,
-        rows=config.evaluate.rows,
+        judge=prepared.judge,
         folder=folder,
     )
 
@@ -240,7 +228,7 @@ def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFo
         "base_sha256": fingerprint(config.model),
         "quantization": config.train.quantization,
         "checkpoint": source.name,
-        "eval_micro_f1": trainer.state.best_metric,
+        trainer.args.metric_for_best_model: trainer.state.best_metric,
         "versions": versions(),
         "seconds": round(time.time() - trainer.started, 1),
     }
@@ -248,5 +236,9 @@ def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFo
     shutil.rmtree(folder.adapter, ignore_errors=True)
     temporary.chmod(0o755)
     temporary.replace(folder.adapter)
-    mark = f"F1 {trainer.state.best_metric:.3f}" if trainer.state.best_metric is not None else "no evaluation"
+    mark = (
+        f"{trainer.args.metric_for_best_model} {trainer.state.best_metric:.3f}"
+        if trainer.state.best_metric is not None
+        else "no evaluation"
+    )
     say(f"Best: {source.name} ({mark}); adapter in {folder.adapter}")

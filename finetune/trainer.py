@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,15 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTTrainer
 
-from extraction.contract import Contract
-from finetune.dataset import Example
-from finetune.evaluate import evaluate, extractor_for, headline
 from finetune.loss import add_answer_loss
 from finetune.run import RunFolder, mark_whole
-from finetune.task import Task
 
 
 class FieldTrainer(SFTTrainer):
-    """Chooses the best checkpoint by the F1 of fields read from held-out documents, not by loss.
+    """Chooses the best checkpoint by what the model reads from held-out data, not by loss.
 
     Args:
-        held_out: documents with truth, never trained on.
-        contract, task: what is read, and which fields count.
-        rows: documents decoded together.
+        judge: figures of a model on held-out data; `metric_for_best_model` names the one that decides.
         folder: the run's folder, for metrics.
         arguments: SFTTrainer's own.
     """
@@ -36,14 +30,11 @@ class FieldTrainer(SFTTrainer):
     def __init__(
         self,
         *,
-        held_out: Sequence[Example],
-        contract: Contract,
-        task: Task,
-        rows: int,
+        judge: Callable[[Any], dict[str, Any]],
         folder: RunFolder,
         **arguments: Any,
     ):
-        self.held_out, self.contract, self.task, self.rows = held_out, contract, task, rows
+        self.judge = judge
         self.started = time.time()
         super().__init__(**arguments)
         base = self.accelerator.unwrap_model(self.model).get_base_model()
@@ -69,15 +60,13 @@ class FieldTrainer(SFTTrainer):
         return -log_probs.sum() / max(1, int(count)) * share
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Read the held-out documents on the main process; every process gets the figures."""
+        """Judge on the main process; every process gets the figures."""
         figures: list[Any] = [None]
         if self.is_world_process_zero():
             model = self.accelerator.unwrap_model(self.model)
             was_training = model.training
             model.eval()
-            extractor = extractor_for(model, self.processing_class, self.contract, self.rows)
-            result = evaluate(extractor, self.held_out, self.task, label="reading held-out documents")
-            figures = [{f"eval_{key}": value for key, value in headline(result, self.task).items()}]
+            figures = [{f"eval_{key}": value for key, value in self.judge(model).items()}]
             model.train(was_training)
         if self.accelerator.num_processes > 1:
             broadcast_object_list(figures)
@@ -93,6 +82,11 @@ class FieldTrainer(SFTTrainer):
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """No model card per checkpoint: TRL's looks things up on the hub."""
+
+
+def spoken(metric: str) -> str:
+    """A metric's name for people."""
+    return {"eval_micro_f1": "F1"}.get(metric, metric.removeprefix("eval_"))
 
 
 class _Progress(TrainerCallback):
@@ -122,8 +116,8 @@ class _Progress(TrainerCallback):
             return
         seconds = round(time.time() - self._start, 1)
         self._folder.append_metrics({"step": state.global_step, "seconds": seconds, **logs})
-        if "eval_micro_f1" in logs:
-            self._bar.write(f"step {state.global_step}: held-out F1 {logs['eval_micro_f1']:.3f}")
+        if (metric := args.metric_for_best_model) in logs:
+            self._bar.write(f"step {state.global_step}: held-out {spoken(metric)} {logs[metric]:.3f}")
         elif "loss" in logs:
             self._bar.set_postfix(loss=f"{float(logs['loss']):.3f}")
 

@@ -1,0 +1,55 @@
+"""Question answering over health records: the task, for training and for serving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from extraction.contract import Contract
+from finetune.questions import Asked, Context, Questions
+from finetune.task import Task
+from recipes.ehr_qa.grade import score
+from recipes.ehr_qa.questions import ANSWER_SCHEMA, make_questions
+from recipes.ehr_qa.records import read_records
+
+CONTRACT = Contract(
+    instruction="Answer the question from the record. First name the lines that say so.",
+    # The lines come first: an answer is easier to write once its place is found.
+    record_schema={
+        **ANSWER_SCHEMA,
+        "properties": {key: ANSWER_SCHEMA["properties"][key] for key in ("evidence", "answer")},
+    },
+    max_prompt_tokens=4608,
+    max_answer_tokens=256,
+)
+
+
+def read(folder: Path, split: str, count: int, seed: int, budget: int, tokens: Callable[[str], int]) -> list[Context]:
+    """The records of a folder with questions on them, see `finetune.questions.Questions`."""
+    contexts = []
+    for record in read_records(folder):
+        shown = record.fit(budget, tokens)
+        asked = [
+            Asked(question.question, {key: question.gold[key] for key in ("evidence", "answer")}, question)
+            for question in make_questions(shown, count, seed)
+        ]
+        contexts.append(Context(record.patient, shown.text, asked))
+    return contexts
+
+
+def judge(contexts: Sequence[Context], replies: Sequence[Sequence[str]]) -> dict[str, float]:
+    """The mean of the categories' accuracies, then each, then how often evidence was cited and invented."""
+    result = score(
+        [asked.source for context in contexts for asked in context.asked],
+        [reply for of_context in replies for reply in of_context],
+        {context.asked[0].source.patient: context.text.count("\n") + 1 for context in contexts if context.asked},
+    )
+    return {
+        "accuracy": result.mean,
+        **{name: value for name, value in result.categories.items() if value is not None},
+        "evidence_cited": result.evidence_cited or 0.0,
+        "evidence_invented": result.evidence_invented,
+    }
+
+
+TASK = Task(name="ehr_qa", contract=CONTRACT, questions=Questions(read, judge))
