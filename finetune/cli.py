@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from extraction.cli import app
-from extraction.errors import run_command
 
 
 @app.command()
@@ -94,8 +93,3 @@ def config_schema() -> None:
     from finetune.config import config_schema as schema
 
     print(json.dumps(schema(), indent=1))
-
-
-def main() -> None:
-    """The `assay` command."""
-    run_command(app)

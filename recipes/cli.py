@@ -57,3 +57,7 @@ def _questions(given: list[str]) -> list[str]:
 def main() -> None:
     """The `assay` command."""
     run_command(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -26,7 +26,7 @@ def mistake(result, words):
 
 def test_help_imports_nothing_heavy():
     code = (
-        "import sys; from finetune.cli import app; heavy = {'torch', 'transformers', 'numpy', 'pydantic', 'scipy'}; "
+        "import sys; from recipes.cli import app; heavy = {'torch', 'transformers', 'numpy', 'pydantic', 'scipy'}; "
         "print(heavy & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

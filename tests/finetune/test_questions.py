@@ -1,0 +1,165 @@
+"""Questions on one context: the same loss as separate examples, rows that fit, a run that trains, serves and answers."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from extraction.errors import AssayError
+from extraction.generate.spans import NAME
+from finetune.batch import IGNORED, Collator
+from finetune.questions import Asked, Context, encode_context, share
+from finetune.run import read_metrics
+from finetune.task import load_task
+from tests.conftest import tiny_gemma
+from tests.recipes.ehr_bundles import everything, write
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "recipes" / "ehr_qa" / "demo.yaml"
+TEXT = "\n".join(f"{n}: Glucose {n}.{n} mmol/L" for n in range(1, 40))
+ASKED = [Asked(f"What was glucose number {n}?", {"evidence": [n], "answer": f"{n}.{n} mmol/L"}) for n in range(1, 9)]
+CONTRACT = load_task("ehr_qa").contract
+
+
+def separate(row):
+    """The examples that a row with branches stands for."""
+    context = [token for token, branch in zip(row["input_ids"], row["branches"], strict=True) if branch == 0]
+    for branch in range(1, max(row["branches"]) + 1):
+        own = [i for i, number in enumerate(row["branches"]) if number == branch]
+        yield {
+            "input_ids": context + [row["input_ids"][i] for i in own],
+            "labels": [IGNORED] * len(context) + [row["labels"][i] for i in own],
+        }
+
+
+def test_a_row_holds_each_prompt_and_answer_word_for_word(tokenizer):
+    (row,) = encode_context(Context("a", TEXT, ASKED), CONTRACT, tokenizer, 4096)
+    assert len(row["input_ids"]) < 0.3 * sum(len(one["input_ids"]) for one in separate(row))
+    for one, asked in zip(separate(row), ASKED, strict=True):
+        prompt = tokenizer.apply_chat_template(
+            CONTRACT.messages([TEXT, asked.text]), add_generation_prompt=True, tokenize=False
+        )
+        assert tokenizer.decode(one["input_ids"]) == prompt + json.dumps(asked.answer, separators=(",", ":")) + (
+            "<end_of_turn>"
+        )
+        trained = [label for label in one["labels"] if label != IGNORED]
+        assert tokenizer.decode(trained).startswith('{"evidence":')
+
+
+def test_questions_that_do_not_fit_a_row_begin_another(tokenizer):
+    context = Context("a", TEXT, ASKED)
+    (whole,) = encode_context(context, CONTRACT, tokenizer, 4096)
+    rows = encode_context(context, CONTRACT, tokenizer, len(whole["input_ids"]) - 1)
+    assert len(rows) == 2 and all(len(row["input_ids"]) < len(whole["input_ids"]) for row in rows)
+    assert [one for row in rows for one in separate(row)] == list(separate(whole))
+    with pytest.raises(AssayError, match=r"^a takes \d+ tokens with one of its questions, more than data\.max_length"):
+        encode_context(context, CONTRACT, tokenizer, 400)
+
+
+def test_loss_and_gradients_are_those_of_separate_examples(tokenizer):
+    """The real path: two contexts in a row, a window much shorter than a context, float32."""
+    model = tiny_gemma(3).float()
+    rows = [encode_context(Context("a", TEXT, ASKED[:k]), CONTRACT, tokenizer, 4096)[0] for k in (5, 1)]
+
+    def run(batch, attention):
+        model.set_attn_implementation(attention)
+        model.zero_grad()
+        labels = batch.pop("labels")
+        logits = model(**batch).logits[:, :-1].transpose(1, 2)
+        loss = torch.nn.functional.cross_entropy(logits, labels[:, 1:], ignore_index=IGNORED, reduction="sum")
+        loss.backward()
+        return loss.item(), {name: p.grad.clone() for name, p in model.named_parameters()}
+
+    collate = Collator(tokenizer.pad_token_id, window=model.config.sliding_window)
+    loss, gradients = run(collate(rows), NAME)
+    alone = [run(collate([one]), "sdpa") for row in rows for one in separate(row)]
+    assert loss == pytest.approx(sum(one for one, _ in alone), rel=1e-6)
+    for name, gradient in gradients.items():
+        summed = sum(own[name] for _, own in alone)
+        assert (gradient - summed).norm() <= 1e-4 * summed.norm() + 1e-6, name
+
+
+def test_one_example_alone_is_its_own_context():
+    row = share([{"input_ids": [2, 5, 6, 7], "labels": [IGNORED, IGNORED, 6, 7]}])
+    assert row == {"input_ids": [2, 5, 6, 7], "labels": [IGNORED, IGNORED, 6, 7], "branches": [0, 1, 1, 1]}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tokenizer):
+    """A tiny model, trained for a few steps on a few bundles."""
+    work = tmp_path_factory.mktemp("ehr")
+    tiny_gemma(1).to(torch.bfloat16).save_pretrained(work / "model")
+    tokenizer.save_pretrained(work / "model")
+    for split, sex in (("train", "male"), ("validation", "female")):
+        (work / split).mkdir()
+        resources = everything()
+        next(one for one in resources if one["resourceType"] == "Patient")["gender"] = sex
+        write(work / split / "patient.json", resources)
+    settings = {
+        "model": work / "model",
+        "data.train": work / "train",
+        "data.validation": work / "validation",
+        "data.synthetic": "{}",
+        "data.questions": 4,
+        "contract.max_answer_tokens": 12,
+        "train.output": work / "run",
+        "train.max_steps": 2,
+        "train.batch_size": 2,
+        "train.checkpoint_steps": 2,
+        "train.log_steps": 1,
+        "train.learning_rate": 0.01,
+        "evaluate.documents": 1,
+    }
+    command = [sys.executable, "-m", "recipes.cli", "train", str(CONFIG), *(f"{k}={v}" for k, v in settings.items())]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return work
+
+
+def test_a_run_trains_judges_and_keeps_an_adapter(finished):
+    rows = read_metrics(finished / "run" / "metrics.jsonl")
+    assert [row["step"] for row in rows if "loss" in row] == [1, 2]
+    judged = next(row for row in rows if "eval_accuracy" in row)
+    assert 0 <= judged["eval_accuracy"] <= 1
+    weights = load_file(finished / "run" / "adapter" / "adapter_model.safetensors")
+    assert any(tensor.abs().sum() > 0 for name, tensor in weights.items() if "lora_B" in name)
+    facts = json.loads((finished / "run" / "adapter" / "versions.json").read_text())
+    assert facts["eval_accuracy"] == judged["eval_accuracy"]
+
+
+def test_answers_name_lines_that_the_record_has(finished):
+    from recipes.ehr_qa.answer import Answerer
+
+    bundle = next((finished / "validation").glob("*.json"))
+    answerer = Answerer.from_pretrained(finished / "run" / "adapter", dtype="float32")
+    questions = ["Who prescribed it?", "Is the patient on Captopril? Answer yes or no.", "When?"]
+    together = answerer.answer(bundle, questions)
+    assert [given.question for given in together] == questions
+    assert [answerer.answer(bundle, [question])[0] for question in questions] == together
+    lines = len(answerer.record(bundle).lines)
+    for given in together:
+        assert given.issue or all(1 <= number <= lines for number in given.evidence)
+        assert set(given.to_json()) >= {"question", "answer", "evidence"}
+
+
+def test_the_command_answers_a_file_of_questions(finished, tmp_path):
+    bundle = next((finished / "validation").glob("*.json"))
+    (tmp_path / "questions.txt").write_text("When?\n\nWho?\n", encoding="utf-8")
+
+    def answer(*arguments):
+        command = [sys.executable, "-m", "recipes.cli", "answer", *map(str, arguments)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    given = answer(bundle, tmp_path / "questions.txt", "--json", "--model", finished / "run" / "adapter")
+    assert given.returncode == 0, given.stderr
+    assert [one["question"] for one in json.loads(given.stdout)] == ["When?", "Who?"]
+    for arguments, message in (
+        ((tmp_path / "none.json", "When?", "--model", finished / "run" / "adapter"), "none.json"),
+        ((bundle, " ", "--model", finished / "run" / "adapter"), "There is no question"),
+        ((bundle, "When?", "--model", finished / "model"), "does not say what its model was taught"),
+    ):
+        wrong = answer(*arguments)
+        assert wrong.returncode == 2 and message in wrong.stderr and "Traceback" not in wrong.stderr
