@@ -1,4 +1,4 @@
-"""Questions on one context: the same loss as separate examples, rows that fit, a run that trains, serves and answers."""
+"""Questions on one context: the loss of separate examples, rows that fit, a run that trains, serves and answers."""
 
 import json
 import subprocess

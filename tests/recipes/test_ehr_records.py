@@ -226,7 +226,7 @@ def test_fields_of_a_wrong_shape_do_not_break_the_record(tmp_path):
 
 def test_the_command_prints_the_record_or_one_line_of_error(tmp_path):
     def run(path):
-        command = [sys.executable, "-m", "recipes.ehr_qa", str(path)]
+        command = [sys.executable, "-m", "recipes.ehr_qa.show", str(path)]
         return subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
 
     done = run(write(tmp_path / "a.json", everything()))

@@ -1,0 +1,241 @@
+"""Many questions on one record: trained as branches of it beside TRL on separate examples; answered together and apart.
+
+    .venv/bin/python scripts/bench_shared_context.py [--model ADAPTER] [--tokens 4000] [--sample 5] [--json FILE]
+
+Training: forward and backward passes of the embedded decoder with a fresh adapter, the step that an optimiser would then
+take left out. Separate examples all cost the same, so a sample of them is timed and their number multiplied; their
+losses are compared with those of the same questions as branches. Serving: greedy answers; of asking one by one, a sample
+of questions is timed and multiplied, and its answers compared. Every way runs in a process of its own, whose peak memory
+is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+CURVE = (1, 5, 10, 25, 50, 100, 200)
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="scripts/bench_shared_context.py", description="The cost of many questions.")
+    parser.add_argument("--model", help="an adapter of the recipe ehr_qa; without one, serving is left out")
+    parser.add_argument("--tokens", type=int, default=4000, help="length of the record")
+    parser.add_argument("--sample", type=int, default=5, help="separate examples and calls that are timed")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    arguments = parser.parse_args()
+
+    from extraction.errors import run_command
+
+    run_command(lambda: run(arguments))
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from extraction.files import write_whole
+
+    figures: dict[str, Any] = {"record tokens": arguments.tokens, "sample": arguments.sample}
+    figures["training"] = training(arguments.tokens, arguments.sample)
+    if arguments.model:
+        figures["serving"] = [
+            apart(serve, arguments.model, arguments.tokens, arguments.sample, dtype) for dtype in ("bfloat16", "float32")
+        ]
+        for row in figures["serving"]:
+            print(row)
+    if arguments.json:
+        write_whole(arguments.json, json.dumps(figures, indent=1) + "\n")
+
+
+def training(tokens: int, sample: int) -> dict[str, Any]:
+    """The three ways, and the curve over the number of questions."""
+    separate = {way: apart(train_separate, way, tokens, sample) for way in ("TRL", "Assay, separate examples")}
+    trl, own = separate["TRL"], separate["Assay, separate examples"]
+    print(f"separate examples of {trl['tokens'] / sample:.0f} tokens, seconds each:")
+    for way, row in separate.items():
+        print(f"  {way}: {row['seconds'] / sample:.2f} s, {row['GB']:.1f} GB")
+    print("questions  shared s      GB  TRL s  ratio  own separate s  ratio  token ratio  largest loss difference")
+    curve = []
+    for count in CURVE:
+        row = apart(train_shared, tokens, count)
+        row["questions"] = count
+        row["ratio to TRL"] = trl["seconds"] / sample * count / row["seconds"]
+        row["ratio to own separate"] = own["seconds"] / sample * count / row["seconds"]
+        row["token ratio"] = trl["tokens"] / sample * count / row["tokens"]
+        pairs = list(zip(row["losses"], trl["losses"], strict=False))
+        row["loss difference"] = max(abs(one - other) for one, other in pairs)
+        curve.append(row)
+        print(
+            f"{count:9}  {row['seconds']:8.1f}  {row['GB']:6.1f}  {row['ratio to TRL'] * row['seconds']:5.0f}  "
+            f"{row['ratio to TRL']:5.1f}  {row['ratio to own separate'] * row['seconds']:14.0f}  "
+            f"{row['ratio to own separate']:5.1f}  {row['token ratio']:11.1f}  {row['loss difference']:.4f}"
+        )
+    last, before = curve[-1], curve[-2]
+    more = (last["seconds"] - before["seconds"]) / (last["questions"] - before["questions"])
+    limit = trl["seconds"] / sample / more
+    print(f"a further question costs {more:.3f} s as a branch: the ratio to TRL tends to {limit:.0f}")
+    return {"separate": separate, "shared": curve, "limit of the ratio": limit}
+
+
+def apart(work: Any, *arguments: Any) -> dict[str, Any]:
+    """The result of `work` in a fresh process, with that process's peak memory."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        result: dict[str, Any] = pool.apply(measured, (work, *arguments))
+    return result
+
+
+def measured(work: Any, *arguments: Any) -> dict[str, Any]:
+    import resource
+
+    result: dict[str, Any] = work(*arguments)
+    result["GB"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+    return result
+
+
+def record_and_questions(tokenizer: Any, tokens: int, count: int) -> Any:
+    """A synthetic patient's record of about `tokens` tokens, with `count` questions."""
+    from finetune.questions import Context
+    from recipes.ehr_qa.task import CONTRACT, context_of
+    from recipes.ehr_qa.synthetic import make_record
+
+    def length(text: str) -> int:
+        return len(tokenizer.encode(text, add_special_tokens=False))
+
+    for seed in range(1000):
+        record = make_record(seed)
+        if length(record.text) < tokens:
+            continue
+        context = context_of(record.fit(tokens, length), count, seed=0)
+        if len(context.asked) == count:
+            return Context(context.name, context.text, context.asked), CONTRACT
+    raise SystemExit(f"No synthetic patient has {count} questions at {tokens} tokens.")
+
+
+def trainer_of(examples: list[dict[str, Any]]) -> Any:
+    """The project's own trainer for examples, as a run builds it."""
+    from extraction.generate.models import load_tokenizer
+    from finetune.config import load_config
+    from finetune.prepare import Prepared
+    from finetune.run import RunFolder
+    from finetune.train import build_trainer
+
+    folder = tempfile.mkdtemp(prefix="assay-bench-")
+    config = load_config(ROOT / "recipes" / "ehr_qa" / "demo.yaml", [f"train.output={folder}"])
+    prepared = Prepared(examples, lambda _: {}, "accuracy")
+    return build_trainer(config, RunFolder(Path(folder)), load_tokenizer(config.model), examples, prepared)
+
+
+def examples_of(tokens: int, count: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Separate examples of the first questions of a fixed list, and the one that shares their context."""
+    from extraction.generate.models import load_tokenizer
+    from finetune.questions import Context, encode_context
+
+    tokenizer = load_tokenizer("gemma-3-270m")
+    context, contract = record_and_questions(tokenizer, tokens, max(CURVE))
+    asked = context.asked[:count]
+    separate = []
+    for one in asked:
+        row = encode_context(Context(context.name, context.text, [one]), contract, tokenizer, 2**20)[0]
+        separate.append({"input_ids": row["input_ids"], "labels": row["labels"]})
+    return separate, encode_context(Context(context.name, context.text, asked), contract, tokenizer, 2**20)[0]
+
+
+def train_separate(way: str, tokens: int, sample: int) -> dict[str, Any]:
+    from trl import SFTTrainer
+
+    examples, _ = examples_of(tokens, sample)
+    trainer = trainer_of(examples)
+    if way == "TRL":
+        from datasets import Dataset
+
+        from extraction.generate.models import load_model
+        from finetune.config import load_config
+        from finetune.train import add_adapter
+
+        config = load_config(ROOT / "recipes" / "ehr_qa" / "demo.yaml")
+        model = add_adapter(load_model(config.model), config)
+        trainer = SFTTrainer(
+            model=model,
+            args=trainer.args,
+            processing_class=trainer.processing_class,
+            train_dataset=Dataset.from_list(examples),
+        )
+    return passes(trainer, examples)
+
+
+def train_shared(tokens: int, count: int) -> dict[str, Any]:
+    _, shared = examples_of(tokens, count)
+    return passes(trainer_of([shared]), [shared])
+
+
+def passes(trainer: Any, examples: list[dict[str, Any]]) -> dict[str, Any]:
+    """Seconds of a forward and a backward pass over examples, after one to warm up, and the loss of each question."""
+    import torch
+
+    trainer.model.train()
+    batches = [trainer.data_collator([example]) for example in examples]
+    trainer.compute_loss(trainer.model, dict(batches[0])).backward()
+    start = time.perf_counter()
+    for batch in batches:
+        trainer.compute_loss(trainer.model, dict(batch)).backward()
+    seconds = time.perf_counter() - start
+    losses = []
+    for example, batch in zip(examples, batches, strict=True):
+        losses += question_losses(trainer.model, example, batch)
+    return {"seconds": seconds, "tokens": sum(len(e["input_ids"]) for e in examples), "losses": losses,
+            "threads": torch.get_num_threads()}  # fmt: skip
+
+
+def question_losses(model: Any, example: dict[str, Any], batch: dict[str, Any]) -> list[float]:
+    """Mean negative log-likelihood of the first questions' answers, by the whole output layer."""
+    import torch
+
+    base = model.get_base_model()
+    labels = batch["labels"][0]
+    with torch.no_grad():
+        inputs = {key: value for key, value in batch.items() if key != "labels"}
+        hidden = base.model(**inputs, use_cache=False).last_hidden_state[0]
+        branches = torch.tensor(example.get("branches") or [1] * len(labels))
+        losses = []
+        for branch in range(1, min(int(branches.max()), 5) + 1):
+            places = ((labels != -100) & (branches == branch)).nonzero()[:, 0]
+            logits = base.lm_head(hidden[places - 1]).float()
+            losses.append(float(torch.nn.functional.cross_entropy(logits, labels[places])))
+    return losses
+
+
+def serve(model: str, tokens: int, sample: int, dtype: str) -> dict[str, Any]:
+    """Fifty answers together, and a sample of them one by one."""
+    from recipes.ehr_qa.answer import Answerer
+    from recipes.ehr_qa.synthetic import make_record
+
+    answerer = Answerer.from_pretrained(model, dtype=dtype)
+    context, _ = record_and_questions(answerer.backend.tokenizer, tokens, 50)
+    questions = [asked.text for asked in context.asked]
+    record = make_record(int(context.name)) if context.name.isdigit() else None
+    assert record is not None
+    record = record.fit(tokens, answerer._tokens)
+    start = time.perf_counter()
+    together = answerer.answer_record(record, questions)
+    seconds = time.perf_counter() - start
+    places = range(0, 50, max(1, 50 // (2 * sample)))
+    start = time.perf_counter()
+    alone = {place: answerer.answer_record(record, [questions[place]])[0] for place in places}
+    each = (time.perf_counter() - start) / len(alone)
+    different = sum(together[place] != one for place, one in alone.items())
+    return {
+        "dtype": dtype,
+        "together s": round(seconds, 2),
+        "one by one s": round(50 * each, 1),
+        "ratio": round(50 * each / seconds, 1),
+        "answers compared": len(alone),
+        "different": different,
+    }
+
+
+if __name__ == "__main__":
+    main()
