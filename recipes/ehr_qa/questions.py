@@ -86,9 +86,7 @@ class Question:
 Words = Literal["train", "held_out", "all"]
 
 
-def make_questions(
-    record: Record, count: int | None = None, seed: int = 0, words: Words = "all"
-) -> list[Question]:
+def make_questions(record: Record, count: int | None = None, seed: int = 0, words: Words = "all") -> list[Question]:
     """Questions on a record, spread evenly over the categories, and in each over its formats and answers.
 
     Args:

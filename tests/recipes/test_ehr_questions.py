@@ -166,8 +166,8 @@ def test_patients_are_split_never_questions():
 
 
 def test_the_hierarchy_is_closed_and_no_group_both_certain_and_doubtful():
-    for condition in CONDITIONS:
-        certain, perhaps = groups_of([condition.code], condition.name), akin([condition.code], condition.name)
+    for known in CONDITIONS:
+        certain, perhaps = groups_of([known.code], known.name), akin([known.code], known.name)
         assert certain is not None and certain | perhaps <= set(GROUPS) and not certain & perhaps
     upper = {"sinusitis", "upper respiratory disorder", "respiratory disorder", "viral infection", "infection"}
     assert groups_of(["444814009"]) == groups_of([], "Viral sinusitis") == upper

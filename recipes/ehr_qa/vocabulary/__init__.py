@@ -1,4 +1,4 @@
-"""What a record can name: conditions, medications, measurements, care and people, read from the tables beside this file.
+"""What a record can name: conditions, medications, measurements, care and people, from the tables beside this file.
 
 The generator of patients (synthetic/) draws from it, and questions take from it what a record lacks. A name that is
 held out stands only in validation patients, so that they test copying, not memory.
@@ -32,7 +32,7 @@ def _bare(value: Any) -> Any:
 
 def _table(name: str) -> Any:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
-    return _bare(yaml.load((_HERE / f"{name}.yaml").read_text(encoding="utf-8"), loader))  # noqa: S506
+    return _bare(yaml.load((_HERE / f"{name}.yaml").read_text(encoding="utf-8"), loader))
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,7 @@ SURVEYS = tuple(map(_measurement, _observations["surveys"]))
 MEASUREMENTS = (*VITALS, *(test for panel in PANELS.values() for test in panel), *SINGLE, *SURVEYS)
 CARE: dict[str, Any] = _table("care")
 VACCINES: tuple[str, ...] = tuple(CARE["vaccines"])
+VACCINES_OF_CHILDREN: tuple[str, ...] = tuple(CARE["vaccines_of_children"])
 PROCEDURES = tuple(map(_care, CARE["procedures"]))
 PLANS = tuple(map(_care, CARE["plans"]))
 PEOPLE: dict[str, Any] = _table("people")
@@ -134,7 +135,7 @@ def names(held_out: bool) -> Names:
     return Names(
         kept(*(one.name for one in CONDITIONS)),
         kept(*(name for drugs in MEDICATIONS.values() for name in drugs)),
-        kept(*VACCINES),
+        kept(*VACCINES, *VACCINES_OF_CHILDREN),
         kept(*(name for one in MEASUREMENTS for name in (one.name, one.short) if held_out or one.name not in HELD)),
         kept(*PEOPLE["female"], *PEOPLE["male"]),
         kept(*PEOPLE["families"]),
