@@ -27,8 +27,10 @@ from recipes.ehr_qa.vocabulary import (
 
 YEARS = 10  # before the last entry, in which routine visits lie
 # classes of medications.yaml that are given without much ado
-_STRAY = ("analgesic", "nsaid", "opioid", "antibiotic", "antihistamine", "cough", "acid", "laxative", "vitamin", "iron")
-_STRAY += ("topical steroid", "emergency", "sleep", "antifungal", "gut")
+_STRAY: tuple[str, ...] = (
+    *("analgesic", "nsaid", "opioid", "antibiotic", "antihistamine", "cough", "acid", "laxative", "vitamin", "iron"),
+    *("topical steroid", "emergency", "sleep", "antifungal", "gut"),
+)
 # groups of lasting conditions that may end
 _ENDING = {"mood disorder", "anxiety disorder", "skin disorder", "anemia", "upper respiratory disorder", "infection"}
 _CLASSES = {"checkup": "AMB", "illness": "AMB", "followup": "AMB", "emergency": "EMER", "inpatient": "IMP"}

@@ -78,11 +78,10 @@ class Care:
 
 
 def _measurement(row: dict[str, Any]) -> Measurement:
-    row = {"short": row["name"], **row, "after": row.get("for", ())}
-    row.pop("for", None)
-    sets = {key: frozenset(row.get(key, ())) for key in ("high", "low", "after")}
-    lists = {key: tuple(row[key]) for key in ("range", "words", "si") if key in row}
-    return Measurement(**{**row, **sets, **lists})
+    fields: dict[str, Any] = {"short": row["name"], **row, "after": row.get("for", ())}
+    fields.pop("for", None)
+    fields |= {key: frozenset(fields.get(key, ())) for key in ("high", "low", "after")}
+    return Measurement(**_tuples(fields))
 
 
 def _care(row: dict[str, Any]) -> Care:
@@ -90,9 +89,12 @@ def _care(row: dict[str, Any]) -> Care:
 
 
 def _condition(row: dict[str, Any]) -> Condition:
-    row = {**row, "groups": row["is"]}
-    del row["is"]
-    return Condition(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
+    fields = {"groups" if key == "is" else key: value for key, value in row.items()}
+    return Condition(**_tuples(fields))
+
+
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
 
 
 CONDITIONS = tuple(_condition(row) for name in ("conditions", "conditions_more") for row in _table(name))
