@@ -7,13 +7,17 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import lru_cache
 
 from recipes.ehr_qa.facts import Fact
 from recipes.ehr_qa.records import Record
+from recipes.ehr_qa.vocabulary import Names
 
 LONGEST_SET = 8
 _COMMON_WORDS = {"tablet", "injection", "solution", "extended", "release", "hydrochloride", "sodium", "capsule"}
 _COMMON_WORDS |= {"preservative", "vaccine", "adult", "valent", "injectable", "seasonal", "suspension", "potassium"}
+_COMMON_WORDS |= {"nurse", "prof", "med"}
+TITLES = ("Dr.", "Prof.", "med.", "Nurse", "MD", "NP", "PA-C", "RN", "DO")
 
 
 @dataclass(frozen=True)
@@ -110,16 +114,32 @@ def earliest(facts: Sequence[Fact]) -> list[Fact]:
 
 def absent(pool: Iterable[str], present: Iterable[str], rng: random.Random) -> list[str]:
     """Names of the pool that the record certainly lacks, shuffled: not even one of their own words is in it."""
-    taken = [_words(name) for name in present]
-    names = [name for name in dict.fromkeys(pool) if not any(_words(name) & words for words in taken)]
+    taken = frozenset().union(*map(_words, present))
+    names = [name for name in dict.fromkeys(pool) if not _words(name) & taken]
     rng.shuffle(names)
     return names
 
 
-def _words(name: str) -> set[str]:
+@lru_cache(maxsize=20_000)
+def _words(name: str) -> frozenset[str]:
     """The words that tell a name from another."""
     found = {word for word in re.findall(r"[^\W\d_]{3,}", name.lower()) if word not in _COMMON_WORDS}
-    return found or {name.lower()}
+    return frozenset(found or {name.lower()})
+
+
+def strangers(like: str, names: Names, rng: random.Random) -> list[str]:
+    """Two invented people written as another is, title and digits too: what is wrong about them is not the form."""
+    parts = re.findall(r"\S+", like)
+    before = [part for part in parts[:2] if part in TITLES]
+    behind = [part for part in parts[-1:] if part in TITLES]
+    digits = any(part[-1].isdigit() for part in parts)
+    made: list[str] = []
+    while len(made) < 2:
+        name = [rng.choice(names.given), rng.choice(names.families)]
+        if digits:
+            name = [f"{part}{rng.randint(1, 999)}" for part in name]
+        made += absent([" ".join([*before, *name, *behind])], [like, *made], rng)
+    return made
 
 
 def other_days(days: Iterable[str], true: Iterable[str], rng: random.Random) -> list[str]:

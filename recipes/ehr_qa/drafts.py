@@ -22,21 +22,25 @@ from recipes.ehr_qa.draft import (
     latest,
     other_days,
     sound,
+    strangers,
     whole,
     yes_no,
 )
 from recipes.ehr_qa.drafts_observations import dependent_observations, observation_values
 from recipes.ehr_qa.facts import Fact
-from recipes.ehr_qa.hierarchy import CONDITIONS, GROUPS, akin, groups_of
+from recipes.ehr_qa.hierarchy import GROUPS, akin, groups_of
 from recipes.ehr_qa.names import UNRESOLVED
 from recipes.ehr_qa.records import Record
-from recipes.ehr_qa.wordings import DRUGS, PRESCRIBERS, VACCINES
+from recipes.ehr_qa.vocabulary import Names
 
 ACTIVE = ("active", "recurrence", "relapse")
 
 
-def draft_all(record: Record, rng: random.Random) -> Iterator[Draft]:
-    """All drafts of all categories, in an order that depends on the record and the generator's seed alone."""
+def draft_all(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
+    """All drafts of all categories, in an order that depends on the record and the generator's seed alone.
+
+    `names` holds what a record may lack.
+    """
     for make in (
         condition_existence,
         condition_hierarchy,
@@ -49,7 +53,7 @@ def draft_all(record: Record, rng: random.Random) -> Iterator[Draft]:
         observation_values,
         dependent_observations,
     ):
-        yield from make(record, rng)
+        yield from make(record, rng, names)
 
 
 def _several(category: str, facts: list[Fact]) -> Iterator[Draft]:
@@ -59,13 +63,13 @@ def _several(category: str, facts: list[Fact]) -> Iterator[Draft]:
         yield free(category, "set", {}, names or None, facts, f"{category}.free")
 
 
-def condition_existence(record: Record, rng: random.Random) -> Iterator[Draft]:
+def condition_existence(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
     """Whether a condition is listed, which are active."""
     category = "condition_existence"
     facts, complete = facts_of(record, "condition"), whole(record, "condition")
     present = by_name(facts)
-    names = [fact.name for fact in record.facts if fact.kind == "condition"]
-    lacking = absent((name for name, _ in CONDITIONS.values()), names, rng) if complete else []
+    listed = [fact.name for fact in record.facts if fact.kind == "condition"]
+    lacking = absent(names.conditions, listed, rng) if complete else []
     for name in present:
         yield yes_no(category, {"name": name}, True, present[name])
         rng.shuffle(lacking)
@@ -76,25 +80,25 @@ def condition_existence(record: Record, rng: random.Random) -> Iterator[Draft]:
         yield from _several(category, [fact for fact in facts if fact.status in ACTIVE])
 
 
-def condition_hierarchy(record: Record, rng: random.Random) -> Iterator[Draft]:
+def condition_hierarchy(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
     """Whether a condition of a wider group is listed, and which."""
     category = "condition_hierarchy"
     members: dict[str, list[Fact]] = {}
     perhaps: set[str] = set()
     known = whole(record, "condition")
     for fact in (fact for fact in record.facts if fact.kind == "condition"):
-        groups = groups_of(fact.codes)
+        groups = groups_of(fact.codes, fact.name)
         known = known and groups is not None
-        perhaps |= akin(fact.codes) if fact.counts else set(GROUPS)
+        perhaps |= akin(fact.codes, fact.name) if fact.counts else set(GROUPS)
         for group in sorted(groups or ()):
             if fact.counts:
                 members.setdefault(group, []).append(fact)
     false = sorted(set(GROUPS) - set(members) - perhaps) if known else []
     for group, facts in sorted(members.items()):
         yield yes_no(category, {"name": group}, True, facts)
-        names = tuple(by_name(facts))
-        if known and group not in perhaps and len(names) <= LONGEST_SET:
-            yield free(category, "set", {"name": group}, names, facts, f"{category}.free")
+        found = tuple(by_name(facts))
+        if known and group not in perhaps and len(found) <= LONGEST_SET:
+            yield free(category, "set", {"name": group}, found, facts, f"{category}.free")
         rng.shuffle(false)
         yield from choices(category, {}, group, false, facts, f"{category}.choice")
     rng.shuffle(false)
@@ -103,7 +107,7 @@ def condition_hierarchy(record: Record, rng: random.Random) -> Iterator[Draft]:
         yield free(category, "set", {"name": group}, None, (), f"{category}.free")
 
 
-def immunization_date(record: Record, rng: random.Random) -> Iterator[Draft]:
+def immunization_date(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
     """When a vaccine was given."""
     category = "immunization_date"
     facts, complete = facts_of(record, "immunization"), whole(record, "immunization")
@@ -111,8 +115,8 @@ def immunization_date(record: Record, rng: random.Random) -> Iterator[Draft]:
     for name, doses in by_name(facts).items():
         if sound(doses):
             yield from _dates(category, name, doses, days, complete, rng)
-    names = [fact.name for fact in record.facts if fact.kind == "immunization"]
-    for name in absent(VACCINES, names, rng)[:4] if complete else []:
+    listed = [fact.name for fact in record.facts if fact.kind == "immunization"]
+    for name in absent(names.vaccines, listed, rng)[:4] if complete else []:
         yield free(category, "date", {"name": name}, None, ())
 
 
@@ -140,13 +144,13 @@ def _drugs(record: Record) -> tuple[list[Fact], bool, list[str]]:
     return facts_of(record, "medication"), whole(record, "medication"), names
 
 
-def current_medication(record: Record, rng: random.Random) -> Iterator[Draft]:
+def current_medication(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
     """Which medications are active."""
     category = "current_medication"
-    facts, complete, names = _drugs(record)
+    facts, complete, listed = _drugs(record)
     taken = by_name(fact for fact in facts if fact.status == "active")
     past = [name for name in by_name(facts) if name not in taken]
-    lacking = absent(DRUGS, names, rng) if complete else []
+    lacking = absent(names.medications, listed, rng) if complete else []
     for name, found in taken.items():
         yield yes_no(category, {"name": name}, True, found)
         wrong = [*past, *lacking] if complete else past
@@ -160,11 +164,11 @@ def current_medication(record: Record, rng: random.Random) -> Iterator[Draft]:
         yield from _several(category, [fact for found in taken.values() for fact in found])
 
 
-def medication_existence(record: Record, rng: random.Random) -> Iterator[Draft]:
+def medication_existence(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
     """Whether a medication was ever prescribed."""
     category = "medication_existence"
-    facts, complete, names = _drugs(record)
-    lacking = absent(DRUGS, names, rng) if complete else []
+    facts, complete, listed = _drugs(record)
+    lacking = absent(names.medications, listed, rng) if complete else []
     for name, found in by_name(facts).items():
         yield yes_no(category, {"name": name}, True, found)
         rng.shuffle(lacking)
@@ -175,11 +179,11 @@ def medication_existence(record: Record, rng: random.Random) -> Iterator[Draft]:
         yield from _several(category, facts)
 
 
-def medication_prescriber(record: Record, rng: random.Random) -> Iterator[Draft]:
+def medication_prescriber(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
     """Who prescribed a medication last."""
     category = "medication_prescriber"
-    facts, complete, names = _drugs(record)
-    people = sorted({fact.who for fact in facts if fact.who} | set(PRESCRIBERS))
+    facts, complete, listed = _drugs(record)
+    people = sorted({fact.who for fact in facts if fact.who})
     for name, found in by_name(facts).items():
         # Of one drug, a budget may take a late prescription that ended and leave an early one that is active.
         if not sound(found) or record.omitted.get("medication"):
@@ -188,28 +192,29 @@ def medication_prescriber(record: Record, rng: random.Random) -> Iterator[Draft]
         if not last[0].who or len({fact.who for fact in last}) > 1:
             continue
         who = last[0].who
-        wrong = absent(people, [who], rng)
+        wrong = [*absent(people, [who], rng)[:2], *strangers(who, names, rng)[:2]]
+        rng.shuffle(wrong)
         yield free(category, "name", {"name": name}, who, last)
         yield yes_no(category, {"name": name, "who": who}, True, last, f"{category}.yes_no")
         yield yes_no(category, {"name": name, "who": wrong[0]}, False, last, f"{category}.yes_no")
         yield from choices(category, {"name": name}, who, wrong, last)
-    for name in absent(DRUGS, names, rng)[: 1 + len(facts) // 3] if complete else []:
+    for name in absent(names.medications, listed, rng)[: 1 + len(facts) // 3] if complete else []:
         yield free(category, "name", {"name": name}, None, ())
 
 
-def medication_date(record: Record, rng: random.Random) -> Iterator[Draft]:
+def medication_date(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
     """When a medication was prescribed."""
     category = "medication_date"
-    facts, complete, names = _drugs(record)
+    facts, complete, listed = _drugs(record)
     days = [day(fact) for fact in facts if sound([fact])]
     for name, found in by_name(facts).items():
         if sound(found) and not record.omitted.get("medication"):
             yield from _dates(category, name, found, days, complete, rng)
-    for name in absent(DRUGS, names, rng)[: 1 + len(facts) // 3] if complete else []:
+    for name in absent(names.medications, listed, rng)[: 1 + len(facts) // 3] if complete else []:
         yield free(category, "date", {"name": name}, None, ())
 
 
-def medication_for_condition(record: Record, rng: random.Random) -> Iterator[Draft]:
+def medication_for_condition(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
     """What was prescribed for a condition, and for what a medication was."""
     category = "medication_for_condition"
     facts, complete, _ = _drugs(record)
@@ -220,6 +225,7 @@ def medication_for_condition(record: Record, rng: random.Random) -> Iterator[Dra
         for reason in fact.reasons:
             treated.setdefault(reason, []).append(fact)
     drugs = list(by_name(facts))
+    lacking = absent(names.medications, drugs, rng)
     for name, found in sorted(treated.items()) if complete else []:
         given = tuple(by_name(found))
         others = [drug for drug in drugs if drug not in given]
@@ -228,7 +234,7 @@ def medication_for_condition(record: Record, rng: random.Random) -> Iterator[Dra
         for drug in given:
             these = [fact for fact in found if fact.name == drug]
             yield yes_no(category, {"name": name, "drug": drug}, True, these, f"{category}.yes_no")
-            wrong = [*others, *absent(DRUGS, drugs, rng)]
+            wrong = [*others, *rng.sample(lacking, min(3, len(lacking)))]
             yield from choices(category, {"name": name}, drug, wrong, these, f"{category}.choice")
         for drug in others[:2]:
             yield yes_no(category, {"name": name, "drug": drug}, False, (), f"{category}.yes_no")

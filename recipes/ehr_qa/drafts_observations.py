@@ -11,10 +11,11 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from recipes.ehr_qa.draft import Draft, absent, by_name, choices, day, facts_of, free, latest, sound, whole, yes_no
 from recipes.ehr_qa.facts import Fact
 from recipes.ehr_qa.records import Record
-from recipes.ehr_qa.wordings import MEASUREMENTS
+from recipes.ehr_qa.vocabulary import Names
 
 _NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)(?: (.+))?")
 ANCHORS = 2  # of each sort, for each measurement
+LACKING = 12  # measurements a record does not have
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _above(
     ]
 
 
-def observation_values(record: Record, rng: random.Random) -> Iterator[Draft]:
+def observation_values(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
     """The latest value of a measurement, and that of a day."""
     category = "observation_value"
     for name, values in _series(record).items():
@@ -113,11 +114,11 @@ def observation_values(record: Record, rng: random.Random) -> Iterator[Draft]:
             yield free(category, value.kind, slots, value.text, [value.fact], f"{category}.day")
             yield from choices(category, slots, value.text, _wrong(value, values, rng), [value.fact], f"{category}.day")
     if whole(record, "observation"):
-        for name in absent(MEASUREMENTS, _all_names(record), rng):
+        for name in absent(names.measurements, _all_names(record), rng)[:LACKING]:
             yield free(category, "number", {"name": name}, None, ())
 
 
-def dependent_observations(record: Record, rng: random.Random) -> Iterator[Draft]:
+def dependent_observations(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
     """A value found by way of a date, a condition's onset, a prescription, or another measurement."""
     category = "dependent_observation"
     series, complete = _series(record), whole(record, "observation")

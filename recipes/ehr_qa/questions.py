@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from recipes.ehr_qa.drafts import Draft, draft_all
 from recipes.ehr_qa.records import Record
-from recipes.ehr_qa.wordings import FORMAT_HINTS, NONE_OF_THESE, WORDINGS
+from recipes.ehr_qa.vocabulary import names
+from recipes.ehr_qa.wordings import FORMAT_HINTS, NONE_OF_THESE, wordings
 
 CATEGORIES = (
     "condition_existence",
@@ -82,7 +83,10 @@ class Question:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
-def make_questions(record: Record, count: int | None = None, seed: int = 0) -> list[Question]:
+Words = Literal["train", "held_out", "all"]
+
+
+def make_questions(record: Record, count: int | None = None, seed: int = 0, words: Words = "all") -> list[Question]:
     """Questions on a record, spread evenly over the categories, and in each over its formats and answers.
 
     Args:
@@ -90,12 +94,14 @@ def make_questions(record: Record, count: int | None = None, seed: int = 0) -> l
             absent that may have been left out.
         count: how many; None for all there are. A record with little in it gives fewer.
         seed: the same seed asks the same of the same patient.
+        words: `train` uses the wordings that training may use, and says only of names that training knows that the
+            record lacks them; `held_out` uses the wordings that training never uses.
     """
     rng = random.Random(f"{seed} {record.patient}")
     asked: set[str] = set()
     heaps: dict[str, dict[tuple[str, str], list[Question]]] = {category: {} for category in CATEGORIES}
-    for draft in draft_all(record, rng):
-        question = _ask(draft, record, rng)
+    for draft in draft_all(record, rng, names(words != "train")):
+        question = _ask(draft, record, rng, words)
         if question.question in asked:
             continue
         asked.add(question.question)
@@ -119,8 +125,8 @@ def split(patients: Sequence[str], seed: int = 0) -> dict[str, list[str]]:
     return {name: sorted(part) for name, part in parts.items()}
 
 
-def _ask(draft: Draft, record: Record, rng: random.Random) -> Question:
-    text = rng.choice(WORDINGS[draft.wording]).format(**draft.slots)
+def _ask(draft: Draft, record: Record, rng: random.Random, words: Words) -> Question:
+    text = rng.choice(wordings(draft.wording, words)).format(**draft.slots)
     kind, answer = draft.kind, draft.answer
     options: tuple[str, ...] = ()
     if draft.format == "choice":

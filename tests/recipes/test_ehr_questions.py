@@ -1,14 +1,17 @@
 """Questions on a record: each answer stands in the record's lines, and the same seed asks the same."""
 
 import random
+import re
 from collections import Counter
 
 import pytest
 
 from recipes.ehr_qa.grade import grade
-from recipes.ehr_qa.hierarchy import AKIN, CONDITIONS, GROUPS, groups_of
+from recipes.ehr_qa.hierarchy import GROUPS, akin, groups_of
 from recipes.ehr_qa.questions import ANSWER_SCHEMA, CATEGORIES, make_questions, split
 from recipes.ehr_qa.records import read_record, read_records
+from recipes.ehr_qa.vocabulary import CONDITIONS, HELD
+from recipes.ehr_qa.wordings import WORDINGS, wordings
 from tests.recipes.ehr_bundles import condition, drug, everything, measured, patient, write
 
 
@@ -162,9 +165,30 @@ def test_patients_are_split_never_questions():
     assert all(split(names[:3]).values())
 
 
-def test_the_hierarchy_is_closed():
-    for _, groups in CONDITIONS.values():
-        assert set(groups) <= set(GROUPS)
-    assert {group for groups in AKIN.values() for group in groups} <= set(GROUPS) and set(AKIN) <= set(CONDITIONS)
-    assert groups_of(["444814009"]) == {"sinusitis", "upper respiratory disorder", "respiratory disorder"}
+def test_the_hierarchy_is_closed_and_no_group_both_certain_and_doubtful():
+    for known in CONDITIONS:
+        certain, perhaps = groups_of([known.code], known.name), akin([known.code], known.name)
+        assert certain is not None and certain | perhaps <= set(GROUPS) and not certain & perhaps
+    upper = {"sinusitis", "upper respiratory disorder", "respiratory disorder", "viral infection", "infection"}
+    assert groups_of(["444814009"]) == groups_of([], "Viral sinusitis") == upper
     assert groups_of(["0"]) is None
+    assert "respiratory disorder" in groups_of(["254637007"])  # cancer of the lung is a disorder of the lung
+
+
+def test_each_kind_of_question_has_wordings_that_training_never_uses(record):
+    for kind in WORDINGS:
+        trained, held_out = wordings(kind, "train"), wordings(kind, "held_out")
+        assert len(trained) >= 4 and held_out and not set(trained) & set(held_out)
+        assert len({*trained, *held_out}) == len(WORDINGS[kind]) >= 6
+        slots = {frozenset(re.findall(r"{(\w+)}", wording)) for wording in WORDINGS[kind]}
+        assert len(slots) == 1  # each asks the same
+    trained, held_out = (make_questions(record, words=words) for words in ("train", "held_out"))
+    assert not {question.question for question in trained} & {question.question for question in held_out}
+    check_grounded(held_out, record)
+
+
+def test_training_questions_never_speak_of_held_out_names(record):
+    held = HELD - {name for fact in record.facts for name in (fact.name,)}
+    for question in make_questions(record, words="train"):
+        assert not any(name in question.question for name in held)
+    assert any(name in question.question for question in make_questions(record) for name in held)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from reportlab.lib.pagesizes import A4, LETTER, landscape
+
+from extraction.files import whole_folder
 
 from .blank import BlankPage
 from .content import Composer, stable_random
@@ -120,26 +120,18 @@ def write_reports(out: Path, *, names: Sequence[str], count: int, seed: int, max
         raise ValueError("write_reports needs at least one family and a count of at least 1")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out} is not an empty folder; choose another or remove what is in it")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     files = []
-    try:
-        with (partial / "manifest.jsonl").open("w", encoding="utf-8") as manifest:
-            for number in range(count):
-                name = names[number % len(names)]
-                report = make_report(name, seed * SEEDS + number, max_rows=max_rows)
-                stem = f"{name}-{seed}-{number:05d}"
-                (partial / f"{stem}.pdf").write_bytes(report.pdf)
-                text = json.dumps(report.record, ensure_ascii=False, indent=1)
-                (partial / f"{stem}.json").write_text(text + "\n", encoding="utf-8")
-                cells = [asdict(cell) | {"box": [round(edge, 2) for edge in cell.box]} for cell in report.cells]
-                entry = {"file": f"{stem}.pdf", "family": name, "language": report.language,
-                         "seed": report.seed, "cells": cells}  # fmt: skip
-                manifest.write(json.dumps(entry, ensure_ascii=False) + "\n")
-                files.append(out / f"{stem}.pdf")
-        partial.chmod(0o755)  # mkdtemp makes it private
-        partial.replace(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    with whole_folder(out) as partial, (partial / "manifest.jsonl").open("w", encoding="utf-8") as manifest:
+        for number in range(count):
+            name = names[number % len(names)]
+            report = make_report(name, seed * SEEDS + number, max_rows=max_rows)
+            stem = f"{name}-{seed}-{number:05d}"
+            (partial / f"{stem}.pdf").write_bytes(report.pdf)
+            text = json.dumps(report.record, ensure_ascii=False, indent=1)
+            (partial / f"{stem}.json").write_text(text + "\n", encoding="utf-8")
+            cells = [asdict(cell) | {"box": [round(edge, 2) for edge in cell.box]} for cell in report.cells]
+            entry = {"file": f"{stem}.pdf", "family": name, "language": report.language,
+                     "seed": report.seed, "cells": cells}  # fmt: skip
+            manifest.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            files.append(out / f"{stem}.pdf")
     return files
