@@ -30,7 +30,7 @@ class SyntheticConfig(_Section):
     seed: int = 0
     """Same seed, same documents."""
     max_rows: int | None = Field(default=None, gt=0)
-    """Most rows a document may have."""
+    """Most rows, or lines of a record, a document may have."""
 
 
 class DataConfig(_Section):

@@ -43,7 +43,8 @@ def run(arguments: argparse.Namespace) -> None:
     figures["training"] = training(arguments.tokens, arguments.sample)
     if arguments.model:
         figures["serving"] = [
-            apart(serve, arguments.model, arguments.tokens, arguments.sample, dtype) for dtype in ("bfloat16", "float32")
+            apart(serve, arguments.model, arguments.tokens, arguments.sample, dtype)
+            for dtype in ("bfloat16", "float32")
         ]
         for row in figures["serving"]:
             print(row)
@@ -96,23 +97,26 @@ def measured(work: Any, *arguments: Any) -> dict[str, Any]:
     return result
 
 
-def record_and_questions(tokenizer: Any, tokens: int, count: int) -> Any:
-    """A synthetic patient's record of about `tokens` tokens, with `count` questions."""
-    from finetune.questions import Context
-    from recipes.ehr_qa.task import CONTRACT, context_of
-    from recipes.ehr_qa.synthetic import make_record
+def record_of(tokenizer: Any, tokens: int) -> Any:
+    """A synthetic patient's record of at most `tokens` tokens, not much less, with 200 questions to ask."""
+    from recipes.ehr_qa.questions import make_questions
+    from recipes.ehr_qa.records import read_record
+    from recipes.ehr_qa.synthetic import make_bundle
 
     def length(text: str) -> int:
         return len(tokenizer.encode(text, add_special_tokens=False))
 
-    for seed in range(1000):
-        record = make_record(seed)
-        if length(record.text) < tokens:
-            continue
-        context = context_of(record.fit(tokens, length), count, seed=0)
-        if len(context.asked) == count:
-            return Context(context.name, context.text, context.asked), CONTRACT
-    raise SystemExit(f"No synthetic patient has {count} questions at {tokens} tokens.")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bundle.json"
+        for seed in range(1000):
+            path.write_text(json.dumps(make_bundle(seed)), encoding="utf-8")
+            record = read_record(path)
+            if length(record.text) >= tokens:
+                record = record.fit(tokens, length)
+                questions = make_questions(record, max(CURVE), words="train")
+                if len(questions) == max(CURVE):
+                    return record, questions
+    raise SystemExit(f"No synthetic patient has {max(CURVE)} questions at {tokens} tokens.")
 
 
 def trainer_of(examples: list[dict[str, Any]]) -> Any:
@@ -133,15 +137,16 @@ def examples_of(tokens: int, count: int) -> tuple[list[dict[str, Any]], dict[str
     """Separate examples of the first questions of a fixed list, and the one that shares their context."""
     from extraction.generate.models import load_tokenizer
     from finetune.questions import Context, encode_context
+    from recipes.ehr_qa.task import CONTRACT, asked_of
 
     tokenizer = load_tokenizer("gemma-3-270m")
-    context, contract = record_and_questions(tokenizer, tokens, max(CURVE))
-    asked = context.asked[:count]
+    record, questions = record_of(tokenizer, tokens)
+    asked = [asked_of(question) for question in questions[:count]]
     separate = []
     for one in asked:
-        row = encode_context(Context(context.name, context.text, [one]), contract, tokenizer, 2**20)[0]
+        row = encode_context(Context("record", record.text, [one]), CONTRACT, tokenizer, 2**20)[0]
         separate.append({"input_ids": row["input_ids"], "labels": row["labels"]})
-    return separate, encode_context(Context(context.name, context.text, asked), contract, tokenizer, 2**20)[0]
+    return separate, encode_context(Context("record", record.text, asked), CONTRACT, tokenizer, 2**20)[0]
 
 
 def train_separate(way: str, tokens: int, sample: int) -> dict[str, Any]:
@@ -211,14 +216,10 @@ def question_losses(model: Any, example: dict[str, Any], batch: dict[str, Any]) 
 def serve(model: str, tokens: int, sample: int, dtype: str) -> dict[str, Any]:
     """Fifty answers together, and a sample of them one by one."""
     from recipes.ehr_qa.answer import Answerer
-    from recipes.ehr_qa.synthetic import make_record
 
     answerer = Answerer.from_pretrained(model, dtype=dtype)
-    context, _ = record_and_questions(answerer.backend.tokenizer, tokens, 50)
-    questions = [asked.text for asked in context.asked]
-    record = make_record(int(context.name)) if context.name.isdigit() else None
-    assert record is not None
-    record = record.fit(tokens, answerer._tokens)
+    record, made = record_of(answerer.backend.tokenizer, tokens)
+    questions = [question.question for question in made[:50]]
     start = time.perf_counter()
     together = answerer.answer_record(record, questions)
     seconds = time.perf_counter() - start

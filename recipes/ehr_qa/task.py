@@ -9,8 +9,9 @@ from extraction.contract import Contract
 from finetune.questions import Asked, Context, Questions
 from finetune.task import Task
 from recipes.ehr_qa.grade import score
-from recipes.ehr_qa.questions import ANSWER_SCHEMA, make_questions
+from recipes.ehr_qa.questions import ANSWER_SCHEMA, Question, make_questions
 from recipes.ehr_qa.records import read_records
+from recipes.ehr_qa.synthetic import synthesize
 
 CONTRACT = Contract(
     instruction="Answer the question from the record. First name the lines that say so.",
@@ -25,16 +26,18 @@ CONTRACT = Contract(
 
 
 def read(folder: Path, split: str, count: int, seed: int, budget: int, tokens: Callable[[str], int]) -> list[Context]:
-    """The records of a folder with questions on them, see `finetune.questions.Questions`."""
+    """The records of a folder with questions on them, in held-out wordings where they are not for training."""
     contexts = []
     for record in read_records(folder):
         shown = record.fit(budget, tokens)
-        asked = [
-            Asked(question.question, {key: question.gold[key] for key in ("evidence", "answer")}, question)
-            for question in make_questions(shown, count, seed)
-        ]
-        contexts.append(Context(record.patient, shown.text, asked))
+        questions = make_questions(shown, count, seed, "train" if split == "train" else "held_out")
+        contexts.append(Context(record.patient, shown.text, [asked_of(question) for question in questions]))
     return contexts
+
+
+def asked_of(question: Question) -> Asked:
+    """A question as it is trained: its gold answer in the order that the contract's schema has."""
+    return Asked(question.question, {key: question.gold[key] for key in ("evidence", "answer")}, question)
 
 
 def judge(contexts: Sequence[Context], replies: Sequence[Sequence[str]]) -> dict[str, float]:
@@ -52,4 +55,4 @@ def judge(contexts: Sequence[Context], replies: Sequence[Sequence[str]]) -> dict
     }
 
 
-TASK = Task(name="ehr_qa", contract=CONTRACT, questions=Questions(read, judge))
+TASK = Task(name="ehr_qa", contract=CONTRACT, questions=Questions(read, judge), synthesize=synthesize)

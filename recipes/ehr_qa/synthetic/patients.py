@@ -21,7 +21,7 @@ SEEDS = 1_000_000  # patients a seed has before they meet those of the next
 SHORTEST, USUAL, LONGEST = 25, 130, 350  # lines of a record
 
 
-def make_bundle(seed: int, split: str = "train", lines: int | None = None) -> dict[str, Any]:
+def make_bundle(seed: int, split: str = "train", most: int | None = None) -> dict[str, Any]:
     """A FHIR R4 transaction bundle of one invented patient, in the manner of Synthea.
 
     Codes stand only where the tables have them (SNOMED CT of conditions); elsewhere a coding is a display alone.
@@ -30,15 +30,15 @@ def make_bundle(seed: int, split: str = "train", lines: int | None = None) -> di
         seed: the same seed makes the same bundle.
         split: patients of `train` have nothing of the vocabulary that is held out; those of any other split have, and
             are other people for the same seed.
-        lines: about how many lines the record has. None: between 25 and 130, one in fifteen up to 350.
+        most: about how many lines the record may have at most. A record has 25 to 130, one in fifteen up to 350.
 
     Returns:
         The bundle, ready for `json.dumps`.
     """
     rng = random.Random(f"patient {split} {seed}")
-    if lines is None:
-        most = LONGEST if rng.random() < 1 / 15 else USUAL
-        lines = round(SHORTEST * (most / SHORTEST) ** rng.random())
+    longest = LONGEST if rng.random() < 1 / 15 else USUAL
+    longest = max(SHORTEST, min(most or longest, longest))
+    lines = round(SHORTEST * (longest / SHORTEST) ** rng.random())
     habits, picker = draw_habits(rng), Picker(rng, held_out=split != "train")
     chart = Chart(rng, habits)
     person = add_patient(chart, picker)
@@ -58,14 +58,14 @@ def _add_unshown(chart: Chart) -> None:
             chart.add(kind, status="active")
 
 
-def write_patients(folder: Path, count: int, seed: int, split: str = "train") -> list[Path]:
+def write_patients(folder: Path, count: int, seed: int, split: str = "train", most: int | None = None) -> list[Path]:
     """Write bundles of invented patients into a new or empty folder, which appears whole or not at all.
 
     Args:
         folder: gets `NAME.json` of each patient; `records.read_records` reads it.
         count: how many patients.
         seed: the same seed writes the same files.
-        split: see `make_bundle`.
+        split, most: see `make_bundle`.
 
     Returns:
         The files.
@@ -78,7 +78,7 @@ def write_patients(folder: Path, count: int, seed: int, split: str = "train") ->
     files = []
     with whole_folder(folder) as partial:
         for number in range(count):
-            bundle: Resource = make_bundle(seed * SEEDS + number, split)
+            bundle: Resource = make_bundle(seed * SEEDS + number, split, most)
             name = f"{split}-{seed}-{number:05d}.json"
             (partial / name).write_text(json.dumps(bundle, ensure_ascii=False), encoding="utf-8")
             files.append(folder / name)
@@ -89,8 +89,8 @@ def synthesize(folder: Path, split: str, wanted: SyntheticConfig) -> None:
     """`finetune.task.Task.synthesize` of this recipe: patients of a split.
 
     Raises:
-        AssayError: the folder has files already, or layout families or rows are asked for, which patients have not.
+        AssayError: the folder has files already, or layout families are asked for, which patients have not.
     """
-    if wanted.families or wanted.max_rows:
-        raise AssayError("Synthetic patients have no families and no max_rows; remove them from data.synthetic.")
-    write_patients(folder, wanted.count, wanted.seed, split)
+    if wanted.families:
+        raise AssayError("Synthetic patients have no families; remove them from data.synthetic.")
+    write_patients(folder, wanted.count, wanted.seed, split, wanted.max_rows)
