@@ -2,11 +2,10 @@
 
     .venv/bin/python scripts/bench_shared_context.py [--model ADAPTER] [--tokens 4000] [--sample 5] [--json FILE]
 
-Training: forward and backward passes of the embedded decoder with a fresh adapter, the step that an optimiser would then
-take left out. Separate examples all cost the same, so a sample of them is timed and their number multiplied; their
-losses are compared with those of the same questions as branches. Serving: greedy answers; of asking one by one, a sample
-of questions is timed and multiplied, and its answers compared. Every way runs in a process of its own, whose peak memory
-is printed.
+Training: forward and backward passes of the embedded decoder with a fresh adapter, without the optimiser's step.
+Separate examples all cost the same, so a sample of them is timed and their number multiplied; their losses are compared
+with those of the same questions as branches. Serving: greedy answers; of asking one by one, a sample of questions is
+timed and multiplied, and its answers compared. Every way runs in a process of its own, whose peak memory is printed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m recipes.ehr_qa.show BUNDLE [--context PATH...] [--questions N --seed S]`: the record, or questions on it."""
+"""`python -m recipes.ehr_qa.show BUNDLE [--context PATH...] [--questions N --seed S]`: a record, or questions on it."""
 
 import argparse
 import json

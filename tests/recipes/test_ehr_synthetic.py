@@ -119,10 +119,10 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert [file.read_bytes() for file in files] == [file.read_bytes() for file in again]
     with pytest.raises(AssayError, match="not an empty folder"):
         write_patients(tmp_path / "a", 3, seed=1)
-    with pytest.raises(AssayError, match="max_rows"):
-        synthesize(tmp_path / "c", "train", SyntheticConfig(count=1, max_rows=5))
+    with pytest.raises(AssayError, match="no families"):
+        synthesize(tmp_path / "c", "train", SyntheticConfig(count=1, families=("us_ruled",)))
 
-    def broken(seed, split):
+    def broken(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("recipes.ehr_qa.synthetic.patients.make_bundle", broken)
