@@ -26,6 +26,7 @@ class Collator:
         pad: token id of padding.
         soft: id of an image's tokens; None for a model without eyes.
         pixels: the pixel values [images, 3, height, width] of image files.
+        features: what the model would make of these pixels (`finetune.features`), given in their place.
         packed: examples with images share one row without padding, each with its own positions, under `window`.
         window: of the model's sliding layers.
     """
@@ -35,9 +36,10 @@ class Collator:
     pixels: Callable[[Sequence[str]], torch.Tensor] | None = None
     packed: bool = False
     window: int = 1
+    features: Callable[[Sequence[str]], Any] | None = None
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """A batch: tensors of [rows, length], and `pixel_values` where there are images.
+        """A batch: tensors of [rows, length], and `pixel_values` or `mm_encoder_outputs` where there are images.
 
         With images and padded rows `token_type_ids` mark the images; with packed rows there are `position_ids`, and
         `attention_mask` is the dict of `document_masks`.
@@ -45,11 +47,14 @@ class Collator:
         files = [file for example in examples for file in example.get("files") or ()]
         if not files:
             return self._padded(examples)
-        assert self.pixels is not None and self.soft is not None
+        assert (self.pixels or self.features) and self.soft is not None
         batch = self._packed(examples) if self.packed else self._padded(examples)
         if not self.packed:
             batch["token_type_ids"] = (batch["input_ids"] == self.soft).long()
-        batch["pixel_values"] = self.pixels(files)
+        if self.features:
+            batch["mm_encoder_outputs"] = {"image": self.features(files)}
+        elif self.pixels:
+            batch["pixel_values"] = self.pixels(files)
         return batch
 
     def _padded(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
