@@ -41,6 +41,12 @@ def work(tmp_path_factory, image_tokenizer):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _tokenizer(monkeypatch, image_tokenizer):
+    """The one in the model's folder, without the seconds that reading its files takes."""
+    monkeypatch.setattr("finetune.train.load_tokenizer", lambda _: image_tokenizer)
+
+
 def settings(work, name, *more):
     (work / f"{name}.yaml").write_text(
         f"recipe: recipes.lab_report.medgemma\nmodel: {work / 'model'}\n"
