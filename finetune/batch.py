@@ -28,15 +28,17 @@ class Collator:
         soft: id of an image's tokens; None for a model without eyes.
         pixels: the pixel values [images, 3, height, width] of image files.
         window: of the model's sliding layers; for examples with `branches`.
+        features: what the model would make of these pixels (`finetune.features`), given in their place.
     """
 
     pad: int
     soft: int | None = None
     pixels: Callable[[Sequence[str]], torch.Tensor] | None = None
     window: int = 1
+    features: Callable[[Sequence[str]], Any] | None = None
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """A batch: tensors of [rows, length], and `pixel_values` where there are images.
+        """A batch: tensors of [rows, length], and `pixel_values` or `mm_encoder_outputs` where there are images.
 
         Padded rows have `token_type_ids` that mark the images, if any. Examples with `branches` (the branch of each
         token, see `Tokens`) share one row without padding: `position_ids`, and for `attention_mask` the `Spans` of each
@@ -46,8 +48,11 @@ class Collator:
         branched = any(example.get("branches") for example in examples)
         batch = self._row(examples) if branched else self._padded(examples)
         if files:
-            assert self.pixels is not None and self.soft is not None
-            batch["pixel_values"] = self.pixels(files)
+            assert (self.pixels or self.features) and self.soft is not None
+            if self.features:
+                batch["mm_encoder_outputs"] = {"image": self.features(files)}
+            elif self.pixels:
+                batch["pixel_values"] = self.pixels(files)
             if not branched:
                 batch["token_type_ids"] = (batch["input_ids"] == self.soft).long()
         return batch

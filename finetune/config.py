@@ -96,6 +96,11 @@ class AdapterConfig(_Section):
     target_modules: str = r"(?!.*vision_tower).*layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj"
     """Regular expression over module names (the language model's linear layers unless said otherwise), or
     `all-linear`."""
+    vision: bool = False
+    """Also the vision tower's attention and feed-forward layers. Without `vision` and `projector` what the model sees
+    in a page is computed once, before training."""
+    projector: bool = False
+    """Also the projector between vision tower and language model (needs dropout 0, no DoRA)."""
     use_dora: bool = False
     """DoRA (arXiv 2402.09353): length and direction of weights apart; slower, at times better at low rank."""
     use_rslora: bool = False

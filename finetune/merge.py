@@ -14,6 +14,7 @@ from extraction.contract import Contract, render_prompt
 from extraction.errors import AssayError
 from extraction.files import write_whole
 from extraction.generate.models import Quantization, load_adapter, load_model, load_tokenizer, resolve_model
+from extraction.generate.vision import PageImage, vision_of
 from finetune.run import ADAPTER, VERSIONS, versions
 
 # Text with the letters, digits and marks of reports in several languages: what the comparison runs over.
@@ -22,6 +23,8 @@ _PROBES = (
     "Natrium  140  mmol/L  136 - 145\nKalium  + 5,0  mmol/L  3,6 - 4,8\nCRP  <0,6  mg/L",
     "Urine: nitrite négatif, protéines 1+, leucocytes 2-4 /HPF. Prélevé le 17/02/22 à 08:00",
 )
+# And what it looks at, under a contract that shows pixels: pictures that Pillow has in itself.
+_PICTURES = ("linear_gradient", "radial_gradient")
 # What an adapter may be added to, and whether that is the base's weights after their round trip through 4 bits.
 _BASES = {"the base as it is": False, "the base in 4 bits and back": True}
 
@@ -108,10 +111,10 @@ def merge(run: Path, out: Path) -> MergeReport:
         )
     tokenizer = load_tokenizer(base)
     model, _ = load_adapter(adapter, device="cpu")
-    prompts = [render_prompt(tokenizer, contract.messages([probe])) for probe in _PROBES]
-    live = [_logits(model, ids) for ids in prompts]
+    prompts = _prompts(tokenizer, contract, model.config)
+    live = [_logits(model, prompt) for prompt in prompts]
     with model.disable_adapter():
-        plain = [_logits(model, ids) for ids in prompts]
+        plain = [_logits(model, prompt) for prompt in prompts]
     del model
     effect = _mean(live, plain)
     if effect == 0.0:
@@ -126,7 +129,7 @@ def merge(run: Path, out: Path) -> MergeReport:
                 continue
             folder = temporary / f"{len(differences)}"
             _write_merged(adapter, base, facts["quantization"] if round_trip else None, folder)
-            again = [_logits(load_model(str(folder), device="cpu"), ids) for ids in prompts]
+            again = [_logits(load_model(str(folder), device="cpu"), prompt) for prompt in prompts]
             differences[name] = _mean(live, again)
             if nearest is None or differences[name] < min(list(differences.values())[:-1]):
                 nearest = (folder, again)
@@ -177,11 +180,34 @@ def _facts(adapter: Path) -> dict[str, Any]:
         ) from None
 
 
-def _logits(model: Any, ids: list[int]) -> Any:
+def _prompts(tokenizer: Any, contract: Contract, config: Any) -> list[dict[str, Any]]:
+    """What the comparison gives the model: each probe as the contract shows a page."""
+    import torch
+    from PIL import Image
+
+    if contract.view == "text":
+        return [
+            {"input_ids": torch.tensor([render_prompt(tokenizer, contract.messages([probe]))])} for probe in _PROBES
+        ]
+    vision = vision_of(config, tokenizer)
+    size = (vision.side, vision.side)
+    page = vision.text(PageImage(Path("probe"), 1, 72, size))
+    made = []
+    for probe, picture in zip(_PROBES, _PICTURES, strict=False):
+        ids = torch.tensor([render_prompt(tokenizer, contract.messages([probe], 1), [page])])
+        image = getattr(Image, picture)("L").resize(size).convert("RGB")
+        pixels = vision.values([image])
+        made.append({"input_ids": ids, "token_type_ids": torch.eq(ids, vision.soft).long(), "pixel_values": pixels})
+    return made
+
+
+def _logits(model: Any, prompt: dict[str, Any]) -> Any:
+    """Logits [tokens, words] of the words; those of an image's own tokens mean nothing."""
     import torch
 
     with torch.inference_mode():
-        return model(input_ids=torch.tensor([ids])).logits[0].float()
+        logits = model(**prompt).logits[0].float()
+    return logits[prompt["token_type_ids"][0] == 0] if "token_type_ids" in prompt else logits
 
 
 def _mean(one: list[Any], two: list[Any]) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 from extraction.errors import AssayError
 from extraction.generate.models import resolve_model
+from finetune.adapter import EYES
 from finetune.config import RunConfig
 
 # The architecture of the gated MedGemma 4B models: Gemma 3 4B's (arXiv 2503.19786, 2507.05201). Used for the plan
@@ -23,7 +24,6 @@ _GEMMA_4B: dict[str, Any] = {
     },
     "mm_tokens_per_image": 256,
 }  # fmt: skip
-_PARTS = {"vision": "vision_tower", "projector": "multi_modal_projector"}  # the rest is the language model
 # NF4: half a byte a weight, a byte of scale for 64 of them, four bytes for 256 of those (QLoRA, arXiv 2305.14314).
 _NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 
@@ -62,7 +62,7 @@ def plan(config: RunConfig) -> Plan:
     """Build the configured model without weights, put the adapter on it, and count.
 
     Raises:
-        AssayError: the model's architecture is not known here, or no module of it is meant by `adapter.target_modules`.
+        AssayError: the model's architecture is not known here, or has no module that the adapter's options mean.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -107,11 +107,11 @@ def _architecture(name: str) -> Any:
 
 
 def _part(name: str) -> str:
-    return next((part for part, module in _PARTS.items() if module in name), "language")
+    return next((part for part, module in EYES.items() if module in name), "language")
 
 
 def _by_part(named: Any) -> dict[str, int]:
-    counts = dict.fromkeys(("language", *_PARTS), 0)
+    counts = dict.fromkeys(("language", *EYES), 0)
     for name, parameter in named:
         counts[_part(name)] += parameter.numel()
     return counts

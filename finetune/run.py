@@ -18,6 +18,7 @@ from extraction.generate.models import FACTS
 from finetune.config import RunConfig
 
 CONFIG, METRICS, CHECKPOINTS, ADAPTER, VERSIONS = ("config.yaml", "metrics.jsonl", "checkpoints", "adapter", FACTS)
+FEATURES = "features"
 _WHOLE = "whole.json"
 
 
@@ -31,6 +32,7 @@ class RunFolder:
     def __init__(self, path: Path):
         self.path = path
         self.metrics, self.checkpoints, self.adapter = path / METRICS, path / CHECKPOINTS, path / ADAPTER
+        self.features = path / FEATURES
 
     def open(self, config: RunConfig) -> None:
         """Make the folder, or recognise it as this very run's.

@@ -21,10 +21,12 @@ from extraction.files import write_whole
 from extraction.generate.models import load_model, load_tokenizer, quiet_libraries, shipped
 from extraction.generate.spans import NAME as SPANS
 from extraction.generate.vision import Vision, load_vision
+from finetune.adapter import check_adapter, targets
 from finetune.batch import Collator
 from finetune.config import RunConfig
 from finetune.encode import training_order
-from finetune.pixels import keep_pixels, loader
+from finetune.features import image_collator
+from finetune.pixels import keep_pixels
 from finetune.prepare import Prepared, prepare
 from finetune.run import VERSIONS, RunFolder, versions
 from finetune.task import Task, contract_of, load_task
@@ -45,6 +47,12 @@ def train(config: RunConfig) -> Path:
     contract = contract_of(task, config.contract)
     if config.adapter.start and not (Path(shipped(config.adapter.start)) / "adapter_config.json").exists():
         raise AssayError(f"adapter.start: {config.adapter.start} holds no adapter (adapter_config.json).")
+    check_adapter(config.adapter)
+    if contract.view == "text" and (config.adapter.vision or config.adapter.projector):
+        raise AssayError(
+            "adapter.vision and adapter.projector train what sees a page, and the contract shows its text alone; set "
+            "contract.view=image or both, or leave them out."
+        )
     folder = RunFolder(config.train.output)
     folder.open(config)
     if (folder.adapter / VERSIONS).exists():
@@ -71,6 +79,7 @@ def train(config: RunConfig) -> Path:
             folder.keep_metrics_until(-1)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.is_world_process_zero():
+        shutil.rmtree(folder.features, ignore_errors=True)
         keep_best(trainer, config, contract, folder)
     return folder.adapter
 
@@ -122,17 +131,8 @@ def build_trainer(
     order = training_order([len(e["input_ids"]) for e in encoded], epochs, global_batch, settings.seed)
     order = order[: max(1, round(len(encoded) * settings.epochs))]
     dataset = Dataset.from_list([encoded[index] for index in order])
-    model = load_model(config.model, dtype=settings.dtype, quantization=settings.quantization)
-    model.config.use_cache = False
-    branched = "branches" in encoded[0]
-    collator = None  # TRL's own, which knows neither images nor branches
-    if branched:
-        model.set_attn_implementation(SPANS)
-        collator = Collator(tokenizer.pad_token_id, window=model.config.get_text_config().sliding_window or 0)
-    elif vision:
-        collator = Collator(tokenizer.pad_token_id, vision.soft, loader(vision))
     arguments = SFTConfig(
-        remove_unused_columns=collator is None,
+        remove_unused_columns=vision is None and "branches" not in encoded[0],
         output_dir=str(folder.checkpoints),
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -166,8 +166,22 @@ def build_trainer(
         dataloader_pin_memory=on_gpu,
         disable_tqdm=True,
     )
+    model = load_model(config.model, dtype=settings.dtype, quantization=settings.quantization)
+    model.config.use_cache = False
+    model = add_adapter(model, config)
+    if vision:
+        seen = dict.fromkeys(order[: settings.max_steps * global_batch] if settings.max_steps > 0 else order)
+        examples = [encoded[index] for index in seen]
+        collator = image_collator(
+            model, vision, tokenizer.pad_token_id, examples, folder.features, bool(arguments.bf16)
+        )
+    elif "branches" in encoded[0]:
+        model.set_attn_implementation(SPANS)
+        collator = Collator(tokenizer.pad_token_id, window=model.config.get_text_config().sliding_window or 0)
+    else:
+        collator = None  # TRL's own knows neither images nor branches
     return FieldTrainer(
-        model=add_adapter(model, config),
+        model=model,
         args=arguments,
         processing_class=tokenizer,
         train_dataset=dataset,
@@ -184,13 +198,16 @@ def add_adapter(model: Any, config: RunConfig) -> Any:
     from transformers import set_seed
 
     settings = config.adapter
+    check_adapter(settings)
+    if (settings.vision or settings.projector) and getattr(model.config, "vision_config", None) is None:
+        raise AssayError(f"adapter.vision and adapter.projector: {config.model} has no vision tower; leave them out.")
     set_seed(config.train.seed)
     if settings.start is None:
         lora = LoraConfig(
             r=settings.r,
             lora_alpha=settings.alpha,
             lora_dropout=settings.dropout,
-            target_modules=settings.target_modules,
+            **targets(settings),
             use_dora=settings.use_dora,
             use_rslora=settings.use_rslora,
             task_type="CAUSAL_LM",

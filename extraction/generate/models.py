@@ -187,7 +187,8 @@ def _nf4(compute: Any) -> Any:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=compute,
-        llm_int8_skip_modules=["lm_head", "vision_tower", "multi_modal_projector"],
+        # transformers matches them from a module name's start: `vision_tower` alone would skip nothing.
+        llm_int8_skip_modules=["lm_head", ".*vision_tower", ".*multi_modal_projector"],
     )
 
 

@@ -1,0 +1,196 @@
+"""What a frozen model sees in the training pages, computed once before training and kept in the run's folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from extraction.errors import AssayError
+from extraction.generate.vision import Vision
+from finetune.adapter import EYES
+from finetune.batch import Collator
+from finetune.pixels import load_pixels, loader
+
+# Images in a file, which is what a kill can cost, and images that the tower sees at once.
+_SHARD, _BATCH = 32, 4
+
+
+class ImageFeatures(BaseModelOutputWithPooling):
+    """`pooler_output`: features [images, tokens, size] behind the projector, as Gemma 3's forward takes them."""
+
+    def pin_memory(self) -> ImageFeatures:
+        """A copy in pinned memory: torch would pin by `update`, which transformers' outputs refuse."""
+        assert self.pooler_output is not None
+        return ImageFeatures(pooler_output=self.pooler_output.pin_memory())
+
+
+@dataclass(frozen=True)
+class Features:
+    """The kept features of image files, for a collator.
+
+    Attributes:
+        keys: SHA-256 of an image file, by its path.
+        shards: the safetensors file that holds the features [tokens, size] of a key, by key.
+    """
+
+    keys: Mapping[str, str]
+    shards: Mapping[str, Path]
+
+    def __call__(self, files: Sequence[str]) -> ImageFeatures:
+        """The features of `files`, in order."""
+        from safetensors import safe_open
+
+        features = []
+        for key in (self.keys[file] for file in files):
+            with safe_open(self.shards[key], "pt") as shard:
+                features.append(shard.get_tensor(key))
+        return ImageFeatures(pooler_output=torch.stack(features))
+
+
+def image_collator(
+    model: Any, vision: Vision, pad: int, examples: Sequence[dict[str, Any]], folder: Path, mixed: bool
+) -> Collator:
+    """Batches of examples with images: with features where training leaves tower and projector alone, else with pixels.
+
+    Args:
+        model: with its adapter.
+        vision: the model's eyes.
+        pad: token id of padding.
+        examples: of `keep_pixels`; those that training will see.
+        folder: where features are kept.
+        mixed: whether training computes in bfloat16 by autocast; the features are then computed so too.
+    """
+    from transformers.integrations import is_deepspeed_zero3_enabled
+
+    eyes = [p for name, p in model.named_parameters() if any(part in name for part in EYES.values())]
+    # ZeRO-3 has no weights in one place before its engine runs.
+    once = not any(parameter.requires_grad for parameter in eyes) and not is_deepspeed_zero3_enabled()
+    features = keep_features(model.get_base_model(), vision, examples, folder, mixed) if once else None
+    return Collator(pad, vision.soft, loader(vision), features=features)
+
+
+def keep_features(
+    model: Any, vision: Vision, examples: Sequence[dict[str, Any]], folder: Path, mixed: bool = False
+) -> Features:
+    """Compute what is missing of the images' features, in shards that are written whole or not at all.
+
+    An image is known by the SHA-256 of its file, which is the page as the model sees it; a shard belongs to one
+    state of tower and projector. So a run that goes on takes what it has, and never what another model saw. Several
+    processes share the work, and `folder`.
+
+    Args:
+        model: the base model.
+        vision: its eyes.
+        examples: with `files`.
+        folder: for the shards.
+        mixed: compute under autocast to bfloat16.
+
+    Raises:
+        AssayError: the disk is too small, or the processes do not see the same folder.
+    """
+    from accelerate import PartialState
+    from accelerate.utils import gather_object
+
+    state = PartialState()
+    shown = [file for example in examples for file in example["files"]]
+    keys = {file: _sha256(file) for file in dict.fromkeys(shown)}
+    files = {key: file for file, key in keys.items()}
+    # Under FSDP only the first process of a machine may hold weights; a process without them leaves the work to others.
+    marks = gather_object([fingerprint(model)])
+    workers = [rank for rank, mark in enumerate(marks) if mark == marks[0]]
+    folder = folder / marks[0][:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    kept, _ = _kept(folder)
+    missing = [key for key in files if key not in kept]
+    like = model.get_input_embeddings().weight  # the features take the place of such rows
+    size = vision.tokens * like.shape[1] * like.element_size()
+    if (free := shutil.disk_usage(folder).free) < size * len(missing):
+        raise AssayError(
+            f"The features of {len(missing)} images take {size * len(missing) / 1e9:.1f} GB, and {folder} has "
+            f"{free / 1e9:.1f} GB free; make room, or choose another train.output."
+        )
+    state.wait_for_everyone()  # nothing is written before all have seen what is missing
+    if state.process_index in workers:
+        turn = slice(workers.index(state.process_index) * _SHARD, None, len(workers) * _SHARD)
+        starts = range(len(missing))[turn]
+        _compute(model, vision, [[files[key] for key in missing[n : n + _SHARD]] for n in starts], keys, folder, mixed)
+    state.wait_for_everyone()
+    kept, seconds = _kept(folder)
+    if any(key not in kept for key in files):
+        raise AssayError(f"Some features are not in {folder}: all processes must see the same train.output.")
+    if state.is_main_process and kept:
+        each = seconds / len(kept)
+        print(
+            f"Vision computed once: {len(files)} images, {size * len(files) / 1e6:.1f} MB, {each:.3f} s each; "
+            f"an epoch shows {len(shown)} and is spared {each * len(shown):.1f} s.",
+            file=sys.stderr,
+            flush=True,
+        )
+    return Features(keys, kept)
+
+
+def fingerprint(model: Any) -> str:
+    """SHA-256 over what decides the features of an image: shape and weights of tower and projector, as they compute."""
+    config = model.config
+    digest = hashlib.sha256(f"{config.vision_config.to_json_string()}{config.mm_tokens_per_image}".encode())
+    for name, weight in model.named_parameters():
+        if any(part in name for part in EYES.values()):
+            digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+            digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _compute(
+    model: Any, vision: Vision, shards: Sequence[Sequence[str]], keys: Mapping[str, str], folder: Path, mixed: bool
+) -> None:
+    """Write the features of each list of files into a shard of its own."""
+    from accelerate import PartialState
+    from safetensors.torch import save_file
+    from tqdm import tqdm
+
+    dtype, device = model.get_input_embeddings().weight.dtype, model.device
+    total = sum(map(len, shards))
+    with tqdm(total=total, desc="seeing", unit="image", disable=not total or not PartialState().is_main_process) as bar:
+        for files in shards:
+            start, made = time.perf_counter(), {}
+            for first in range(0, len(files), _BATCH):
+                some = files[first : first + _BATCH]
+                pixels = load_pixels(vision, some).to(device)
+                with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+                    features = model.get_image_features(pixels, return_dict=True).pooler_output.to("cpu", dtype)
+                made.update({keys[file]: one.clone() for file, one in zip(some, features, strict=True)})
+                bar.update(len(some))
+            name = hashlib.sha256("".join(made).encode()).hexdigest()[:16]
+            temporary = folder / f"{name}.tmp"
+            save_file(made, temporary, {"seconds": str(time.perf_counter() - start)})
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(folder / f"{name}.safetensors")
+
+
+def _kept(folder: Path) -> tuple[dict[str, Path], float]:
+    """Which shard holds a key, and the seconds that all of them took."""
+    from safetensors import safe_open
+
+    kept: dict[str, Path] = {}
+    seconds = 0.0
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as shard:
+            kept.update(dict.fromkeys(shard.keys(), path))
+            seconds += float(shard.metadata()["seconds"])
+    return kept, seconds
+
+
+def _sha256(file: str) -> str:
+    with Path(file).open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
