@@ -36,6 +36,7 @@ def run(work, output, **more):
 def check_merge(adapter, out):
     """Both bases are tried, both figures are told, and the nearer one is what is written."""
     report = merge(adapter, out)
+    print(report)
     assert len(report.bases) == 2 and report.mean_difference == min(report.bases.values())
     assert 0 < report.mean_difference < 0.5 * report.adapter_effect
     assert all(f"{figure:.4f}" in str(report) for figure in report.bases.values())
