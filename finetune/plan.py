@@ -69,9 +69,9 @@ def plan(config: RunConfig) -> Plan:
 
     from finetune.train import add_adapter
 
-    architecture = _architecture(config.model)
+    shape = architecture(config.model)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(architecture, dtype=torch.bfloat16)
+        model = AutoModelForCausalLM.from_config(shape, dtype=torch.bfloat16)
         parameters = _by_part(model.named_parameters())
         linear = sum(
             module.weight.numel()
@@ -89,11 +89,16 @@ def plan(config: RunConfig) -> Plan:
         parameters=parameters,
         trained=trained,
         modules=sum(hasattr(module, "lora_A") for module in adapted.modules()),
-        bytes={"weights": weights, "adapter": adapter, "activations": _activations(architecture, config)},
+        bytes={"weights": weights, "adapter": adapter, "activations": _activations(shape, config)},
     )
 
 
-def _architecture(name: str) -> Any:
+def architecture(name: str) -> Any:
+    """The transformers config of a model by name; MedGemma 4B's is known without its files.
+
+    Raises:
+        AssayError: the model is not on this machine.
+    """
     from transformers import AutoConfig, Gemma3Config
 
     try:
@@ -117,13 +122,13 @@ def _by_part(named: Any) -> dict[str, int]:
     return counts
 
 
-def _activations(architecture: Any, config: RunConfig) -> int:
+def _activations(shape: Any, config: RunConfig) -> int:
     """Bytes of what the backward pass needs of the language model, in bfloat16.
 
     A layer keeps its input, the inputs of its norms and projections, queries, keys and values, and three times the
     feed-forward width; with checkpointing all layers keep their input alone, and one at a time the rest.
     """
-    text = architecture.get_text_config()
+    text = shape.get_text_config()
     tokens = config.data.max_length * config.train.batch_size
     heads = (2 * text.num_attention_heads + 2 * text.num_key_value_heads) * text.head_dim
     layer = 2 * tokens * (8 * text.hidden_size + heads + 3 * text.intermediate_size)

@@ -27,6 +27,7 @@ from finetune.config import RunConfig
 from finetune.encode import training_order
 from finetune.features import image_collator
 from finetune.pixels import keep_pixels
+from finetune.preflight import check_run
 from finetune.prepare import Prepared, prepare
 from finetune.run import VERSIONS, RunFolder, versions
 from finetune.task import Task, contract_of, load_task
@@ -45,8 +46,7 @@ def train(config: RunConfig) -> Path:
     quiet_libraries()
     task = load_task(config.recipe)
     contract = contract_of(task, config.contract)
-    if config.adapter.start and not (Path(shipped(config.adapter.start)) / "adapter_config.json").exists():
-        raise AssayError(f"adapter.start: {config.adapter.start} holds no adapter (adapter_config.json).")
+    check_run(config)
     check_adapter(config.adapter)
     if contract.view == "text" and (config.adapter.vision or config.adapter.projector):
         raise AssayError(
@@ -122,8 +122,6 @@ def build_trainer(
         # accelerate counts physical cores and gives a virtual machine of two but one thread.
         cores = os.cpu_count() or 1
         torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-    if on_gpu and settings.dtype != "float32" and not torch.cuda.is_bf16_supported():
-        raise AssayError("This GPU has no bfloat16; set train.dtype=float32.")
     logging.getLogger("trl").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
     global_batch = settings.batch_size * settings.accumulation * int(os.environ.get("WORLD_SIZE", "1"))

@@ -1,4 +1,6 @@
-"""The embedded default: the real Gemma 3 270M, and the decode loop on it."""
+"""The embedded default: the real Gemma 3 270M, the decode loop on it, its tuning in 4 bits."""
+
+import json
 
 import pytest
 import torch
@@ -7,7 +9,11 @@ from extraction.api import Extractor
 from extraction.contract import Contract
 from extraction.generate import LocalBackend
 from extraction.generate.models import embedded_model, load_model, resolve_model
+from finetune.config import load_config
+from finetune.run import read_metrics
+from finetune.train import train
 from recipes.lab_report.synthetic import write_reports
+from tests.finetune.test_qlora import check_merge
 
 pytestmark = pytest.mark.slow
 
@@ -49,3 +55,30 @@ def test_drafts_change_nothing_on_the_real_decoder(model, tokenizer, tmp_path):
     assert sum(g.passes for g in quick) < sum(g.passes for g in slow)
     for one, two in zip(slow, quick, strict=True):
         assert one.logprobs == pytest.approx(two.logprobs, abs=1e-3)
+
+
+def test_it_is_tuned_in_four_bits_and_merged_both_ways(tmp_path):
+    from reportlab.pdfgen.canvas import Canvas
+
+    for split, values in (("train", (91, 104, 87)), ("validation", (99,))):
+        (tmp_path / split).mkdir()
+        for value in values:
+            page = Canvas(str(tmp_path / split / f"{value}.pdf"))
+            page.drawString(50, 700, f"Glucose {value} mg/dL")
+            page.save()
+            (tmp_path / split / f"{value}.json").write_text(json.dumps({"glucose": str(value)}))
+    schema = {"type": "object", "properties": {"glucose": {"type": "string"}}, "required": ["glucose"]}
+    (tmp_path / "schema.json").write_text(json.dumps(schema))
+    (tmp_path / "run.yaml").write_text(
+        f"recipe: lab_report\nmodel: gemma-3-270m\n"
+        f"data: {{train: {tmp_path / 'train'}, validation: {tmp_path / 'validation'}, max_length: 64}}\n"
+        f"contract: {{instruction: Read., record_schema: {tmp_path / 'schema.json'}, style: objects, "
+        "max_prompt_tokens: 48, max_answer_tokens: 12}\n"
+        "adapter: {r: 4, target_modules: '.*(q|v)_proj'}\n"
+        f"train: {{output: {tmp_path / 'run'}, quantization: nf4, batch_size: 3, epochs: 4, warmup: 0, "
+        "learning_rate: 0.003, log_steps: 1, checkpoint_steps: 4}\n"
+    )
+    adapter = train(load_config(tmp_path / "run.yaml"))
+    losses = [row["loss"] for row in read_metrics(tmp_path / "run" / "metrics.jsonl") if "loss" in row]
+    assert len(losses) == 4 and losses[-1] < 0.7 * losses[0]
+    check_merge(adapter, tmp_path / "merged")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from extraction.errors import AssayError
+from extraction.generate.checks import check_bitsandbytes, check_fit
 
 EMBEDDED = "gemma-3-270m"
 # The adapter that ships with Assay, of recipes/lab_report/release.yaml.
@@ -161,6 +162,8 @@ def load_model(
     from transformers import AutoModelForCausalLM
 
     quiet_libraries()
+    if quantization:
+        check_bitsandbytes(device)
     source = resolve_model(name)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if dtype == "auto" and device == "cpu" and not _multiplies_bfloat16():
@@ -175,13 +178,6 @@ def _nf4(compute: Any) -> Any:
     """QLoRA's quantisation, computed in the torch dtype `compute`."""
     from transformers import BitsAndBytesConfig
 
-    try:
-        import bitsandbytes  # noqa: F401
-    except (ImportError, OSError, RuntimeError) as error:
-        raise AssayError(
-            f"4-bit weights need bitsandbytes, which cannot be loaded here ({str(error).splitlines()[0]}); "
-            "pip install -U bitsandbytes, or leave out quantization."
-        ) from None
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -227,12 +223,9 @@ def load_adapter(folder: Path, dtype: str = "auto", device: str | None = None, m
     except (OSError, ValueError, KeyError) as error:
         raise AssayError(f"{folder / 'adapter_config.json'} or {FACTS} beside it cannot be read: {error}.") from None
     quantization = facts.get("quantization")
+    check_fit(folder, base)
     model = load_model(base, dtype=dtype, device=device, quantization=quantization)
-    try:
-        model = PeftModel.from_pretrained(model, str(folder))
-    except (ValueError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise AssayError(f"The adapter in {folder} does not fit its base model {base}: {reason}") from None
+    model = PeftModel.from_pretrained(model, str(folder))
     if merged and not quantization:
         model = model.merge_and_unload()
         model.config.use_cache = True

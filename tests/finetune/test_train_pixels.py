@@ -74,5 +74,6 @@ def test_it_learns_and_is_served_from_its_folder(work):
 
 def test_a_model_without_eyes_is_refused_before_anything_is_read(work):
     overrides = ["model=gemma-3-270m", "data.train=nowhere", f"train.output={work / 'other'}"]
+    overrides.append("adapter.target_modules=.*(q|v)_proj")
     with pytest.raises(AssayError, match="gemma-3-270m reads text alone"):
         train(load_config(work / "run.yaml", overrides))

@@ -1,0 +1,39 @@
+"""What a run needs of machine and files, looked at before anything long begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from extraction.errors import AssayError
+from extraction.generate.checks import check_bitsandbytes, check_fit, without_weights
+from extraction.generate.models import shipped
+from finetune.config import RunConfig
+
+
+def check_run(config: RunConfig) -> None:
+    """Refuse a run that would fail only after its documents are read and its model is loaded.
+
+    Raises:
+        AssayError: the GPU has no bfloat16, bitsandbytes cannot run, the model has no module that the adapter's options
+            mean, or `adapter.start` is no adapter for the model.
+    """
+    import torch
+
+    from finetune.train import add_adapter
+
+    # A GPU without it still makes bfloat16 tensors, and computes with them slowly.
+    if (
+        torch.cuda.is_available()
+        and config.train.dtype != "float32"
+        and not torch.cuda.is_bf16_supported(including_emulation=False)
+    ):
+        raise AssayError("This GPU has no bfloat16; set train.dtype=float32.")
+    if config.train.quantization:
+        check_bitsandbytes()
+    if config.adapter.start is None:
+        add_adapter(without_weights(config.model), config)
+        return
+    start = Path(shipped(config.adapter.start))
+    if not (start / "adapter_config.json").exists():
+        raise AssayError(f"adapter.start: {config.adapter.start} holds no adapter (adapter_config.json).")
+    check_fit(start, config.model)
