@@ -8,7 +8,6 @@ import math
 import os
 import random
 import shutil
-import sys
 import tempfile
 import time
 import warnings
@@ -24,9 +23,10 @@ from extraction.generate.vision import Vision, load_vision
 from finetune.batch import Collator
 from finetune.config import RunConfig
 from finetune.dataset import Example, check_split, read_examples
-from finetune.encode import encode, training_order
+from finetune.encode import encode, training_order, whole_batches
 from finetune.pixels import keep_pixels, loader
-from finetune.run import VERSIONS, RunFolder, versions
+from finetune.processes import on_all, on_main, say, world_size
+from finetune.run import VERSIONS, RunFolder, processes_of, versions
 from finetune.task import Task, contract_of, load_task
 
 
@@ -41,23 +41,17 @@ def train(config: RunConfig) -> Path:
         AssayError: wrong data, model, or output folder; nothing is half-written.
     """
     quiet_libraries()
-    task = load_task(config.recipe)
-    contract = contract_of(task, config.contract)
-    if config.adapter.start and not (Path(shipped(config.adapter.start)) / "adapter_config.json").exists():
-        raise AssayError(f"adapter.start: {config.adapter.start} holds no adapter (adapter_config.json).")
+    task, contract = on_all(lambda: checked(config))
     folder = RunFolder(config.train.output)
-    folder.open(config)
-    if (folder.adapter / VERSIONS).exists():
+    on_main(lambda: folder.open(config))
+    if on_main(lambda: (folder.adapter / VERSIONS).exists()):
         say(f"{folder.path} is finished; its adapter is in {folder.adapter}.")
         return folder.adapter
-    tokenizer = load_tokenizer(config.model)
-    vision = load_vision(config.model, tokenizer) if contract.view != "text" else None
-    make_data(config, task)
-    say(f"Reading documents of {config.data.train} and {config.data.validation}")
-    examples = read_examples(config.data.train, contract)
-    held_out = read_examples(config.data.validation, contract)
-    check_split(examples, held_out)
-    encoded = list(encode_all(examples, config, contract, tokenizer, vision))
+    tokenizer, vision = on_all(lambda: load_readers(config, contract))
+    # Read once, however many processes there are; and held-out documents are the main one's alone.
+    encoded, held_out = on_main(
+        lambda: read_data(config, task, contract, tokenizer, vision), others=lambda data: (data[0], [])
+    )
     with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
         # datasets keeps its fingerprints in a cache; the user's documents must not stay there.
         os.environ.setdefault("HF_DATASETS_CACHE", scratch)
@@ -65,16 +59,54 @@ def train(config: RunConfig) -> Path:
             say("Drawing the pages that are trained on")
             encoded = keep_pixels(encoded, vision, Path(scratch))
         trainer = build_trainer(config, contract, task, folder, tokenizer, encoded, held_out, vision)
-        checkpoint = folder.last_checkpoint()
-        if checkpoint:
-            say(f"Going on from {checkpoint.name}")
-            folder.keep_metrics_until(int(checkpoint.name.rpartition("-")[2]))
-        else:
-            folder.keep_metrics_until(-1)
+        checkpoint = on_main(lambda: go_on(folder))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if trainer.is_world_process_zero():
-        keep_best(trainer, config, contract, folder)
+    on_main(lambda: keep_best(trainer, config, contract, folder))
     return folder.adapter
+
+
+def checked(config: RunConfig) -> tuple[Task, Contract]:
+    """Task and contract of a run, and what can be said against it before anything is opened."""
+    task = load_task(config.recipe)
+    contract = contract_of(task, config.contract)
+    if config.adapter.start and not (Path(shipped(config.adapter.start)) / "adapter_config.json").exists():
+        raise AssayError(f"adapter.start: {config.adapter.start} holds no adapter (adapter_config.json).")
+    return task, contract
+
+
+def load_readers(config: RunConfig, contract: Contract) -> tuple[Any, Vision | None]:
+    """The model's tokenizer, and its eyes where the contract shows pixels."""
+    tokenizer = load_tokenizer(config.model)
+    return tokenizer, load_vision(config.model, tokenizer) if contract.view != "text" else None
+
+
+def read_data(
+    config: RunConfig, task: Task, contract: Contract, tokenizer: Any, vision: Vision | None
+) -> tuple[list[dict[str, Any]], list[Example]]:
+    """Encoded training examples and held-out documents, made first where the configuration says so."""
+    make_data(config, task)
+    say(f"Reading documents of {config.data.train} and {config.data.validation}")
+    examples = read_examples(config.data.train, contract)
+    held_out = read_examples(config.data.validation, contract)
+    check_split(examples, held_out)
+    return list(encode_all(examples, config, contract, tokenizer, vision)), held_out
+
+
+def go_on(folder: RunFolder) -> Path | None:
+    """The checkpoint that a run goes on from; metrics of later steps are dropped."""
+    checkpoint = folder.last_checkpoint()
+    if checkpoint is None:
+        folder.keep_metrics_until(-1)
+        return None
+    before = processes_of(checkpoint)
+    if before != world_size():
+        raise AssayError(
+            f"{checkpoint} was trained by {before} process(es), and now there are {world_size()}, which share the "
+            "examples in another way; start as many as before, or choose another train.output."
+        )
+    say(f"Going on from {checkpoint.name}")
+    folder.keep_metrics_until(int(checkpoint.name.rpartition("-")[2]))
+    return checkpoint
 
 
 def encode_all(
@@ -85,11 +117,6 @@ def encode_all(
     for example in examples:
         wanted = lengths.randint(*config.data.window_tokens) if config.data.window_tokens else None
         yield from encode(example, contract, tokenizer, config.data.max_length, wanted, vision)
-
-
-def say(text: str) -> None:
-    """A line of progress on standard error."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def make_data(config: RunConfig, task: Task) -> None:
@@ -131,10 +158,10 @@ def build_trainer(
         raise AssayError("This GPU has no bfloat16; set train.dtype=float32.")
     logging.getLogger("trl").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
-    global_batch = settings.batch_size * settings.accumulation * int(os.environ.get("WORLD_SIZE", "1"))
+    global_batch = settings.batch_size * settings.accumulation * world_size()
     epochs = math.ceil(settings.epochs)
     order = training_order([len(e["input_ids"]) for e in encoded], epochs, global_batch, settings.seed)
-    order = order[: max(1, round(len(encoded) * settings.epochs))]
+    order = whole_batches(order[: max(1, round(len(encoded) * settings.epochs))], global_batch)
     dataset = Dataset.from_list([encoded[index] for index in order])
     # TRL's own collator knows no image files; without images it stays.
     collator = Collator(tokenizer.pad_token_id, vision.soft, loader(vision)) if vision else None
@@ -173,10 +200,14 @@ def build_trainer(
         dataloader_pin_memory=on_gpu,
         disable_tqdm=True,
     )
-    model = load_model(config.model, dtype=settings.dtype, quantization=settings.quantization)
-    model.config.use_cache = False
+    model = on_all(lambda: load_trainable(config))
+    # A batch without images leaves adapters on the vision tower without gradients, which DDP would wait for.
+    arguments.ddp_find_unused_parameters = any(
+        parameter.requires_grad and ("vision_tower" in name or "multi_modal_projector" in name)
+        for name, parameter in model.named_parameters()
+    )
     return FieldTrainer(
-        model=add_adapter(model, config),
+        model=model,
         args=arguments,
         processing_class=tokenizer,
         train_dataset=dataset,
@@ -188,6 +219,14 @@ def build_trainer(
         rows=config.evaluate.rows,
         folder=folder,
     )
+
+
+def load_trainable(config: RunConfig) -> Any:
+    """The base model with a trainable adapter."""
+    settings = config.train
+    model = load_model(config.model, dtype=settings.dtype, quantization=settings.quantization)
+    model.config.use_cache = False
+    return add_adapter(model, config)
 
 
 def add_adapter(model: Any, config: RunConfig) -> Any:

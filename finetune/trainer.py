@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
@@ -18,6 +17,7 @@ from extraction.contract import Contract
 from finetune.dataset import Example
 from finetune.evaluate import evaluate, extractor_for, headline
 from finetune.loss import add_answer_loss
+from finetune.processes import on_main, together
 from finetune.run import RunFolder, mark_whole
 from finetune.task import Task
 
@@ -70,24 +70,23 @@ class FieldTrainer(SFTTrainer):
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Read the held-out documents on the main process; every process gets the figures."""
-        figures: list[Any] = [None]
-        if self.is_world_process_zero():
-            model = self.accelerator.unwrap_model(self.model)
-            was_training = model.training
-            model.eval()
-            extractor = extractor_for(model, self.processing_class, self.contract, self.rows)
-            result = evaluate(extractor, self.held_out, self.task, label="reading held-out documents")
-            figures = [{f"eval_{key}": value for key, value in headline(result, self.task).items()}]
-            model.train(was_training)
-        if self.accelerator.num_processes > 1:
-            broadcast_object_list(figures)
-        metrics = figures[0]
+        metrics = on_main(self._judge)
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    def _judge(self) -> dict[str, float]:
+        model = self.accelerator.unwrap_model(self.model)
+        was_training = model.training
+        model.eval()
+        extractor = extractor_for(model, self.processing_class, self.contract, self.rows)
+        result = evaluate(extractor, self.held_out, self.task, label="reading held-out documents")
+        model.train(was_training)
+        return {f"eval_{key}": value for key, value in headline(result, self.task).items()}
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
+        together()  # every process writes a file of its own
         if self.is_world_process_zero():
             mark_whole(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}")
 
