@@ -19,6 +19,7 @@ T = TypeVar("T")
 # The others wait while the main process makes data, reads scans or judges a checkpoint. That may take hours; and a
 # process that dies is noticed by the launcher, not by a time limit.
 _PATIENCE = timedelta(hours=12)
+_YES = ("True", "true", "1")
 
 
 def world_size() -> int:
@@ -38,17 +39,26 @@ def say(text: str) -> None:
 
 
 def check_launch() -> None:
-    """Refuse a launch that has not started what was asked for.
+    """Refuse a launch that would run, but not as it was asked to.
 
     Raises:
-        AssayError: `accelerate launch --cpu --num_processes N`, which starts one process whatever N is.
+        AssayError: `accelerate launch --cpu --num_processes N`, which starts one process whatever N is; FSDP or
+            DeepSpeed without a GPU, where accelerate passes over them.
     """
-    on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("true", "1")
-    if on_cpu and "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ:
+    asked = {name for name in ("CPU", "FSDP", "DEEPSPEED") if os.environ.get(f"ACCELERATE_USE_{name}", "") in _YES}
+    if "CPU" in asked and "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ:
         raise AssayError(
             "accelerate launch --cpu starts one process, whatever --num_processes says; for several on a machine "
             "without GPU, take --config_file recipes/accelerate/ddp.yaml in the place of --cpu."
         )
+    if asked & {"FSDP", "DEEPSPEED"}:
+        import torch
+
+        if not torch.cuda.is_available():
+            raise AssayError(
+                "FSDP and DeepSpeed need GPUs; without one accelerate would not share the weights out. Take "
+                "--config_file recipes/accelerate/ddp.yaml."
+            )
 
 
 def on_main(work: Callable[[], T], others: Callable[[T], Any] | None = None) -> T:

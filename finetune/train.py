@@ -47,6 +47,7 @@ def train(config: RunConfig) -> Path:
     if on_main(lambda: (folder.adapter / VERSIONS).exists()):
         say(f"{folder.path} is finished; its adapter is in {folder.adapter}.")
         return folder.adapter
+    checkpoint = on_main(lambda: go_on(folder))
     tokenizer, vision = on_all(lambda: load_readers(config, contract))
     # Read once, however many processes there are; and held-out documents are the main one's alone.
     encoded, held_out = on_main(
@@ -59,7 +60,6 @@ def train(config: RunConfig) -> Path:
             say("Drawing the pages that are trained on")
             encoded = keep_pixels(encoded, vision, Path(scratch))
         trainer = build_trainer(config, contract, task, folder, tokenizer, encoded, held_out, vision)
-        checkpoint = on_main(lambda: go_on(folder))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     on_main(lambda: keep_best(trainer, config, contract, folder))
     return folder.adapter
@@ -154,8 +154,6 @@ def build_trainer(
         # accelerate counts physical cores and gives a virtual machine of two but one thread.
         cores = os.cpu_count() or 1
         torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-    if on_gpu and settings.dtype != "float32" and not torch.cuda.is_bf16_supported():
-        raise AssayError("This GPU has no bfloat16; set train.dtype=float32.")
     logging.getLogger("trl").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
     global_batch = settings.batch_size * settings.accumulation * world_size()
@@ -163,6 +161,9 @@ def build_trainer(
     order = training_order([len(e["input_ids"]) for e in encoded], epochs, global_batch, settings.seed)
     order = whole_batches(order[: max(1, round(len(encoded) * settings.epochs))], global_batch)
     dataset = Dataset.from_list([encoded[index] for index in order])
+    in_bfloat16 = on_gpu and settings.dtype != "float32"
+    # The run's precision holds, whatever a launch file says: Trainer would take that for float32 runs.
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if in_bfloat16 else "no"
     # TRL's own collator knows no image files; without images it stays.
     collator = Collator(tokenizer.pad_token_id, vision.soft, loader(vision)) if vision else None
     arguments = SFTConfig(
@@ -182,7 +183,7 @@ def build_trainer(
         max_grad_norm=settings.max_grad_norm,
         seed=settings.seed,
         use_cpu=not on_gpu,
-        bf16=on_gpu and settings.dtype != "float32",
+        bf16=in_bfloat16,
         gradient_checkpointing=settings.activation_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         activation_offloading=settings.activation_offloading,
@@ -223,7 +224,11 @@ def build_trainer(
 
 def load_trainable(config: RunConfig) -> Any:
     """The base model with a trainable adapter."""
+    import torch
+
     settings = config.train
+    if torch.cuda.is_available() and settings.dtype != "float32" and not torch.cuda.is_bf16_supported():
+        raise AssayError("This GPU has no bfloat16; set train.dtype=float32.")
     model = load_model(config.model, dtype=settings.dtype, quantization=settings.quantization)
     model.config.use_cache = False
     return add_adapter(model, config)
@@ -233,6 +238,7 @@ def add_adapter(model: Any, config: RunConfig) -> Any:
     """The model with a trainable adapter: a new one, or the one that the configuration starts from."""
     from peft import LoraConfig, PeftModel, get_peft_model
     from transformers import set_seed
+    from transformers.integrations import is_deepspeed_zero3_enabled
 
     settings = config.adapter
     set_seed(config.train.seed)
@@ -247,7 +253,9 @@ def add_adapter(model: Any, config: RunConfig) -> Any:
             task_type="CAUSAL_LM",
         )
         try:
-            return get_peft_model(model, lora)
+            # ZeRO-3 stops at a base in bfloat16 with an adapter in float32 (trl issue 6089).
+            mixed = config.train.quantization is not None or not is_deepspeed_zero3_enabled()
+            return get_peft_model(model, lora, autocast_adapter_dtype=mixed)
         except ValueError as error:
             raise AssayError(
                 f"adapter.target_modules: the adapter cannot be put on {config.model}: {str(error).splitlines()[0]}"

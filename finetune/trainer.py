@@ -11,13 +11,14 @@ import torch
 from tqdm import tqdm
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_utils import IntervalStrategy
 from trl import SFTTrainer
 
 from extraction.contract import Contract
 from finetune.dataset import Example
 from finetune.evaluate import evaluate, extractor_for, headline
 from finetune.loss import add_answer_loss
-from finetune.processes import on_main, together
+from finetune.processes import on_main, say, together
 from finetune.run import RunFolder, mark_whole
 from finetune.task import Task
 
@@ -46,6 +47,10 @@ class FieldTrainer(SFTTrainer):
         self.held_out, self.contract, self.task, self.rows = held_out, contract, task, rows
         self.started = time.time()
         super().__init__(**arguments)
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            # Every process holds a part of the weights, and decoding asks the model by ways that do not gather them.
+            self.args.eval_strategy = IntervalStrategy.NO
+            say("The weights are shared out: held-out documents are not read, and the last checkpoint is kept.")
         base = self.accelerator.unwrap_model(self.model).get_base_model()
         # With Triton, TRL's own fused head is as frugal.
         self.own_loss = self.args.device.type == "cpu" and not base.get_output_embeddings().weight.requires_grad
@@ -113,7 +118,8 @@ class _Progress(TrainerCallback):
         if self._bar:
             self._bar.update(state.global_step - self._bar.n)
         if state.global_step >= state.max_steps:
-            control.should_evaluate = control.should_save = True
+            control.should_evaluate = args.eval_strategy != IntervalStrategy.NO
+            control.should_save = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Write a line of metrics; show loss and F1 on the bar."""
