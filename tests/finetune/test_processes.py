@@ -2,9 +2,9 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -76,31 +76,40 @@ def test_two_processes_train_what_one_trains_and_go_on_where_they_stopped(work):
         go_on(RunFolder(run))
 
 
-def test_a_mistake_is_told_once_and_ends_all(work, tmp_path):
-    command = [sys.executable, "-m", "recipes.lab_report", "--config", str(DEMO), *options(work, "none", 2)]
-    ranks = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_PORT": "0"}
-    port = free_port()
-    processes = []
-    for rank in ("0", "1"):
-        of_rank = {"RANK": rank, "LOCAL_RANK": rank, **ranks, "MASTER_PORT": port}
-        # One of the two may not read the model: it alone can say so.
-        wrong = f"adapter.start={tmp_path}" if rank == "1" else "adapter.start=null"
-        processes.append(
-            subprocess.Popen(
-                [*command, wrong], cwd=ROOT, env=os.environ | ALONE | of_rank, stderr=subprocess.PIPE, text=True
-            )
-        )
-    told = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [2, 2]
-    assert not (work / "none").exists() and "Traceback" not in "".join(told)
+SCRIPT = """
+from extraction.errors import AssayError, run_command
+from finetune.processes import is_main, on_all, on_main
+
+def fails(here):
+    if here:
+        raise AssayError("said once")
+
+print(on_main(lambda: ["all", "sent"], others=lambda result: result[1]))
+run_command(lambda: on_all(lambda: fails(not is_main())) if ALONE else on_main(lambda: fails(True)))
+"""
 
 
-def free_port():
-    import socket
-
+@pytest.mark.parametrize("alone", [True, False], ids=["in the second process", "in the main one"])
+def test_a_mistake_is_told_once_and_ends_all(alone):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
+        shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_PORT": str(free.getsockname()[1])}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", f"ALONE = {alone}\n{SCRIPT}"],
+            cwd=ROOT,
+            env=os.environ | ALONE | shared | {"RANK": rank, "LOCAL_RANK": rank},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]
+    told = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [2, 2]
+    assert [out for out, _ in told] == ["['all', 'sent']\n", "sent\n"]
+    silent, loud = (told[0][1], told[1][1]) if alone else (told[1][1], told[0][1])
+    assert "Error: said once\n" in loud and "said once" not in silent and "Traceback" not in silent + loud
 
 
 def test_every_batch_is_whole_and_shared_evenly():
