@@ -1,11 +1,12 @@
-"""Where an adapter is put: the language model, and by name the parts that see."""
+"""The adapter: where it is put (the language model, and by name the parts that see), new or gone on from."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from extraction.errors import AssayError
-from finetune.config import AdapterConfig
+from extraction.generate.models import load_model, shipped
+from finetune.config import AdapterConfig, RunConfig
 
 EYES = {"vision": "vision_tower", "projector": "multi_modal_projector"}
 """The parts of a model that see, by their modules' names; the rest is the language model."""
@@ -39,3 +40,47 @@ def targets(settings: AdapterConfig) -> dict[str, Any]:
     if settings.projector:
         chosen["target_parameters"] = [_PROJECTION]
     return chosen
+
+
+def load_trainable(config: RunConfig) -> Any:
+    """The base model with a trainable adapter."""
+    settings = config.train
+    model = load_model(config.model, dtype=settings.dtype, quantization=settings.quantization)
+    model.config.use_cache = False
+    return add_adapter(model, config)
+
+
+def add_adapter(model: Any, config: RunConfig) -> Any:
+    """The model with a trainable adapter: a new one, or the one that the configuration starts from."""
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from transformers import set_seed
+    from transformers.integrations import is_deepspeed_zero3_enabled
+
+    settings = config.adapter
+    check_adapter(settings)
+    if (settings.vision or settings.projector) and getattr(model.config, "vision_config", None) is None:
+        raise AssayError(f"adapter.vision and adapter.projector: {config.model} has no vision tower; leave them out.")
+    set_seed(config.train.seed)
+    if settings.start is None:
+        lora = LoraConfig(
+            r=settings.r,
+            lora_alpha=settings.alpha,
+            lora_dropout=settings.dropout,
+            **targets(settings),
+            use_dora=settings.use_dora,
+            use_rslora=settings.use_rslora,
+            task_type="CAUSAL_LM",
+        )
+        try:
+            # ZeRO-3 stops at a base in bfloat16 with an adapter in float32 (trl issue 6089).
+            mixed = config.train.quantization is not None or not is_deepspeed_zero3_enabled()
+            return get_peft_model(model, lora, autocast_adapter_dtype=mixed)
+        except ValueError as error:
+            raise AssayError(
+                f"adapter.target_modules: the adapter cannot be put on {config.model}: {str(error).splitlines()[0]}"
+            ) from None
+    try:
+        return PeftModel.from_pretrained(model, str(shipped(settings.start)), is_trainable=True)
+    except (ValueError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise AssayError(f"The adapter in {settings.start} does not fit {config.model}: {reason}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -90,3 +91,12 @@ def training_order(lengths: Sequence[int], epochs: int, batch: int, seed: int) -
         rng.shuffle(whole)
         order += [index for b in whole + short for index in b]
     return order
+
+
+def whole_batches(order: Sequence[int], batch: int) -> list[int]:
+    """The order with its last batch filled from the beginning.
+
+    So every process has its share of every batch, and what a step trains does not depend on the number of processes:
+    accelerate would fill the last batch only where there are several.
+    """
+    return [*order, *itertools.islice(itertools.cycle(order), -len(order) % batch)]

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from extraction.errors import AssayError, run_command
-from finetune.config import load_config
+from finetune.config import RunConfig, load_config
+from finetune.processes import check_launch, leave, on_main
 
 
 def launch(recipe: str) -> None:
@@ -20,9 +21,16 @@ def launch(recipe: str) -> None:
 
 
 def _train(recipe: str, path: Path, overrides: Sequence[str]) -> None:
-    config = load_config(path, overrides)
-    if config.recipe != recipe:
-        raise AssayError(f"{path} is for the recipe {config.recipe}, not {recipe}.")
+    check_launch()
+    config = on_main(lambda: _config(recipe, path, overrides))
     from finetune.train import train
 
     train(config)
+    leave()
+
+
+def _config(recipe: str, path: Path, overrides: Sequence[str]) -> RunConfig:
+    config = load_config(path, overrides)
+    if config.recipe != recipe:
+        raise AssayError(f"{path} is for the recipe {config.recipe}, not {recipe}.")
+    return config

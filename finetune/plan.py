@@ -67,7 +67,7 @@ def plan(config: RunConfig) -> Plan:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from finetune.train import add_adapter
+    from finetune.adapter import add_adapter
 
     shape = architecture(config.model)
     with torch.device("meta"):

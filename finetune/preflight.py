@@ -19,7 +19,7 @@ def check_run(config: RunConfig) -> None:
     """
     import torch
 
-    from finetune.train import add_adapter
+    from finetune.adapter import add_adapter
 
     # A GPU without it still makes bfloat16 tensors, and computes with them slowly.
     if (

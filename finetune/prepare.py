@@ -25,12 +25,12 @@ class Prepared:
 
     Attributes:
         encoded: training examples.
-        judge: figures of a model in memory on held-out data.
+        judge: figures of a model in memory on held-out data; None on processes that do not judge.
         metric: the figure by which the best checkpoint is chosen.
     """
 
     encoded: list[dict[str, Any]]
-    judge: Callable[[Any], dict[str, Any]]
+    judge: Callable[[Any], dict[str, Any]] | None
     metric: str
 
 

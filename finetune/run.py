@@ -105,6 +105,11 @@ def is_whole(folder: Path) -> bool:
     return all((folder / name).is_file() and (folder / name).stat().st_size == size for name, size in sizes.items())
 
 
+def processes_of(checkpoint: Path) -> int:
+    """How many processes trained a checkpoint: each leaves the state of its random numbers."""
+    return len(list(checkpoint.glob("rng_state_*.pth"))) or 1
+
+
 def versions() -> dict[str, str]:
     """Versions of what a run depends on."""
     return {name: version(name) for name in ("assay", "torch", "transformers", "peft", "trl", "accelerate")}

@@ -7,29 +7,30 @@ import logging
 import math
 import os
 import shutil
-import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from extraction.contract import Contract
 from extraction.errors import AssayError
 from extraction.files import write_whole
-from extraction.generate.models import load_model, load_tokenizer, quiet_libraries, shipped
+from extraction.generate.models import load_tokenizer, quiet_libraries
 from extraction.generate.spans import NAME as SPANS
 from extraction.generate.vision import Vision, load_vision
-from finetune.adapter import check_adapter, targets
+from finetune.adapter import check_adapter, load_trainable
 from finetune.batch import Collator
 from finetune.config import RunConfig
-from finetune.encode import training_order
+from finetune.encode import training_order, whole_batches
 from finetune.features import image_collator
 from finetune.pixels import keep_pixels
 from finetune.preflight import check_run
 from finetune.prepare import Prepared, prepare
-from finetune.run import VERSIONS, RunFolder, versions
+from finetune.processes import on_all, on_main, say, world_size
+from finetune.run import VERSIONS, RunFolder, processes_of, versions
 from finetune.task import Task, contract_of, load_task
 
 
@@ -44,6 +45,32 @@ def train(config: RunConfig) -> Path:
         AssayError: wrong data, model, or output folder; nothing is half-written.
     """
     quiet_libraries()
+    task, contract = on_all(lambda: checked(config))
+    folder = RunFolder(config.train.output)
+    on_main(lambda: folder.open(config))
+    if on_main(lambda: (folder.adapter / VERSIONS).exists()):
+        say(f"{folder.path} is finished; its adapter is in {folder.adapter}.")
+        return folder.adapter
+    checkpoint = on_main(lambda: go_on(folder))
+    tokenizer, vision = on_all(lambda: load_readers(config, contract))
+    # Read once, however many processes there are; and held-out data are the main one's alone.
+    prepared = on_main(
+        lambda: read_data(config, task, contract, tokenizer, vision), others=lambda made: replace(made, judge=None)
+    )
+    with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
+        # datasets keeps its fingerprints in a cache; the user's documents must not stay there.
+        os.environ.setdefault("HF_DATASETS_CACHE", scratch)
+        if vision:
+            say("Drawing the pages that are trained on")
+            prepared = replace(prepared, encoded=keep_pixels(prepared.encoded, vision, Path(scratch)))
+        trainer = build_trainer(config, folder, tokenizer, prepared, vision)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    on_main(lambda: keep_best(trainer, config, contract, folder))
+    return folder.adapter
+
+
+def checked(config: RunConfig) -> tuple[Task, Contract]:
+    """Task and contract of a run, and what can be said against it before anything is opened."""
     task = load_task(config.recipe)
     contract = contract_of(task, config.contract)
     check_run(config)
@@ -53,40 +80,37 @@ def train(config: RunConfig) -> Path:
             "adapter.vision and adapter.projector train what sees a page, and the contract shows its text alone; set "
             "contract.view=image or both, or leave them out."
         )
-    folder = RunFolder(config.train.output)
-    folder.open(config)
-    if (folder.adapter / VERSIONS).exists():
-        say(f"{folder.path} is finished; its adapter is in {folder.adapter}.")
-        return folder.adapter
+    return task, contract
+
+
+def load_readers(config: RunConfig, contract: Contract) -> tuple[Any, Vision | None]:
+    """The model's tokenizer, and its eyes where the contract shows pixels."""
     tokenizer = load_tokenizer(config.model)
-    vision = load_vision(config.model, tokenizer) if contract.view != "text" else None
+    return tokenizer, load_vision(config.model, tokenizer) if contract.view != "text" else None
+
+
+def read_data(config: RunConfig, task: Task, contract: Contract, tokenizer: Any, vision: Vision | None) -> Prepared:
+    """What is trained and how it is judged; the data are made first where the configuration says so."""
     make_data(config, task)
     say(f"Reading documents of {config.data.train} and {config.data.validation}")
-    prepared = prepare(config, contract, task, tokenizer, vision)
-    encoded = prepared.encoded
-    with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
-        # datasets keeps its fingerprints in a cache; the user's documents must not stay there.
-        os.environ.setdefault("HF_DATASETS_CACHE", scratch)
-        if vision:
-            say("Drawing the pages that are trained on")
-            encoded = keep_pixels(encoded, vision, Path(scratch))
-        trainer = build_trainer(config, folder, tokenizer, encoded, prepared, vision)
-        checkpoint = folder.last_checkpoint()
-        if checkpoint:
-            say(f"Going on from {checkpoint.name}")
-            folder.keep_metrics_until(int(checkpoint.name.rpartition("-")[2]))
-        else:
-            folder.keep_metrics_until(-1)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if trainer.is_world_process_zero():
-        shutil.rmtree(folder.features, ignore_errors=True)
-        keep_best(trainer, config, contract, folder)
-    return folder.adapter
+    return prepare(config, contract, task, tokenizer, vision)
 
 
-def say(text: str) -> None:
-    """A line of progress on standard error."""
-    print(text, file=sys.stderr, flush=True)
+def go_on(folder: RunFolder) -> Path | None:
+    """The checkpoint that a run goes on from; metrics of later steps are dropped."""
+    checkpoint = folder.last_checkpoint()
+    if checkpoint is None:
+        folder.keep_metrics_until(-1)
+        return None
+    before = processes_of(checkpoint)
+    if before != world_size():
+        raise AssayError(
+            f"{checkpoint} was trained by {before} process(es), and now there are {world_size()}, which share the "
+            "examples in another way; start as many as before, or choose another train.output."
+        )
+    say(f"Going on from {checkpoint.name}")
+    folder.keep_metrics_until(int(checkpoint.name.rpartition("-")[2]))
+    return checkpoint
 
 
 def make_data(config: RunConfig, task: Task) -> None:
@@ -105,16 +129,47 @@ def build_trainer(
     config: RunConfig,
     folder: RunFolder,
     tokenizer: Any,
-    encoded: Sequence[dict[str, Any]],
     prepared: Prepared,
     vision: Vision | None = None,
 ) -> Any:
     """The trainer for a configuration, ready to run."""
-    import torch
     from datasets import Dataset
-    from trl import SFTConfig
 
     from finetune.trainer import FieldTrainer
+
+    settings, encoded = config.train, prepared.encoded
+    logging.getLogger("trl").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    global_batch = settings.batch_size * settings.accumulation * world_size()
+    epochs = math.ceil(settings.epochs)
+    order = training_order([len(e["input_ids"]) for e in encoded], epochs, global_batch, settings.seed)
+    order = whole_batches(order[: max(1, round(len(encoded) * settings.epochs))], global_batch)
+    dataset = Dataset.from_list([encoded[index] for index in order])
+    arguments = training_arguments(config, folder, prepared)
+    model = on_all(lambda: load_trainable(config))
+    # A batch without images leaves adapters on the vision tower without gradients, which DDP would wait for.
+    arguments.ddp_find_unused_parameters = any(
+        parameter.requires_grad and ("vision_tower" in name or "multi_modal_projector" in name)
+        for name, parameter in model.named_parameters()
+    )
+    seen = dict.fromkeys(order[: settings.max_steps * global_batch] if settings.max_steps > 0 else order)
+    collator = collator_of(model, tokenizer, [encoded[index] for index in seen], folder, arguments, vision)
+    return FieldTrainer(
+        model=model,
+        args=arguments,
+        processing_class=tokenizer,
+        train_dataset=dataset,
+        data_collator=collator,
+        eval_dataset=dataset.select([0]),
+        judge=prepared.judge,
+        folder=folder,
+    )
+
+
+def training_arguments(config: RunConfig, folder: RunFolder, prepared: Prepared) -> Any:
+    """A configuration in TRL's terms."""
+    import torch
+    from trl import SFTConfig
 
     settings = config.train
     on_gpu = torch.cuda.is_available()
@@ -122,15 +177,11 @@ def build_trainer(
         # accelerate counts physical cores and gives a virtual machine of two but one thread.
         cores = os.cpu_count() or 1
         torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-    logging.getLogger("trl").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    global_batch = settings.batch_size * settings.accumulation * int(os.environ.get("WORLD_SIZE", "1"))
-    epochs = math.ceil(settings.epochs)
-    order = training_order([len(e["input_ids"]) for e in encoded], epochs, global_batch, settings.seed)
-    order = order[: max(1, round(len(encoded) * settings.epochs))]
-    dataset = Dataset.from_list([encoded[index] for index in order])
-    arguments = SFTConfig(
-        remove_unused_columns=vision is None and "branches" not in encoded[0],
+    in_bfloat16 = on_gpu and settings.dtype != "float32"
+    # The run's precision holds, whatever a launch file says: Trainer would take that for float32 runs.
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if in_bfloat16 else "no"
+    return SFTConfig(
+        remove_unused_columns=not {"files", "branches"} & prepared.encoded[0].keys(),
         output_dir=str(folder.checkpoints),
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -146,7 +197,7 @@ def build_trainer(
         max_grad_norm=settings.max_grad_norm,
         seed=settings.seed,
         use_cpu=not on_gpu,
-        bf16=on_gpu and settings.dtype != "float32",
+        bf16=in_bfloat16,
         gradient_checkpointing=settings.activation_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         activation_offloading=settings.activation_offloading,
@@ -164,69 +215,38 @@ def build_trainer(
         dataloader_pin_memory=on_gpu,
         disable_tqdm=True,
     )
-    model = load_model(config.model, dtype=settings.dtype, quantization=settings.quantization)
-    model.config.use_cache = False
-    model = add_adapter(model, config)
+
+
+def collator_of(
+    model: Any,
+    tokenizer: Any,
+    examples: Sequence[dict[str, Any]],
+    folder: RunFolder,
+    arguments: Any,
+    vision: Vision | None,
+) -> Any:
+    """What makes batches of examples with images or branches; None for others, TRL's own."""
     if vision:
-        seen = dict.fromkeys(order[: settings.max_steps * global_batch] if settings.max_steps > 0 else order)
-        examples = [encoded[index] for index in seen]
-        collator = image_collator(
-            model, vision, tokenizer.pad_token_id, examples, folder.features, bool(arguments.bf16)
-        )
-    elif "branches" in encoded[0]:
+
+        def made() -> Any:
+            return image_collator(
+                model, vision, tokenizer.pad_token_id, examples, folder.features, bool(arguments.bf16)
+            )
+
+        if world_size() > 1:
+            on_main(made, others=lambda _: None)  # the others find what it computed
+        return made()
+    if "branches" in examples[0]:
         model.set_attn_implementation(SPANS)
-        collator = Collator(tokenizer.pad_token_id, window=model.config.get_text_config().sliding_window or 0)
-    else:
-        collator = None  # TRL's own knows neither images nor branches
-    return FieldTrainer(
-        model=model,
-        args=arguments,
-        processing_class=tokenizer,
-        train_dataset=dataset,
-        data_collator=collator,
-        eval_dataset=dataset.select([0]),
-        judge=prepared.judge,
-        folder=folder,
-    )
-
-
-def add_adapter(model: Any, config: RunConfig) -> Any:
-    """The model with a trainable adapter: a new one, or the one that the configuration starts from."""
-    from peft import LoraConfig, PeftModel, get_peft_model
-    from transformers import set_seed
-
-    settings = config.adapter
-    check_adapter(settings)
-    if (settings.vision or settings.projector) and getattr(model.config, "vision_config", None) is None:
-        raise AssayError(f"adapter.vision and adapter.projector: {config.model} has no vision tower; leave them out.")
-    set_seed(config.train.seed)
-    if settings.start is None:
-        lora = LoraConfig(
-            r=settings.r,
-            lora_alpha=settings.alpha,
-            lora_dropout=settings.dropout,
-            **targets(settings),
-            use_dora=settings.use_dora,
-            use_rslora=settings.use_rslora,
-            task_type="CAUSAL_LM",
-        )
-        try:
-            return get_peft_model(model, lora)
-        except ValueError as error:
-            raise AssayError(
-                f"adapter.target_modules: the adapter cannot be put on {config.model}: {str(error).splitlines()[0]}"
-            ) from None
-    try:
-        return PeftModel.from_pretrained(model, str(shipped(settings.start)), is_trainable=True)
-    except (ValueError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise AssayError(f"The adapter in {settings.start} does not fit {config.model}: {reason}") from None
+        return Collator(tokenizer.pad_token_id, window=model.config.get_text_config().sliding_window or 0)
+    return None
 
 
 def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFolder) -> None:
     """Put the best checkpoint's adapter, with contract and versions, into the run's `adapter` folder."""
     from finetune.merge import fingerprint
 
+    shutil.rmtree(folder.features, ignore_errors=True)
     best = trainer.state.best_model_checkpoint
     source = Path(best) if best and Path(best).is_dir() else folder.last_checkpoint()
     if source is None:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_utils import IntervalStrategy
 from trl import SFTTrainer
 
 from finetune.loss import add_answer_loss
+from finetune.processes import on_main, say, together
 from finetune.run import RunFolder, mark_whole
 
 
@@ -22,7 +23,8 @@ class FieldTrainer(SFTTrainer):
     """Chooses the best checkpoint by what the model reads from held-out data, not by loss.
 
     Args:
-        judge: figures of a model on held-out data; `metric_for_best_model` names the one that decides.
+        judge: figures of a model on held-out data, on the main process; `metric_for_best_model` names the one that
+            decides.
         folder: the run's folder, for metrics.
         arguments: SFTTrainer's own.
     """
@@ -30,13 +32,17 @@ class FieldTrainer(SFTTrainer):
     def __init__(
         self,
         *,
-        judge: Callable[[Any], dict[str, Any]],
+        judge: Callable[[Any], dict[str, Any]] | None,
         folder: RunFolder,
         **arguments: Any,
     ):
         self.judge = judge
         self.started = time.time()
         super().__init__(**arguments)
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            # Every process holds a part of the weights, and decoding asks the model by ways that do not gather them.
+            self.args.eval_strategy = IntervalStrategy.NO
+            say("The weights are shared out: held-out documents are not read, and the last checkpoint is kept.")
         base = self.accelerator.unwrap_model(self.model).get_base_model()
         keep_gradients(base)
         # With Triton, TRL's own fused head is as frugal.
@@ -62,22 +68,23 @@ class FieldTrainer(SFTTrainer):
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Judge on the main process; every process gets the figures."""
-        figures: list[Any] = [None]
-        if self.is_world_process_zero():
-            model = self.accelerator.unwrap_model(self.model)
-            was_training = model.training
-            model.eval()
-            figures = [{f"eval_{key}": value for key, value in self.judge(model).items()}]
-            model.train(was_training)
-        if self.accelerator.num_processes > 1:
-            broadcast_object_list(figures)
-        metrics = figures[0]
+        metrics = on_main(self._judge)
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    def _judge(self) -> dict[str, float]:
+        assert self.judge is not None
+        model = self.accelerator.unwrap_model(self.model)
+        was_training = model.training
+        model.eval()
+        figures = {f"eval_{key}": value for key, value in self.judge(model).items()}
+        model.train(was_training)
+        return figures
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
+        together()  # every process writes a file of its own
         if self.is_world_process_zero():
             mark_whole(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}")
 
@@ -121,7 +128,8 @@ class _Progress(TrainerCallback):
         if self._bar:
             self._bar.update(state.global_step - self._bar.n)
         if state.global_step >= state.max_steps:
-            control.should_evaluate = control.should_save = True
+            control.should_evaluate = args.eval_strategy != IntervalStrategy.NO
+            control.should_save = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Write a line of metrics; show loss and F1 on the bar."""

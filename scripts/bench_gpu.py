@@ -235,8 +235,8 @@ def measure(job: Job) -> dict[str, Any]:
 
 def ours(job: Job, examples: list[dict[str, Any]], scratch: Path) -> Any:
     """The recipe's trainer."""
+    from finetune.prepare import Prepared
     from finetune.run import RunFolder
-    from finetune.task import contract_of, load_task
     from finetune.train import build_trainer
 
     overrides = [
@@ -246,12 +246,10 @@ def ours(job: Job, examples: list[dict[str, Any]], scratch: Path) -> Any:
         f"train.batch_size={job.batch}",
     ]
     config = recipe(job.way, [*overrides, "train.dtype=float32"] if job.tiny else overrides)
-    task, folder = load_task(config.recipe), RunFolder(config.train.output)
+    folder = RunFolder(config.train.output)
     folder.open(config)
     vision = eyes(job) if job.view == "both" else None
-    return build_trainer(
-        config, contract_of(task, config.contract), task, folder, tokenizer(), examples, (), vision=vision
-    )
+    return build_trainer(config, folder, tokenizer(), Prepared(examples, None, "micro_f1"), vision)
 
 
 def notebook(job: Job, examples: list[dict[str, Any]], scratch: Path) -> Any:

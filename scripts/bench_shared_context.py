@@ -129,7 +129,7 @@ def trainer_of(examples: list[dict[str, Any]]) -> Any:
     folder = tempfile.mkdtemp(prefix="assay-bench-")
     config = load_config(ROOT / "recipes" / "ehr_qa" / "demo.yaml", [f"train.output={folder}"])
     prepared = Prepared(examples, lambda _: {}, "accuracy")
-    return build_trainer(config, RunFolder(Path(folder)), load_tokenizer(config.model), examples, prepared)
+    return build_trainer(config, RunFolder(Path(folder)), load_tokenizer(config.model), prepared)
 
 
 def examples_of(tokens: int, count: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -156,12 +156,11 @@ def train_separate(way: str, tokens: int, sample: int) -> dict[str, Any]:
     if way == "TRL":
         from datasets import Dataset
 
-        from extraction.generate.models import load_model
+        from finetune.adapter import load_trainable
         from finetune.config import load_config
-        from finetune.train import add_adapter
 
         config = load_config(ROOT / "recipes" / "ehr_qa" / "demo.yaml")
-        model = add_adapter(load_model(config.model), config)
+        model = load_trainable(config)
         trainer = SFTTrainer(
             model=model,
             args=trainer.args,

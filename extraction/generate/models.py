@@ -160,6 +160,7 @@ def load_model(
     """
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.integrations import is_deepspeed_zero3_enabled
 
     quiet_libraries()
     if quantization:
@@ -169,8 +170,12 @@ def load_model(
     if dtype == "auto" and device == "cpu" and not _multiplies_bfloat16():
         dtype = "float32"
     weights = dtype if dtype == "auto" else getattr(torch, dtype)
-    options = {"quantization_config": _nf4(torch.bfloat16 if dtype == "auto" else weights)} if quantization else {}
-    model = _from_pretrained(AutoModelForCausalLM, source, dtype=weights, device_map={"": device}, **options)
+    options: dict[str, Any] = {}
+    if quantization:
+        options["quantization_config"] = _nf4(torch.bfloat16 if dtype == "auto" else weights)
+    if not is_deepspeed_zero3_enabled():  # which places the weights itself
+        options["device_map"] = {"": device}
+    model = _from_pretrained(AutoModelForCausalLM, source, dtype=weights, **options)
     return model.eval()
 
 
@@ -183,6 +188,8 @@ def _nf4(compute: Any) -> Any:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=compute,
+        # Four 4-bit values in a bfloat16: FSDP shares out floating-point weights only, and wants one dtype for all.
+        bnb_4bit_quant_storage=compute,
         # transformers matches them from a module name's start: `vision_tower` alone would skip nothing.
         llm_int8_skip_modules=["lm_head", ".*vision_tower", ".*multi_modal_projector"],
     )

@@ -11,13 +11,14 @@ import finetune.features
 from extraction.errors import AssayError
 from extraction.generate.models import load_adapter, load_model
 from extraction.generate.vision import vision_of
+from finetune.adapter import add_adapter
 from finetune.batch import IGNORED, Collator
 from finetune.config import load_config
 from finetune.features import keep_features
 from finetune.merge import merge
 from finetune.pixels import loader
 from finetune.run import read_metrics
-from finetune.train import add_adapter, train
+from finetune.train import train
 from recipes.lab_report.medgemma import CONTRACT
 from tests.conftest import tiny_medgemma
 
