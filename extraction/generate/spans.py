@@ -126,15 +126,19 @@ def span_attention(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-    heads = query.shape[1] // key.shape[1]
     parts = []
     for span in attention_mask.spans:
+        own, keys, values = query[:, :, span.queries], _stretches(key, span.keys), _stretches(value, span.keys)
         mask = span.mask.to(query.device) if span.mask is not None else None
+        if mask is not None and query.device.type == "cpu" and not dropout:
+            parts.append(_by_products(own, keys, values, mask, scaling))
+            continue
+        groups = query.shape[1] // key.shape[1]
         parts.append(
             scaled_dot_product_attention(
-                query[:, :, span.queries],
-                repeat_kv(_stretches(key, span.keys), heads),
-                repeat_kv(_stretches(value, span.keys), heads),
+                own,
+                repeat_kv(keys, groups),
+                repeat_kv(values, groups),
                 attn_mask=mask,
                 dropout_p=dropout,
                 is_causal=mask is None,
@@ -142,6 +146,18 @@ def span_attention(
             )
         )
     return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
+
+
+def _by_products(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scaling: float | None
+) -> torch.Tensor:
+    """Attention as two matrix products, the queries that share a key in one: on a CPU twice as fast as SDPA's kernel,
+    at the price of keeping the probabilities, which are few in a span."""
+    _, heads, length, size = query.shape
+    own = query.reshape(key.shape[1], -1, size) * (scaling if scaling is not None else size**-0.5)
+    scores = (own @ key[0].transpose(1, 2)).view(heads, length, -1)
+    chances = torch.softmax(scores.masked_fill(~mask, float("-inf")), dim=-1)
+    return (chances.view(key.shape[1], own.shape[1], -1) @ value[0]).view(query.shape)
 
 
 def _stretches(tensor: torch.Tensor, places: Sequence[slice]) -> torch.Tensor:
