@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -116,7 +117,7 @@ def with_habits(style: Style, family: Family, rng: Random) -> Style:
     drawn["edition"] = "train" if training else "held"
     if rng.random() < 0.06:
         drawn["blank"] = rng.choice(("apology", "apology", *_KINDS))
-    if rng.random() < 0.08:
+    if rng.random() < 0.12:
         drawn["extra_page"] = f"{rng.choice(('before', 'after'))}:{rng.choice(_KINDS)}"
     wide_table = style.layout == "table" and style.frames == 1
     if training:
@@ -129,6 +130,8 @@ def with_habits(style: Style, family: Family, rng: Random) -> Style:
                 drawn["words_below"] = True
         if wide_table and not style.result_below and rng.random() < 0.15:
             drawn["columns"] = _with_earlier(drawn.get("columns", style.columns), rng)
+        if wide_table and not style.result_below and rng.random() < 0.3:
+            drawn |= _any_order(rng)
         if rng.random() < 0.3:
             drawn["locale"] = rng.choice(list(places()))
     else:
@@ -152,6 +155,29 @@ def _with_earlier(columns: str, rng: Random) -> str:
     place = rng.choice((kinds.index("result") + 1, len(kinds), len(kinds)))
     longer = " ".join([*kinds[:place], *rng.choice((("prev1",), ("prev1", "prev2"), ("prevd",))), *kinds[place:]])
     return columns if longer == "name range result unit prev1" else longer
+
+
+def _any_order(rng: Random) -> dict[str, Any]:
+    """Columns in any order that no test family has, under titles: where the result stands is read there alone."""
+    kinds = ["result", *rng.choice((("unit", "range"), ("unit", "range"), ("unit",), ("range",)))]
+    kinds += rng.choice(((), (), ("prev1",), ("prev1",), ("prevd",), ("prev1", "prev2"), ("flag",), ("method",)))
+    rng.shuffle(kinds)
+    kinds.insert(0 if rng.random() < 0.85 else rng.randrange(len(kinds)), "name")
+    if rng.random() < 0.15:
+        kinds.insert(0, rng.choice(("code", "no", "tariff")))
+    columns = " ".join(kinds)
+    return {} if columns in _not_for_training() else {"columns": columns, "titles": True}
+
+
+@cache
+def _not_for_training() -> frozenset[str]:
+    """The orders of validation and test families that no training family had by itself."""
+    from .families import FAMILIES
+
+    orders: dict[bool, set[str]] = {True: {*_ORDERS}, False: {*_HELD_ORDERS}}
+    for one in FAMILIES.values():
+        orders[one.split == "train"] |= {*one.options.get("columns", ())}
+    return frozenset(orders[False] - orders[True])
 
 
 def _agree(style: Style, wide_table: bool, rng: Random) -> Style:
