@@ -68,7 +68,7 @@ def check_fit(folder: Path, base: str) -> None:
             warnings.simplefilter("ignore")  # of tensors that are copied to nowhere
             model = PeftModel.from_pretrained(model, str(folder), torch_device="cpu")
             weights = load_peft_weights(str(folder), device="cpu")
-            found = set_peft_model_state_dict(model, weights)
+            found: Any = set_peft_model_state_dict(model, weights)
     except RuntimeError as error:
         if "size mismatch" not in str(error):
             raise
