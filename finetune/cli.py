@@ -61,11 +61,11 @@ def merge(
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="A merged model's or adapter's folder.")],
-    data: Annotated[Path, typer.Argument(help="Folder of documents with their records.")],
-    recipe: Annotated[str, typer.Option(help="Says which fields count.")] = "lab_report",
+    data: Annotated[Path, typer.Argument(help="Folder of documents with their records, or of what the recipe asks.")],
+    recipe: Annotated[str, typer.Option(help="Says how the data are read and what counts.")] = "lab_report",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Read labelled documents and score what was read."""
+    """Read labelled documents and score what was read; or ask a recipe's questions and grade the answers."""
     from rich.console import Console
 
     from extraction.api import Extractor
@@ -75,6 +75,15 @@ def evaluate(
     from finetune.task import load_task
 
     task = load_task(recipe)
+    if task.questions:
+        from finetune.questions import judged
+
+        figures = judged(model, data, task.questions, task.contract)
+        for name, value in figures.items() if not as_json else ():
+            print(f"{name:24} {value:.3f}")
+        if as_json:
+            print(json.dumps(figures, indent=1))
+        return
     extractor = Extractor.from_pretrained(model)
     result = evaluate_model(extractor, read_examples(data, extractor.contract), task, label="reading")
     if as_json:

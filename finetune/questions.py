@@ -85,6 +85,33 @@ def ask(backend: Backend, contexts: Sequence[Context], contract: Contract) -> It
         yield [generation.text for generation in backend.generate(requests)]
 
 
+def judged(model: str, data: Path, questions: Questions, contract: Contract, count: int = 50) -> dict[str, float]:
+    """A model's figures on held-out questions about a folder's contexts, at most `count` about each.
+
+    Args:
+        model: an adapter's or a merged model's folder, or any model, which is then asked under `contract`.
+        data: the folder.
+        questions: how it is read and judged.
+        contract: of a model that has none of its own.
+    """
+    from tqdm import tqdm
+
+    from extraction.api import backend_for
+    from extraction.contract import FILE
+    from extraction.generate.models import shipped
+
+    folder = Path(shipped(model))
+    contract = Contract.load(folder) if (folder / FILE).exists() else contract
+    backend = backend_for(model)
+
+    def tokens(text: str) -> int:
+        return len(backend.tokenizer.encode(text, add_special_tokens=False))
+
+    contexts = questions.read(data, "validation", count, 0, context_budget(contract, backend.tokenizer), tokens)
+    replies = tqdm(ask(backend, contexts, contract), total=len(contexts), desc="asking", unit="context", leave=False)
+    return questions.judge(contexts, list(replies))
+
+
 def encode_context(context: Context, contract: Contract, tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
     """Training examples of a context: its tokens once, then its questions and answers as branches.
 

@@ -16,7 +16,7 @@ from finetune.cli import app
 def answer(
     bundle: Annotated[Path, typer.Argument(help="A patient's FHIR R4 bundle (.json), or a folder of one patient.")],
     questions: Annotated[list[str], typer.Argument(help="Questions, or one file with a question a line.")],
-    model: Annotated[str, typer.Option(help="Folder of an adapter or merged model of the recipe ehr_qa.")],
+    model: Annotated[str, typer.Option(help="Folder of a model of the recipe ehr_qa.")] = "ehr-qa-270m",
     context: Annotated[
         list[Path] | None, typer.Option(help="Bundles of hospitals and practitioners that BUNDLE refers to.")
     ] = None,

@@ -127,7 +127,7 @@ def trainer_of(examples: list[dict[str, Any]]) -> Any:
     from finetune.train import build_trainer
 
     folder = tempfile.mkdtemp(prefix="assay-bench-")
-    config = load_config(ROOT / "recipes" / "ehr_qa" / "demo.yaml", [f"train.output={folder}"])
+    config = load_config(ROOT / "recipes" / "ehr_qa" / "release.yaml", [f"train.output={folder}"])
     prepared = Prepared(examples, lambda _: {}, "accuracy")
     return build_trainer(config, RunFolder(Path(folder)), load_tokenizer(config.model), prepared)
 
@@ -159,7 +159,7 @@ def train_separate(way: str, tokens: int, sample: int) -> dict[str, Any]:
         from finetune.adapter import load_trainable
         from finetune.config import load_config
 
-        config = load_config(ROOT / "recipes" / "ehr_qa" / "demo.yaml")
+        config = load_config(ROOT / "recipes" / "ehr_qa" / "release.yaml")
         model = load_trainable(config)
         trainer = SFTTrainer(
             model=model,

@@ -14,12 +14,12 @@ from extraction.errors import AssayError
 from extraction.generate.checks import check_bitsandbytes, check_fit
 
 EMBEDDED = "gemma-3-270m"
-# The adapter that ships with Assay, of recipes/lab_report/release.yaml.
-SHIPPED = "lab-report-270m"
+# The adapters that ship with Assay, each of its recipe's release.yaml, and the package's folders they are in.
+SHIPPED, SHIPPED_ANSWERER = "lab-report-270m", "ehr-qa-270m"
+_FOLDERS = {SHIPPED: "lab_report", SHIPPED_ANSWERER: "ehr_qa"}
 # Beside every adapter: what it was trained on and with.
 FACTS = "versions.json"
 Quantization = Literal["nf4"]
-_SHIPPED_FOLDER = Path(__file__).parents[1] / "lab_report"
 
 # The turn format of Gemma 3's instruction-tuned models, which the pretrained 270M has no template for: a system
 # message goes in front of the first user turn, the assistant is called "model".
@@ -43,8 +43,9 @@ def quiet_libraries() -> None:
 
 
 def shipped(name: str | Path) -> str | Path:
-    """The folder of the adapter that ships with Assay where `name` is its name; any other name as it is."""
-    return _SHIPPED_FOLDER if str(name) == SHIPPED else name
+    """The folder of an adapter that ships with Assay where `name` is its name; any other name as it is."""
+    folder = _FOLDERS.get(str(name))
+    return Path(__file__).parents[1] / folder if folder else name
 
 
 def resolve_model(name: str) -> str:
@@ -62,7 +63,7 @@ def resolve_model(name: str) -> str:
         return str(path)
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise AssayError(
-            f"There is no model {name}: give {SHIPPED}, {EMBEDDED}, a model's folder, or a hub id "
+            f"There is no model {name}: give {SHIPPED}, {SHIPPED_ANSWERER}, {EMBEDDED}, a model's folder, or a hub id "
             "(google/medgemma-1.5-4b-it)."
         )
     return name

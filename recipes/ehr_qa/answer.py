@@ -13,6 +13,7 @@ from extraction.contract import Contract
 from extraction.errors import AssayError
 from extraction.generate.backend import without_thinking
 from extraction.generate.local import LocalBackend
+from extraction.generate.models import SHIPPED_ANSWERER
 from finetune.questions import QUESTION_TOKENS, context_budget, requests_for
 from recipes.ehr_qa.records import Record, read_record
 
@@ -53,8 +54,10 @@ class Answerer:
         self.backend, self.contract = backend, contract
 
     @classmethod
-    def from_pretrained(cls, model: str | Path, *, dtype: str = "auto", device: str | None = None) -> Answerer:
-        """An answerer from the folder of an adapter or a merged model of the recipe `ehr_qa`.
+    def from_pretrained(
+        cls, model: str | Path = SHIPPED_ANSWERER, *, dtype: str = "auto", device: str | None = None
+    ) -> Answerer:
+        """An answerer from the folder of an adapter or a merged model of the recipe `ehr_qa`; else the one that ships.
 
         Raises:
             AssayError: there is none, or it was taught something else.
