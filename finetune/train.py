@@ -182,13 +182,11 @@ def build_trainer(
     model = load_model(config.model, dtype=settings.dtype, quantization=settings.quantization)
     model.config.use_cache = False
     model = add_adapter(model, config)
-    collator = None  # TRL's own knows no image files; without images it stays.
-    if vision:
-        seen = dict.fromkeys(order[: settings.max_steps * global_batch] if settings.max_steps > 0 else order)
-        examples = [encoded[index] for index in seen]
-        collator = image_collator(
-            model, vision, tokenizer.pad_token_id, examples, folder.features, bool(arguments.bf16)
-        )
+    # The loader reads a batch ahead of the last step.
+    last = (settings.max_steps + 1) * global_batch if settings.max_steps > 0 else None
+    seen, pad = [encoded[index] for index in dict.fromkeys(order[:last])], tokenizer.pad_token_id
+    # TRL's own collator knows no image files; without images it stays.
+    collator = image_collator(model, vision, pad, seen, folder.features, bool(arguments.bf16)) if vision else None
     return FieldTrainer(
         model=model,
         args=arguments,
