@@ -152,7 +152,9 @@ def build_trainer(
         parameter.requires_grad and ("vision_tower" in name or "multi_modal_projector" in name)
         for name, parameter in model.named_parameters()
     )
-    seen = dict.fromkeys(order[: settings.max_steps * global_batch] if settings.max_steps > 0 else order)
+    # The loader reads a batch ahead of the last step.
+    last = (settings.max_steps + 1) * global_batch if settings.max_steps > 0 else None
+    seen = dict.fromkeys(order[:last])
     collator = collator_of(model, tokenizer, [encoded[index] for index in seen], folder, arguments, vision)
     return FieldTrainer(
         model=model,
