@@ -111,6 +111,7 @@ def shared_length(prompts: Sequence[Sequence[int]]) -> int:
 
 def common_length(prompts: Sequence[Sequence[int]]) -> int:
     """How many tokens at their beginning prompts have in common, one of every prompt left over."""
-    low, high = min(prompts), max(prompts)  # what these two share, all between them share
+    ordered = sorted(map(list, prompts))
+    low, high = ordered[0], ordered[-1]  # what these two share, all between them share
     most = min(map(len, prompts)) - 1
     return next((i for i in range(most) if low[i] != high[i]), most)

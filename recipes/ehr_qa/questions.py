@@ -25,7 +25,7 @@ CATEGORIES = (
     "dependent_observation",
 )
 
-ANSWER_SCHEMA = {
+ANSWER_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "Answer",
     "type": "object",
