@@ -200,7 +200,7 @@ def test_options_that_cannot_be_are_refused_before_anything_is_read(work):
     nowhere = "data.train=nowhere"
     for more, match in {
         ("contract.view=text", "adapter.vision=true"): "the contract shows its text alone",
-        ("model=gemma-3-270m", "adapter.vision=true"): "gemma-3-270m reads text alone",
+        ("model=gemma-3-270m", "adapter.vision=true"): "gemma-3-270m has no vision tower",
         ("adapter.projector=true", "adapter.dropout=0.1"): "neither dropout nor DoRA",
         ("adapter.projector=true", "adapter.use_dora=true"): "neither dropout nor DoRA",
         ("adapter.start=lab-report-270m", "adapter.vision=true"): "its modules are its own",

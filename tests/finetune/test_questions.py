@@ -104,6 +104,7 @@ def finished(tmp_path_factory, tokenizer):
         "data.train": work / "train",
         "data.validation": work / "validation",
         "data.synthetic": "{}",
+        "adapter.start": "null",
         "data.questions": 4,
         "contract.max_answer_tokens": 12,
         "train.output": work / "run",
