@@ -117,7 +117,7 @@ def with_habits(style: Style, family: Family, rng: Random) -> Style:
     drawn["edition"] = "train" if training else "held"
     if rng.random() < 0.06:
         drawn["blank"] = rng.choice(("apology", "apology", *_KINDS))
-    if rng.random() < 0.12:
+    if rng.random() < (0.12 if training else 0.08):
         drawn["extra_page"] = f"{rng.choice(('before', 'after'))}:{rng.choice(_KINDS)}"
     wide_table = style.layout == "table" and style.frames == 1
     if training:
