@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from extraction.errors import AssayError
-from extraction.generate.models import load_model, shipped
+from extraction.generate.models import load_model, quiet_libraries, shipped
 from finetune.config import AdapterConfig, RunConfig
 
 EYES = {"vision": "vision_tower", "projector": "multi_modal_projector"}
@@ -52,6 +52,7 @@ def load_trainable(config: RunConfig) -> Any:
 
 def add_adapter(model: Any, config: RunConfig) -> Any:
     """The model with a trainable adapter: a new one, or the one that the configuration starts from."""
+    quiet_libraries()
     from peft import LoraConfig, PeftModel, get_peft_model
     from transformers import set_seed
     from transformers.integrations import is_deepspeed_zero3_enabled

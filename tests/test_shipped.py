@@ -10,29 +10,45 @@ import pytest
 import yaml
 
 from extraction.contract import Contract
-from extraction.generate.models import SHIPPED, shipped
+from extraction.generate.models import SHIPPED, SHIPPED_ANSWERER, shipped
 from finetune.config import RunConfig, load_config
 from finetune.merge import fingerprint
+from finetune.task import load_task
 from recipes.lab_report.synthetic import write_reports
-from recipes.lab_report.task import CONTRACT
+from tests.recipes.ehr_bundles import everything, write
 
-FOLDER = Path(shipped(SHIPPED))
-RECIPE = Path(__file__).parents[1] / "recipes" / "lab_report" / "release.yaml"
+ROOT = Path(__file__).parents[1]
+ADAPTERS = {"lab_report": Path(shipped(SHIPPED)), "ehr_qa": Path(shipped(SHIPPED_ANSWERER))}
+every_adapter = pytest.mark.parametrize(("recipe", "folder"), ADAPTERS.items())
 
 
-def test_it_has_all_that_a_reader_asks_for():
-    names = {path.name for path in FOLDER.iterdir()}
+@every_adapter
+def test_it_has_all_that_a_reader_asks_for(recipe, folder):
+    names = {path.name for path in folder.iterdir()}
     wanted = {"adapter_model.safetensors", "adapter_config.json", "contract.json", "versions.json", "config.yaml"}
     assert names >= wanted | {"metrics.jsonl", "README.md"}
-    assert (FOLDER / "adapter_model.safetensors").stat().st_size <= 20_000_000
-    assert Contract.load(FOLDER).record_schema == CONTRACT.record_schema
+    assert (folder / "adapter_model.safetensors").stat().st_size <= 20_000_000
+    assert Contract.load(folder).record_schema == load_task(recipe).contract.record_schema
     # Keys that are younger than the run have their defaults.
-    assert RunConfig.model_validate(yaml.safe_load((FOLDER / "config.yaml").read_text())) == load_config(RECIPE)
+    run = RunConfig.model_validate(yaml.safe_load((folder / "config.yaml").read_text()))
+    assert run == load_config(ROOT / "recipes" / recipe / "release.yaml")
 
 
 @pytest.mark.slow
-def test_it_was_trained_on_the_embedded_model():
-    assert json.loads((FOLDER / "versions.json").read_text())["base_sha256"] == fingerprint("gemma-3-270m")
+@every_adapter
+def test_it_was_trained_on_the_embedded_model(recipe, folder):
+    assert json.loads((folder / "versions.json").read_text())["base_sha256"] == fingerprint("gemma-3-270m")
+
+
+@pytest.mark.slow
+def test_a_question_on_a_bundle_by_one_command(tmp_path):
+    bundle = write(tmp_path / "patient.json", everything())
+    assay = str(Path(sys.executable).with_name("assay"))
+    question = "Who prescribed Ibuprofen 200 MG Oral Tablet most recently?"
+    result = subprocess.run([assay, "answer", bundle, question, "--json"], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    [given] = json.loads(result.stdout)
+    assert given["question"] == question and "Dibbert" in given["answer"] and given["evidence"]
 
 
 @pytest.mark.slow

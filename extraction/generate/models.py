@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +41,7 @@ def quiet_libraries() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     for name in ("bitsandbytes", "bitsandbytes.backends.cpu.ops"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)  # of peft
 
 
 def shipped(name: str | Path) -> str | Path:
@@ -223,6 +225,7 @@ def load_adapter(folder: Path, dtype: str = "auto", device: str | None = None, m
     """
     import json
 
+    quiet_libraries()
     from peft import PeftModel
 
     try:
