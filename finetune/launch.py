@@ -21,7 +21,6 @@ def launch(recipe: str) -> None:
 
 
 def _train(recipe: str, path: Path, overrides: Sequence[str]) -> None:
-    check_launch()
     config = on_main(lambda: _config(recipe, path, overrides))
     from finetune.train import train
 
@@ -30,6 +29,7 @@ def _train(recipe: str, path: Path, overrides: Sequence[str]) -> None:
 
 
 def _config(recipe: str, path: Path, overrides: Sequence[str]) -> RunConfig:
+    check_launch()
     config = load_config(path, overrides)
     if config.recipe != recipe:
         raise AssayError(f"{path} is for the recipe {config.recipe}, not {recipe}.")

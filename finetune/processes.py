@@ -97,6 +97,7 @@ def on_all(work: Callable[[], T]) -> T:
     _distributed().all_gather_object(failed, error is not None)
     if not any(failed):
         return result  # type: ignore[return-value]
+    leave()
     if error is not None and failed.index(True) == int(os.environ["RANK"]):
         raise error
     # The launcher ends all processes when one has ended: the one that says why comes first.
@@ -111,7 +112,7 @@ def together() -> None:
 
 
 def leave() -> None:
-    """Part from the other processes at the end of a run; without it, torch complains at exit."""
+    """Part from the other processes, in step with them; without it, torch complains at exit or aborts."""
     if world_size() > 1:
         _distributed().destroy_process_group()
 
