@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft.tuners import tuners_utils
+from safetensors import safe_open
 from tqdm import tqdm
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import IntervalStrategy
 from trl import SFTTrainer
 
+from extraction.errors import AssayError
 from finetune.loss import add_answer_loss
 from finetune.processes import on_main, say, together
 from finetune.run import RunFolder, mark_whole
@@ -43,6 +46,8 @@ class FieldTrainer(SFTTrainer):
             # Every process holds a part of the weights, and decoding asks the model by ways that do not gather them.
             self.args.eval_strategy = IntervalStrategy.NO
             say("The weights are shared out: held-out documents are not read, and the last checkpoint is kept.")
+        if self.is_fsdp_enabled:
+            find_adapters_in_fsdp_units()
         base = self.accelerator.unwrap_model(self.model).get_base_model()
         keep_gradients(base)
         # With Triton, TRL's own fused head is as frugal.
@@ -86,7 +91,13 @@ class FieldTrainer(SFTTrainer):
         super()._save_checkpoint(model, trial)
         together()  # every process writes a file of its own
         if self.is_world_process_zero():
-            mark_whole(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}")
+            folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+            with safe_open(folder / "adapter_model.safetensors", "pt") as adapter:
+                if not adapter.keys():
+                    raise AssayError(
+                        f"{folder} holds no weights of the adapter: these versions of peft and FSDP clash."
+                    )
+            mark_whole(folder)
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """No model card per checkpoint: TRL's looks things up on the hub."""
@@ -107,6 +118,22 @@ def keep_gradients(model: Any) -> None:
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
+
+
+def find_adapters_in_fsdp_units() -> None:
+    """Mend PEFT 0.21, which looks for adapters by names that FSDP 1 takes out of the weights it hands over.
+
+    It strips the mark of a unit from the front of a module's name only, so that all adapters of a decoder that is
+    wrapped layer by layer are missed, and an empty file is saved.
+    """
+    prefixes = getattr(tuners_utils, "_get_tuner_state_dict_key_prefixes", None)
+    if prefixes is None:
+        return
+
+    def clean(*args: Any, **kwargs: Any) -> set[str]:
+        return {prefix.replace("_fsdp_wrapped_module.", "") for prefix in prefixes(*args, **kwargs)}
+
+    tuners_utils._get_tuner_state_dict_key_prefixes = clean
 
 
 class _Progress(TrainerCallback):

@@ -158,6 +158,30 @@ def test_a_launch_file_is_accelerates_own(name, monkeypatch):
                 launcher.deepspeed_launcher(arguments)
 
 
+def test_adapters_are_found_within_fsdp_units(monkeypatch):
+    from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+    from peft.tuners import tuners_utils
+
+    from finetune.trainer import find_adapters_in_fsdp_units
+
+    class Unit(torch.nn.Module):
+        """As FSDP 1 wraps a layer: its name is in those of the modules, and not in those of the weights."""
+
+        def __init__(self, layer):
+            super().__init__()
+            self._fsdp_wrapped_module = layer
+
+    model = get_peft_model(tiny_gemma(), LoraConfig(target_modules=["q_proj"]))
+    weights, adapter = model.state_dict(), get_peft_model_state_dict(model)
+    layers = model.get_base_model().model.layers
+    for number, layer in enumerate(layers):
+        layers[number] = Unit(layer)
+    name = "_get_tuner_state_dict_key_prefixes"
+    monkeypatch.setattr(tuners_utils, name, getattr(tuners_utils, name, None), raising=False)
+    find_adapters_in_fsdp_units()
+    assert get_peft_model_state_dict(model, weights).keys() == adapter.keys()
+
+
 def check_fsdp(environment, monkeypatch):
     """The settings as FSDP takes them; but for the broadcast of weights, which accelerate prepares on GPUs only."""
     from accelerate import FullyShardedDataParallelPlugin
