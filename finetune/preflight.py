@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from extraction.contract import Contract
 from extraction.errors import AssayError
 from extraction.generate.checks import check_bitsandbytes, check_fit, without_weights
 from extraction.generate.models import shipped
+from finetune.adapter import add_adapter, check_adapter
 from finetune.config import RunConfig
 
 
-def check_run(config: RunConfig) -> None:
+def check_run(config: RunConfig, contract: Contract) -> None:
     """Refuse a run that would fail only after its documents are read and its model is loaded.
 
     Raises:
-        AssayError: the GPU has no bfloat16, bitsandbytes cannot run, the model has no module that the adapter's options
-            mean, or `adapter.start` is no adapter for the model.
+        AssayError: the adapter's options do not go together or with what the contract shows, the GPU has no bfloat16,
+            bitsandbytes cannot run, the model has no module that the options mean, or `adapter.start` is no adapter for
+            the model.
     """
     import torch
 
-    from finetune.adapter import add_adapter
-
+    check_adapter(config.adapter)
+    if contract.view == "text" and (config.adapter.vision or config.adapter.projector):
+        raise AssayError(
+            "adapter.vision and adapter.projector train what sees a page, and the contract shows its text alone; set "
+            "contract.view=image or both, or leave them out."
+        )
     # A GPU without it still makes bfloat16 tensors, and computes with them slowly.
     if (
         torch.cuda.is_available()

@@ -15,7 +15,7 @@ from finetune.config import RunConfig
 from finetune.dataset import Example, check_split, read_examples
 from finetune.encode import encode
 from finetune.evaluate import evaluate, extractor_for, headline
-from finetune.questions import Context, Questions, ask, context_budget, encode_context
+from finetune.questions import Context, Questions, ask, context_budget, encode_context, token_counter
 from finetune.task import Task
 
 
@@ -65,10 +65,7 @@ def encode_all(
 
 
 def _contexts(config: RunConfig, contract: Contract, questions: Questions, tokenizer: Any) -> Prepared:
-    def tokens(text: str) -> int:
-        return len(tokenizer.encode(text, add_special_tokens=False))
-
-    budget = context_budget(contract, tokenizer)
+    budget, tokens = context_budget(contract, tokenizer), token_counter(tokenizer)
 
     def read(split: str) -> list[Context]:
         folder = getattr(config.data, split)
@@ -85,17 +82,7 @@ def _contexts(config: RunConfig, contract: Contract, questions: Questions, token
     held_out = held_out[: config.evaluate.documents]
 
     def judge(model: Any) -> dict[str, Any]:
-        from tqdm import tqdm
-
-        backend = LocalBackend(model, tokenizer, rows=config.evaluate.rows)
-        bar = tqdm(
-            ask(backend, held_out, contract),
-            total=len(held_out),
-            desc="asking of held-out contexts",
-            unit="context",
-            leave=False,
-        )
-        return questions.judge(held_out, list(bar))
+        return ask(LocalBackend(model, tokenizer, rows=config.evaluate.rows), held_out, contract, questions)
 
     encoded = [row for context in train for row in encode_context(context, contract, tokenizer, config.data.max_length)]
     return Prepared(encoded, judge, "accuracy")

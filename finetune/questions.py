@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,11 @@ def context_budget(contract: Contract, tokenizer: Any) -> int:
     return contract.max_prompt_tokens - len(render_prompt(tokenizer, contract.messages([""]))) - QUESTION_TOKENS
 
 
+def token_counter(tokenizer: Any) -> Callable[[str], int]:
+    """Counts the tokens of a text."""
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
+
+
 def requests_for(context: str, questions: Sequence[str], contract: Contract) -> list[Request]:
     """A request for each question on one context; a backend reads what they share once."""
     return [
@@ -78,11 +83,15 @@ def requests_for(context: str, questions: Sequence[str], contract: Contract) -> 
     ]
 
 
-def ask(backend: Backend, contexts: Sequence[Context], contract: Contract) -> Iterator[list[str]]:
-    """What a model replies, context by context."""
-    for context in contexts:
+def ask(backend: Backend, contexts: Sequence[Context], contract: Contract, questions: Questions) -> dict[str, float]:
+    """Ask a model all questions, with a progress bar, and judge what it replies."""
+    from tqdm import tqdm
+
+    replies = []
+    for context in tqdm(contexts, desc="asking of held-out contexts", unit="context", leave=False):
         requests = requests_for(context.text, [asked.text for asked in context.asked], contract)
-        yield [generation.text for generation in backend.generate(requests)]
+        replies.append([generation.text for generation in backend.generate(requests)])
+    return questions.judge(contexts, replies)
 
 
 def judged(model: str, data: Path, questions: Questions, contract: Contract, count: int = 50) -> dict[str, float]:
@@ -94,8 +103,6 @@ def judged(model: str, data: Path, questions: Questions, contract: Contract, cou
         questions: how it is read and judged.
         contract: of a model that has none of its own.
     """
-    from tqdm import tqdm
-
     from extraction.api import backend_for
     from extraction.contract import FILE
     from extraction.generate.models import shipped
@@ -103,13 +110,8 @@ def judged(model: str, data: Path, questions: Questions, contract: Contract, cou
     folder = Path(shipped(model))
     contract = Contract.load(folder) if (folder / FILE).exists() else contract
     backend = backend_for(model)
-
-    def tokens(text: str) -> int:
-        return len(backend.tokenizer.encode(text, add_special_tokens=False))
-
-    contexts = questions.read(data, "validation", count, 0, context_budget(contract, backend.tokenizer), tokens)
-    replies = tqdm(ask(backend, contexts, contract), total=len(contexts), desc="asking", unit="context", leave=False)
-    return questions.judge(contexts, list(replies))
+    budget, tokens = context_budget(contract, backend.tokenizer), token_counter(backend.tokenizer)
+    return ask(backend, questions.read(data, "validation", count, 0, budget, tokens), contract, questions)
 
 
 def encode_context(context: Context, contract: Contract, tokenizer: Any, max_length: int) -> list[dict[str, Any]]:

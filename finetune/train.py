@@ -21,7 +21,7 @@ from extraction.files import write_whole
 from extraction.generate.models import load_tokenizer, quiet_libraries
 from extraction.generate.spans import NAME as SPANS
 from extraction.generate.vision import Vision, load_vision
-from finetune.adapter import check_adapter, load_trainable
+from finetune.adapter import EYES, load_trainable
 from finetune.batch import Collator
 from finetune.config import RunConfig
 from finetune.encode import training_order, whole_batches
@@ -73,13 +73,7 @@ def checked(config: RunConfig) -> tuple[Task, Contract]:
     """Task and contract of a run, and what can be said against it before anything is opened."""
     task = load_task(config.recipe)
     contract = contract_of(task, config.contract)
-    check_run(config)
-    check_adapter(config.adapter)
-    if contract.view == "text" and (config.adapter.vision or config.adapter.projector):
-        raise AssayError(
-            "adapter.vision and adapter.projector train what sees a page, and the contract shows its text alone; set "
-            "contract.view=image or both, or leave them out."
-        )
+    check_run(config, contract)
     return task, contract
 
 
@@ -149,13 +143,13 @@ def build_trainer(
     model = on_all(lambda: load_trainable(config))
     # A batch without images leaves adapters on the vision tower without gradients, which DDP would wait for.
     arguments.ddp_find_unused_parameters = any(
-        parameter.requires_grad and ("vision_tower" in name or "multi_modal_projector" in name)
+        parameter.requires_grad and any(part in name for part in EYES.values())
         for name, parameter in model.named_parameters()
     )
     # The loader reads a batch ahead of the last step.
     last = (settings.max_steps + 1) * global_batch if settings.max_steps > 0 else None
     seen = dict.fromkeys(order[:last])
-    collator = collator_of(model, tokenizer, [encoded[index] for index in seen], folder, arguments, vision)
+    collator = collator_of(model, tokenizer, [encoded[index] for index in seen], folder, bool(arguments.bf16), vision)
     return FieldTrainer(
         model=model,
         args=arguments,
@@ -224,20 +218,15 @@ def collator_of(
     tokenizer: Any,
     examples: Sequence[dict[str, Any]],
     folder: RunFolder,
-    arguments: Any,
+    mixed: bool,
     vision: Vision | None,
 ) -> Any:
-    """What makes batches of examples with images or branches; None for others, TRL's own."""
+    """What makes batches of examples with images or branches; None for others, TRL's own.
+
+    Several processes come here together: they share the work of `image_collator`.
+    """
     if vision:
-
-        def made() -> Any:
-            return image_collator(
-                model, vision, tokenizer.pad_token_id, examples, folder.features, bool(arguments.bf16)
-            )
-
-        if world_size() > 1:
-            on_main(made, others=lambda _: None)  # the others find what it computed
-        return made()
+        return image_collator(model, vision, tokenizer.pad_token_id, examples, folder.features, mixed)
     if "branches" in examples[0]:
         model.set_attn_implementation(SPANS)
         return Collator(tokenizer.pad_token_id, window=model.config.get_text_config().sliding_window or 0)
@@ -247,6 +236,7 @@ def collator_of(
 def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFolder) -> None:
     """Put the best checkpoint's adapter, with contract and versions, into the run's `adapter` folder."""
     from finetune.merge import fingerprint
+    from finetune.trainer import spoken
 
     shutil.rmtree(folder.features, ignore_errors=True)
     best = trainer.state.best_model_checkpoint
@@ -273,9 +263,6 @@ def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFo
     shutil.rmtree(folder.adapter, ignore_errors=True)
     temporary.chmod(0o755)
     temporary.replace(folder.adapter)
-    mark = (
-        f"{trainer.args.metric_for_best_model} {trainer.state.best_metric:.3f}"
-        if trainer.state.best_metric is not None
-        else "no evaluation"
-    )
+    score = trainer.state.best_metric
+    mark = "no evaluation" if score is None else f"{spoken(trainer.args.metric_for_best_model)} {score:.3f}"
     say(f"Best: {source.name} ({mark}); adapter in {folder.adapter}")

@@ -27,9 +27,9 @@ def answer(
     from recipes.ehr_qa.records import read_record
 
     asked = _questions(questions)
-    read_record(bundle, context or [])  # what is wrong with it is said before a model is loaded
+    whole = read_record(bundle, context or [])  # what is wrong with it is said before a model is loaded
     answerer = Answerer.from_pretrained(model)
-    record = answerer.record(bundle, context or [], max(len(question) for question in asked))
+    record = answerer.shown(whole, asked)
     answers = answerer.answer_record(record, asked)
     if as_json:
         print(json.dumps([given.to_json() for given in answers], indent=1, ensure_ascii=False))

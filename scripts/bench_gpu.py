@@ -92,6 +92,7 @@ def main() -> None:
 
 
 def run(views: list[str], rounds: int, tiny: bool, out: Path | None) -> None:
+    """Measure every way in every view, print the table, and write the figures where a file is named."""
     import torch
 
     from extraction.files import write_whole
@@ -417,6 +418,7 @@ def compare(rows: list[dict[str, Any]]) -> None:
 
 
 def show(rows: list[dict[str, Any]], facts: dict[str, Any], tiny: bool) -> None:
+    """Print the ways side by side, with the ratios to the notebook's."""
     from rich.console import Console
     from rich.table import Table
 

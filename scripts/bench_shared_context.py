@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
+    """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="scripts/bench_shared_context.py", description="The cost of many questions.")
     parser.add_argument("--model", help="an adapter of the recipe ehr_qa; without one, serving is left out")
     parser.add_argument("--tokens", type=int, default=4000, help="length of the record")
@@ -38,6 +39,7 @@ def main() -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Measure, print as it goes, and write the figures where a file is named."""
     from extraction.files import write_whole
 
     figures: dict[str, Any] = {"record tokens": arguments.tokens, "sample": arguments.sample}
@@ -92,6 +94,7 @@ def apart(work: Any, *arguments: Any) -> dict[str, Any]:
 
 
 def measured(work: Any, *arguments: Any) -> dict[str, Any]:
+    """The result of `work` with the most memory this process has had, in GB."""
     import resource
 
     result: dict[str, Any] = work(*arguments)
@@ -101,13 +104,12 @@ def measured(work: Any, *arguments: Any) -> dict[str, Any]:
 
 def record_of(tokenizer: Any, tokens: int) -> Any:
     """A synthetic patient's record of at most `tokens` tokens, not much less, with 200 questions to ask."""
+    from finetune.questions import token_counter
     from recipes.ehr_qa.questions import make_questions
     from recipes.ehr_qa.records import read_record
     from recipes.ehr_qa.synthetic import make_bundle
 
-    def length(text: str) -> int:
-        return len(tokenizer.encode(text, add_special_tokens=False))
-
+    length = token_counter(tokenizer)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bundle.json"
         for seed in range(1000):
@@ -155,6 +157,7 @@ def examples_of(tokens: int, count: int) -> tuple[list[dict[str, Any]], dict[str
 
 
 def train_separate(way: str, tokens: int, sample: int) -> dict[str, Any]:
+    """Separate examples through TRL's trainer as it is, or the project's."""
     from trl import SFTTrainer
 
     examples, _ = examples_of(tokens, sample)
@@ -177,6 +180,7 @@ def train_separate(way: str, tokens: int, sample: int) -> dict[str, Any]:
 
 
 def train_shared(tokens: int, count: int) -> dict[str, Any]:
+    """The same questions as branches of their record."""
     _, shared = examples_of(tokens, count)
     return passes(trainer_of([shared], recomputed=count > KEPT), [shared])
 

@@ -24,6 +24,7 @@ def main() -> None:
 
 
 def run(recipe: str) -> None:
+    """Train what is not trained yet, and put the adapter into the package."""
     import torch
     from safetensors.torch import load_file, save_file
 

@@ -69,10 +69,8 @@ class SharedCache:
             mask = mask & (own % self._slots > places[:, None] - self._window)
             masks["sliding_attention"] = torch.cat([near, mask], 1)
         device = self._store[0][0].device
-        self._at = self._at.to(device)
-        return {kind: mask[None, None].to(device) for kind, mask in masks.items()}, (self._prefix + places)[None].to(
-            device
-        )
+        self._at, positions = self._at.to(device), (self._prefix + places)[None].to(device)
+        return {kind: mask[None, None].to(device) for kind, mask in masks.items()}, positions
 
     def update(
         self, keys: torch.Tensor, values: torch.Tensor, layer: int, *_: Any, **__: Any

@@ -14,7 +14,7 @@ from extraction.errors import AssayError
 from extraction.generate.backend import without_thinking
 from extraction.generate.local import LocalBackend
 from extraction.generate.models import SHIPPED_ANSWERER
-from finetune.questions import QUESTION_TOKENS, context_budget, requests_for
+from finetune.questions import QUESTION_TOKENS, context_budget, requests_for, token_counter
 from recipes.ehr_qa.records import Record, read_record
 
 
@@ -67,35 +67,36 @@ class Answerer:
             raise AssayError(f"{model} was not taught to answer questions; give a model of the recipe ehr_qa.")
         return cls(backend_for(model, dtype=dtype, device=device), contract)
 
-    def record(self, bundle: str | Path, context: Sequence[str | Path] = (), question_tokens: int = 0) -> Record:
-        """A bundle's record as the model will be shown it: what is over its budget has given way, and says so.
-
-        Args:
-            bundle: a FHIR R4 bundle (`.json`), NDJSON or folder of one patient.
-            context: bundles of hospitals and practitioners that it refers to.
-            question_tokens: of the longest question; the room for one is `QUESTION_TOKENS` at least.
+    def shown(self, record: Record, questions: Sequence[str]) -> Record:
+        """A record as the model will be shown it with these questions: what is over the budget has given way.
 
         Raises:
-            FhirError: it cannot be read, or does not fit the budget without what never gives way.
+            FhirError: it does not fit the budget without what never gives way.
         """
-        budget = context_budget(self.contract, self.backend.tokenizer) - max(0, question_tokens - QUESTION_TOKENS)
-        return read_record(Path(bundle), [Path(path) for path in context]).fit(budget, self._tokens)
+        tokens = token_counter(self.backend.tokenizer)
+        longer = max([0, *(tokens(question) - QUESTION_TOKENS for question in questions)])
+        return record.fit(context_budget(self.contract, self.backend.tokenizer) - longer, tokens)
 
     def answer(self, bundle: str | Path, questions: Sequence[str], context: Sequence[str | Path] = ()) -> list[Answer]:
         """The answers, in the order asked; the record is read once for all of them.
 
         In float32 they are those of asking one by one; in bfloat16 near-ties may fall otherwise.
 
+        Args:
+            bundle: a FHIR R4 bundle (`.json`), NDJSON or folder of one patient.
+            questions: what is asked.
+            context: bundles of hospitals and practitioners that it refers to.
+
         Raises:
-            FhirError: see `record`.
+            FhirError: the bundle cannot be read, or see `shown`.
         """
         if not questions:
             return []
-        longest = max(self._tokens(question) for question in questions)
-        return self.answer_record(self.record(bundle, context, longest), questions)
+        record = read_record(Path(bundle), [Path(path) for path in context])
+        return self.answer_record(self.shown(record, questions), questions)
 
     def answer_record(self, record: Record, questions: Sequence[str]) -> list[Answer]:
-        """The answers to questions on a record that is read already."""
+        """The answers to questions on a record as `shown` gives it."""
         requests = requests_for(record.text, questions, _bounded(self.contract, len(record.lines)))
         answers = []
         for question, generation in zip(questions, map(without_thinking, self.backend.generate(requests)), strict=True):
@@ -106,9 +107,6 @@ class Answerer:
                 issue = f"The answer was cut ({generation.finish}); ask for less at once."
                 answers.append(Answer(question, None, (), issue))
         return answers
-
-    def _tokens(self, text: str) -> int:
-        return len(self.backend.tokenizer.encode(text, add_special_tokens=False))
 
 
 def _bounded(contract: Contract, lines: int) -> Contract:

@@ -22,3 +22,8 @@ PROMPT = (
 CONTRACT = Contract(instruction=PROMPT, record_schema=SCHEMA, style="objects", view="image", check_rows=True)
 
 TASK = replace(TEXT_TASK, name="lab_report_medgemma", contract=CONTRACT)
+
+if __name__ == "__main__":
+    from finetune.launch import launch
+
+    launch("recipes.lab_report.medgemma")

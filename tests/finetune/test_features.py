@@ -1,6 +1,9 @@
 """Vision computed once: the same training with features as with pixels, and what sees is adapted where it is asked."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,7 @@ from finetune.train import train
 from recipes.lab_report.medgemma import CONTRACT
 from tests.conftest import tiny_medgemma
 
+ROOT = Path(__file__).parents[2]
 SOFT, BEGIN, END = 262144, 255999, 256000
 
 
@@ -98,6 +102,20 @@ def test_training_is_the_same_to_the_last_bit(work, monkeypatch, capsys):
     train(settings(work, "pixels", *more))
     one, two = losses(work / "once"), losses(work / "pixels")
     assert len(one) == 3 and one == two and one[-1] != one[0]
+
+
+def test_two_processes_share_the_work_and_train_the_same(work):
+    exact = ("train.max_steps=2", "train.checkpoint_steps=2")
+    train(settings(work, "alone", *exact))
+    # Two processes with half the batch each: the same examples in a step.
+    settings(work, "shared")
+    launch = ["accelerate.commands.launch", "--config_file", str(ROOT / "recipes/accelerate/ddp.yaml")]
+    run = ["-m", "recipes.lab_report.medgemma", "--config", str(work / "shared.yaml"), *exact, "train.batch_size=1"]
+    alone = {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
+    command = [sys.executable, "-m", *launch, *run]
+    told = subprocess.run(command, cwd=ROOT, env=os.environ | alone, capture_output=True, text=True, timeout=600).stderr
+    assert told.count("Vision computed once: 5 images") == 1, told
+    assert losses(work / "shared") == pytest.approx(losses(work / "alone"), rel=1e-4)
 
 
 def test_a_batch_with_features_is_taken_as_one_with_pixels(eyes, image_tokenizer, tmp_path, monkeypatch):

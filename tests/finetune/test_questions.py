@@ -133,6 +133,7 @@ def test_a_run_trains_judges_and_keeps_an_adapter(finished):
 
 def test_answers_name_lines_that_the_record_has(finished):
     from recipes.ehr_qa.answer import Answerer
+    from recipes.ehr_qa.records import read_record
 
     bundle = next((finished / "validation").glob("*.json"))
     answerer = Answerer.from_pretrained(finished / "run" / "adapter", dtype="float32")
@@ -140,7 +141,7 @@ def test_answers_name_lines_that_the_record_has(finished):
     together = answerer.answer(bundle, questions)
     assert [given.question for given in together] == questions
     assert [answerer.answer(bundle, [question])[0] for question in questions] == together
-    lines = len(answerer.record(bundle).lines)
+    lines = len(answerer.shown(read_record(bundle), questions).lines)
     for given in together:
         assert given.issue or all(1 <= number <= lines for number in given.evidence)
         assert set(given.to_json()) >= {"question", "answer", "evidence"}

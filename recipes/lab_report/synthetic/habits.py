@@ -14,6 +14,7 @@ from functools import cache
 from random import Random
 from typing import Any
 
+from .families import FAMILIES
 from .style import Family, Style, settle
 from .vocabulary import places
 
@@ -172,8 +173,6 @@ def _any_order(rng: Random) -> dict[str, Any]:
 @cache
 def _not_for_training() -> frozenset[str]:
     """The orders of validation and test families that no training family had by itself."""
-    from .families import FAMILIES
-
     orders: dict[bool, set[str]] = {True: {*_ORDERS}, False: {*_HELD_ORDERS}}
     for one in FAMILIES.values():
         orders[one.split == "train"] |= {*one.options.get("columns", ())}
