@@ -27,7 +27,8 @@ class Collator:
         pad: token id of padding.
         soft: id of an image's tokens; None for a model without eyes.
         pixels: the pixel values [images, 3, height, width] of image files.
-        window: of the model's sliding layers; for examples with `branches`.
+        window: of the model's sliding layers; for rows without padding.
+        rows: whether all examples share rows without padding, also those without `branches`.
         features: what the model would make of these pixels (`finetune.features`), given in their place.
     """
 
@@ -36,6 +37,7 @@ class Collator:
     pixels: Callable[[Sequence[str]], torch.Tensor] | None = None
     window: int = 1
     features: Callable[[Sequence[str]], Any] | None = None
+    rows: bool = False
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """A batch: tensors of [rows, length], and `pixel_values` or `mm_encoder_outputs` where there are images.
@@ -45,15 +47,15 @@ class Collator:
         kind of layer, which the model must understand (`spans.NAME`).
         """
         files = [file for example in examples for file in example.get("files") or ()]
-        branched = any(example.get("branches") for example in examples)
-        batch = self._row(examples) if branched else self._padded(examples)
+        in_row = self.rows or any(example.get("branches") for example in examples)
+        batch = self._row(examples) if in_row else self._padded(examples)
         if files:
             assert (self.pixels or self.features) and self.soft is not None
             if self.features:
                 batch["mm_encoder_outputs"] = {"image": self.features(files)}
             elif self.pixels:
                 batch["pixel_values"] = self.pixels(files)
-            if not branched:
+            if not in_row:
                 batch["token_type_ids"] = (batch["input_ids"] == self.soft).long()
         return batch
 

@@ -170,7 +170,7 @@ def load_model(
         check_bitsandbytes(device)
     source = resolve_model(name)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if dtype == "auto" and device == "cpu" and not _multiplies_bfloat16():
+    if dtype == "auto" and device == "cpu" and not multiplies_bfloat16():
         dtype = "float32"
     weights = dtype if dtype == "auto" else getattr(torch, dtype)
     options: dict[str, Any] = {}
@@ -198,7 +198,7 @@ def _nf4(compute: Any) -> Any:
     )
 
 
-def _multiplies_bfloat16() -> bool:
+def multiplies_bfloat16() -> bool:
     """Whether this processor's matrix products in bfloat16 are real ones (from AVX-512 on).
 
     Elsewhere they are emulated on one core: measured on an AVX2 machine, 200 times slower than float32.

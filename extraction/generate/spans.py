@@ -26,6 +26,8 @@ NAME = "assay_spans"
 """The attention's name, for `model.set_attn_implementation`; without a `Spans` it is transformers' SDPA."""
 # Queries of a span that needs a mask: enough for a good product, few enough that the keys it sees in vain are few.
 _QUERIES = 512
+# Queries of a causal span that a CPU computes at once.
+_CAUSAL = 256
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,9 @@ def span_attention(
     for span in attention_mask.spans:
         own, keys, values = query[:, :, span.queries], _stretches(key, span.keys), _stretches(value, span.keys)
         mask = span.mask.to(query.device) if span.mask is not None else None
-        if mask is not None and query.device.type == "cpu" and not dropout:
-            parts.append(_by_products(own, keys, values, mask, scaling))
+        if query.device.type == "cpu" and not dropout:
+            for some, seen, open_ in [(slice(None), slice(None), mask)] if mask is not None else _causal(own.shape[2]):
+                parts.append(_by_products(own[:, :, some], keys[:, :, seen], values[:, :, seen], open_, scaling))
             continue
         groups = query.shape[1] // key.shape[1]
         parts.append(
@@ -146,6 +149,13 @@ def span_attention(
             )
         )
     return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
+
+
+def _causal(length: int) -> Iterator[tuple[slice, slice, torch.Tensor]]:
+    """Stretches of queries that see themselves and what is before them: queries, keys, mask."""
+    for start in range(0, length, _CAUSAL):
+        stop = min(start + _CAUSAL, length)
+        yield slice(start, stop), slice(stop), torch.ones(stop - start, stop, dtype=torch.bool).tril(start)
 
 
 def _by_products(

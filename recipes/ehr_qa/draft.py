@@ -30,6 +30,7 @@ class Draft:
         wording: a key of `wordings.WORDINGS`, with `slots` for its places.
         facts: the evidence.
         wrong: a choice's wrong options.
+        found: what the evidence says, where the answer is only what follows from it (yes, no, a letter).
     """
 
     category: str
@@ -40,6 +41,7 @@ class Draft:
     answer: str | tuple[str, ...] | None
     facts: Sequence[Fact] = ()
     wrong: Sequence[str] = field(default=())
+    found: Sequence[str] = field(default=())
 
 
 def free(
@@ -54,21 +56,40 @@ def free(
     return Draft(category, "free", kind, wording or category, slots, answer, facts)
 
 
-def yes_no(category: str, slots: dict[str, str], truth: bool, facts: Sequence[Fact], wording: str = "") -> Draft:
-    """A question of yes or no."""
-    return Draft(category, "yes_no", "yes_no", wording or category, slots, "yes" if truth else "no", facts)
+def yes_no(
+    category: str,
+    slots: dict[str, str],
+    truth: bool,
+    facts: Sequence[Fact] = (),
+    found: Sequence[str] = (),
+    wording: str = "",
+) -> Draft:
+    """A question of yes or no, with what `found` in the facts decides it."""
+    answer = "yes" if truth else "no"
+    return Draft(category, "yes_no", "yes_no", wording or category, slots, answer, facts, found=found)
 
 
 def choices(
-    category: str, slots: dict[str, str], right: str, wrong: Sequence[str], facts: Sequence[Fact], wording: str = ""
+    category: str,
+    slots: dict[str, str],
+    right: str,
+    wrong: Sequence[str],
+    facts: Sequence[Fact],
+    wording: str = "",
+    only: bool = False,
 ) -> list[Draft]:
-    """A choice that has the right option, and one that has not; none without two wrong options to choose from."""
+    """A choice that has the right option, and one that has not; none without two wrong options to choose from.
+
+    `only`: nothing but `right` is true, so that the facts also show that it is not among the options.
+    """
     wrong = [text for text in dict.fromkeys(wrong) if text != right]
     if len(wrong) < 2:
         return []
-    made = [Draft(category, "choice", "letter", wording or category, slots, right, facts, wrong[:2])]
+    key = wording or category
+    made = [Draft(category, "choice", "letter", key, slots, right, facts, wrong[:2], [right])]
     if len(wrong) > 2:
-        made.append(Draft(category, "choice", "letter", wording or category, slots, None, (), wrong[:3]))
+        shown, found = (facts, [right]) if only else ((), ())
+        made.append(Draft(category, "choice", "letter", key, slots, None, shown, wrong[:3], found))
     return made
 
 

@@ -71,11 +71,11 @@ def condition_existence(record: Record, rng: random.Random, names: Names) -> Ite
     listed = [fact.name for fact in record.facts if fact.kind == "condition"]
     lacking = absent(names.conditions, listed, rng) if complete else []
     for name in present:
-        yield yes_no(category, {"name": name}, True, present[name])
+        yield yes_no(category, {"name": name}, True, present[name], [name])
         rng.shuffle(lacking)
         yield from choices(category, {}, name, lacking, present[name], f"{category}.choice")
     for name in lacking[: len(present) + 1]:
-        yield yes_no(category, {"name": name}, False, ())
+        yield yes_no(category, {"name": name}, False)
     if complete and all(fact.status for fact in facts):
         yield from _several(category, [fact for fact in facts if fact.status in ACTIVE])
 
@@ -95,15 +95,15 @@ def condition_hierarchy(record: Record, rng: random.Random, names: Names) -> Ite
                 members.setdefault(group, []).append(fact)
     false = sorted(set(GROUPS) - set(members) - perhaps) if known else []
     for group, facts in sorted(members.items()):
-        yield yes_no(category, {"name": group}, True, facts)
         found = tuple(by_name(facts))
+        yield yes_no(category, {"name": group}, True, facts, found)
         if known and group not in perhaps and len(found) <= LONGEST_SET:
             yield free(category, "set", {"name": group}, found, facts, f"{category}.free")
         rng.shuffle(false)
         yield from choices(category, {}, group, false, facts, f"{category}.choice")
     rng.shuffle(false)
     for group in false[: len(members) + 1]:
-        yield yes_no(category, {"name": group}, False, ())
+        yield yes_no(category, {"name": group}, False)
         yield free(category, "set", {"name": group}, None, (), f"{category}.free")
 
 
@@ -128,14 +128,14 @@ def _dates(
     wrong = other_days(days, [day(fact) for fact in facts], rng)
     yield free(category, "date", {"name": name}, day(last[0]), last)
     earlier = [day(fact) for fact in facts if fact not in last]
-    yield from choices(category, {"name": name}, day(last[0]), [*earlier[-1:], *wrong], last)
+    yield from choices(category, {"name": name}, day(last[0]), [*earlier[-1:], *wrong], last, only=True)
     if complete and len(facts) > 1:
         yield free(category, "date", {"name": name}, day(first[0]), first, f"{category}.first")
     for fact in {day(fact): fact for fact in facts}.values():
         same = [other for other in facts if day(other) == day(fact)]
-        yield yes_no(category, {"name": name, "date": day(fact)}, True, same, f"{category}.yes_no")
+        yield yes_no(category, {"name": name, "date": day(fact)}, True, same, [day(fact)], f"{category}.yes_no")
     for one in wrong[:2] if complete else []:
-        yield yes_no(category, {"name": name, "date": one}, False, (), f"{category}.yes_no")
+        yield yes_no(category, {"name": name, "date": one}, False, last, [day(last[0])], f"{category}.yes_no")
 
 
 def _drugs(record: Record) -> tuple[list[Fact], bool, list[str]]:
@@ -152,14 +152,15 @@ def current_medication(record: Record, rng: random.Random, names: Names) -> Iter
     past = [name for name in by_name(facts) if name not in taken]
     lacking = absent(names.medications, listed, rng) if complete else []
     for name, found in taken.items():
-        yield yes_no(category, {"name": name}, True, found)
+        yield yes_no(category, {"name": name}, True, found, ["active"])
         wrong = [*past, *lacking] if complete else past
         rng.shuffle(wrong)
         yield from choices(category, {}, name, wrong, found, f"{category}.choice")
     for name in past:
-        yield yes_no(category, {"name": name}, False, by_name(facts)[name])
+        ended = by_name(facts)[name]
+        yield yes_no(category, {"name": name}, False, ended, sorted({fact.status for fact in ended if fact.status}))
     for name in lacking[: max(1, len(taken) - len(past))]:
-        yield yes_no(category, {"name": name}, False, ())
+        yield yes_no(category, {"name": name}, False)
     if complete:
         yield from _several(category, [fact for found in taken.values() for fact in found])
 
@@ -170,11 +171,11 @@ def medication_existence(record: Record, rng: random.Random, names: Names) -> It
     facts, complete, listed = _drugs(record)
     lacking = absent(names.medications, listed, rng) if complete else []
     for name, found in by_name(facts).items():
-        yield yes_no(category, {"name": name}, True, found)
+        yield yes_no(category, {"name": name}, True, found, [name])
         rng.shuffle(lacking)
         yield from choices(category, {}, name, lacking, found, f"{category}.choice")
     for name in lacking[: len(by_name(facts)) + 1]:
-        yield yes_no(category, {"name": name}, False, ())
+        yield yes_no(category, {"name": name}, False)
     if complete:
         yield from _several(category, facts)
 
@@ -195,9 +196,9 @@ def medication_prescriber(record: Record, rng: random.Random, names: Names) -> I
         wrong = [*absent(people, [who], rng)[:2], *strangers(who, names, rng)[:2]]
         rng.shuffle(wrong)
         yield free(category, "name", {"name": name}, who, last)
-        yield yes_no(category, {"name": name, "who": who}, True, last, f"{category}.yes_no")
-        yield yes_no(category, {"name": name, "who": wrong[0]}, False, last, f"{category}.yes_no")
-        yield from choices(category, {"name": name}, who, wrong, last)
+        yield yes_no(category, {"name": name, "who": who}, True, last, [who], f"{category}.yes_no")
+        yield yes_no(category, {"name": name, "who": wrong[0]}, False, last, [who], f"{category}.yes_no")
+        yield from choices(category, {"name": name}, who, wrong, last, only=True)
     for name in absent(names.medications, listed, rng)[: 1 + len(facts) // 3] if complete else []:
         yield free(category, "name", {"name": name}, None, ())
 
@@ -233,11 +234,11 @@ def medication_for_condition(record: Record, rng: random.Random, names: Names) -
             yield free(category, "set", {"name": name}, given, found)
         for drug in given:
             these = [fact for fact in found if fact.name == drug]
-            yield yes_no(category, {"name": name, "drug": drug}, True, these, f"{category}.yes_no")
+            yield yes_no(category, {"name": name, "drug": drug}, True, these, [name], f"{category}.yes_no")
             wrong = [*others, *rng.sample(lacking, min(3, len(lacking)))]
-            yield from choices(category, {"name": name}, drug, wrong, these, f"{category}.choice")
+            yield from choices(category, {"name": name}, drug, wrong, these, f"{category}.choice", only=True)
         for drug in others[:2]:
-            yield yes_no(category, {"name": name, "drug": drug}, False, (), f"{category}.yes_no")
+            yield _not_for(name, drug, by_name(facts)[drug])
     for drug, found in by_name(facts).items() if complete else []:
         reasons = tuple(dict.fromkeys(reason for fact in found for reason in fact.reasons))
         cited = [fact for fact in found if fact.reasons] or found
@@ -249,4 +250,13 @@ def medication_for_condition(record: Record, rng: random.Random, names: Names) -
     for name in untreated[: 1 + len(treated)] if complete else []:
         yield free(category, "set", {"name": name}, None, ())
         for drug in drugs[:1]:
-            yield yes_no(category, {"name": name, "drug": drug}, False, (), f"{category}.yes_no")
+            yield _not_for(name, drug, by_name(facts)[drug])
+
+
+def _not_for(name: str, drug: str, prescribed: list[Fact]) -> Draft:
+    """A drug that was prescribed for other reasons, or for none."""
+    category = "medication_for_condition"
+    reasons = list(dict.fromkeys(reason for fact in prescribed for reason in fact.reasons))
+    cited = [fact for fact in prescribed if fact.reasons] or prescribed
+    found = reasons or ["no reason"]
+    return yes_no(category, {"name": name, "drug": drug}, False, cited, found, f"{category}.yes_no")

@@ -93,7 +93,14 @@ def _above(
     number, unit = value.number
     limits = {_scaled(number, rng.choice(("0.8", "0.9"))), _scaled(number, rng.choice(("1.1", "1.2")))} - {number}
     return [
-        yes_no(category, {**slots, "limit": f"{limit} {unit}".strip()}, number > limit, cited, f"{category}.yes_no")
+        yes_no(
+            category,
+            {**slots, "limit": f"{limit} {unit}".strip()},
+            number > limit,
+            cited,
+            [value.text],
+            f"{category}.yes_no",
+        )
         for limit in sorted(limits)
     ]
 
@@ -105,14 +112,15 @@ def observation_values(record: Record, rng: random.Random, names: Names) -> Iter
         last = _last(values)
         if last:
             yield free(category, last.kind, {"name": name}, last.text, [last.fact])
-            yield from choices(category, {"name": name}, last.text, _wrong(last, values, rng), [last.fact])
+            yield from choices(category, {"name": name}, last.text, _wrong(last, values, rng), [last.fact], only=True)
             yield from _above(category, {"name": name}, last, [last.fact], rng)
         days = [value.day for value in values]
         single = [value for value in values if days.count(value.day) == 1 and value is not last]
         for value in rng.sample(single, min(ANCHORS, len(single))):
             slots = {"name": name, "date": value.day}
             yield free(category, value.kind, slots, value.text, [value.fact], f"{category}.day")
-            yield from choices(category, slots, value.text, _wrong(value, values, rng), [value.fact], f"{category}.day")
+            wrong = _wrong(value, values, rng)
+            yield from choices(category, slots, value.text, wrong, [value.fact], f"{category}.day", only=True)
     if whole(record, "observation"):
         for name in absent(names.measurements, _all_names(record), rng)[:LACKING]:
             yield free(category, "number", {"name": name}, None, ())
@@ -174,7 +182,7 @@ def _before(
         if found:
             cited = [*anchor, found.fact]
             yield free(category, found.kind, slots, found.text, cited, key)
-            yield from choices(category, slots, found.text, _wrong(found, values, rng), cited, key)
+            yield from choices(category, slots, found.text, _wrong(found, values, rng), cited, key, only=True)
         return found
     if complete:
         yield free(category, values[0].kind, slots, None, (), key)
@@ -197,6 +205,6 @@ def _on(
     if len(found) == 1:
         cited = [*anchor, found[0].fact]
         yield free(category, found[0].kind, slots, found[0].text, cited, key)
-        yield from choices(category, slots, found[0].text, _wrong(found[0], values, rng), cited, key)
+        yield from choices(category, slots, found[0].text, _wrong(found[0], values, rng), cited, key, only=True)
     elif not found and complete:
         yield free(category, values[0].kind, slots, None, (), key)

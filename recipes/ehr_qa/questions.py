@@ -58,6 +58,7 @@ class Question:
         options: a choice's options, A first; empty otherwise.
         answer: "yes" or "no", a letter, a date, a value with its unit, a name, a list of names; None where the record
             does not say (a choice has the option "None of these" instead).
+        found: what the evidence says, where the answer is only what follows from it: yes, no, a letter; else None.
         evidence: the lines that say so, counted from 1; none where the answer is that nothing is there.
         resources: their resources, `Type/id`, in the same order.
     """
@@ -69,6 +70,7 @@ class Question:
     question: str
     options: tuple[str, ...]
     answer: str | tuple[str, ...] | None
+    found: str | None
     evidence: tuple[int, ...]
     resources: tuple[str, ...]
 
@@ -149,6 +151,7 @@ def _ask(draft: Draft, record: Record, rng: random.Random, words: Words) -> Ques
         text,
         options,
         answer,
+        "; ".join(draft.found) or None,
         tuple(number for number, _ in cited),
         tuple(resource for _, resource in cited),
     )

@@ -15,10 +15,14 @@ from recipes.ehr_qa.synthetic import synthesize
 
 CONTRACT = Contract(
     instruction="Answer the question from the record. First name the lines that say so.",
-    # The lines come first: an answer is easier to write once its place is found.
+    # The lines come first, then what they say: a yes or a letter is easier to write once that is found.
     record_schema={
         **ANSWER_SCHEMA,
-        "properties": {key: ANSWER_SCHEMA["properties"][key] for key in ("evidence", "answer")},
+        "properties": {
+            "evidence": ANSWER_SCHEMA["properties"]["evidence"],
+            "found": {"type": "string", "description": "what these lines say, before yes, no, or a letter"},
+            "answer": ANSWER_SCHEMA["properties"]["answer"],
+        },
     },
     max_prompt_tokens=4608,
     max_answer_tokens=256,
@@ -36,8 +40,9 @@ def read(folder: Path, split: str, count: int, seed: int, budget: int, tokens: C
 
 
 def asked_of(question: Question) -> Asked:
-    """A question as it is trained: its gold answer in the order that the contract's schema has."""
-    return Asked(question.question, {key: question.gold[key] for key in ("evidence", "answer")}, question)
+    """A question as it is trained: its gold answer, with what was found on the way to it."""
+    found = {"found": question.found} if question.found else {}
+    return Asked(question.question, {**question.gold, **found}, question)
 
 
 def judge(contexts: Sequence[Context], replies: Sequence[Sequence[str]]) -> dict[str, float]:

@@ -7,7 +7,7 @@ import torch
 
 from extraction.errors import AssayError
 from extraction.generate.masks import CONTEXT, Tokens, image_blocks, visible
-from extraction.generate.spans import NAME, spans_of
+from extraction.generate.spans import NAME, Span, Spans, span_attention, spans_of
 from finetune.batch import IGNORED, Collator, check_labels
 
 SOFT, BEGIN, END = 262144, 255999, 256000
@@ -92,6 +92,17 @@ def test_spans_leave_open_what_the_matrix_does(window, queries, monkeypatch):
             seen[span.queries, places] = mask
         assert done == len(row)
         assert torch.equal(seen, visible(row, row, window))
+
+
+@pytest.mark.parametrize("length", [1, 5, 12])
+def test_causal_stretches_on_a_cpu_are_the_causal_mask(length, monkeypatch):
+    monkeypatch.setattr("extraction.generate.spans._CAUSAL", 5)
+    query, key = torch.randn(1, 4, length, 8), torch.randn(1, 2, length, 8)
+    span = Span(slice(length), (slice(length),), None)
+    made, _ = span_attention(torch.nn.Identity(), query, key, key, Spans((span,)))
+    both = key.repeat_interleave(2, dim=1)
+    true = torch.nn.functional.scaled_dot_product_attention(query, both, both, is_causal=True)
+    assert torch.allclose(made, true.transpose(1, 2), atol=1e-6)
 
 
 def test_images_that_touch_at_a_border_of_documents_are_two():

@@ -10,7 +10,7 @@ from recipes.ehr_qa.questions import CATEGORIES, Question
 
 
 def question(kind, answer, options=(), category=CATEGORIES[0], evidence=(3,)):
-    return Question("p1", category, "free", kind, "?", options, answer, evidence, ())
+    return Question("p1", category, "free", kind, "?", options, answer, None, evidence, ())
 
 
 OPTIONS = ("Asthma", "Gout", "Stroke", "None of these")

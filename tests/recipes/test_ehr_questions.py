@@ -1,5 +1,6 @@
 """Questions on a record: each answer stands in the record's lines, and the same seed asks the same."""
 
+import json
 import random
 import re
 from collections import Counter
@@ -10,6 +11,7 @@ from recipes.ehr_qa.grade import grade
 from recipes.ehr_qa.hierarchy import GROUPS, akin, groups_of
 from recipes.ehr_qa.questions import ANSWER_SCHEMA, CATEGORIES, make_questions, split
 from recipes.ehr_qa.records import read_record, read_records
+from recipes.ehr_qa.task import CONTRACT, asked_of
 from recipes.ehr_qa.vocabulary import CONDITIONS, HELD
 from recipes.ehr_qa.wordings import WORDINGS, wordings
 from tests.recipes.ehr_bundles import condition, drug, everything, measured, patient, write
@@ -153,6 +155,26 @@ def test_gold_answers_are_valid_and_graded_right(record):
     for question in make_questions(record):
         jsonschema.validate(question.gold, ANSWER_SCHEMA)
         assert grade(question, question.gold["answer"])
+
+
+def test_what_was_found_stands_in_the_lines_and_decides_the_answer(record):
+    questions = make_questions(record)
+    for question in questions:
+        texts = " ".join(record.lines[number - 1].text for number in question.evidence)
+        assert not question.found or question.format != "free"
+        if question.found and question.found != "no reason" and question.category != "condition_hierarchy":
+            assert all(part in texts for part in question.found.split("; ")), question
+        if question.format == "choice" and question.found:
+            among = question.options.index(question.found) if question.found in question.options else 3
+            assert "ABCD".index(question.answer) == among
+    # A choice without the right option, and a no about a line that is there, say what the line has instead.
+    assert any(question.answer == "D" and question.found for question in questions)
+    assert any(question.answer == "no" and question.found for question in questions)
+    free, decided = (
+        next(asked_of(q).answer for q in questions if bool(q.found) is found and q.answer) for found in (False, True)
+    )
+    assert "found" not in CONTRACT.target.encode(free)
+    assert list(json.loads(CONTRACT.target.encode(decided))) == ["evidence", "found", "answer"]
 
 
 def test_patients_are_split_never_questions():
