@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from finetune.encode import encode
 from finetune.loss import AnswerLogProbs, SampledHead
 from finetune.merge import fingerprint, merge
 from finetune.run import RunFolder, is_whole, mark_whole, read_metrics
+from finetune.trainer import FieldTrainer
 from recipes.lab_report.synthetic import write_reports
 from recipes.lab_report.task import CONTRACT
 from tests.conftest import tiny_gemma
@@ -185,6 +187,18 @@ def test_the_loss_is_the_models_own():
     torch.testing.assert_close(gradient, hidden.grad, atol=1e-4, rtol=1e-4)
     value = AnswerLogProbs.apply(hidden.detach(), weight, targets).sum()
     torch.testing.assert_close(value, reference.detach(), rtol=1e-5, atol=1e-3)
+
+
+def test_a_token_weighs_the_same_in_a_short_batch_and_in_a_long_one():
+    trainer = SimpleNamespace(own_loss=True, usual_tokens=20.0, accelerator=SimpleNamespace(num_processes=1))
+
+    def gradient(tokens):
+        log_probs = torch.full((tokens,), -1.0, requires_grad=True)
+        loss = FieldTrainer.compute_loss(trainer, lambda **_: log_probs, {"labels": None}, False, torch.tensor(tokens))
+        loss.backward()
+        return log_probs.grad[0].item()
+
+    assert gradient(5) == gradient(300) == pytest.approx(-1 / 20)
 
 
 def test_a_sample_of_the_other_words_stands_for_all_of_them():
