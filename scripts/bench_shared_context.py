@@ -191,16 +191,24 @@ def passes(trainer: Any, examples: list[dict[str, Any]]) -> dict[str, Any]:
 
     trainer.model.train()
     batches = [trainer.data_collator([example]) for example in examples]
-    trainer.compute_loss(trainer.model, dict(batches[0])).backward()
+    one_pass(trainer, batches[0])
     start = time.perf_counter()
     for batch in batches:
-        trainer.compute_loss(trainer.model, dict(batch)).backward()
+        one_pass(trainer, batch)
     seconds = time.perf_counter() - start
     losses = []
     for example, batch in zip(examples, batches, strict=True):
-        losses += question_losses(trainer.model, example, batch)
+        with trainer.accelerator.autocast():
+            losses += question_losses(trainer.model, example, batch)
     return {"seconds": seconds, "tokens": sum(len(e["input_ids"]) for e in examples), "losses": losses,
             "threads": torch.get_num_threads()}  # fmt: skip
+
+
+def one_pass(trainer: Any, batch: dict[str, Any]) -> None:
+    """Forward and backward in the precision of the trainer's arguments."""
+    with trainer.accelerator.autocast():
+        loss = trainer.compute_loss(trainer.model, dict(batch))
+    loss.backward()
 
 
 def question_losses(model: Any, example: dict[str, Any], batch: dict[str, Any]) -> list[float]:
