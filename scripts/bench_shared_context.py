@@ -133,7 +133,7 @@ def trainer_of(examples: list[dict[str, Any]], recomputed: bool = False) -> Any:
 
     folder = tempfile.mkdtemp(prefix="assay-bench-")
     config = load_config(
-        ROOT / "recipes" / "ehr_qa" / "release.yaml",
+        ROOT / "recipes" / "ehr_qa" / "release_short.yaml",
         [f"train.output={folder}", f"train.activation_checkpointing={recomputed}"],
     )
     prepared = Prepared(examples, lambda _: {}, "accuracy")
@@ -168,7 +168,7 @@ def train_separate(way: str, tokens: int, sample: int) -> dict[str, Any]:
         from finetune.adapter import load_trainable
         from finetune.config import load_config
 
-        config = load_config(ROOT / "recipes" / "ehr_qa" / "release.yaml")
+        config = load_config(ROOT / "recipes" / "ehr_qa" / "release_short.yaml")
         model = load_trainable(config)
         trainer = SFTTrainer(
             model=model,

@@ -19,7 +19,7 @@ from tests.conftest import tiny_gemma
 from tests.recipes.ehr_bundles import everything, write
 
 ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / "recipes" / "ehr_qa" / "release.yaml"
+CONFIG = ROOT / "recipes" / "ehr_qa" / "release_short.yaml"
 TEXT = "\n".join(f"{n}: Glucose {n}.{n} mmol/L" for n in range(1, 40))
 ASKED = [Asked(f"What was glucose number {n}?", {"evidence": [n], "answer": f"{n}.{n} mmol/L"}) for n in range(1, 9)]
 CONTRACT = load_task("ehr_qa").contract
