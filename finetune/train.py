@@ -173,7 +173,7 @@ def training_arguments(config: RunConfig, folder: RunFolder, prepared: Prepared)
         # accelerate counts physical cores and gives a virtual machine of two but one thread.
         cores = os.cpu_count() or 1
         torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-    # On a CPU too the adapter's own products in float32 would take a third of a step's time.
+    # On a CPU too: the adapter's own products in float32 are slow beside the base's in bfloat16.
     in_bfloat16 = settings.dtype != "float32" and (on_gpu or settings.dtype == "bfloat16" or multiplies_bfloat16())
     # The run's precision holds, whatever a launch file says: Trainer would take that for float32 runs.
     os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if in_bfloat16 else "no"
@@ -229,7 +229,7 @@ def collator_of(
     if vision:
         return image_collator(model, vision, tokenizer.pad_token_id, examples, folder.features, mixed)
     text = model.config.get_text_config()
-    # On a CPU a row without padding takes half the time of SDPA over padded ones.
+    # On a CPU a row without padding is faster than SDPA over padded ones.
     on_cpu = model.device.type == "cpu" and text.model_type.startswith("gemma3")
     if "branches" in examples[0] or on_cpu:
         model.set_attn_implementation(SPANS)

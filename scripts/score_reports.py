@@ -17,6 +17,7 @@ from pathlib import Path
 
 
 def main() -> None:
+    """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="scripts/score_reports.py", description="Score a model on labelled reports.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="lab-report-270m", help="a merged model's or adapter's folder")
@@ -46,6 +47,7 @@ def scan(pdf: Path, folder: str) -> Path:
 
 
 def run(folder: Path, model: str, scans: bool, out: Path | None) -> None:
+    """Read each report, print the tables, and write the figures where a file is named."""
     from rich.console import Console
     from rich.table import Table
     from rules import read_by_rules
