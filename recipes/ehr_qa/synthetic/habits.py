@@ -35,6 +35,7 @@ class Habits:
         separate_drugs: a prescription refers to a Medication.
         reasons: how often a prescription says what it is for.
         dosage: "", "structured" or "text", how dosage is written.
+        routine: a life of check-ups by one clinician, with the same measurements each time, few illnesses, fewer drugs.
     """
 
     abroad: bool
@@ -54,6 +55,7 @@ class Habits:
     separate_drugs: bool
     reasons: float
     dosage: str
+    routine: bool
 
 
 def draw_habits(rng: random.Random) -> Habits:
@@ -83,6 +85,7 @@ def draw_habits(rng: random.Random) -> Habits:
         separate_drugs=often(0.1),
         reasons=rng.choice((0.5, 0.75, 0.95)),
         dosage=rng.choice(("", "", "structured", "text")),
+        routine=often(0.5),
     )
 
 

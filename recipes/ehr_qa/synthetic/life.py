@@ -64,6 +64,7 @@ class Life(Orders):
     def __init__(self, chart: Chart, picker: Picker, person: Person, clinicians: Sequence[Clinician], target: int):
         super().__init__(chart, picker, Body(chart.rng, chart.habits, person), person, clinicians)
         self.target = target
+        self.routine = chart.habits.routine
         self.illnesses: list[Illness] = []
         rng = self.rng
         gap = rng.choice((364, 371, 364, 182, 728, 1092))
@@ -86,13 +87,14 @@ class Life(Orders):
         """All of it."""
         self.trouble()
         self.checkup()
-        events: list[tuple[Callable[[], None], int]] = [
+        allergic = self.rng.random() < 0.5
+        events: list[tuple[Callable[[], None], float]] = [
             (self.checkup, 6),
-            (self.trouble, 5),
-            (self.visit, 3),
+            (self.trouble, 1.5 if self.routine else 5),
+            (self.visit, 0.3 if self.routine else 3),
             (self.circumstance, 1),
-            (self.allergies, 1 if self.rng.random() < 0.5 else 0),
-            (self.stray_prescription, 1),
+            (self.allergies, allergic * (0.2 if self.routine else 1)),
+            (self.stray_prescription, 0.7 if self.routine else 1),
         ]
         while self.room > 0:
             self.rng.choices([event for event, _ in events], [weight for _, weight in events])[0]()
@@ -113,18 +115,19 @@ class Life(Orders):
         if rng.random() < 0.75 or not self.vaccinated:
             for vaccine in given:
                 self.vaccinate(vaccine, meeting)
-        if self.room > 4 and rng.random() < 0.5:
-            self.panel(rng.choice(self._panels), meeting, groups, self.room)
+        for panel in self._panels if self.routine else [rng.choice(self._panels)]:
+            if self.room > 4 and rng.random() < 0.5:
+                self.panel(panel, meeting, groups, self.room)
         if self.room > 0 and rng.random() < 0.35:
             self.treat(None, meeting)
-        self.renew(meeting, 0.25)
+        self.renew(meeting, 0.08 if self.routine else 0.25)
 
     def trouble(self) -> None:
         """A condition with what is done about it: at once, and later where it stays."""
         rng = self.rng
         day = self.some_day() if rng.random() < 0.7 else self.any_day()
         fitting = [one for one in CONDITIONS if self.fits(one, day) and one.course in ("acute", "chronic")]
-        if not self.illnesses:
+        if not self.illnesses and not self.routine:
             fitting = [one for one in fitting if one.treat] or fitting
         if not self.picker.known(fitting):
             return
@@ -139,9 +142,9 @@ class Life(Orders):
                 self.observe(what, meeting, known)
         if self.room > 3 and urgent and rng.random() < 0.4:
             meeting = self.meet("inpatient", day, condition)
-        if condition.treat and (rng.random() < 0.85 or len(self.illnesses) == 1):
+        first = len(self.illnesses) == 1 and not self.routine  # one prescription says what it is for
+        if condition.treat and (first or rng.random() < (0.6 if self.routine else 0.85)):
             drugs = [drug for kind in condition.treat for drug in MEDICATIONS[kind]]
-            first = len(self.illnesses) == 1  # whatever the habit, one prescription says what it is for
             for drug in {self.picker.pick(drugs): 0 for _ in range(1 + (rng.random() < 0.3))}:
                 self.prescribe(drug, meeting, illness.resource, condition, first)
         for _ in range(rng.choice((0, 0, 1, 1, 2))):
@@ -245,7 +248,7 @@ class Life(Orders):
         rng, chart = self.rng, self.chart
         start = chart.at(day)
         self._days.append(day)
-        who = self.clinicians[0] if rng.random() < 0.6 else rng.choice(self.clinicians)
+        who = self.clinicians[0] if rng.random() < (0.95 if self.routine else 0.6) else rng.choice(self.clinicians)
         minutes = rng.choice((15, 15, 30, 60)) if kind != "inpatient" else 1440 * rng.randint(1, 9)
         code = rng.choice(("AMB", "AMB", "VR", "HH")) if kind == "followup" else _CLASSES[kind]
         sort = "child" if kind == "checkup" and self.person.age(day) < 12 else kind

@@ -192,7 +192,7 @@ class Orders:
     ) -> None:
         """A prescription; its reason where the bundle's habit or `said` has it."""
         chart, rng, habits = self.chart, self.rng, self.chart.habits
-        who = meeting.clinician if rng.random() < 0.85 else rng.choice(self.clinicians)
+        who = meeting.clinician if habits.routine or rng.random() < 0.85 else rng.choice(self.clinicians)
         coded = chart.concept(drug, RXNORM)
         medicine: dict[str, Any] = {"medicationCodeableConcept": coded}
         if habits.separate_drugs:
