@@ -49,11 +49,14 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class _Line:
-    """A line as read: its words with four corners each (from top left, clockwise, points), its confidence."""
+    """A line as read: its words with four corners each (from top left, clockwise, points), how sure each word is and
+    the line as a whole (the mean over its letters).
+    """
 
     words: list[tuple[str, list[tuple[float, float]]]]
     corners: list[tuple[float, float]]
     score: float
+    sure: list[float]
 
     @property
     def width(self) -> float:
@@ -253,6 +256,14 @@ def _engine() -> Any:
         params[f"{part}.model_path"] = str(found[-1])
     engine: Any = rapidocr.RapidOCR(params=params)
     engine.crop_text_regions = _crops
+    boxes = engine.cal_rec_boxes.cal_ocr_word_box
+
+    def with_letters(text: str, box: Any, found: Any, single: bool = False) -> Any:
+        # The engine pairs words with the probabilities of single letters, one by one; here each has its line's.
+        words, places, letters = boxes(text, box, found, single)
+        return words, places, [letters] * len(words)
+
+    engine.cal_rec_boxes.cal_ocr_word_box = with_letters
     return engine
 
 
@@ -291,11 +302,27 @@ def _read_lines(image: "Image.Image", scale: float) -> list[_Line]:
     lines = []
     placed = result.word_results if len(result.word_results) == len(result.txts) else [()] * len(result.txts)
     for box, text, score, parts in zip(result.boxes, result.txts, result.scores, placed, strict=True):
-        words = _split(unicodedata.normalize("NFC", text), [(float(x), float(y)) for x, y in box], parts)
+        letters = parts[0][1] if parts else [score] * len(text)
+        text = unicodedata.normalize("NFC", text)
+        words = _split(text, [(float(x), float(y)) for x, y in box], parts)
         if words:
             scaled = [(part, [(x * scale, y * scale) for x, y in corners]) for part, corners in words]
-            lines.append(_Line(scaled, [(float(x) * scale, float(y) * scale) for x, y in box], float(score)))
+            sure = _sure(text, [part for part, _ in words], letters)
+            corners = [(float(x) * scale, float(y) * scale) for x, y in box]
+            lines.append(_Line(scaled, corners, float(score), sure))
     return lines
+
+
+def _sure(text: str, words: Sequence[str], letters: Sequence[float]) -> list[float]:
+    """How sure each word of a line is: the product over its letters, or over the line's where their places are lost."""
+    if len(letters) != len(text):
+        return [math.prod(letters)] * len(words)
+    own, end = [], 0
+    for word in words:
+        start = text.index(word, end)
+        end = start + len(word)
+        own.append(math.prod(letters[start:end]))
+    return own
 
 
 def _split(
@@ -346,10 +373,10 @@ def _slice(box: list[tuple[float, float]], start: float, end: float) -> list[tup
 def _words(line: _Line, page: Page) -> list[Word]:
     """A line's words with upright boxes, inside the page."""
     words = []
-    for text, corners in line.words:
+    for (text, corners), sure in zip(line.words, line.sure, strict=True):
         xs, ys = [x for x, _ in corners], [y for _, y in corners]
         box = (max(0.0, min(xs)), max(0.0, min(ys)), min(page.width, max(xs)), min(page.height, max(ys)))
-        words.append(Word(text, tuple(round(side, 2) for side in box)))  # type: ignore[arg-type]
+        words.append(Word(text, tuple(round(side, 2) for side in box), sure))  # type: ignore[arg-type]
     return words
 
 

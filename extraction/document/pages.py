@@ -9,11 +9,13 @@ class Word:
     """A run of characters without white space.
 
     `box` is (x0, y0, x1, y1) in points (1/72 inch), the origin at the page's top left corner as displayed,
-    that is after the page's own rotation. It spans the font's height rather than the ink alone.
+    that is after the page's own rotation. It spans the font's height rather than the ink alone. `score` is the
+    product of the probabilities that OCR gave to its letters, 1 for a document's own text.
     """
 
     text: str
     box: tuple[float, float, float, float]
+    score: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -44,11 +44,14 @@ _WORDS = re.compile(r"[^\W\d_]{2}")
 
 @dataclass(frozen=True)
 class Evidence:
-    """Where a value is printed: page from 1, box (x0, y0, x1, y1) in points from the top left, text as printed."""
+    """Where a value is printed: page from 1, box (x0, y0, x1, y1) in points from the top left, text as printed, and how
+    sure the least sure of its words is (`Word.score`).
+    """
 
     page: int
     box: tuple[float, float, float, float]
     text: str
+    score: float = 1.0
 
 
 @dataclass(slots=True)
@@ -115,7 +118,7 @@ def ground(
     _place_scalars(scalars)
     chosen = [cell for rows in groups for row in rows for cell in row.cells] + scalars
     return {
-        cell.path: Evidence(cell.choice.page, cell.choice.box, printed.text(cell.choice))
+        cell.path: Evidence(cell.choice.page, cell.choice.box, printed.text(cell.choice), printed.score(cell.choice))
         for cell in chosen
         if cell.choice
     }

@@ -58,6 +58,7 @@ class PrintedWord:
 
     text: str
     box: tuple[float, float, float, float]
+    score: float
     line: int
     opens: bool
     closes: bool
@@ -96,7 +97,9 @@ class Printed:
                 for index in cell.words:
                     word = page.words[index]
                     opens, closes = index == cell.words[0], index == cell.words[-1]
-                    entry = PrintedWord(word.text, word.box, len(self.lines), opens, closes, len(self.atoms))
+                    entry = PrintedWord(
+                        word.text, word.box, word.score, len(self.lines), opens, closes, len(self.atoms)
+                    )
                     for key, start, stop in cut(word.text):
                         self.atoms.append(_Atom(key, len(self.lines), len(self.words), start, stop))
                     entry.last = len(self.atoms) - 1
@@ -256,6 +259,10 @@ class Printed:
                 x0, x1 = min(x0, edge), max(x1, edge)
                 y0, y1 = min(y0, word.box[1]), max(y1, word.box[3])
         return x0, y0, x1, y1
+
+    def score(self, spot: Spot) -> float:
+        """How sure the words at a spot are: that of the least sure one."""
+        return min(self.words[self.atoms[at].word].score for at in spot.atoms)
 
     def text(self, spot: Spot) -> str:
         """What is printed at a spot, its words a blank apart."""

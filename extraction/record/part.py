@@ -66,13 +66,19 @@ def read_part(window: Window, generation: Generation, contract: Contract) -> Par
     data, leaves = contract.target.decode(node)
     evidence = ground(leaves, window.document)
     sure = _confidences(leaves, generation, contract)
-    cells = {leaf.path: Cell(leaf.value, sure[leaf.path], evidence.get(leaf.path)) for leaf in leaves}
+    cells = {leaf.path: _cell(leaf, sure[leaf.path], evidence.get(leaf.path)) for leaf in leaves}
     tree = _tree(data, cells, ())
     if end == "stop":
         return Part(window, end, tree, window.stop)
     carried = {*CARRIED, *contract.carry}
     places = (window.lines.find(place.page, place.box) for place in printed(tree, carried))
     return Part(window, end, tree, max(places, default=window.start - 1) + 1, _cut_in_list(node))
+
+
+def _cell(leaf: Leaf, sure: float | None, evidence: Evidence | None) -> Cell:
+    """A value's cell; it is no surer than the words from which it was read."""
+    score = evidence.score if evidence else 1.0
+    return Cell(leaf.value, None if sure is None else sure * score, evidence)
 
 
 def _confidences(leaves: Sequence[Leaf], generation: Generation, contract: Contract) -> dict[Path, float | None]:

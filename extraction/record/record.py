@@ -86,9 +86,10 @@ class Field:
         value: as in the data.
         path: JSON pointer into the data: `/tests/0/result` is `data["tests"][0]["result"]`.
         confidence: how sure the model was of it and of the name of its row, 0 to 1: the product of the probabilities
-            of the tokens it wrote, times that of the row's first value; None where
-            they are not known (some servers do not tell them), or the value is null. It ranks values, the doubtful
-            ones low; it is not the share of such values that is right (`assay score` shows that share).
+            of the tokens it wrote, times that of the row's first value, times what OCR gave to the letters of a page
+            that was read so; None where the first is not known (some servers do not tell it), or the value is null.
+            It ranks values, the doubtful ones low; it is not the share of such values that is right (`assay score`
+            shows that share).
         evidence: page, box and printed text; None when the value does not stand on the page where it should.
     """
 

@@ -71,13 +71,14 @@ def no_engine(monkeypatch):
 
 
 class Answering:
-    """A backend with one answer."""
+    """A backend with one answer, a text or a `Generation`."""
 
     def __init__(self, answer):
         self.answer = answer
 
     def generate(self, requests, on_done=None):
-        out = [Generation(self.answer, "stop") for _ in requests]
+        whole = isinstance(self.answer, Generation)
+        out = [self.answer if whole else Generation(self.answer, "stop") for _ in requests]
         for index, generation in enumerate(out):
             on_done(index, generation)
         return out
@@ -225,9 +226,31 @@ def test_lone_digits_and_letters_are_not_laid_on_their_side(tmp_path, engine):
 def test_lines_that_were_hard_to_read_are_counted(tmp_path, engine, monkeypatch):
     box = [(10.0, 10.0), (90.0, 10.0), (90.0, 22.0), (10.0, 22.0)]
     lines = [("Kalium 4,2 mmol/L in serum", 0.99), ("名", 0.9), ("x7", 0.4)]
-    monkeypatch.setattr(ocr, "_read_lines", lambda image, scale: [ocr._Line([(t, box)], box, s) for t, s in lines])
+    monkeypatch.setattr(ocr, "_read_lines", lambda image, scale: [ocr._Line([(t, box)], box, s, [s]) for t, s in lines])
     page = read_scans(open_document(pdf(tmp_path / "a.pdf", lambda canvas: canvas.circle(300, 400, 90, fill=1))))
     assert len(page.pages[0].words) == 3 and page.pages[0].issue.startswith("2 of 3 lines were hard to read")
+
+
+def test_a_word_is_as_sure_as_its_letters_and_no_value_is_surer_than_its_words(tmp_path, engine, monkeypatch):
+    path = pdf(tmp_path / "a.pdf", scanned(tmp_path, table))
+    clean = ocr_page(path, 1)
+    assert min(word.score for word in clean) > 0.5 and max(word.score for word in clean) > 0.99
+    assert {word.score for word in open_document(pdf(tmp_path / "b.pdf", table)).pages[0].words} == {1.0}
+    letters = [0.9, 0.5, 1.0, 0.1, 1.0, 0.8]
+    assert ocr._sure("4,2 mm", ["4,2", "mm"], letters) == pytest.approx([0.45, 0.8])
+
+    def read(image, scale):
+        def box(x, width):
+            return [(x, 100.0), (x + width, 100.0), (x + width, 112.0), (x, 112.0)]
+
+        words = [("Kalium", box(72.0, 40.0)), ("4,2", box(220.0, 16.0)), ("mmol/L", box(300.0, 40.0))]
+        return [ocr._Line([word], word[1], 0.9, [sure]) for word, sure in zip(words, (0.99, 0.45, 1.0), strict=True)]
+
+    monkeypatch.setattr(ocr, "_read_lines", read)
+    answer = '{"tests":[["Kalium","4,2","mmol/L"]]}'
+    generation = Generation(answer, "stop", logprobs=[0.0] * len(answer), offsets=list(range(len(answer))))
+    record = Extractor(Answering(generation), CONTRACT).extract(path)
+    assert [round(record["tests"][0][key].confidence, 6) for key in ("name", "result", "unit")] == [0.99, 0.45, 1.0]
 
 
 def test_time_is_kept_between_pages(tmp_path, engine, monkeypatch):
