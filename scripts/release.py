@@ -1,7 +1,7 @@
 """Make an adapter that ships with Assay: train it by its recipe, put it into the package in bf16, with config and log.
 
 .venv/bin/python scripts/release.py lab_report        # run again after a stop, it goes on
-.venv/bin/python scripts/release.py ehr_qa            # after `assay train` of release_short.yaml, then release_long.yaml
+.venv/bin/python scripts/release.py ehr_qa            # after `assay train` of its release_short and release_long
 """
 
 from __future__ import annotations
