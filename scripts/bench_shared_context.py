@@ -164,12 +164,14 @@ def train_separate(way: str, tokens: int, sample: int) -> dict[str, Any]:
     trainer = trainer_of(examples)
     if way == "TRL":
         from datasets import Dataset
+        from transformers.trainer_utils import IntervalStrategy
 
         from finetune.adapter import load_trainable
         from finetune.config import load_config
 
         config = load_config(ROOT / "recipes" / "ehr_qa" / "release_short.yaml")
         model = load_trainable(config)
+        trainer.args.eval_strategy, trainer.args.load_best_model_at_end = IntervalStrategy.NO, False
         trainer = SFTTrainer(
             model=model,
             args=trainer.args,
