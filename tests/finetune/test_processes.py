@@ -47,7 +47,10 @@ def launch(overrides, check=True):
 
 
 def close(one, two):
-    return one.keys() == two.keys() and all(torch.allclose(one[name], two[name], rtol=1e-4, atol=1e-6) for name in one)
+    # By the length of a whole tensor: Adam makes a full step of a gradient that is little but rounding.
+    return one.keys() == two.keys() and all(
+        (one[name] - two[name]).norm() <= 1e-4 * two[name].norm() and two[name].any() for name in one
+    )
 
 
 def test_two_processes_train_what_one_trains_and_go_on_where_they_stopped(work):
