@@ -60,6 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
 def measure(form: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """One form's figures."""
     from extraction.api import Extractor
+    from extraction.files import write_whole
     from extraction.generate.models import load_tokenizer
     from finetune.config import load_config
     from finetune.dataset import read_examples
@@ -70,6 +71,8 @@ def measure(form: str, arguments: argparse.Namespace) -> dict[str, Any]:
     from recipes.lab_report.task import TASK
 
     out = arguments.out / form.replace(", ", "-").replace(" ", "-")
+    if (done := out / "figures.json").exists():
+        return json.loads(done.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
     overrides = [
         *FORMS[form],
         f"train.output={out}",
@@ -91,7 +94,7 @@ def measure(form: str, arguments: argparse.Namespace) -> dict[str, Any]:
     figures = headline(evaluate(Extractor.from_pretrained(adapter), examples, TASK, label=form), TASK)
     seconds = time.perf_counter() - start
     answers = [len(tokenizer.encode(contract.target.encode(example.record))) for example in examples]
-    return {
+    row = {
         "form": form,
         "steps": steps[-1]["step"],
         "seconds of training": round(steps[-1]["seconds"]),
@@ -101,6 +104,8 @@ def measure(form: str, arguments: argparse.Namespace) -> dict[str, Any]:
         "six fields": round(figures["micro_f1_all_fields"], 3),
         "seconds a report": round(seconds / len(examples), 1),
     }
+    write_whole(done, json.dumps(row, indent=1) + "\n")
+    return row
 
 
 if __name__ == "__main__":
