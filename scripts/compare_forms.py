@@ -71,8 +71,6 @@ def measure(form: str, arguments: argparse.Namespace) -> dict[str, Any]:
     from recipes.lab_report.task import TASK
 
     out = arguments.out / form.replace(", ", "-").replace(" ", "-")
-    if (done := out / "figures.json").exists():
-        return json.loads(done.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
     overrides = [
         *FORMS[form],
         f"train.output={out}",
@@ -87,7 +85,9 @@ def measure(form: str, arguments: argparse.Namespace) -> dict[str, Any]:
     ]
     config = load_config(RECIPE, overrides)
     contract, tokenizer = contract_of(TASK, config.contract), load_tokenizer(config.model)
-    adapter = train(config)
+    adapter = train(config)  # refuses a folder of other settings
+    if (done := out / "figures.json").exists():
+        return json.loads(done.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
     steps = [row for row in read_metrics(out / "metrics.jsonl") if "loss" in row]
     examples = read_examples(Path(config.data.validation), contract)
     start = time.perf_counter()

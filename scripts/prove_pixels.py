@@ -14,6 +14,7 @@ import argparse
 import json
 import random
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ LETTERS = "0123456789.<>HL "
 PAD, BEGIN, STOP, BOI, SOFT, EOI, FIRST = range(7)
 LONGEST = 6
 HELD_OUT = 10  # every so-many-th result is never trained on
+PROMPT = [BEGIN, BOI, *[SOFT] * (SIDE // PATCH) ** 2, EOI]
+# Pictures get harder by PACE a step while the loss is below ENOUGH; the rate falls to nothing over the last 1 / LAST.
+BATCH, RATE, PACE, ENOUGH, LAST = 64, 3e-3, 1 / 300, 0.3, 2.0
 
 
 def main() -> None:
@@ -39,7 +43,9 @@ def main() -> None:
     for name, value in figures.items():
         print(f"{name:32} {value}")
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+        from extraction.files import write_whole
+
+        write_whole(arguments.json, json.dumps(figures, indent=1) + "\n")
 
 
 def prove(steps: int, count: int, seed: int, hardest: float = 1.0) -> dict[str, Any]:
@@ -138,10 +144,6 @@ def train(model: Any, rng: random.Random, steps: int, hardest: float) -> None:
             bar.set_postfix(loss=f"{smooth:.3f}", wild=f"{wild:.2f}", refresh=False)
 
 
-# The rate falls to nothing over the last 1 / LAST of the steps.
-BATCH, RATE, PACE, ENOUGH, LAST = 64, 3e-3, 1 / 300, 0.3, 2.0
-
-
 def result(rng: random.Random, held_out: bool = False) -> str:
     """A printed result, of those that training sees or of those that it never sees."""
     while True:
@@ -173,26 +175,24 @@ def draw(text: str, rng: random.Random, wild: float) -> Image.Image:
     return image
 
 
-def _faces(cache: dict[tuple[int, int], Any] = {}) -> dict[tuple[int, int], Any]:  # noqa: B006
+@cache
+def _faces() -> dict[tuple[int, int], Any]:
     """Faces that come with reportlab and Pillow, by number and size in pixels."""
-    if not cache:
-        import reportlab
+    import reportlab
 
-        folder = Path(reportlab.__file__).parent / "fonts"
-        for size in (11, 12, 13):
-            for number, name in enumerate(("Vera", "VeraBd", "VeraIt")):
-                cache[number, size] = ImageFont.truetype(str(folder / f"{name}.ttf"), size)
-            cache[3, size] = ImageFont.load_default(size)
-    return cache
+    folder = Path(reportlab.__file__).parent / "fonts"
+    faces: dict[tuple[int, int], Any] = {}
+    for size in (11, 12, 13):
+        for number, name in enumerate(("Vera", "VeraBd", "VeraIt")):
+            faces[number, size] = ImageFont.truetype(str(folder / f"{name}.ttf"), size)
+        faces[3, size] = ImageFont.load_default(size)
+    return faces
 
 
 def pixels_of(images: list[Image.Image]) -> torch.Tensor:
     """Pixel values [images, 3, side, side], as Gemma 3's processor scales them."""
     grey = torch.stack([torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8) for image in images])
     return (grey.view(-1, 1, SIDE, SIDE).expand(-1, 3, -1, -1).float() / 255 - 0.5) / 0.5
-
-
-PROMPT = [BEGIN, BOI, *[SOFT] * (SIDE // PATCH) ** 2, EOI]
 
 
 def loss_of(model: Any, images: list[Image.Image], texts: list[str]) -> torch.Tensor:
