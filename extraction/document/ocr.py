@@ -11,6 +11,7 @@ slope, the median over the lines weighted by their length, only decides the orde
 
 import math
 import os
+import re
 import threading
 import time
 import unicodedata
@@ -39,6 +40,7 @@ _TURNED = 2.5  # times higher than wide: a line that runs up or down the page (a
 _FOREIGN = 0.05  # of a page's characters: fewer Han characters than this are misread Latin ones
 _BROKEN = 1 / 3  # of a text layer's characters
 _FEW = 10  # rotated words (a watermark) that do not make a text layer
+_PER_ONE = re.compile(r"(?:(?<=[^\W\d_]/)|(?<=10[\^*E]\d/)|(?<=10[\^*E]\d\d/))1(?![\w.,])")
 _INK = 5.0  # square points: a page with less is blank (a digit of 10 points has about 15)
 
 # onnxruntime's wheels report to their maker unless this is set before they are first imported.
@@ -376,6 +378,8 @@ def _words(line: _Line, page: Page) -> list[Word]:
     for (text, corners), sure in zip(line.words, line.sure, strict=True):
         xs, ys = [x for x, _ in corners], [y for _, y in corners]
         box = (max(0.0, min(xs)), max(0.0, min(ys)), min(page.width, max(xs)), min(page.height, max(ys)))
+        # "mg/1": behind a unit's slash the recogniser takes the small ell of litre for a one, which no unit has there.
+        text = _PER_ONE.sub("l", text)
         words.append(Word(text, tuple(round(side, 2) for side in box), sure))  # type: ignore[arg-type]
     return words
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from extraction.values import type_range, type_value
 
-_UNIT = re.compile(r"[%‰]|[^\W\d_]{1,6}/[^\W\d_]{1,6}")
+# A power of ten by volume of blood; by mL it may be what a culture counted.
+_UNIT = re.compile(r"[%‰]|[^\W\d_]{1,6}/[^\W\d_]{1,6}|x? ?10[\^*eE]?\d{1,2} ?/ ?(?:[fpnµμu]?[lL]|mm[c3³])")
+_BRACKETED = re.compile(r".*\S\s*[(\[](?P<inside>[^()\[\]]+)[)\]]")
 
 
 def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -18,6 +20,10 @@ def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "unit", f"“{unit}” is no unit but a number or a range"
     if _UNIT.fullmatch(result):
         yield "result", f"“{result}” is no result but a unit"
+    if _UNIT.fullmatch(limits):
+        yield "range", f"“{limits}” is no range but a unit"
+    if not limits and (match := _BRACKETED.fullmatch(result)) and _is_range(match["inside"].strip()):
+        yield "range", f"“{result}” is a result with its range"
     if result and limits and _is_number(limits) and _is_range(result):
         yield "result", f"“{result}” is a range, and “{limits}” beside it a single number"
 

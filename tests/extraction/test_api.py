@@ -169,6 +169,9 @@ def test_a_column_taken_for_the_next_is_said():
     for row, at in (
         (["Leukocytes", "%", "18,9 - 47,2"], ["unit", "result"]),
         (["Leukocytes", "18,9 - 47,2", "%", "7,1"], ["result"]),
+        (["Leukocytes", "10^9/L"], ["result"]),
+        (["Leukocytes", "7,1", "H", "10*9/L"], ["range"]),
+        (["Leukocytes", "7,1 (18,9 - 47,2)", "%"], ["range"]),
     ):
         record = record_of(document_of(page), Generation(json.dumps({"tests": [row]}), "stop"))
         assert [i.path.rpartition("/")[2] for i in record.issues if i.code == "misplaced"] == at
@@ -176,6 +179,8 @@ def test_a_column_taken_for_the_next_is_said():
         ["Leukocytes", "7,1", "%", "18,9 - 47,2"],
         ["Leukocytes", "18,9 - 47,2", "10^9/L"],
         ["Leukocytes", "7,1", "mg/24h", "7,1"],
+        ["E. coli", "10^5/mL"],
+        ["Leukocytes", "few (3)"],
     ):
         record = record_of(document_of(page), Generation(json.dumps({"tests": [row]}), "stop"))
         assert not any(issue.code == "misplaced" for issue in record.issues)
