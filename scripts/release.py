@@ -1,7 +1,9 @@
 """Make an adapter that ships with Assay: train it by its recipe, put it into the package in bf16, with config and log.
 
 .venv/bin/python scripts/release.py lab_report        # run again after a stop, it goes on
-.venv/bin/python scripts/release.py ehr_qa            # after `assay train` of its release_short and release_long
+.venv/bin/python scripts/release.py ehr_qa
+
+Each is made in parts that go on from each other; a part whose adapter is there already is not trained again.
 """
 
 from __future__ import annotations
@@ -13,13 +15,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 MOST_BYTES = 20_000_000
 WEIGHTS = "adapter_model.safetensors"
+PARTS = {
+    "lab_report": ("release_first.yaml", "release.yaml"),
+    "ehr_qa": ("release_short.yaml", "release_long.yaml", "release.yaml"),
+}
 
 
 def main() -> None:
     from extraction.errors import run_command
 
     parser = argparse.ArgumentParser(prog="scripts/release.py", description="Make an adapter that ships with Assay.")
-    parser.add_argument("recipe", choices=["lab_report", "ehr_qa"])
+    parser.add_argument("recipe", choices=list(PARTS))
     recipe = parser.parse_args().recipe
     run_command(lambda: run(recipe))
 
@@ -34,7 +40,11 @@ def run(recipe: str) -> None:
     from finetune.config import load_config
     from finetune.train import train
 
-    adapter = train(load_config(ROOT / "recipes" / recipe / "release.yaml"))
+    *before, last = (load_config(ROOT / "recipes" / recipe / part) for part in PARTS[recipe])
+    for config in before:
+        if not (Path(config.train.output) / "adapter").exists():
+            train(config)
+    adapter = train(last)
     target = Path(shipped({"lab_report": SHIPPED, "ehr_qa": SHIPPED_ANSWERER}[recipe]))
     weights = {name: tensor.to(torch.bfloat16) for name, tensor in load_file(adapter / WEIGHTS).items()}
     size = sum(tensor.nbytes for tensor in weights.values())

@@ -48,7 +48,7 @@ def build_record(document: Document, parts: Sequence[Part], contract: Contract) 
     if document.has_text or contract.view == "text":
         issues += _not_on_the_page(cells, contract)
     if contract.check_rows:
-        issues += _misplaced(data)
+        issues += _odd_rows(data)
         for line in left_out(document, [cell.evidence for cell in cells.values() if cell.evidence]):
             message = f"This line looks like a result and is in no row: {line.text}"
             issues.append(Issue("row_left_out", message, page=line.page))
@@ -129,16 +129,16 @@ def _offers(node: Schema) -> bool:
     return any("enum" in option or "const" in option for option in (node, *node.get("anyOf", ())))
 
 
-def _misplaced(data: dict[str, Any]) -> list[Issue]:
-    """An issue for every value of a row that belongs into another column."""
-    tables = ((key, value) for key, value in data.items() if isinstance(value, list))
-    return [
-        Issue("misplaced", f"{message}.", pointer((key, number, name)))
-        for key, rows in tables
-        for number, row in enumerate(rows)
-        if isinstance(row, dict)
-        for name, message in misplaced(row)
-    ]
+def _odd_rows(data: dict[str, Any]) -> Iterator[Issue]:
+    """An issue for every value of a row that belongs into another column, and for every row without a result."""
+    for key, rows in data.items():
+        for number, row in enumerate(rows if isinstance(rows, list) else ()):
+            if not isinstance(row, dict):
+                continue
+            for name, message in misplaced(row):
+                yield Issue("misplaced", f"{message}.", pointer((key, number, name)))
+            if row.get("name") and row.get("result", "") is None:
+                yield Issue("no_result", f"“{row['name']}” has no result.", pointer((key, number)))
 
 
 def left_out(document: Document, evidence: Sequence[Evidence]) -> list[ResultLine]:

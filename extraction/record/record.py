@@ -40,8 +40,7 @@ class Issue:
     Codes of a `failed` record, which has no data:
 
     - `unreadable`: the file cannot be opened, is over a limit, or has no text and cannot be read by OCR.
-    - `refused`: the server that runs the model does not take it: it is longer than the model's context, for one.
-    - `refused`: the server that runs the model would not answer for this file.
+    - `refused`: the server that runs the model does not answer for it: it is longer than the model's context, for one.
     - `aborted`: reading the file took too long or crashed its process.
     - `empty`: the model's answer held no record.
 
@@ -59,6 +58,7 @@ class Issue:
     - `not_found`: the value does not stand on the page where it should: it may be invented or misread.
     - `repeated`: rows that are printed once were read twice; once they are left out.
     - `misplaced`: a result, unit or range is of another one's kind, as when a column was taken for the next.
+    - `no_result`: the row of a laboratory report has a name only: it may be a heading or a sentence.
     - `differs`: two readings of one place disagree; the message has the other one.
 
     Attributes:

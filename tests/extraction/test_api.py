@@ -186,6 +186,13 @@ def test_a_column_taken_for_the_next_is_said():
         assert not any(issue.code == "misplaced" for issue in record.issues)
 
 
+def test_a_row_without_a_result_is_said():
+    page = f"{PRINTED}\nPlease send a second tube"
+    answer = json.dumps({"tests": [["Glucose", "5,0", "mmol/L"], ["Please send a second tube"]]})
+    record = record_of(document_of(page), Generation(answer, "stop"))
+    assert [(issue.code, issue.path) for issue in record.issues] == [("no_result", "/tests/1")]
+
+
 def test_confidence_is_the_probability_of_the_values_own_tokens():
     text = '{"tests":[["Na","140"]]}'
     offsets = [0, 10, 12, 14, 17, 20, 21]
