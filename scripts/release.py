@@ -3,7 +3,9 @@
 .venv/bin/python scripts/release.py lab_report        # run again after a stop, it goes on
 .venv/bin/python scripts/release.py ehr_qa
 
-Each is made in parts that go on from each other; a part whose adapter is there already is not trained again.
+Each is made in parts that go on from each other; a part whose adapter is there already is not trained again. What ships
+of lab_report is a mean of weights: of the adapter that the last part began with and of its last two checkpoints.
+Training further taught new layouts and unlearned others; the mean keeps both (Wortsman et al., arXiv 2109.01903).
 """
 
 from __future__ import annotations
@@ -11,6 +13,10 @@ from __future__ import annotations
 import argparse
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_BYTES = 20_000_000
@@ -33,7 +39,7 @@ def main() -> None:
 def run(recipe: str) -> None:
     """Train what is not trained yet, and put the adapter into the package."""
     import torch
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
 
     from extraction.errors import AssayError
     from extraction.generate.models import SHIPPED, SHIPPED_ANSWERER, shipped
@@ -46,7 +52,10 @@ def run(recipe: str) -> None:
             train(config)
     adapter = train(last)
     target = Path(shipped({"lab_report": SHIPPED, "ehr_qa": SHIPPED_ANSWERER}[recipe]))
-    weights = {name: tensor.to(torch.bfloat16) for name, tensor in load_file(adapter / WEIGHTS).items()}
+    sources = [adapter]
+    if recipe == "lab_report":
+        sources = [Path(last.adapter.start), *_checkpoints(adapter.parent)[-2:]]
+    weights = {name: tensor.to(torch.bfloat16) for name, tensor in mean(sources).items()}
     size = sum(tensor.nbytes for tensor in weights.values())
     if size > MOST_BYTES:
         raise AssayError(f"The adapter takes {size / 1e6:.1f} MB, more than {MOST_BYTES / 1e6:.0f}; lower adapter.r.")
@@ -54,7 +63,23 @@ def run(recipe: str) -> None:
     save_file(weights, target / WEIGHTS, metadata={"format": "pt"})
     for path in (*adapter.glob("*.json"), adapter.parent / "config.yaml", adapter.parent / "metrics.jsonl"):
         shutil.copyfile(path, target / path.name)
+    for number, config in enumerate(before, 1):
+        if (log := Path(config.train.output) / "metrics.jsonl").exists():
+            shutil.copyfile(log, target / f"metrics_{number}.jsonl")
     print(f"{size / 1e6:.1f} MB in {target}; measure it and mend its README.md.")
+
+
+def mean(adapters: list[Path]) -> dict[str, torch.Tensor]:
+    """The mean of adapters' weights, in float32."""
+    from safetensors.torch import load_file
+
+    loaded = [load_file(adapter / WEIGHTS) for adapter in adapters]
+    return {name: sum(one[name].float() for one in loaded) / len(loaded) for name in loaded[0]}
+
+
+def _checkpoints(run: Path) -> list[Path]:
+    """A run's checkpoints, in the order of their steps."""
+    return sorted((run / "checkpoints").glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
 
 
 if __name__ == "__main__":

@@ -106,6 +106,8 @@ _HELD_ORDERS = (
     "name result range unit prevd", "no name range result unit",
 )  # fmt: skip
 _KINDS = ("letter", "notice", "guide", "interpretation", "invoice", "request", "values")
+# Their lists look like results, and an answer without rows teaches by a few tokens only: training sees more of them.
+_LIKE_RESULTS = ("invoice", "invoice", "values", "request")
 
 
 def with_habits(style: Style, family: Family, rng: Random) -> Style:
@@ -118,8 +120,9 @@ def with_habits(style: Style, family: Family, rng: Random) -> Style:
     drawn["edition"] = "train" if training else "held"
     if rng.random() < 0.06:
         drawn["blank"] = rng.choice(("apology", "apology", *_KINDS))
-    if rng.random() < (0.12 if training else 0.08):
-        drawn["extra_page"] = f"{rng.choice(('before', 'after'))}:{rng.choice(_KINDS)}"
+    if rng.random() < (0.2 if training else 0.08):
+        kinds = (*_KINDS, *_LIKE_RESULTS) if training else _KINDS
+        drawn["extra_page"] = f"{rng.choice(('before', 'after'))}:{rng.choice(kinds)}"
     wide_table = style.layout == "table" and style.frames == 1
     if training:
         drawn |= {key: rng.choice(list(values)) for key, chance, values in _LOANS if rng.random() < chance}
@@ -129,8 +132,8 @@ def with_habits(style: Style, family: Family, rng: Random) -> Style:
             drawn["columns"] = rng.choice(_ORDERS)
             if "marker" in drawn["columns"] and rng.random() < 0.5:
                 drawn["words_below"] = True
-        if wide_table and not style.result_below and rng.random() < 0.15:
-            drawn["columns"] = _with_earlier(drawn.get("columns", style.columns), rng)
+        if wide_table and not style.result_below and rng.random() < 0.2:
+            drawn |= {"columns": _with_earlier(drawn.get("columns", style.columns), rng), "titles": True}
         if wide_table and not style.result_below and rng.random() < 0.3:
             drawn |= _any_order(rng)
         if rng.random() < 0.3:
@@ -153,9 +156,9 @@ def _with_earlier(columns: str, rng: Random) -> str:
     kinds = columns.split()
     if "prev" in columns or len(kinds) > 6:
         return columns
-    place = rng.choice((kinds.index("result") + 1, len(kinds), len(kinds)))
+    place = rng.choice((kinds.index("result"), kinds.index("result") + 1, len(kinds), len(kinds)))
     longer = " ".join([*kinds[:place], *rng.choice((("prev1",), ("prev1", "prev2"), ("prevd",))), *kinds[place:]])
-    return columns if longer == "name range result unit prev1" else longer
+    return columns if longer in _not_for_training() else longer
 
 
 def _any_order(rng: Random) -> dict[str, Any]:
@@ -164,8 +167,8 @@ def _any_order(rng: Random) -> dict[str, Any]:
     kinds += rng.choice(((), (), ("prev1",), ("prev1",), ("prevd",), ("prev1", "prev2"), ("flag",), ("method",)))
     rng.shuffle(kinds)
     kinds.insert(0 if rng.random() < 0.85 else rng.randrange(len(kinds)), "name")
-    if rng.random() < 0.15:
-        kinds.insert(0, rng.choice(("code", "no", "tariff")))
+    if rng.random() < 0.25:
+        kinds.insert(rng.choice((0, 0, kinds.index("name") + 1, len(kinds))), rng.choice(("code", "no", "tariff")))
     columns = " ".join(kinds)
     return {} if columns in _not_for_training() else {"columns": columns, "titles": True}
 
