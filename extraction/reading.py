@@ -9,7 +9,7 @@ from typing import Any
 from extraction.contract import Contract
 from extraction.document import Document, Lines, Window, split, split_pages
 from extraction.errors import AssayError
-from extraction.evidence import CARRIED
+from extraction.evidence import CARRIED, names_columns
 from extraction.generate.backend import Generation
 from extraction.record.build import build_record, left_out
 from extraction.record.part import Part, printed, read_part
@@ -20,6 +20,34 @@ OVERLAP = 6
 LOOKS = 3
 """How often lines that look like results and are in no row are shown again."""
 _LOOK_LINES = 12  # lines of a second look, besides those before and after it: few, so that each gets its due
+
+
+def text_windows(window: Window, contract: Contract, fits: Callable[..., bool]) -> list[Window]:
+    """Windows that together show the lines of `window`; it alone where it fits.
+
+    Where the contract checks rows, a window is shown the titles of the table it begins in: without them nothing tells
+    a column of results from one of earlier results.
+    """
+    heads = _heads(window.lines) if contract.check_rows and not fits(window.texts) else []
+    longest = max((window.lines.lines[head][1].text for head in heads), key=len, default="")
+    if not heads or not fits([longest]):
+        return split(window, fits, OVERLAP)
+    return [_under(heads, part) for part in split(window, lambda texts: fits([longest, *texts]), OVERLAP)]
+
+
+def _heads(lines: Lines) -> list[int]:
+    """The numbers of the lines that look like the titles of a table of results."""
+    return [number for number, (_, line) in enumerate(lines.lines) if names_columns(line.text)]
+
+
+def _under(heads: list[int], window: Window) -> Window:
+    """A window with the titles that stand last above it, on its first page or the one before, unless its own are next."""
+    above = [head for head in heads if head < window.start]
+    near = range(window.start, window.start + 2)
+    if not above or any(head in near for head in heads):
+        return window
+    first, own = (window.lines.lines[number][0].number for number in (above[-1], window.start))
+    return replace(window, head=above[-1]) if own - first <= 1 else window
 
 
 class Reading:
@@ -56,7 +84,7 @@ class Reading:
         self._looks: dict[Window, set[int]] = {}
         self._rounds = 0
         if contract.view == "text":
-            self.windows = split(Window(self._lines, 0, len(self._lines)), fits, OVERLAP)
+            self.windows = self._split(Window(self._lines, 0, len(self._lines)))
         else:
             self.windows = self._pages(1)
         self._open = len(self.windows)
@@ -97,7 +125,10 @@ class Reading:
         told = part.stop - part.window.start
         start = part.stop - min(OVERLAP, told // 2)
         # The last line it told of may hold more (tables side by side), so the rest is never empty.
-        return split(part.window.part(start), self._fits, OVERLAP) if part.may_go_on and told > 1 else []
+        return self._split(part.window.part(start)) if part.may_go_on and told > 1 else []
+
+    def _split(self, window: Window) -> list[Window]:
+        return text_windows(window, self._contract, self._fits)
 
     def _pages(self, first: int, last: int | None = None) -> list[Window]:
         return split_pages(self._lines, lambda window: self._fits(window.texts, window.pages), first, last)
@@ -121,6 +152,8 @@ class Reading:
             window = Window(
                 self._lines, max(0, group[0] - OVERLAP), min(len(self._lines), group[-1] + 1 + OVERLAP // 2)
             )
+            if head := _heads(self._lines):
+                window = _under(head, window)
             # The same window again would give the same answer.
             if window not in self._shown and self._fits(window.texts):
                 self._looks[window] = set(group)

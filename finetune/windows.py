@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from extraction.contract import Contract
-from extraction.document import Lines, Window, split, split_pages
+from extraction.document import Lines, Window, split_pages
 from extraction.errors import AssayError
 from extraction.evidence import CARRIED
 from extraction.generate.backend import Generation
-from extraction.reading import OVERLAP
+from extraction.reading import text_windows
 from extraction.record.part import Cell, plain, printed, read_part
 from finetune.dataset import Example
 
@@ -33,7 +33,7 @@ def parts(example: Example, contract: Contract, fits: Callable[..., bool]) -> li
     lines = Lines(example.document)
     whole = Window(lines, 0, len(lines))
     if contract.view == "text":
-        windows = split(whole, fits, OVERLAP)
+        windows = text_windows(whole, contract, fits)
     else:
         windows = split_pages(lines, lambda window: fits(window.texts, window.pages))
     if len(windows) == 1:

@@ -54,7 +54,7 @@ def run(recipe: str) -> None:
     target = Path(shipped({"lab_report": SHIPPED, "ehr_qa": SHIPPED_ANSWERER}[recipe]))
     sources = [adapter]
     if recipe == "lab_report":
-        sources = [Path(last.adapter.start), *_checkpoints(adapter.parent)[-2:]]
+        sources = [Path(before[-1].train.output) / "adapter", *_checkpoints(adapter.parent)[-2:]]
     weights = {name: tensor.to(torch.bfloat16) for name, tensor in mean(sources).items()}
     size = sum(tensor.nbytes for tensor in weights.values())
     if size > MOST_BYTES:
@@ -71,10 +71,11 @@ def run(recipe: str) -> None:
 
 def mean(adapters: list[Path]) -> dict[str, torch.Tensor]:
     """The mean of adapters' weights, in float32."""
+    import torch
     from safetensors.torch import load_file
 
     loaded = [load_file(adapter / WEIGHTS) for adapter in adapters]
-    return {name: sum(one[name].float() for one in loaded) / len(loaded) for name in loaded[0]}
+    return {name: torch.stack([one[name].float() for one in loaded]).mean(0) for name in loaded[0]}
 
 
 def _checkpoints(run: Path) -> list[Path]:

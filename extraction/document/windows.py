@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
@@ -58,18 +58,24 @@ class Window:
     """The lines [start, stop) of a document, shown to the model in one prompt.
 
     `pages` are the numbers of the pages whose pixels are shown; where there are any, the lines are all of theirs.
+    `head` is the number of a line above them that is shown too, such as the one that names a table's columns.
     """
 
     lines: Lines
     start: int
     stop: int
     pages: tuple[int, ...] = ()
+    head: int | None = None
 
     @property
     def texts(self) -> list[str]:
         """The window's text, page by page."""
-        pages = groupby(self.lines.lines[self.start : self.stop], key=lambda pair: pair[0].number)
-        return ["\n".join(line.text for _, line in pairs) for _, pairs in pages]
+        return ["\n".join(line.text for _, line in pairs) for _, pairs in self._pages]
+
+    @property
+    def _pages(self) -> Iterator[tuple[int, Iterator[tuple[Page, Line]]]]:
+        head = [] if self.head is None else [self.lines.lines[self.head]]
+        return groupby([*head, *self.lines.lines[self.start : self.stop]], key=lambda pair: pair[0].number)
 
     @property
     def document(self) -> Document:
@@ -77,7 +83,7 @@ class Window:
         if self.start == 0 and self.stop == len(self.lines):
             return self.lines.document
         pages = []
-        for _, pairs in groupby(self.lines.lines[self.start : self.stop], key=lambda pair: pair[0].number):
+        for _, pairs in self._pages:
             shown = list(pairs)
             page = shown[0][0]
             indices = sorted(index for _, line in shown for _, _, index in line.spans)

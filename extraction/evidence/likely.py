@@ -35,6 +35,13 @@ _COLON = re.compile(
     rf"(?P<name>[^\W\d_][^:]{{1,60}}): (?:{_FLAG} )?{_NUM}(?: ?(?P<unit>{_UNIT}))?(?: {_FLAG})?"
     rf"(?P<range> +(?=[(\[]){_RANGE_CELL.pattern})?[.,;]?"
 )
+_RESULT_TITLE = re.compile(
+    r"(?:result|r[ée]sult|risult|esito|uitsl|bevind|waarde|wert|messw|ergeb|befund|valeur|valor[ei]?\b|value)", re.IGNORECASE
+)
+_OTHER_TITLE = re.compile(
+    r"(?:un[ií]t|eenh|einh|dimens|mass?eenh|ref|r[ée]f|rif|norm|range|limit|l[íi]mit|interv|bereich|streef|richt|soll)",
+    re.IGNORECASE,
+)
 _WIDE = 60.0  # points: values below a name begin at most so far to its right
 
 
@@ -102,6 +109,17 @@ def rows_like_results(document: Document) -> list[ResultLine]:
                 found += [ResultLine(page.number, cell.box, text) for cell in _values(cells, above)]
             above = [cells, *above[:1]]
     return found
+
+
+def names_columns(line: str) -> bool:
+    """Whether a laid-out line looks like the titles of a table of results: one of them for the result, one for units or
+    ranges, no colon, and no digits but those of dates.
+    """
+    titles = re.split(r"\s{2,}", re.sub(r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4}", "", line).strip())
+    if len(titles) < 3 or any(char.isdigit() or char == ":" for title in titles for char in title):
+        return False
+    results = [title for title in titles if _RESULT_TITLE.search(title) and not _OTHER_TITLE.search(title)]
+    return bool(results) and any(_OTHER_TITLE.search(title) for title in titles)
 
 
 def _cells(page: Page, row: Row) -> Iterator[_Cell]:
