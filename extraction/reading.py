@@ -41,7 +41,7 @@ def _heads(lines: Lines) -> list[int]:
 
 
 def _under(heads: list[int], window: Window) -> Window:
-    """A window with the titles that stand last above it, on its first page or the one before, unless its own are next."""
+    """A window with the titles last above it, on its first page or the one before, unless it begins with its own."""
     above = [head for head in heads if head < window.start]
     near = range(window.start, window.start + 2)
     if not above or any(head in near for head in heads):

@@ -36,12 +36,13 @@ _COLON = re.compile(
     rf"(?P<range> +(?=[(\[]){_RANGE_CELL.pattern})?[.,;]?"
 )
 _RESULT_TITLE = re.compile(
-    r"(?:result|r[ée]sult|risult|esito|uitsl|bevind|waarde|wert|messw|ergeb|befund|valeur|valor[ei]?\b|value)", re.IGNORECASE
+    r"result|r[ée]sult|risult|esito|uitsl|bevind|waarde|wert|ergeb|befund|valeur|valor[ei]?\b|value", re.IGNORECASE
 )
 _OTHER_TITLE = re.compile(
-    r"(?:un[ií]t|eenh|einh|dimens|mass?eenh|ref|r[ée]f|rif|norm|range|limit|l[íi]mit|interv|bereich|streef|richt|soll)",
-    re.IGNORECASE,
+    r"un[ií]t|eenh|einh|dimens|ref|r[ée]f|rif|norm|range|limit|l[íi]mit|interv|bereich|streef|richt|soll", re.IGNORECASE
 )
+"""Parts of the commonest titles of columns: of results, and of units or ranges."""
+
 _WIDE = 60.0  # points: values below a name begin at most so far to its right
 
 

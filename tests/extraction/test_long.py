@@ -10,8 +10,9 @@ from extraction.api import Extractor
 from extraction.contract import Contract
 from extraction.document import Lines, Window, split
 from extraction.errors import AssayError
+from extraction.evidence import names_columns
 from extraction.generate import Generation
-from extraction.reading import OVERLAP
+from extraction.reading import OVERLAP, Reading
 from recipes.lab_report.task import CONTRACT
 from tests.conftest import document_of
 
@@ -246,6 +247,50 @@ def test_windows_show_every_line_and_part_at_the_ends_of_pages():
             words = [word.text for page in window.document.pages for word in page.words]
             assert words == " ".join(window.texts).split()
     assert split(whole, lambda texts: True, OVERLAP) == [whole] and whole.document is document
+
+
+TITLES = "Analyse      Vorwert 01.02.2024      Resultat      Einheit"
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        (TITLES, True),
+        ("Test Name   LOINC   Value   Abn   Bio. Ref. Interval", True),
+        ("Examen     Normes     Résultat     Unités     Résultat antérieur 04/05/20", True),
+        ("Analyse      Resultaat      Ref. waarde", True),
+        ("Natrium      140      mmol/L      135 - 145", False),
+        ("Leukozytenesterase      neg.      neg.", False),
+        ("Reference: 12      Result: final      Unit: B", False),
+        ("Results and reference values are in mmol/L", False),
+    ],
+)
+def test_titles_of_a_table_of_results(line, wanted):
+    assert names_columns(line) == wanted
+
+
+def test_a_window_that_begins_within_a_table_is_shown_its_titles():
+    def page(first):
+        return "\n".join(f"Test {n}      {n}      {n + 1}      mmol/L" for n in range(first, first + 30))
+
+    document = document_of(f"Name      Ann\n{TITLES}\n{page(0)}", page(30), f"{TITLES}\n{page(60)}")
+
+    def fits(texts):
+        return len("\n".join(texts).splitlines()) <= 16
+
+    contract = CONTRACT.model_copy(update={"view": "text"})
+    windows = Reading(document, contract, fits).windows
+    assert windows[0].start == 0 and windows[-1].stop == len(windows[0].lines) and len(windows) > 6
+    for before, after in pairwise(windows):
+        assert before.start < after.start <= before.stop
+    for window in windows:
+        lines = "\n".join(window.texts).splitlines()
+        assert fits(window.texts) and sum(names_columns(line) for line in lines) in (1, 2)
+        assert any(names_columns(line) for line in lines[:2])
+        words = [word.text for page in window.document.pages for word in page.words]
+        assert words == " ".join(window.texts).split()
+    unchecked = contract.model_copy(update={"check_rows": False})
+    assert not any(window.head for window in Reading(document, unchecked, fits).windows)
 
 
 def test_an_instruction_that_leaves_no_room_is_one_sentence():
