@@ -43,6 +43,9 @@ _OTHER_TITLE = re.compile(
 )
 """Parts of the commonest titles of columns: of results, and of units or ranges."""
 
+_EARLIER_TITLE = re.compile(
+    r"previous|prior|earlier|vorw|vorbef|vorher|früher|vorig|eerder|ant[ée]r|pr[ée]c[ée]d", re.IGNORECASE
+)
 _WIDE = 60.0  # points: values below a name begin at most so far to its right
 
 
@@ -119,8 +122,40 @@ def names_columns(line: str) -> bool:
     titles = re.split(r"\s{2,}", re.sub(r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4}", "", line).strip())
     if len(titles) < 3 or any(char.isdigit() or char == ":" for title in titles for char in title):
         return False
-    results = [title for title in titles if _RESULT_TITLE.search(title) and not _OTHER_TITLE.search(title)]
-    return bool(results) and any(_OTHER_TITLE.search(title) for title in titles)
+    return any(map(_of_results, titles)) and any(_OTHER_TITLE.search(title) for title in titles)
+
+
+def _of_results(title: str) -> bool:
+    return bool(_RESULT_TITLE.search(title)) and not _OTHER_TITLE.search(title)
+
+
+class Titles:
+    """The titles of a document's tables of results, each line of them holding for what stands below it."""
+
+    def __init__(self, document: Document):
+        self._lines: list[tuple[int, float, list[_Cell]]] = []
+        for page in document.pages:
+            for row in gather_rows(page.words) if page.words else ():
+                cells = list(_cells(page, row))
+                if names_columns("  ".join(cell.text for cell in cells)):
+                    self._lines.append((page.number, max(cell.box[3] for cell in cells), cells))
+
+    def earlier(self, page: int, box: tuple[float, float, float, float]) -> str | None:
+        """The title above a box (points) of page `page` (from 1), or on the page before, if it is of earlier results."""
+        above = [line for line in self._lines if page - 1 <= line[0] <= page and (line[0] < page or line[1] <= box[3])]
+        if not above:
+            return None
+
+        def away(title: _Cell) -> tuple[float, float]:
+            x0, x1 = title.box[0], title.box[2]
+            return max(x0 - box[2], box[0] - x1, 0.0), abs(x0 + x1 - box[0] - box[2])
+
+        titles = above[-1][2]
+        earlier = [title for title in titles if _EARLIER_TITLE.search(title.text)]
+        # Two titles a blank apart ("Result Previous") are one cell: then no other is that of the results.
+        others = any(_of_results(title.text) for title in titles if title not in earlier)
+        title = min(titles, key=away)
+        return title.text if others and title in earlier else None
 
 
 def _cells(page: Page, row: Row) -> Iterator[_Cell]:

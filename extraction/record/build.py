@@ -7,7 +7,7 @@ from typing import Any
 
 from extraction.contract import Contract
 from extraction.document import Document, Page
-from extraction.evidence import Evidence, ResultLine, rows_like_results
+from extraction.evidence import Evidence, ResultLine, Titles, rows_like_results
 from extraction.record.join import drop_repeated, join
 from extraction.record.kinds import misplaced
 from extraction.record.part import Cell, Part, plain
@@ -49,6 +49,7 @@ def build_record(document: Document, parts: Sequence[Part], contract: Contract) 
         issues += _not_on_the_page(cells, contract)
     if contract.check_rows:
         issues += _odd_rows(data)
+        issues += _earlier(document, cells)
         for line in left_out(document, [cell.evidence for cell in cells.values() if cell.evidence]):
             message = f"This line looks like a result and is in no row: {line.text}"
             issues.append(Issue("row_left_out", message, page=line.page))
@@ -139,6 +140,14 @@ def _odd_rows(data: dict[str, Any]) -> Iterator[Issue]:
                 yield Issue("misplaced", f"{message}.", pointer((key, number, name)))
             if row.get("name") and row.get("result", "") is None:
                 yield Issue("no_result", f"“{row['name']}” has no result.", pointer((key, number)))
+
+
+def _earlier(document: Document, cells: dict[Path, Cell]) -> Iterator[Issue]:
+    """An issue for every result that stands under a title such as "Previous result"."""
+    titles = Titles(document)
+    for path, cell in cells.items():
+        if path[-1] == "result" and (place := cell.evidence) and (title := titles.earlier(place.page, place.box)):
+            yield Issue("misplaced", f"“{cell.value}” stands under “{title}”.", pointer(path))
 
 
 def left_out(document: Document, evidence: Sequence[Evidence]) -> list[ResultLine]:

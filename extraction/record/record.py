@@ -57,7 +57,8 @@ class Issue:
     - `invalid`: the data does not follow the schema at `path`.
     - `not_found`: the value does not stand on the page where it should: it may be invented or misread.
     - `repeated`: rows that are printed once were read twice; once they are left out.
-    - `misplaced`: a result, unit or range is of another one's kind, as when a column was taken for the next.
+    - `misplaced`: a result, unit or range is of another one's kind, as when a column was taken for the next, or a
+      result stands under the title of earlier ones.
     - `no_result`: the row of a laboratory report has a name only: it may be a heading or a sentence.
     - `differs`: two readings of one place disagree; the message has the other one.
 

@@ -186,6 +186,15 @@ def test_a_column_taken_for_the_next_is_said():
         assert not any(issue.code == "misplaced" for issue in record.issues)
 
 
+def test_an_earlier_result_taken_for_the_result_is_said():
+    titles = "Analyse      Vorwert 01.02.24      Resultat      Einheit"
+    page = f"{titles}\nKalium       4,1                   4,8           mmol/L"
+    for result, wanted in (("4,1", ["“4,1” stands under “Vorwert 01.02.24”."]), ("4,8", [])):
+        answer = json.dumps({"tests": [["Kalium", result, "mmol/L"]]})
+        record = record_of(document_of(page), Generation(answer, "stop"))
+        assert [issue.message for issue in record.issues if issue.code == "misplaced"] == wanted
+
+
 def test_a_row_without_a_result_is_said():
     page = f"{PRINTED}\nPlease send a second tube"
     answer = json.dumps({"tests": [["Glucose", "5,0", "mmol/L"], ["Please send a second tube"]]})
