@@ -141,7 +141,7 @@ class Titles:
                     self._lines.append((page.number, max(cell.box[3] for cell in cells), cells))
 
     def earlier(self, page: int, box: tuple[float, float, float, float]) -> str | None:
-        """The title above a box (points) of page `page` (from 1), or on the page before, if it is of earlier results."""
+        """The title above a box (points) of page `page` (from 1), or the one before, if it is of earlier results."""
         above = [line for line in self._lines if page - 1 <= line[0] <= page and (line[0] < page or line[1] <= box[3])]
         if not above:
             return None
