@@ -9,7 +9,7 @@ from typing import Any
 from extraction.contract import Contract
 from extraction.document import Document, Lines, Window, split, split_pages
 from extraction.errors import AssayError
-from extraction.evidence import CARRIED, names_columns
+from extraction.evidence import CARRIED, names_columns, without_earlier
 from extraction.generate.backend import Generation
 from extraction.record.build import build_record, left_out
 from extraction.record.part import Part, printed, read_part
@@ -20,6 +20,14 @@ OVERLAP = 6
 LOOKS = 3
 """How often lines that look like results and are in no row are shown again."""
 _LOOK_LINES = 12  # lines of a second look, besides those before and after it: few, so that each gets its due
+
+
+def text_lines(document: Document, contract: Contract) -> Lines:
+    """The lines that a model is shown: where the contract checks rows, without the columns of earlier results.
+
+    They are no part of a record, and a small model takes them for the results where they stand first.
+    """
+    return Lines(without_earlier(document) if contract.check_rows and contract.view == "text" else document)
 
 
 def text_windows(window: Window, contract: Contract, fits: Callable[..., bool]) -> list[Window]:
@@ -78,7 +86,7 @@ class Reading:
                 f"max_prompt_tokens={contract.max_prompt_tokens}; make the schema smaller, or raise it in the contract."
             )
         self._document, self._contract, self._fits = document, contract, fits
-        self._lines = Lines(document)
+        self._lines = text_lines(document, contract)
         self._parts: list[Part] = []
         self._shown: set[Window] = set()
         self._looks: dict[Window, set[int]] = {}

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from extraction.contract import Contract
-from extraction.document import Lines, Window, split_pages
+from extraction.document import Window, split_pages
 from extraction.errors import AssayError
 from extraction.evidence import CARRIED
 from extraction.generate.backend import Generation
-from extraction.reading import text_windows
+from extraction.reading import text_lines, text_windows
 from extraction.record.part import Cell, plain, printed, read_part
 from finetune.dataset import Example
 
@@ -30,7 +30,7 @@ def parts(example: Example, contract: Contract, fits: Callable[..., bool]) -> li
     Raises:
         AssayError: a document without words takes several windows of pages, so its record cannot be divided.
     """
-    lines = Lines(example.document)
+    lines = text_lines(example.document, contract)
     whole = Window(lines, 0, len(lines))
     if contract.view == "text":
         windows = text_windows(whole, contract, fits)

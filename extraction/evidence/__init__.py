@@ -5,6 +5,15 @@ lines that look like results, to be held against the rows that were read.
 """
 
 from extraction.evidence.ground import CARRIED, Evidence, ResultLine, ground, rows_like_results
-from extraction.evidence.likely import Titles, names_columns
+from extraction.evidence.likely import Titles, names_columns, without_earlier
 
-__all__ = ["CARRIED", "Evidence", "ResultLine", "Titles", "ground", "names_columns", "rows_like_results"]
+__all__ = [
+    "CARRIED",
+    "Evidence",
+    "ResultLine",
+    "Titles",
+    "ground",
+    "names_columns",
+    "rows_like_results",
+    "without_earlier",
+]

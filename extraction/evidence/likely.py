@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from extraction.document import Document, Page
 from extraction.document.rows import Row, gather_rows
@@ -140,8 +140,11 @@ class Titles:
                 if names_columns("  ".join(cell.text for cell in cells)):
                     self._lines.append((page.number, max(cell.box[3] for cell in cells), cells))
 
-    def earlier(self, page: int, box: tuple[float, float, float, float]) -> str | None:
-        """The title above a box (points) of page `page` (from 1), or the one before, if it is of earlier results."""
+    def earlier(self, page: int, box: tuple[float, float, float, float], touching: bool = False) -> str | None:
+        """The title nearest above a box (points) of a page (from 1), or the page before, if it is of earlier results.
+
+        With `touching` only where the box stands under it and under no other, or is the title.
+        """
         above = [line for line in self._lines if page - 1 <= line[0] <= page and (line[0] < page or line[1] <= box[3])]
         if not above:
             return None
@@ -151,11 +154,32 @@ class Titles:
             return max(x0 - box[2], box[0] - x1, 0.0), abs(x0 + x1 - box[0] - box[2])
 
         titles = above[-1][2]
-        earlier = [title for title in titles if _EARLIER_TITLE.search(title.text)]
+        earlier = [one for one in titles if _EARLIER_TITLE.search(one.text) and not _OTHER_TITLE.search(one.text)]
         # Two titles a blank apart ("Result Previous") are one cell: then no other is that of the results.
         others = any(_of_results(title.text) for title in titles if title not in earlier)
         title = min(titles, key=away)
+        if touching and [one for one in titles if not away(one)[0]] != [title]:
+            return None
         return title.text if others and title in earlier else None
+
+
+def without_earlier(document: Document) -> Document:
+    """The document without its columns of earlier results: their titles, and what stands right under them.
+
+    Only cells of lines with a name, an earlier value and one more are left out, so that a line of text stays whole.
+    """
+    titles = Titles(document)
+    pages = []
+    for page in document.pages:
+        hidden: set[int] = set()
+        for row in gather_rows(page.words) if page.words else ():
+            for cell in row.cells if len(row.cells) > 2 else ():
+                box = (cell.x0, row.y0, cell.x1, row.y1)
+                if titles.earlier(page.number, box, touching=True):
+                    hidden.update(cell.words)
+        kept = [word for index, word in enumerate(page.words) if index not in hidden]
+        pages.append(replace(page, words=kept) if hidden else page)
+    return replace(document, pages=pages)
 
 
 def _cells(page: Page, row: Row) -> Iterator[_Cell]:

@@ -10,7 +10,7 @@ from extraction.api import Extractor
 from extraction.contract import Contract
 from extraction.document import Lines, Window, split
 from extraction.errors import AssayError
-from extraction.evidence import names_columns
+from extraction.evidence import names_columns, without_earlier
 from extraction.generate import Generation
 from extraction.reading import OVERLAP, Reading
 from recipes.lab_report.task import CONTRACT
@@ -267,6 +267,28 @@ TITLES = "Analyse      Vorwert 01.02.2024      Resultat      Einheit"
 )
 def test_titles_of_a_table_of_results(line, wanted):
     assert names_columns(line) == wanted
+
+
+def test_columns_of_earlier_results_are_not_shown():
+    rows = """Kalium       4,1                   4,8           mmol/L
+The earlier sample (4,1) was haemolysed and is not to be compared.
+Natrium      139                   141           mmol/L"""
+    document = document_of(f"Name      Ann\n{TITLES}\n{rows}", rows)
+    shown = Lines(without_earlier(document))
+    text = [" ".join(line.text.split()) for _, line in shown.lines]
+    table = [
+        "Kalium 4,8 mmol/L",
+        "The earlier sample (4,1) was haemolysed and is not to be compared.",
+        "Natrium 141 mmol/L",
+    ]
+    assert text == ["Name Ann", "Analyse Resultat Einheit", *table, *table]
+    # Of two titles that can't be told apart, neither hides anything.
+    merged = document_of(f"{TITLES.replace('      Resultat', ' Resultat')}\n{rows}")
+    assert without_earlier(merged).pages == merged.pages
+    windows = Reading(document, CONTRACT.model_copy(update={"view": "text"}), lambda texts: True).windows
+    assert [" ".join(line.split()) for line in "\n".join(windows[0].texts).splitlines()] == text
+    unchecked = CONTRACT.model_copy(update={"view": "text", "check_rows": False})
+    assert "139" in Reading(document, unchecked, lambda texts: True).windows[0].texts[0]
 
 
 def test_a_window_that_begins_within_a_table_is_shown_its_titles():
