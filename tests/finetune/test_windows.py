@@ -7,6 +7,7 @@ import pytest
 from extraction.api import Extractor
 from extraction.document import open_document
 from extraction.generate import Generation
+from extraction.reading import Reading
 from extraction.schema import validator
 from finetune.dataset import Example
 from finetune.encode import encode
@@ -24,9 +25,10 @@ def examples(tmp_path_factory):
 class Knowing:
     """Answers every window with what a model was trained to answer."""
 
-    def __init__(self, example, limit):
-        self.limit = limit
-        taught = parts(example, CONTRACT, lambda texts: self.count_tokens(CONTRACT.messages(texts)) <= limit)
+    def __init__(self, example, contract):
+        taught = parts(
+            example, contract, lambda texts: self.count_tokens(contract.messages(texts)) <= contract.max_prompt_tokens
+        )
         self.answers = {CONTRACT.messages(window.texts)[0]["content"]: record for window, record in taught}
 
     def count_tokens(self, messages):
@@ -38,19 +40,36 @@ class Knowing:
             on_done(index, Generation(CONTRACT.target.encode(record), "stop"))
 
 
-@pytest.mark.parametrize("limit", [700, 1500])
+# Windows of some ten lines, 700 characters, are lower than a tile of one test and its neighbours.
+@pytest.mark.parametrize("limit", [800, 1500])
 def test_windows_answered_as_taught_give_the_record(examples, limit):
     """Training and serving part a document alike, and joining undoes the parting."""
     parted = 0
     for example in examples:
-        backend = Knowing(example, limit)
+        contract = CONTRACT.model_copy(update={"max_prompt_tokens": limit, "check_rows": False})
+        backend = Knowing(example, contract)
         parted += len(backend.answers) > 1
         assert all(validator(CONTRACT.record_schema).is_valid(record) for record in backend.answers.values())
-        contract = CONTRACT.model_copy(update={"max_prompt_tokens": limit, "check_rows": False})
         [record] = Extractor(backend, contract).read([example.document])
         # Tables side by side are read one after the other in the record, line by line in windows.
         assert sorted(map(core, record.data["tests"])) == sorted(map(core, example.record["tests"])), example.name
     assert parted > len(examples) // 2
+
+
+@pytest.mark.parametrize("limit", [700, 1500])
+def test_what_is_taught_is_what_is_shown(examples, limit):
+    contract = CONTRACT.model_copy(update={"max_prompt_tokens": limit})
+    headed = 0
+    for example in examples:
+
+        def fits(texts):
+            return len(contract.messages(texts)[0]["content"]) <= limit
+
+        taught = [window for window, _ in parts(example, contract, fits)]
+        shown = Reading(example.document, contract, fits).windows
+        assert [window.texts for window in taught] == [window.texts for window in shown]
+        headed += any(window.head is not None for window in shown)
+    assert headed > len(examples) // 4
 
 
 def core(row):
