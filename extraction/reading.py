@@ -36,7 +36,9 @@ def text_windows(window: Window, contract: Contract, fits: Callable[..., bool]) 
     Where the contract checks rows, a window is shown the titles of the table it begins in: without them nothing tells
     a column of results from one of earlier results.
     """
-    heads = _heads(window.lines) if contract.check_rows and not fits(window.texts) else []
+    heads = _heads(window.lines) if contract.check_rows else []
+    if fits(_under(heads, window).texts):
+        return [_under(heads, window)]
     longest = max((window.lines.lines[head][1].text for head in heads), key=len, default="")
     if not heads or not fits([longest]):
         return split(window, fits, OVERLAP)
@@ -155,13 +157,12 @@ class Reading:
                 groups[-1].append(line)
             else:
                 groups.append([line])
-        windows = []
+        windows, heads = [], _heads(self._lines)
         for group in groups:
             window = Window(
                 self._lines, max(0, group[0] - OVERLAP), min(len(self._lines), group[-1] + 1 + OVERLAP // 2)
             )
-            if head := _heads(self._lines):
-                window = _under(head, window)
+            window = _under(heads, window)
             # The same window again would give the same answer.
             if window not in self._shown and self._fits(window.texts):
                 self._looks[window] = set(group)

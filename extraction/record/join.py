@@ -183,7 +183,10 @@ class _Seam:
         return any(isinstance(a, Cell) and isinstance(b, Cell) and a.value == b.value for a, b in values)
 
     def _settle(self, one: Any, other: Any, path: tuple[str | int, ...]) -> Any:
-        """One item from two readings of it: that of the window which shows more around it."""
+        """One item from two readings of it: that of the window which shows more around it.
+
+        What the other alone has is added: a window that ends within a row has its name without its values.
+        """
         if isinstance(one, dict) and isinstance(other, dict) and any(isinstance(v, list) for v in one.values()):
             return self.objects(one, other, path)
         line = self._line(one)
@@ -197,6 +200,9 @@ class _Seam:
         for kept, left, place in pairs:
             if isinstance(kept, Cell) and isinstance(left, Cell) and kept.value != left.value:
                 self._doubt(f"Two windows show this line; one read “{left.value}”", left.evidence, place)
+        if isinstance(mine, dict) and isinstance(theirs, dict):
+            own = {key: left for key, left in theirs.items() if key not in self._carried}
+            return {key: own.get(key) if kept is None else kept for key, kept in mine.items()}
         return mine
 
     def _doubt(self, message: str, evidence: Evidence | None, path: tuple[str | int, ...]) -> None:

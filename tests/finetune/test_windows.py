@@ -40,8 +40,7 @@ class Knowing:
             on_done(index, Generation(CONTRACT.target.encode(record), "stop"))
 
 
-# Windows of some ten lines, 700 characters, are lower than a tile of one test and its neighbours.
-@pytest.mark.parametrize("limit", [800, 1500])
+@pytest.mark.parametrize("limit", [700, 1500])
 def test_windows_answered_as_taught_give_the_record(examples, limit):
     """Training and serving part a document alike, and joining undoes the parting."""
     parted = 0
