@@ -8,24 +8,27 @@ both build their prompts with `Contract.messages` and their answers with `Contra
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from extraction.checks import Checks, load_checks
 from extraction.errors import AssayError
+from extraction.example import DPI, ImagePart, Part
+from extraction.families import Message, disarm
 from extraction.files import write_whole
-from extraction.schema import Schema, check_schema
+from extraction.schema import Schema, check_schema, map_subschemas
 from extraction.target import Style, Target, dumps
 
 FILE = "contract.json"
-IMAGE = "<start_of_image>"
-# Gemma's control tokens; in a document's text they would end the user's turn and give the page a voice.
-_CONTROL = re.compile(r"<(?=/?(?:start_of_turn|end_of_turn|start_of_image|end_of_image|image_soft_token|bos|eos|pad"
-                      r"|unk|mask|unused\d+)>)")  # fmt: skip
+
+Role = Literal["name", "value", "unit", "range", "flag", "heading", "time", "choice", "text", "line"]
+"""What a field is for. A row has a `name` and the `value` that is told of it, with `unit`, `range` and `flag`; a `heading`
+and a `time` may stand once above the rows that they hold for; a `choice` is one of a list, a `text` is written by the
+model and need not be printed; `line` is the number of a line of the context that says so."""
 
 
 class Contract(BaseModel):
@@ -34,45 +37,53 @@ class Contract(BaseModel):
     Attributes:
         instruction: what the model is told; `{schema}` in it is replaced by the JSON Schema.
         record_schema: JSON Schema of the record.
+        roles: what its fields are for, by their names. Grounding, joining, typing, checks and scores read it here.
+        scored: names of the fields that count in a score; empty: all.
+        checks: name of the task whose checks a record must pass besides those that hold for any schema, found among the
+            installed tasks (`extraction.checks`).
         style: how the answer is written, see `extraction.target`.
         carry: keys that hold for the rows after them (style `rows`).
         view: how a page is shown to the model: its words (`text`), its pixels (`image`), or `both`.
         dpi: pixels per inch a page is drawn at, before it is brought to the size the model sees; an image file keeps
             its own.
         pan_and_scan: show crops of a page that is not square besides the page: finer print, more tokens.
-        check_rows: whether rows are results of a laboratory: lines of the page that look like one (a name, a value, a
-            unit or range) must all be in the record, and no row may have a range for its unit or the like; what fails
-            becomes an issue.
         max_prompt_tokens: a document longer than this is read in several windows.
         max_answer_tokens: where an answer is cut; a cut answer is never reported as whole.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     instruction: str
     record_schema: Schema
+    roles: dict[str, Role] = {}
+    scored: tuple[str, ...] = ()
+    checks: str | None = None
     style: Style = "objects"
     carry: tuple[str, ...] = ()
     view: Literal["text", "image", "both"] = "text"
-    dpi: int = Field(default=150, gt=0, le=1200)
+    dpi: int = Field(default=DPI, gt=0, le=1200)
     pan_and_scan: bool = False
-    check_rows: bool = False
     max_prompt_tokens: int = Field(default=8192, gt=0)
     max_answer_tokens: int = Field(default=4096, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_version(cls, values: Any) -> Any:
+        """A contract of version 1, whose only checks were those of laboratory reports."""
+        if not isinstance(values, Mapping) or values.get("version") != 1:
+            return values
+        values = {**values, "version": 2}
+        if values.pop("check_rows", False):
+            checks = load_checks("lab_report")
+            values |= {"checks": "lab_report", "roles": dict(checks.roles), "scored": checks.scored}
+        return values
 
     @field_validator("record_schema")
     @classmethod
     def _valid_schema(cls, schema: Schema) -> Schema:
         check_schema(schema)
         return schema
-
-    @field_validator("instruction")
-    @classmethod
-    def _no_images(cls, instruction: str) -> str:
-        if IMAGE in instruction:
-            raise ValueError(f"{IMAGE} stands for a page and is put there by the view; leave it out")
-        return instruction
 
     @classmethod
     def for_schema(cls, schema: Schema) -> Contract:
@@ -86,26 +97,65 @@ class Contract(BaseModel):
     @cached_property
     def target(self) -> Target:
         """The codec between records and the model's text."""
-        return Target(self.record_schema, self.style, self.carry)
+        return self.target_for(None)
 
-    def messages(self, pages: Sequence[str], images: int = 0) -> list[dict[str, str]]:
-        """The chat messages that show a document's pages to the model.
+    def target_for(self, schema: Schema | None) -> Target:
+        """The codec of a branch: of its own schema, or of the contract's."""
+        return Target(schema or self.record_schema, self.style, self.carry)
 
-        Pixels come first, a `<start_of_image>` a page, for which `render_prompt` puts the image's tokens; then the
-        instruction, then the text, if the view has it.
+    @cached_property
+    def rules(self) -> Checks:
+        """What a record must pass: the checks of the task that `checks` names, or those that hold for any schema.
 
-        Args:
-            pages: their text.
-            images: how many pages are shown as pixels.
-
-        Control tokens of the chat format that stand in the document are disarmed (`<` becomes `‹`): a document
-        cannot speak outside the user's turn.
+        Raises:
+            AssayError: no installed task has that name.
         """
+        return load_checks(self.checks)
+
+    def fields(self, *roles: Role) -> tuple[str, ...]:
+        """The names of the fields with one of these roles, in the contract's order."""
+        return tuple(name for name, role in self.roles.items() if role in roles)
+
+    @cached_property
+    def headings(self) -> frozenset[str]:
+        """Names of fields that a heading may give for many rows."""
+        return frozenset((*self.fields("heading", "time"), *self.carry))
+
+    def messages(self, shown: Sequence[Part], asked: Sequence[Part] = ()) -> list[Message]:
+        """The chat messages that show a context to the model and ask a question on it.
+
+        Images that come first stand before the instruction, then the other parts in order, then what is asked. Texts
+        that follow each other are an empty line apart. Control tokens of chat formats that stand in them are disarmed
+        (`<` becomes `‹`): a document cannot speak outside the user's turn.
+        """
+        first = next((i for i, part in enumerate(shown) if isinstance(part, str)), len(shown))
         instruction = self.instruction.replace("{schema}", dumps(self.record_schema))
-        if self.view == "image":
-            return [{"role": "user", "content": f"{IMAGE * images}{instruction}"}]
-        text = "\n\n".join(page.strip("\n") for page in pages if page.strip("\n"))
-        return [{"role": "user", "content": f"{IMAGE * images}{instruction}\n\n{_CONTROL.sub('‹', text)}"}]
+        content: list[dict[str, Any]] = []
+        for part in (*shown[:first], None, *shown[first:], *asked):
+            if isinstance(part, ImagePart):
+                content.append({"type": "image", "image": part})
+                continue
+            text = instruction if part is None else disarm(part).strip("\n")
+            if not text and part is not None:
+                continue
+            if content and content[-1]["type"] == "text":
+                content[-1]["text"] += f"\n\n{text}"
+            else:
+                content.append({"type": "text", "text": text})
+        return [{"role": "user", "content": content}]
+
+    def with_schema(self, schema: Schema, **changes: Any) -> Contract:
+        """The contract with another schema: what it says of fields that this one lacks is dropped."""
+        known = _names(schema)
+        return self.model_copy(
+            update={
+                "record_schema": schema,
+                "roles": {name: role for name, role in self.roles.items() if name in known},
+                "scored": tuple(name for name in self.scored if name in known),
+                "carry": tuple(name for name in self.carry if name in known),
+                **changes,
+            }
+        )
 
     def save(self, folder: Path) -> None:
         """Write `contract.json` into `folder`, whole or not at all."""
@@ -113,10 +163,10 @@ class Contract(BaseModel):
 
     @classmethod
     def load(cls, folder: Path) -> Contract:
-        """Read `contract.json` of an adapter or merged model.
+        """Read `contract.json` of an adapter or merged model, of this version of Assay or an older one.
 
         Raises:
-            AssayError: there is none, or it was written by another version of Assay.
+            AssayError: there is none, or it cannot be understood.
         """
         path = folder / FILE
         try:
@@ -132,19 +182,15 @@ class Contract(BaseModel):
             raise AssayError(f"{path} cannot be read ({reason}); it may come from another version.") from None
 
 
-def render_prompt(tokenizer: Any, messages: list[dict[str, str]], images: Sequence[str] = ()) -> list[int]:
-    """Token ids of a prompt, BOS and the opening of the model's turn included; the only way prompts are made.
+def _names(schema: Schema) -> set[str]:
+    """The names of all properties of a schema, nested ones included."""
+    names: set[str] = set()
 
-    Args:
-        tokenizer: the model's, with its chat template.
-        messages: see `Contract.messages`.
-        images: what stands for each page that is shown as pixels, in order (`Vision.text`).
-    """
-    if not images:
-        ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
-        return list(ids)
-    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    before, *after = text.split(IMAGE)
-    whole = before + "".join(image + piece for image, piece in zip(images, after, strict=True))
-    # Tokenised once, after the images are in: their line breaks join those around them.
-    return list(tokenizer.encode(whole, add_special_tokens=False))
+    def visit(sub: Any) -> Any:
+        if isinstance(sub, dict):
+            names.update(sub.get("properties") or ())
+            map_subschemas(sub, lambda inner, _: visit(inner))
+        return sub
+
+    visit(schema)
+    return names

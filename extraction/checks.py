@@ -1,0 +1,72 @@
+"""Checks of a record: those that hold for any schema, and those that a task brings, found by the name in the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from extraction.plugins import load
+
+if TYPE_CHECKING:
+    from extraction.contract import Contract
+    from extraction.document import Document, Lines
+    from extraction.evidence import Evidence
+    from extraction.record.record import Issue
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class MissedLine:
+    """A line of a page that looks like a row: page from 1, box of what it tells in points, text of the line."""
+
+    page: int
+    box: tuple[float, float, float, float]
+    text: str
+
+
+class Checks:
+    """What a record of a document must pass, whatever its schema; a task derives its own from it.
+
+    Attributes:
+        roles: the roles of the task's fields, for contracts that were written before contracts had them.
+        scored: its fields that count in a score.
+        looks_again: whether lines that look like rows and are in none are shown to the model once more.
+    """
+
+    roles: ClassVar[Mapping[str, Any]] = {}
+    scored: ClassVar[tuple[str, ...]] = ()
+    looks_again: ClassVar[bool] = False
+
+    def shown(self, document: Document) -> Document:
+        """What of a document the model is shown."""
+        return document
+
+    def heads(self, lines: Lines) -> list[int]:
+        """Numbers of lines that name the columns of what stands below them."""
+        return []
+
+    def missed(
+        self, document: Document, data: Any, evidence: Sequence[Evidence], contract: Contract
+    ) -> list[MissedLine]:
+        """Lines that look like rows of the record's lists although nothing in `evidence` was read from them."""
+        return []
+
+    def issues(
+        self, document: Document, data: dict[str, Any], evidence: Mapping[Path, Evidence], contract: Contract
+    ) -> Iterator[Issue]:
+        """What else is doubtful about a record."""
+        yield from ()
+
+
+def load_checks(name: str | None) -> Checks:
+    """The checks that a contract names, those for any schema where it names none.
+
+    Raises:
+        AssayError: no installed task has that name.
+    """
+    if name is None:
+        return Checks()
+    checks: Checks = load("assay.checks", name, "checks", "CHECKS")
+    return checks

@@ -1,0 +1,127 @@
+"""What a model is shown and asked: parts make a context, a context with its branches is an example.
+
+A lab report is a context with one branch, a health record one with fifty, a picture with its questions one with some.
+Training and serving take the same examples; in training every branch has its gold answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from extraction.document import Document, Limits, Page, open_document, render_page
+from extraction.schema import Schema
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from extraction.contract import Contract
+    from extraction.evidence import Evidence
+    from extraction.target import Leaf
+
+DPI = 150
+
+
+@dataclass(frozen=True)
+class ImagePart:
+    """An image that a model is shown: a page of a document, or an image file. Drawn when it is needed.
+
+    Attributes:
+        path: the file.
+        page: its page, counted from 1; an image file has one.
+        dpi: pixels per inch it is drawn at.
+        size: width and height in pixels.
+        pan_and_scan: whether crops of it are shown too, for families that can (Gemma 3), where it is clearly longer than
+            wide or the reverse.
+    """
+
+    path: Path
+    page: int
+    dpi: int
+    size: tuple[int, int]
+    pan_and_scan: bool = False
+
+    @classmethod
+    def of(cls, path: str | Path) -> ImagePart:
+        """The image in a PNG or JPEG file, or the first page of a PDF.
+
+        Raises:
+            DocumentError: the file cannot be read.
+        """
+        return cls.of_page(open_document(path), 1)
+
+    @classmethod
+    def of_page(cls, document: Document, number: int, dpi: int = DPI, pan_and_scan: bool = False) -> ImagePart:
+        """Page `number` (from 1) of an open document; an image file keeps its own resolution."""
+        page: Page = document.pages[number - 1]
+        if page.pixels:
+            own, size = max(1, round(72 * page.pixels[0] / page.width)), page.pixels
+        else:
+            own = max(1, min(dpi, int(0.99 * 72 * math.sqrt(Limits().pixels / (page.width * page.height)))))
+            size = (math.ceil(page.width * own / 72), math.ceil(page.height * own / 72))
+        return cls(document.path, number, own, size, pan_and_scan)
+
+    def draw(self, limits: Limits | None = None) -> Image.Image:
+        """The image as RGB.
+
+        Raises:
+            DocumentError: the file cannot be drawn any more.
+        """
+        image = render_page(self.path, self.page, self.dpi, limits)
+        # Another renderer may round a side otherwise; how many tokens it takes was decided by this size.
+        return image if image.size == self.size else image.resize(self.size)
+
+
+Part = str | ImagePart
+"""A piece of what a model is shown, in order: text, or an image."""
+
+
+class Index(Protocol):
+    """Where things stand in a context: the words of pages with their boxes, the numbered lines of a record."""
+
+    def ground(self, leaves: Sequence[Leaf], contract: Contract) -> Mapping[tuple[str | int, ...], Evidence]:
+        """Evidence for an answer's values, by their paths; a value that stands nowhere has none."""
+        ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """The parts of one source as a contract shows it.
+
+    Attributes:
+        name: of the source, for people.
+        parts: what is shown, in order. Images before the first text stand before the instruction.
+        index: what evidence is found in; None where there is nothing to point at.
+    """
+
+    name: str
+    parts: tuple[Part, ...]
+    index: Index | None = None
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A question on a context.
+
+    Attributes:
+        parts: what is asked, behind the context; empty where the instruction asks all.
+        schema: JSON Schema of the answer; None for the contract's.
+        gold: the true answer, in training and evaluation.
+        source: what the task's grader compares with, where that is more than `gold`.
+    """
+
+    parts: tuple[Part, ...] = ()
+    schema: Schema | None = None
+    gold: Any = None
+    source: Any = None
+
+
+@dataclass(frozen=True)
+class Example:
+    """A context and its branches, which share its cost."""
+
+    context: Context
+    branches: tuple[Branch, ...] = (Branch(),)

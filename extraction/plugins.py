@@ -1,0 +1,44 @@
+"""What other packages bring, found by name: tasks, their checks, their adapters.
+
+A package names its own in the entry points of its `pyproject.toml`:
+
+    [project.entry-points."assay.tasks"]
+    my_task = "my_package.task:TASK"
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from extraction.errors import AssayError
+
+_OWN = "recipes"  # where Assay's own are found also when it runs from a checkout that is not installed
+
+
+def load(group: str, name: str, module: str, attribute: str) -> Any:
+    """The object that a package has named in an entry point, or of a recipe of Assay's own.
+
+    Args:
+        group: the entry points' group, `assay.checks` say.
+        name: the entry's.
+        module, attribute: where a recipe has it: `recipes.NAME.MODULE:ATTRIBUTE`.
+
+    Raises:
+        AssayError: nothing installed has that name.
+    """
+    found = next(iter(entry_points(group=group, name=name)), None)
+    if found:
+        return found.load()
+    try:
+        return getattr(import_module(f"{_OWN}.{name}.{module}"), attribute)
+    except (ModuleNotFoundError, AttributeError) as error:
+        missing = getattr(error, "name", None) or ""
+        if isinstance(error, ModuleNotFoundError) and not f"{_OWN}.{name}.{module}".startswith(missing):
+            raise
+        known = sorted({entry.name for entry in entry_points(group=group)})
+        raise AssayError(
+            f"Nothing installed has the name {name} among {group}; known are {', '.join(known) or 'none'}. "
+            "Install the package that brings it."
+        ) from None
