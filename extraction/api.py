@@ -1,32 +1,31 @@
-"""Extractor: documents in, records out."""
+"""Extractor: sources in, records out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extraction.contract import FILE as CONTRACT_FILE
 from extraction.contract import Contract
-from extraction.document import Document, Limits, Window, ocr_available, open_document, read_scans
+from extraction.document import Document, Limits, ocr_available, open_document, read_scans
 from extraction.document.ocr import REMEDY
 from extraction.errors import AssayError, DocumentError
-from extraction.generate.backend import Backend, Generation, Request
-from extraction.generate.models import SHIPPED, shipped
-from extraction.generate.vision import load_vision, page_images
-from extraction.reading import Reading
+from extraction.evidence import PageIndex
+from extraction.example import Example, Part
+from extraction.generate.backend import Backend
+from extraction.generate.models import DEFAULT, load_family, shipped
+from extraction.reading import ContextReading, DocumentReading, Reading, document_example, serve
 from extraction.record.record import Record
 from extraction.schema import Schema, load_schema
 
 if TYPE_CHECKING:
     from extraction.generate.local import LocalBackend
 
-_Jobs = list[tuple[int, Window]]  # a document's number, and what of it the model is shown
-
 
 class Extractor:
-    """Reads documents with a model under a contract.
+    """Reads documents, and answers questions on contexts, with a model under a contract.
 
     Args:
         backend: what answers.
@@ -36,15 +35,11 @@ class Extractor:
 
     def __init__(self, backend: Backend, contract: Contract, limits: Limits | None = None):
         self.backend, self.contract, self.limits = backend, contract, limits or Limits()
-        if contract.view != "text" and not hasattr(backend, "vision"):
-            raise AssayError(
-                f"The contract shows pages as pixels (view: {contract.view}); a server is shown text only."
-            )
 
     @classmethod
     def default(cls, **options: Any) -> Extractor:
         """The extractor for lab reports that ships with Assay: `from_pretrained("lab-report-270m", **options)`."""
-        return cls.from_pretrained(SHIPPED, **options)
+        return cls.from_pretrained(DEFAULT, **options)
 
     @classmethod
     def from_pretrained(
@@ -58,8 +53,8 @@ class Extractor:
         """An extractor from a merged model's folder, an adapter's folder, or any model and a schema.
 
         Args:
-            model: a folder that Assay trained or merged (its `contract.json` says the rest), `lab-report-270m` (the
-                adapter that ships with Assay), or any model (folder, hub id, `gemma-3-270m`) together with `schema`.
+            model: a folder that Assay trained or merged (its `contract.json` says the rest), the name of an installed
+                adapter such as `lab-report-270m`, or any model (folder, hub id, `gemma-3-270m`) together with `schema`.
             schema: JSON Schema (dict or file) or pydantic model; takes the place of the contract's.
             dtype: `auto`, `bfloat16` or `float32`.
             device: torch device; a GPU where there is one.
@@ -69,7 +64,7 @@ class Extractor:
         """
         contract = contract_for(model, schema)
         if contract.view != "text":
-            load_vision(str(model))  # a model without eyes is an error now, not after its weights are loaded
+            check_sight(load_family(str(model)).sees, str(model))  # now, and not after its weights are loaded
         return cls(backend_for(model, dtype=dtype, device=device), contract)
 
     @classmethod
@@ -94,82 +89,113 @@ class Extractor:
 
     def extract(self, path: str | Path) -> Record:
         """The record of one document; what is wrong with the document is in the record, not raised."""
-        try:
-            return self.extract_all([path])[0]
-        except DocumentError as error:
-            return Record.failed(Path(path).name, "refused", str(error))
+        [(_, record)] = self.extract_all([path])
+        return record
 
-    def extract_all(
-        self, paths: Sequence[str | Path], on_done: Callable[[int, Record], None] | None = None
-    ) -> list[Record]:
-        """Records of several documents, in order, decoded together.
+    def extract_all(self, paths: Iterable[str | Path]) -> Iterator[tuple[int, Record]]:
+        """Number (from 0) and record of each document as it is finished, several decoded together.
+
+        A file that cannot be read is a failed record; it stops nothing.
+        """
+
+        def opened() -> Iterator[tuple[int, Document | Record]]:
+            for number, path in enumerate(paths):
+                try:
+                    yield number, readable(open_document(Path(path), self.limits), self.limits, self.contract.view)
+                except DocumentError as error:
+                    yield number, Record.failed(Path(path).name, "unreadable", str(error))
+
+        for done in self.stream(opened()):
+            if done:
+                yield done
+
+    def read(self, documents: Sequence[Document]) -> list[Record]:
+        """Records of documents that are open, in order, decoded together."""
+        found = dict(done for done in self.stream(enumerate(documents)) if done)
+        return [found[number] for number in range(len(documents))]
+
+    def stream(
+        self, opened: Iterable[tuple[Any, Document | Record] | None]
+    ) -> Iterator[tuple[Any, Record] | None]:
+        """Records of open documents as they are finished, each with the key that it came with.
 
         Args:
-            paths: the documents.
-            on_done: called with index and record as each document is finished, in whatever order.
+            opened: a key and its document, or its record where there is nothing to read; taken only as the model has
+                room. None says that none is ready now: None comes back as soon as nothing better can be done.
+        """
+        ready: deque[tuple[Any, Record]] = deque()
+        keys: dict[int, tuple[Any, Example]] = {}
+
+        def examples() -> Iterator[Example | None]:
+            for pair in opened:
+                if pair is None:
+                    yield None
+                elif isinstance(pair[1], Record):
+                    ready.append((pair[0], pair[1]))
+                    yield None
+                else:
+                    example = document_example(pair[1], self.contract)
+                    keys[id(example)] = pair[0], example
+                    yield example
+
+        for answered in self.answers(examples()):
+            yield from ready
+            ready.clear()
+            if answered is None:
+                yield None
+            else:
+                example, [record] = answered
+                yield keys.pop(id(example))[0], record
+        yield from ready
+
+    def answers(self, examples: Iterable[Example | None]) -> Iterator[tuple[Example, list[Record]] | None]:
+        """The records of examples as they are finished: one a branch, in the branches' order.
+
+        The one way in which anything is served: a document, a health record with fifty questions, a picture. Documents
+        are read in windows where they are longer than a prompt.
+
+        Args:
+            examples: taken only as the model has room; None as in `stream`.
 
         Raises:
-            DocumentError: a server refuses a document; those that were not finished are given up.
+            AssayError: the instruction alone is longer than a prompt, or a server is gone.
         """
-        records: dict[int, Record] = {}
-        documents: dict[int, Document] = {}
+        begun: dict[int, Example] = {}
 
-        def finished(index: int, record: Record) -> None:
-            records[index] = record
-            if on_done:
-                on_done(index, record)
+        def readings() -> Iterator[Reading | None]:
+            for example in examples:
+                reading = None if example is None else self.reading(example)
+                if reading is not None and example is not None:
+                    begun[id(reading)] = example
+                yield reading
 
-        for index, path in enumerate(paths):
-            try:
-                documents[index] = readable(open_document(Path(path), self.limits), self.limits, self.contract.view)
-            except DocumentError as error:
-                finished(index, Record.failed(Path(path).name, "unreadable", str(error)))
-        indices = list(documents)
-        self.read(list(documents.values()), lambda number, record: finished(indices[number], record))
-        return [records[index] for index in range(len(paths))]
+        for reading in serve(readings(), self.backend, self.contract):
+            yield None if reading is None else (begun.pop(id(reading)), reading.records())
 
-    def read(self, documents: Sequence[Document], on_done: Callable[[int, Record], None] | None = None) -> list[Record]:
-        """Records of documents that are open, in order, decoded together; see `extract_all` and `Reading`."""
-        readings = [Reading(document, self.contract, partial(self._fits, document)) for document in documents]
-        records: dict[int, Record] = {}
+    def answer(self, example: Example) -> list[Record]:
+        """The records of one example, one a branch."""
+        [records] = [done[1] for done in self.answers([example]) if done]
+        return records
 
-        def done(jobs: _Jobs, more: _Jobs, number: int, answer: Generation) -> None:
-            index, window = jobs[number]
-            more += [(index, another) for another in readings[index].take(window, answer)]
-            if readings[index].done:
-                records[index] = readings[index].record()
-                if on_done:
-                    on_done(index, records[index])
+    def reading(self, example: Example) -> Reading:
+        """An example on its way to its records; its `examples` are what the model is shown first."""
+        if any(not isinstance(part, str) for branch in (example.context, *example.branches) for part in branch.parts):
+            check_sight(self.backend.sees, example.context.name)
+        if isinstance(example.context.index, PageIndex) and not any(branch.parts for branch in example.branches):
+            return DocumentReading(example, self.contract, self._fits)
+        return ContextReading(example, self.contract)
 
-        jobs = [(index, window) for index, reading in enumerate(readings) for window in reading.windows]
-        while jobs:
-            more: _Jobs = []
-            self.backend.generate([self._request(window) for _, window in jobs], partial(done, jobs, more))
-            jobs = more
-        return [records[index] for index in range(len(documents))]
+    def _fits(self, parts: Sequence[Part]) -> bool:
+        return self.backend.count_tokens(self.contract.messages(parts)) <= self.contract.max_prompt_tokens
 
-    def requests(self, document: Document) -> list[Request]:
-        """What the model is asked about a document at first: one request, or several for one longer than a prompt."""
-        return [
-            self._request(window) for window in Reading(document, self.contract, partial(self._fits, document)).windows
-        ]
 
-    def _request(self, window: Window) -> Request:
-        texts = window.texts
-        images = page_images(window.lines.document, window.pages, self.contract)
-        return Request(
-            messages=self.contract.messages(texts, len(images)),
-            images=images,
-            schema=self.contract.target.grammar_schema(),
-            hint=self.contract.target.hint("\n".join(texts).splitlines()),
-            max_tokens=self.contract.max_answer_tokens,
+def check_sight(sees: bool, name: str) -> None:
+    """Raise AssayError where a model without eyes would be shown images."""
+    if not sees:
+        raise AssayError(
+            f"{name} reads text alone, and is to be shown images; take a model with a vision tower "
+            "(google/medgemma-1.5-4b-it), or contract.view=text."
         )
-
-    def _fits(self, document: Document, texts: Sequence[str], pages: Sequence[int] = ()) -> bool:
-        images = page_images(document, pages, self.contract)
-        messages = self.contract.messages(texts, len(images))
-        count = self.backend.count_tokens(messages, images) if images else self.backend.count_tokens(messages)
-        return count <= self.contract.max_prompt_tokens
 
 
 def contract_for(model: str | Path | None, schema: Schema | type | str | Path | None = None) -> Contract:

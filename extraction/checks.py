@@ -33,11 +33,13 @@ class Checks:
         roles: the roles of the task's fields, for contracts that were written before contracts had them.
         scored: its fields that count in a score.
         looks_again: whether lines that look like rows and are in none are shown to the model once more.
+        row: what a row is called in messages.
     """
 
     roles: ClassVar[Mapping[str, Any]] = {}
     scored: ClassVar[tuple[str, ...]] = ()
     looks_again: ClassVar[bool] = False
+    row: ClassVar[str] = "row"
 
     def shown(self, document: Document) -> Document:
         """What of a document the model is shown."""

@@ -1,42 +1,116 @@
-"""One document on its way to a record: what the model is shown, what is shown again, and when it is enough."""
+"""A source on its way to its records: what the model is shown, what is shown again, and when it is enough."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from extraction.contract import Contract
 from extraction.document import Document, Lines, Window, split, split_pages
 from extraction.errors import AssayError
-from extraction.evidence import CARRIED, names_columns, without_earlier
-from extraction.generate.backend import Generation
-from extraction.record.build import build_record, left_out
-from extraction.record.part import Part, printed, read_part
+from extraction.evidence import PageIndex
+from extraction.example import Branch, Context, Example, ImagePart, Part
+from extraction.generate.backend import Backend, Generation
+from extraction.record.build import build_answer, build_record
 from extraction.record.record import Record
+from extraction.record.reply import WindowReply, plain, printed, read_reply, read_window
 
 OVERLAP = 6
 """Lines that two windows of a document share: more than a row of a table takes, heading or comment included."""
 LOOKS = 3
-"""How often lines that look like results and are in no row are shown again."""
+"""How often lines that look like rows and are in none are shown again."""
 _LOOK_LINES = 12  # lines of a second look, besides those before and after it: few, so that each gets its due
 
+Fits = Callable[[Sequence[Part]], bool]
+"""Whether parts of a context fit a prompt."""
 
-def text_lines(document: Document, contract: Contract) -> Lines:
-    """The lines that a model is shown: where the contract checks rows, without the columns of earlier results.
 
-    They are no part of a record, and a small model takes them for the results where they stand first.
+class Reading(Protocol):
+    """A source being read.
+
+    Attributes:
+        examples: what the model is to be shown first.
+        done: whether nothing is left to be shown.
     """
-    return Lines(without_earlier(document) if contract.check_rows and contract.view == "text" else document)
+
+    examples: list[Example]
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to be shown."""
+        ...
+
+    def take(self, example: Example, number: int, generation: Generation) -> list[Example]:
+        """Note the answer to branch `number` of an example; what the model is to be shown because of it."""
+        ...
+
+    def records(self) -> list[Record]:
+        """What was read: the record of a document, or one a branch."""
+        ...
 
 
-def text_windows(window: Window, contract: Contract, fits: Callable[..., bool]) -> list[Window]:
+class ContextReading:
+    """A context whose branches are asked as they are."""
+
+    def __init__(self, example: Example, contract: Contract):
+        self.examples = [example]
+        self._contract, self._example = contract, example
+        self._records: dict[int, Record] = {}
+
+    @property
+    def done(self) -> bool:
+        """Whether every branch has its record."""
+        return len(self._records) == len(self._example.branches)
+
+    def take(self, example: Example, number: int, generation: Generation) -> list[Example]:
+        """Note an answer."""
+        context, branch = example.context, example.branches[number]
+        reply = read_reply(generation, self._contract, branch, context.index)
+        self._records[number] = build_answer(context, branch, reply, self._contract)
+        return []
+
+    def records(self) -> list[Record]:
+        """A record a branch, in their order."""
+        return [self._records[number] for number in range(len(self._example.branches))]
+
+
+def document_example(document: Document, contract: Contract, gold: Any = None) -> Example:
+    """A document as an example, however long it is: all of its lines, and the pages' pixels where the contract shows them.
+
+    The lines are those that the task's checks let be shown (`Checks.shown`).
+    """
+    lines = Lines(contract.rules.shown(document) if contract.view == "text" else document)
+    pages = () if contract.view == "text" else tuple(page.number for page in document.pages)
+    return window_example(Window(lines, 0, len(lines), pages), contract, Branch(gold=gold))
+
+
+def window_example(window: Window, contract: Contract, branch: Branch) -> Example:
+    """What a model is shown of a window, and asked."""
+    document = window.lines.document
+    images = [ImagePart.of_page(document, number, contract.dpi, contract.pan_and_scan) for number in window.pages]
+    texts = window.texts if contract.view != "image" else []
+    return Example(Context(document.path.name, (*images, *texts), PageIndex(window), document.sha256), (branch,))
+
+
+def windows_of(document: Document, contract: Contract, fits: Fits) -> list[Window]:
+    """The windows in which a document is shown: one where it fits a prompt."""
+    example = document_example(document, contract)
+    assert isinstance(example.context.index, PageIndex)
+    whole = example.context.index.window
+    if contract.view == "text":
+        return text_windows(whole, contract, fits)
+    return split_pages(whole.lines, _page_fits(contract, fits))
+
+
+def text_windows(window: Window, contract: Contract, fits: Fits) -> list[Window]:
     """Windows that together show the lines of `window`; it alone where it fits.
 
-    Where the contract checks rows, a window is shown the titles of the table it begins in: without them nothing tells
-    a column of results from one of earlier results.
+    A window is shown the titles of the table it begins in, where the task's checks know them: without them nothing tells
+    one column from the next.
     """
-    heads = _heads(window.lines) if contract.check_rows else []
+    heads = contract.rules.heads(window.lines)
     if fits(_under(heads, window).texts):
         return [_under(heads, window)]
     longest = max((window.lines.lines[head][1].text for head in heads), key=len, default="")
@@ -45,9 +119,8 @@ def text_windows(window: Window, contract: Contract, fits: Callable[..., bool]) 
     return [_under(heads, part) for part in split(window, lambda texts: fits([longest, *texts]), OVERLAP)]
 
 
-def _heads(lines: Lines) -> list[int]:
-    """The numbers of the lines that look like the titles of a table of results."""
-    return [number for number, (_, line) in enumerate(lines.lines) if names_columns(line.text)]
+def _page_fits(contract: Contract, fits: Fits) -> Callable[[Window], bool]:
+    return lambda window: fits(window_example(window, contract, Branch()).context.parts)
 
 
 def _under(heads: list[int], window: Window) -> Window:
@@ -60,104 +133,110 @@ def _under(heads: list[int], window: Window) -> Window:
     return replace(window, head=above[-1]) if own - first <= 1 else window
 
 
-class Reading:
+class DocumentReading:
     """A document being read.
 
     A document that is longer than a prompt is shown in windows. An answer that was cut within a list is continued: the
-    lines below the last item it told of are shown again. Where the contract checks rows, lines that look like results
-    and are in no row are shown once more by themselves; of what is read then, only items on those lines are taken.
+    lines below the last item it told of are shown again. Where the task's checks look again, lines that look like rows
+    and are in none are shown once more by themselves; of what is read then, only items on those lines are taken.
 
     Args:
-        document: the open document.
+        example: the document, see `document_example`.
         contract: the task.
-        fits: whether texts, page by page, fit a prompt; given the numbers of pages too where pixels are shown.
-
-    Attributes:
-        windows: what the model is to be shown first.
+        fits: whether parts fit a prompt.
 
     Raises:
         AssayError: not even a prompt without any text fits.
     """
 
-    def __init__(self, document: Document, contract: Contract, fits: Callable[..., bool]):
-        alone = [()] if contract.view == "text" else [(page.number,) for page in document.pages]
-        if not all(fits([], pages) if pages else fits([]) for pages in alone):
-            shown = "" if contract.view == "text" else " and the image of one page"
+    def __init__(self, example: Example, contract: Contract, fits: Fits):
+        assert isinstance(example.context.index, PageIndex)
+        whole = example.context.index.window
+        self._document, self._contract, self._fits = whole.lines.document, contract, fits
+        alone: list[list[Part]] = [[part] for part in example.context.parts if isinstance(part, ImagePart)] or [[]]
+        if not all(fits(parts) for parts in alone):
+            shown = " and the image of one page" if alone[0] else ""
             raise AssayError(
                 f"The instruction, with its schema{shown}, is alone longer than "
                 f"max_prompt_tokens={contract.max_prompt_tokens}; make the schema smaller, or raise it in the contract."
             )
-        self._document, self._contract, self._fits = document, contract, fits
-        self._lines = text_lines(document, contract)
-        self._parts: list[Part] = []
+        self._lines, self._branch = whole.lines, example.branches[0]
+        self._replies: list[WindowReply] = []
         self._shown: set[Window] = set()
         self._looks: dict[Window, set[int]] = {}
         self._rounds = 0
-        if contract.view == "text":
-            self.windows = self._split(Window(self._lines, 0, len(self._lines)))
-        else:
-            self.windows = self._pages(1)
-        self._open = len(self.windows)
-
-    def take(self, window: Window, generation: Generation) -> list[Window]:
-        """Note the answer to a window; what the model is to be shown because of it."""
-        part = read_part(window, generation, self._contract)
-        self._shown.add(window)
-        more: list[Window] = []
-        if window in self._looks:
-            part = self._only(part, self._looks[window])
-        else:
-            more = self._rest(part)
-        self._parts.append(part)
-        self._open += len(more) - 1
-        if not self._open:
-            more = self._second_looks()
-            self._open = len(more)
-        return more
+        windows = self._split(whole) if contract.view == "text" else self._pages(1)
+        self.examples = self._examples(windows)
+        self._open = len(windows)
 
     @property
     def done(self) -> bool:
         """Whether nothing is left to be shown."""
         return not self._open
 
-    def record(self) -> Record:
-        """The record of all that was read."""
-        parts = sorted(self._parts, key=lambda part: (part.window.start, part.window.stop))
-        return build_record(self._document, parts, self._contract)
+    def take(self, example: Example, number: int, generation: Generation) -> list[Example]:
+        """Note the answer to a window; what the model is to be shown because of it."""
+        assert isinstance(example.context.index, PageIndex)
+        window = example.context.index.window
+        reply = read_window(window, generation, self._contract, self._branch)
+        self._shown.add(window)
+        more: list[Window] = []
+        if window in self._looks:
+            reply = self._only(reply, self._looks[window])
+        else:
+            more = self._rest(reply)
+        self._replies.append(reply)
+        self._open += len(more) - 1
+        if not self._open:
+            more = self._second_looks()
+            self._open = len(more)
+        return self._examples(more)
 
-    def _rest(self, part: Part) -> list[Window]:
+    def records(self) -> list[Record]:
+        """The record of all that was read."""
+        replies = sorted(self._replies, key=lambda reply: (reply.window.start, reply.window.stop))
+        return [build_record(self._document, replies, self._contract)]
+
+    def _examples(self, windows: Sequence[Window]) -> list[Example]:
+        return [window_example(window, self._contract, self._branch) for window in windows]
+
+    def _rest(self, reply: WindowReply) -> list[Window]:
         """Windows over what an answer that was cut did not come to; none where it told of one line or less."""
-        if part.window.pages:
+        window = reply.window
+        if window.pages:
             # The same page again would give the same answer: it goes on with the next that was not begun.
-            begun = self._lines.lines[part.stop - 1][0].number if part.stop > part.window.start else 0
-            first, last = max(begun, part.window.pages[0] + 1), part.window.pages[-1]
-            return self._pages(first, last) if part.may_go_on and begun and first <= last else []
-        told = part.stop - part.window.start
-        start = part.stop - min(OVERLAP, told // 2)
+            begun = self._lines.lines[reply.stop - 1][0].number if reply.stop > window.start else 0
+            first, last = max(begun, window.pages[0] + 1), window.pages[-1]
+            return self._pages(first, last) if reply.in_list and begun and first <= last else []
+        told = reply.stop - window.start
+        start = reply.stop - min(OVERLAP, told // 2)
         # The last line it told of may hold more (tables side by side), so the rest is never empty.
-        return self._split(part.window.part(start)) if part.may_go_on and told > 1 else []
+        return self._split(window.part(start)) if reply.in_list and told > 1 else []
 
     def _split(self, window: Window) -> list[Window]:
         return text_windows(window, self._contract, self._fits)
 
     def _pages(self, first: int, last: int | None = None) -> list[Window]:
-        return split_pages(self._lines, lambda window: self._fits(window.texts, window.pages), first, last)
+        return split_pages(self._lines, _page_fits(self._contract, self._fits), first, last)
 
     def _second_looks(self) -> list[Window]:
-        """Windows around the lines that look like results and are in no row yet."""
+        """Windows around the lines that look like rows and are in none yet."""
         # Some lines of a page with all of its pixels are a prompt that no model was taught.
-        if not self._contract.check_rows or self._rounds == LOOKS or self._contract.view != "text":
+        rules = self._contract.rules
+        if not rules.looks_again or self._rounds == LOOKS or self._contract.view != "text":
             return []
         self._rounds += 1
-        places = [place for part in self._parts for place in printed(part.tree)]
-        missed = sorted({self._lines.find(line.page, line.box) for line in left_out(self._document, places)} - {-1})
+        places = [place for reply in self._replies for place in printed(reply.tree)]
+        data = [plain(reply.tree) for reply in self._replies if reply.tree]
+        lines = rules.missed(self._document, data, places, self._contract)
+        missed = sorted({self._lines.find(line.page, line.box) for line in lines} - {-1})
         groups: list[list[int]] = []
         for line in missed:
             if groups and line - groups[-1][-1] <= OVERLAP and line - groups[-1][0] < _LOOK_LINES:
                 groups[-1].append(line)
             else:
                 groups.append([line])
-        windows, heads = [], _heads(self._lines)
+        windows, heads = [], rules.heads(self._lines)
         for group in groups:
             window = Window(
                 self._lines, max(0, group[0] - OVERLAP), min(len(self._lines), group[-1] + 1 + OVERLAP // 2)
@@ -169,14 +248,58 @@ class Reading:
                 windows.append(window)
         return windows
 
-    def _only(self, part: Part, wanted: set[int]) -> Part:
+    def _only(self, reply: WindowReply, wanted: set[int]) -> WindowReply:
         """A second look's items on the lines it was for, and nothing else of it."""
-        carried = {*CARRIED, *self._contract.carry}
 
         def is_wanted(item: Any) -> bool:
-            places = (self._lines.find(place.page, place.box) for place in printed(item, carried))
+            places = (self._lines.find(place.page, place.box) for place in printed(item, self._contract.headings))
             return any(line in wanted for line in places)
 
-        lists = {key: value for key, value in (part.tree or {}).items() if isinstance(value, list)}
+        lists = {key: value for key, value in (reply.tree or {}).items() if isinstance(value, list)}
         tree = {key: [item for item in items if is_wanted(item)] for key, items in lists.items()}
-        return replace(part, tree=tree if any(tree.values()) else None, end="stop", look=True)
+        return replace(reply, tree=tree if any(tree.values()) else None, end="stop", look=True)
+
+
+def serve(readings: Iterable[Reading | None], backend: Backend, contract: Contract) -> Iterator[Reading | None]:
+    """Readings as they are done, in whatever order, a backend's rows kept full with what all of them ask.
+
+    A reading is begun only when the backend asks for more, so few are open at a time. `None` among `readings` means that
+    none is ready now; the caller gets a `None` for it as soon as the backend has nothing better to do.
+    """
+    asked: deque[Example] = deque()
+    owners: dict[int, tuple[Reading, Example, int]] = {}  # by an example's id; its reading, itself, answers to come
+    finished: list[Reading] = []
+
+    def ask(reading: Reading, examples: Iterable[Example]) -> None:
+        for example in examples:
+            owners[id(example)] = reading, example, len(example.branches)
+            asked.append(example)
+
+    def examples() -> Iterator[Example | None]:
+        for reading in readings:
+            if reading is None:
+                yield None
+            elif reading.done:  # nothing is asked of it
+                finished.append(reading)
+                yield None
+            else:
+                ask(reading, reading.examples)
+            while asked:
+                yield asked.popleft()
+        while owners:
+            yield asked.popleft() if asked else None
+
+    for answer in backend.generate(examples(), contract):
+        yield from finished
+        finished.clear()
+        if answer is None:
+            yield None
+            continue
+        example, number, generation = answer
+        reading, _, left = owners.pop(id(example))
+        if left > 1:
+            owners[id(example)] = reading, example, left - 1
+        ask(reading, reading.take(example, number, generation))
+        if reading.done:
+            yield reading
+    yield from finished

@@ -1,19 +1,11 @@
-"""Where on the page a value is printed, told from the document's words alone.
+"""Where a value stands in its context: words of pages with their boxes, numbered lines.
 
-`ground` places the rows of a record and finds each value in its row's neighbourhood; `rows_like_results` lists the
-lines that look like results, to be held against the rows that were read.
+`ground` places the rows of a record on the pages of a document and finds each value in its row's neighbourhood; the
+indices (`PageIndex`, `LineIndex`) are what a context carries to have its evidence found.
 """
 
-from extraction.evidence.ground import CARRIED, Evidence, ResultLine, ground, rows_like_results
-from extraction.evidence.likely import Titles, names_columns, without_earlier
+from extraction.evidence.evidence import Evidence, LineEvidence, PageEvidence
+from extraction.evidence.ground import ground
+from extraction.evidence.index import LineIndex, PageIndex
 
-__all__ = [
-    "CARRIED",
-    "Evidence",
-    "ResultLine",
-    "Titles",
-    "ground",
-    "names_columns",
-    "rows_like_results",
-    "without_earlier",
-]
+__all__ = ["Evidence", "LineEvidence", "LineIndex", "PageEvidence", "PageIndex", "ground"]

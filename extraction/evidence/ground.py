@@ -19,6 +19,7 @@ from itertools import groupby
 
 from extraction.document import Document
 from extraction.evidence.align import Candidate, align
+from extraction.evidence.evidence import PageEvidence
 from extraction.evidence.likely import ResultLine, rows_like_results
 from extraction.evidence.place import Placer
 from extraction.evidence.printed import Printed, Spot
@@ -40,18 +41,6 @@ pay for the step back that would undo the swap.
 """
 _MOST = 120  # places of one name that are looked at for one row
 _WORDS = re.compile(r"[^\W\d_]{2}")
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Where a value is printed: page from 1, box (x0, y0, x1, y1) in points from the top left, text as printed, and how
-    sure the least sure of its words is (`Word.score`).
-    """
-
-    page: int
-    box: tuple[float, float, float, float]
-    text: str
-    score: float = 1.0
 
 
 @dataclass(slots=True)
@@ -83,7 +72,7 @@ def ground(
     *,
     carried: Collection[str] = CARRIED,
     pages: Mapping[Path, Collection[int]] | None = None,
-) -> dict[Path, Evidence]:
+) -> dict[Path, PageEvidence]:
     """Find every value of a record on the pages of its document.
 
     Args:
@@ -118,7 +107,9 @@ def ground(
     _place_scalars(scalars)
     chosen = [cell for rows in groups for row in rows for cell in row.cells] + scalars
     return {
-        cell.path: Evidence(cell.choice.page, cell.choice.box, printed.text(cell.choice), printed.score(cell.choice))
+        cell.path: PageEvidence(
+            printed.text(cell.choice), printed.score(cell.choice), page=cell.choice.page, box=cell.choice.box
+        )
         for cell in chosen
         if cell.choice
     }

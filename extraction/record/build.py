@@ -1,4 +1,4 @@
-"""From the parts that were read to a record: join, validate, find every value on the page, count the rows."""
+"""From replies to a record: join, validate, ask whether every value stands where it should, run the checks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from extraction.contract import Contract
 from extraction.document import Document, Page
-from extraction.evidence import Evidence, ResultLine, Titles, rows_like_results
+from extraction.evidence import PageEvidence
+from extraction.example import Branch, Context
 from extraction.record.join import drop_repeated, join
-from extraction.record.kinds import misplaced
-from extraction.record.part import Cell, Part, plain
 from extraction.record.record import Field, Issue, Record
+from extraction.record.reply import Reply, Value, WindowReply, plain
 from extraction.schema import Schema, pointer, resolve, validator
 
 Path = tuple[str | int, ...]
@@ -24,53 +24,81 @@ _CUT = {
 }
 
 
-def build_record(document: Document, parts: Sequence[Part], contract: Contract) -> Record:
-    """A record from the parts of a document that were read, in the order of their windows.
+def build_record(document: Document, replies: Sequence[WindowReply], contract: Contract) -> Record:
+    """A record from the replies to a document's windows, in the order of the windows.
 
     What was cut, read in two ways, does not follow the schema, or is not on the page becomes an issue, and any issue
     makes the record `partial`.
     """
     source = document.path.name
+    refused = next((reply for reply in replies if reply.end == "refused"), None)
+    if refused:
+        return Record.failed(source, "refused", refused.message)
     issues = [issue for page in document.pages if (issue := _page_issue(page, contract.view))]
-    issues += _cuts(parts)
+    issues += _cuts(replies)
     views = [page.view if contract.view == "text" else contract.view for page in document.pages]
-    if not any(part.tree for part in parts):
+    if not any(reply.tree for reply in replies):
         return Record(source, "failed", None, issues or [Issue("empty", "The model gave no record.")], views=views)
-    tree, doubts = join(parts, contract.carry)
-    issues += doubts + drop_repeated(tree, contract.carry)
-    data = plain(tree)
-    for error in sorted(validator(contract.record_schema).iter_errors(data), key=lambda e: pointer(e.absolute_path)):
+    tree, doubts = join(replies, contract)
+    issues += doubts + drop_repeated(tree, contract)
+    record = _record(source, tree, contract, contract.record_schema, document.has_text or contract.view == "text")
+    record.views, record.document = views, document
+    evidence = {path: value.evidence for path, value in _values(tree, ()) if isinstance(value.evidence, PageEvidence)}
+    more = list(contract.rules.issues(document, record.data or {}, evidence, contract))
+    for line in contract.rules.missed(document, record.data, list(evidence.values()), contract):
+        message = f"This line looks like a {contract.rules.row} and is in no row: {line.text}"
+        more.append(Issue("row_left_out", message, page=line.page))
+    record.issues = [*issues, *record.issues, *more]
+    record.status = "partial" if record.issues else "ok"
+    return record
+
+
+def build_answer(context: Context, branch: Branch, reply: Reply, contract: Contract) -> Record:
+    """The record of an answer to one question on a context."""
+    if reply.end == "refused":
+        return Record.failed(context.name, "refused", reply.message)
+    cut = [] if reply.end == "stop" else [Issue("cut", f"The answer {_CUT[reply.end]}; what was whole before is kept.")]
+    if reply.tree is None:
+        return Record(context.name, "failed", None, cut or [Issue("empty", "The model gave no answer.")])
+    schema = branch.schema or contract.record_schema
+    record = _record(context.name, reply.tree, contract, schema, context.index is not None)
+    record.issues = cut + record.issues
+    record.status = "partial" if record.issues else "ok"
+    return record
+
+
+def _record(source: str, tree: dict[str, Any], contract: Contract, schema: Schema, grounded: bool) -> Record:
+    """Data, fields, and the issues of schema and evidence; `grounded` says whether there was anything to point at."""
+    data, issues = plain(tree), []
+    for error in sorted(validator(schema).iter_errors(data), key=lambda e: pointer(e.absolute_path)):
         issues.append(Issue("invalid", error.message[:200], pointer(error.absolute_path) or "/"))
-    cells = dict(_cells(tree, ()))
+    values = dict(_values(tree, ()))
     fields = {
-        pointer(path): Field(cell.value, pointer(path), cell.confidence, cell.evidence) for path, cell in cells.items()
+        pointer(path): Field(
+            value.value, pointer(path), value.confidence, value.evidence, contract.roles.get(_name(path))
+        )
+        for path, value in values.items()
     }
-    if document.has_text or contract.view == "text":
-        issues += _not_on_the_page(cells, contract)
-    if contract.check_rows:
-        issues += _odd_rows(data)
-        issues += _earlier(document, cells)
-        for line in left_out(document, [cell.evidence for cell in cells.values() if cell.evidence]):
-            message = f"This line looks like a result and is in no row: {line.text}"
-            issues.append(Issue("row_left_out", message, page=line.page))
-    return Record(source, "partial" if issues else "ok", data, issues, fields, views, document)
+    if grounded:
+        issues += _not_found(values, contract, schema)
+    return Record(source, "ok", data, issues, fields)
 
 
-def _cuts(parts: Sequence[Part]) -> Iterator[Issue]:
+def _cuts(replies: Sequence[WindowReply]) -> Iterator[Issue]:
     """An issue for every answer that is not whole, unless only its length ended it and another went on below it."""
-    for part in parts:
-        goes_on = part.may_go_on and any(
-            part.window.start < other.window.start <= part.stop <= other.window.stop
-            for other in parts
+    for reply in replies:
+        goes_on = reply.in_list and any(
+            reply.window.start < other.window.start <= reply.stop <= other.window.stop
+            for other in replies
             if not other.look
         )
-        if part.end == "stop" or (part.end == "length" and goes_on):
+        if reply.end == "stop" or (reply.end == "length" and goes_on):
             continue
-        lines = part.window.lines.lines
-        place = f"after the line “{lines[part.stop - 1][1].text.strip()}”" if part.stop > part.window.start else ""
-        page = lines[max(part.window.start, part.stop - 1)][0].number if lines else None
+        lines = reply.window.lines.lines
+        place = f"after the line “{lines[reply.stop - 1][1].text.strip()}”" if reply.stop > reply.window.start else ""
+        page = lines[max(reply.window.start, reply.stop - 1)][0].number if lines else None
         then = "reading went on below it" if goes_on else "what was whole before is kept"
-        yield Issue("cut", f"The answer {_CUT[part.end]} {place}".strip() + f"; {then}.", page=page)
+        yield Issue("cut", f"The answer {_CUT[reply.end]} {place}".strip() + f"; {then}.", page=page)
 
 
 def _page_issue(page: Page, view: str) -> Issue | None:
@@ -85,32 +113,40 @@ def _page_issue(page: Page, view: str) -> Issue | None:
     return None
 
 
-def _cells(tree: Any, path: Path) -> Iterator[tuple[Path, Cell]]:
+def _values(tree: Any, path: Path) -> Iterator[tuple[Path, Value]]:
     """Every value of a tree that is not null, with its path."""
-    if isinstance(tree, Cell):
+    if isinstance(tree, Value):
         yield path, tree
     elif isinstance(tree, dict):
         for key, value in tree.items():
-            yield from _cells(value, (*path, key))
+            yield from _values(value, (*path, key))
     elif isinstance(tree, list):
         for index, item in enumerate(tree):
-            yield from _cells(item, (*path, index))
+            yield from _values(item, (*path, index))
 
 
-def _not_on_the_page(cells: dict[Path, Cell], contract: Contract) -> list[Issue]:
-    """An issue for every value that is copied from the page (no enum, no boolean) and is not found there.
+def _name(path: Path) -> str:
+    """The field that a path leads to."""
+    return next((step for step in reversed(path) if isinstance(step, str)), "")
+
+
+def _not_found(values: dict[Path, Value], contract: Contract, schema: Schema) -> list[Issue]:
+    """An issue for every value that is copied from its context (no choice, no words of the model's own) and is not
+    found there.
 
     A value that a heading gives to many rows is one issue, at the first of them.
     """
     paths: dict[Any, list[Path]] = {}
-    for path, cell in cells.items():
-        if not (cell.evidence or isinstance(cell.value, bool) or _is_choice(contract.record_schema, path)):
-            shared = path[-1] in contract.carry
-            paths.setdefault((path[-1], cell.value) if shared else path, []).append(path)
+    own_words = contract.fields("choice", "text")
+    for path, value in values.items():
+        if value.evidence or isinstance(value.value, bool) or _name(path) in own_words or _is_choice(schema, path):
+            continue
+        shared = path[-1] in contract.carry
+        paths.setdefault((path[-1], value.value) if shared else path, []).append(path)
     issues = []
     for own in paths.values():
         rows = f" (in {len(own)} rows)" if len(own) > 1 else ""
-        message = f"“{cells[own[0]].value}” does not stand on the page where it should{rows}."
+        message = f"“{values[own[0]].value}” does not stand on the page where it should{rows}."
         issues.append(Issue("not_found", message, pointer(own[0])))
     return issues
 
@@ -128,36 +164,3 @@ def _is_choice(schema: Schema, path: Sequence[str | int]) -> bool:
 
 def _offers(node: Schema) -> bool:
     return any("enum" in option or "const" in option for option in (node, *node.get("anyOf", ())))
-
-
-def _odd_rows(data: dict[str, Any]) -> Iterator[Issue]:
-    """An issue for every value of a row that belongs into another column, and for every row without a result."""
-    for key, rows in data.items():
-        for number, row in enumerate(rows if isinstance(rows, list) else ()):
-            if not isinstance(row, dict):
-                continue
-            for name, message in misplaced(row):
-                yield Issue("misplaced", f"{message}.", pointer((key, number, name)))
-            if row.get("name") and row.get("result", "") is None:
-                yield Issue("no_result", f"“{row['name']}” has no result.", pointer((key, number)))
-
-
-def _earlier(document: Document, cells: dict[Path, Cell]) -> Iterator[Issue]:
-    """An issue for every result that stands under a title such as "Previous result"."""
-    titles = Titles(document)
-    for path, cell in cells.items():
-        if path[-1] == "result" and (place := cell.evidence) and (title := titles.earlier(place.page, place.box)):
-            yield Issue("misplaced", f"“{cell.value}” stands under “{title}”.", pointer(path))
-
-
-def left_out(document: Document, evidence: Sequence[Evidence]) -> list[ResultLine]:
-    """The lines of a document that look like results although no value among `evidence` was read from them."""
-    read: dict[int, list[tuple[float, float]]] = {}
-    for place in evidence:
-        read.setdefault(place.page, []).append((place.box[1], place.box[3]))
-
-    def is_read(line: ResultLine) -> bool:
-        middle = (line.box[1] + line.box[3]) / 2
-        return any(top <= middle <= bottom for top, bottom in read.get(line.page, ()))
-
-    return [line for line in rows_like_results(document) if not is_read(line)]

@@ -8,38 +8,40 @@ row, below it the second.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Any
 
 from extraction.document.windows import Lines, overlap
-from extraction.evidence import CARRIED, Evidence
-from extraction.record.part import Cell, Part, plain, printed
+from extraction.contract import Contract
+from extraction.evidence import Evidence, PageEvidence
+from extraction.record.reply import Value, WindowReply, plain, printed
 from extraction.record.record import Issue
 from extraction.schema import pointer
 
 _SAME = 0.5  # share of the smaller box that two boxes must have in common to be one place
 
 
-def join(parts: Sequence[Part], carry: Sequence[str]) -> tuple[dict[str, Any], list[Issue]]:
-    """One tree from the trees of parts, in the order of their windows, and what is doubtful about the seams.
+def join(replies: Sequence[WindowReply], contract: Contract) -> tuple[dict[str, Any], list[Issue]]:
+    """One tree from the trees of replies, in the order of their windows, and what is doubtful about the seams.
 
     Args:
-        parts: with at least one tree among them.
-        carry: keys that hold for the rows after them; a part's first rows take them over from the rows before.
+        replies: with at least one tree among them.
+        contract: names the keys that hold for the rows after them; a reply's first rows take those that the contract
+            carries over from the rows before.
     """
-    read = [part for part in parts if part.tree is not None]
+    read = [reply for reply in replies if reply.tree is not None]
     tree: dict[str, Any] = read[0].tree or {}
     issues: list[Issue] = []
     told = 0
     for before, after in pairwise(read):
         told = max(told, before.stop)
-        seam = _Seam(after.window.lines, after.window.start, told, carry, issues)
+        seam = _Seam(after.window.lines, after.window.start, told, contract, issues)
         tree = seam.objects(tree, after.tree or {}, ())
     return tree, issues
 
 
-def drop_repeated(tree: dict[str, Any], carry: Sequence[str]) -> list[Issue]:
+def drop_repeated(tree: dict[str, Any], contract: Contract) -> list[Issue]:
     """Take rows out of a tree that were read twice though they are printed once, and say so.
 
     Such a row has no place on the page, since its words are another row's; that one has the same first value, and at
@@ -47,12 +49,11 @@ def drop_repeated(tree: dict[str, Any], carry: Sequence[str]) -> list[Issue]:
     stays, and is an issue as such. A heading that was read as a row, with the values of the row beside it, has a place
     for its name alone, since the values are that row's.
     """
-    carried = {*CARRIED, *carry}
     issues = []
     for key, items in tree.items():
         if not isinstance(items, list):
             continue
-        rows = [_own(item, carried) for item in items]
+        rows = [_own(item, contract.headings) for item in items]
         values = [[cell.value for cell in row] for row in rows]
         placed = [number for number, row in enumerate(rows) if any(cell.evidence for cell in row)]
         repeated = set()
@@ -75,11 +76,11 @@ def drop_repeated(tree: dict[str, Any], carry: Sequence[str]) -> list[Issue]:
     return issues
 
 
-def _own(item: Any, carried: set[str]) -> list[Cell]:
+def _own(item: Any, carried: Collection[str]) -> list[Value]:
     """The values of a flat object that are its own, in order."""
     if not isinstance(item, dict):
         return []
-    return [cell for name, cell in item.items() if name not in carried and isinstance(cell, Cell)]
+    return [cell for name, cell in item.items() if name not in carried and isinstance(cell, Value)]
 
 
 class _Seam:
@@ -88,15 +89,15 @@ class _Seam:
     Args:
         lines: the document's.
         start, stop: numbers of the shared lines.
-        carry: keys that hold for the rows after them.
+        contract: names the keys that hold for the rows after them.
         issues: where doubts are added.
     """
 
-    def __init__(self, lines: Lines, start: int, stop: int, carry: Sequence[str], issues: list[Issue]):
+    def __init__(self, lines: Lines, start: int, stop: int, contract: Contract, issues: list[Issue]):
         self.lines, self.start, self.middle = lines, start, (start + stop) / 2
-        self.carry, self.issues = carry, issues
+        self.carry, self.issues = contract.carry, issues
         self._page = lines.lines[start][0].number
-        self._carried = {*CARRIED, *carry}
+        self._carried = contract.headings
 
     def objects(self, one: dict[str, Any], other: dict[str, Any], path: tuple[str | int, ...]) -> dict[str, Any]:
         """Both objects' keys; lists are joined, of two values the first is kept."""
@@ -109,7 +110,7 @@ class _Seam:
                 out[key] = self.objects(mine, value, (*path, key))
             elif isinstance(mine, list) and isinstance(value, list):
                 out[key] = self.lists(mine, value, (*path, key))
-            elif isinstance(value, Cell) and value.evidence and plain(mine) != value.value:
+            elif isinstance(value, Value) and value.evidence and plain(mine) != value.value:
                 self._doubt(f"Also read as “{value.value}”", value.evidence, (*path, key))
         return out
 
@@ -180,7 +181,7 @@ class _Seam:
         if not isinstance(one, dict) or not isinstance(other, dict):
             return False
         values = ((one.get(key), other.get(key)) for key in one if key not in self._carried)
-        return any(isinstance(a, Cell) and isinstance(b, Cell) and a.value == b.value for a, b in values)
+        return any(isinstance(a, Value) and isinstance(b, Value) and a.value == b.value for a, b in values)
 
     def _settle(self, one: Any, other: Any, path: tuple[str | int, ...]) -> Any:
         """One item from two readings of it: that of the window which shows more around it.
@@ -198,7 +199,7 @@ class _Seam:
         if isinstance(mine, dict) and isinstance(theirs, dict):
             pairs = [(mine.get(key), theirs.get(key), (*path, key)) for key in mine]
         for kept, left, place in pairs:
-            if isinstance(kept, Cell) and isinstance(left, Cell) and kept.value != left.value:
+            if isinstance(kept, Value) and isinstance(left, Value) and kept.value != left.value:
                 self._doubt(f"Two windows show this line; one read “{left.value}”", left.evidence, place)
         if isinstance(mine, dict) and isinstance(theirs, dict):
             own = {key: left for key, left in theirs.items() if key not in self._carried}
@@ -206,7 +207,7 @@ class _Seam:
         return mine
 
     def _doubt(self, message: str, evidence: Evidence | None, path: tuple[str | int, ...]) -> None:
-        page = evidence.page if evidence else None
+        page = evidence.page if isinstance(evidence, PageEvidence) else None
         self.issues.append(Issue("differs", f"{message}.", pointer(path), page))
 
     def _same(self, one: Any, other: Any) -> bool:

@@ -50,16 +50,16 @@ class Issue:
     - `unchecked`: a page was read from its pixels and has no words that its values could be compared with.
     - `ocr`: a page was read by OCR, and that is in doubt as a whole.
     - `cut`: the model's answer stopped early (length, repetition); what was whole before is kept.
-    - `row_left_out`: a line of the page looks like a result, and no row was read from it.
+    - `row_left_out`: a line of the page looks like a row, and no row was read from it.
 
     Codes about values:
 
     - `invalid`: the data does not follow the schema at `path`.
     - `not_found`: the value does not stand on the page where it should: it may be invented or misread.
     - `repeated`: rows that are printed once were read twice; once they are left out.
-    - `misplaced`: a result, unit or range is of another one's kind, as when a column was taken for the next, or a
-      result stands under the title of earlier ones.
-    - `no_result`: the row of a laboratory report has a name only: it may be a heading or a sentence.
+    - `misplaced`: a value is of another field's kind, as when a column was taken for the next, or stands under a title
+      that is not its own.
+    - `no_result`: a row has a name and no value: it may be a heading or a sentence.
     - `differs`: two readings of one place disagree; the message has the other one.
 
     Attributes:
@@ -85,29 +85,32 @@ class Field:
 
     Attributes:
         value: as in the data.
-        path: JSON pointer into the data: `/tests/0/result` is `data["tests"][0]["result"]`.
+        path: JSON pointer into the data: `/items/0/price` is `data["items"][0]["price"]`.
         confidence: how sure the model was of it and of the name of its row, 0 to 1: the product of the probabilities
             of the tokens it wrote, times that of the row's first value, times what OCR gave to the letters of a page
             that was read so; None where the first is not known (some servers do not tell it), or the value is null.
             It ranks values, the doubtful ones low; it is not the share of such values that is right (`assay score`
             shows that share).
-        evidence: page, box and printed text; None when the value does not stand on the page where it should.
+        evidence: where it stands (page, box and printed text; or a line of a record); None when it does not stand where
+            it should.
+        role: what the contract says that the field is for.
     """
 
     value: Any
     path: str
     confidence: float | None
     evidence: Evidence | None = None
+    role: str | None = None
 
     @property
     def page(self) -> int | None:
         """The page the value was read from, counted from 1."""
-        return self.evidence.page if self.evidence else None
+        return getattr(self.evidence, "page", None)
 
     @property
     def box(self) -> tuple[float, float, float, float] | None:
         """Where on that page: x0, y0, x1, y1 in points from the top left."""
-        return self.evidence.box if self.evidence else None
+        return getattr(self.evidence, "box", None)
 
     @property
     def text(self) -> str | None:
@@ -118,14 +121,14 @@ class Field:
     def typed(self) -> Typed:
         """The value as number, range, ordinal or date, where its text can mean only one thing."""
         text = "" if self.value is None else str(self.value)
-        return type_range(text) if self.path.endswith("/range") else type_value(text)
+        return type_range(text) if self.role == "range" else type_value(text)
 
 
 @dataclass
 class Record:
     """What was read from one document.
 
-    `record.data` is the plain JSON; `record["tests"][0]["result"]` is one value of it as a `Field`, with its place on
+    `record.data` is the plain JSON; `record["items"][0]["price"]` is one value of it as a `Field`, with its place on
     the page and its confidence; `record.review()` lists the values that a person should look at.
 
     Attributes:
@@ -154,7 +157,7 @@ class Record:
         return cls(source, "failed", None, [Issue(code, message)])
 
     def __getitem__(self, key: str | int) -> Any:
-        """Walk to a value: `record["tests"][0]["result"]` is its `Field`."""
+        """Walk to a value: `record["items"][0]["price"]` is its `Field`."""
         return _View(self, ())[key]
 
     def review(self, below: float = REVIEW_BELOW) -> list[Field]:
@@ -218,8 +221,7 @@ def named(path: str, doubts: Collection[Any]) -> bool:
 def _evidence(field: Field) -> dict[str, Any]:
     out: dict[str, Any] = {"confidence": None if field.confidence is None else round(field.confidence, 4)}
     if field.evidence:
-        box = [round(edge, 1) for edge in field.evidence.box]
-        out.update(page=field.evidence.page, box=box, text=field.evidence.text)
+        out.update(field.evidence.to_dict())
     return out
 
 

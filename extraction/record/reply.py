@@ -1,4 +1,4 @@
-"""One answer of the model, read: its values with their confidence and their place, and how far down it came."""
+"""One answer of the model, read: its values with their confidence and their place, and whether it is whole."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from extraction.contract import Contract
-from extraction.document.windows import Window
-from extraction.evidence import CARRIED, Evidence, ground
+from extraction.document import Window
+from extraction.evidence import Evidence, PageEvidence, PageIndex
+from extraction.example import Branch, Index
 from extraction.generate.backend import Generation, without_thinking
 from extraction.parse import Node, parse
 from extraction.target import Leaf
 
 Path = tuple[str | int, ...]
-End = Literal["stop", "length", "loop", "grammar", "broken"]
+End = Literal["stop", "length", "loop", "grammar", "broken", "refused"]
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A value that is not null, the probability of its tokens (None where unknown), and where it is printed."""
+class Value:
+    """A value that is not null, the probability of its tokens (None where unknown), and where it stands."""
 
     value: Any
     confidence: float | None
@@ -29,56 +30,73 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Part:
-    """What was read from one window.
+class Reply:
+    """An answer, read.
 
     Attributes:
-        window: what the model was shown.
-        end: how the answer ended: `stop` (it is whole), `length`, `loop` or `grammar` as in `Generation`, or `broken`:
+        end: how it ended: `stop` (it is whole), `length`, `loop`, `grammar` or `refused` as in `Generation`, or `broken`:
             no whole JSON although the model ended it.
-        tree: the answer's data with a `Cell` in place of every value that is not null; None when there is no object.
-        stop: one past the last line of which the answer tells: the window's own end when the answer is whole.
-        may_go_on: whether the answer was cut within a list, so that what is missing stands below its last item.
-        look: whether it is a second look at single lines, which nothing goes on from.
+        tree: its data with a `Value` in place of every value that is not null; None when there is no object.
+        in_list: whether it was cut within a list, so that what is missing comes behind the list's last item.
+        message: why it was refused.
     """
 
-    window: Window
     end: End
     tree: dict[str, Any] | None
-    stop: int
-    may_go_on: bool = False
-    look: bool = False
+    in_list: bool = False
+    message: str = ""
 
 
-def read_part(window: Window, generation: Generation, contract: Contract) -> Part:
-    """Parse an answer, find its values among the window's words, and see where it ended."""
+def read_reply(generation: Generation, contract: Contract, branch: Branch, index: Index | None) -> Reply:
+    """Parse an answer, find its values in their context, and see how it ended."""
     generation = without_thinking(generation)
     node = parse(generation.text)
     end: End = generation.finish
     if node is None or not isinstance(node.value, dict):
-        return Part(window, "broken" if end == "stop" else end, None, window.start)
+        return Reply("broken" if end == "stop" else end, None, message=generation.message)
+    target = contract.target_for(branch.schema)
     # A cut may fall before the last brace, where nothing is missing.
-    whole = all(child.complete for child in node.value.values()) and contract.target.keys <= set(node.value)
+    whole = all(child.complete for child in node.value.values()) and target.keys <= set(node.value)
     if node.complete or whole:
         end = "stop"
     elif end == "stop":
         end = "broken"
-    data, leaves = contract.target.decode(node)
-    evidence = ground(leaves, window.document)
+    data, leaves = target.decode(node)
+    evidence = index.ground(leaves, contract) if index else {}
     sure = _confidences(leaves, generation, contract)
-    cells = {leaf.path: _cell(leaf, sure[leaf.path], evidence.get(leaf.path)) for leaf in leaves}
-    tree = _tree(data, cells, ())
-    if end == "stop":
-        return Part(window, end, tree, window.stop)
-    carried = {*CARRIED, *contract.carry}
-    places = (window.lines.find(place.page, place.box) for place in printed(tree, carried))
-    return Part(window, end, tree, max(places, default=window.start - 1) + 1, _cut_in_list(node))
+    values = {leaf.path: _value(leaf, sure[leaf.path], evidence.get(leaf.path)) for leaf in leaves}
+    return Reply(end, _tree(data, values, ()), end != "stop" and _cut_in_list(node))
 
 
-def _cell(leaf: Leaf, sure: float | None, evidence: Evidence | None) -> Cell:
-    """A value's cell; it is no surer than the words from which it was read."""
+@dataclass(frozen=True, kw_only=True)
+class WindowReply(Reply):
+    """What was read from one window of a document.
+
+    Attributes:
+        window: what the model was shown.
+        stop: one past the last line of which the answer tells: the window's own end when the answer is whole.
+        look: whether it is a second look at single lines, which nothing goes on from.
+    """
+
+    window: Window
+    stop: int
+    look: bool = False
+
+
+def read_window(window: Window, generation: Generation, contract: Contract, branch: Branch) -> WindowReply:
+    """An answer to a window, and how far down it came."""
+    reply = read_reply(generation, contract, branch, PageIndex(window))
+    stop = window.stop
+    if reply.end != "stop":
+        places = (window.lines.find(place.page, place.box) for place in printed(reply.tree, contract.headings))
+        stop = max(places, default=window.start - 1) + 1
+    return WindowReply(**vars(reply), window=window, stop=stop)
+
+
+def _value(leaf: Leaf, sure: float | None, evidence: Evidence | None) -> Value:
+    """A leaf's value; it is no surer than the words from which it was read."""
     score = evidence.score if evidence else 1.0
-    return Cell(leaf.value, None if sure is None else sure * score, evidence)
+    return Value(leaf.value, None if sure is None else sure * score, evidence)
 
 
 def _confidences(leaves: Sequence[Leaf], generation: Generation, contract: Contract) -> dict[Path, float | None]:
@@ -113,10 +131,10 @@ def confidence(generation: Generation, start: int, end: int) -> float | None:
     return math.exp(min(0.0, sum(generation.logprobs[first:last])))
 
 
-def printed(tree: Any, without: Collection[str] = ()) -> Iterator[Evidence]:
-    """The places of all values of a tree, but for the keys named in `without`."""
-    if isinstance(tree, Cell):
-        if tree.evidence:
+def printed(tree: Any, without: Collection[str] = ()) -> Iterator[PageEvidence]:
+    """The places on pages of all values of a tree, but for the keys named in `without`."""
+    if isinstance(tree, Value):
+        if isinstance(tree.evidence, PageEvidence):
             yield tree.evidence
     elif isinstance(tree, dict):
         for key, value in tree.items():
@@ -129,7 +147,7 @@ def printed(tree: Any, without: Collection[str] = ()) -> Iterator[Evidence]:
 
 def plain(tree: Any) -> Any:
     """The data of a tree."""
-    if isinstance(tree, Cell):
+    if isinstance(tree, Value):
         return tree.value
     if isinstance(tree, dict):
         return {key: plain(value) for key, value in tree.items()}
@@ -138,12 +156,12 @@ def plain(tree: Any) -> Any:
     return tree
 
 
-def _tree(value: Any, cells: dict[Any, Cell], path: tuple[str | int, ...]) -> Any:
+def _tree(value: Any, values: dict[Any, Value], path: Path) -> Any:
     if isinstance(value, dict):
-        return {key: _tree(item, cells, (*path, key)) for key, item in value.items()}
+        return {key: _tree(item, values, (*path, key)) for key, item in value.items()}
     if isinstance(value, list):
-        return [_tree(item, cells, (*path, index)) for index, item in enumerate(value)]
-    return cells.get(path)
+        return [_tree(item, values, (*path, index)) for index, item in enumerate(value)]
+    return values.get(path)
 
 
 def _cut_in_list(node: Node) -> bool:

@@ -1,0 +1,43 @@
+"""Where a value was read: a box on a page, a line of a record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was read for a value, as it stands in its context, and how sure the least sure of its words is (OCR's, 0 to
+    1).
+    """
+
+    text: str
+    score: float = 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The place as JSON."""
+        return {"text": self.text}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageEvidence(Evidence):
+    """Words of a document: their page, from 1, and the box around them (x0, y0, x1, y1), points from the top left."""
+
+    page: int
+    box: tuple[float, float, float, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The place as JSON; the box to a tenth of a point."""
+        return {"page": self.page, "box": [round(edge, 1) for edge in self.box], "text": self.text}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineEvidence(Evidence):
+    """A line of a record, by its number, from 1."""
+
+    line: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The place as JSON."""
+        return {"line": self.line, "text": self.text}
