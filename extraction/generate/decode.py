@@ -216,9 +216,7 @@ class Decoder:
                 streams.pop()
         return ended[::-1]
 
-    def _read(
-        self, stream: Stream, cache: RowCache | SharedCache, row: int, start: int, stop: int
-    ) -> torch.Tensor:
+    def _read(self, stream: Stream, cache: RowCache | SharedCache, row: int, start: int, stop: int) -> torch.Tensor:
         """Read the tokens [start, stop) of a prompt into a row of the cache; the last one's hidden state [1, size].
 
         Pixels are drawn when their tokens are read: those of many pages would not fit the memory.
@@ -295,7 +293,9 @@ class Decoder:
         for stream in streams:
             self._propose(stream, min(self._draft, share, stream.reach))
         hidden = self._forward([stream.pending + stream.draft for stream in streams], streams, cache)
-        asked = [own[len(s.pending) - 1 : len(s.pending) + len(s.draft)] for own, s in zip(hidden, streams, strict=True)]
+        asked = [
+            own[len(s.pending) - 1 : len(s.pending) + len(s.draft)] for own, s in zip(hidden, streams, strict=True)
+        ]
         # The output layer is most of the weights: one product for all rows reads it once.
         logits = self._logits(torch.cat(asked)).split([1 + len(s.draft) for s in streams])
         for row, (stream, own) in enumerate(zip(streams, logits, strict=True)):
