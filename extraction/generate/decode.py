@@ -2,8 +2,8 @@
 
 What the grammar leaves no choice about is never asked of the model. Drafts (the page's own words) are verified
 together in one pass; the tokens are those of plain constrained decoding token by token, exactly so in float32. Many
-answers share a batch, each at its own length; a finished one makes room for the next. Answers on one context are decoded
-together behind it: it is read once.
+answers share a batch, each at its own length; a finished one makes room for the next. Answers on one context are
+decoded together behind it: it is read once.
 
 Decoding is greedy, or samples when given a temperature. A sampled token depends on the model's probabilities, the
 seed, the answer's number in the call and the token's place in the answer, on nothing else: one uniform number each,
@@ -234,7 +234,8 @@ class Decoder:
             inputs = self._family.pixels(shown) if shown else {}
             new: list[Sequence[int]] = [[]] * len(cache.lengths)
             new[row] = prompt.ids[start:end]
-            blocks = image_blocks(torch.tensor([new[row]]) == self._family.soft)[0] if shown else None
+            is_image = torch.tensor([[token == self._family.soft for token in new[row]]])
+            blocks = image_blocks(is_image)[0] if shown else None
             streams = [stream] * len(new)
             hidden = self._forward(new, streams, cache, blocks, **inputs)[row]
             cache.lengths[row] += end - start
