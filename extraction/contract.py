@@ -153,6 +153,7 @@ class Contract(BaseModel):
                 "roles": {name: role for name, role in self.roles.items() if name in known},
                 "scored": tuple(name for name in self.scored if name in known),
                 "carry": tuple(name for name in self.carry if name in known),
+                "checks": self.checks if {*self.fields("name", "value")} <= known else None,
                 **changes,
             }
         )

@@ -95,11 +95,13 @@ class Context:
         name: of the source, for people.
         parts: what is shown, in order. Images before the first text stand before the instruction.
         index: what evidence is found in; None where there is nothing to point at.
+        sha256: of the source, by which two sets of examples are told apart; empty where the parts are all of it.
     """
 
     name: str
     parts: tuple[Part, ...]
     index: Index | None = None
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
