@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from extraction.contract import Contract
+from recipes.lab_report.checks import CHECKS
 from recipes.lab_report.task import SCHEMA
 from recipes.lab_report.task import TASK as TEXT_TASK
 
@@ -19,7 +20,15 @@ PROMPT = (
 )
 
 # Plain JSON objects: what the model writes untuned. The schema wraps the list the prompt asks for in `tests`.
-CONTRACT = Contract(instruction=PROMPT, record_schema=SCHEMA, style="objects", view="image", check_rows=True)
+CONTRACT = Contract(
+    instruction=PROMPT,
+    record_schema=SCHEMA,
+    roles=CHECKS.roles,
+    scored=CHECKS.scored,
+    checks="lab_report",
+    style="objects",
+    view="image",
+)
 
 TASK = replace(TEXT_TASK, name="lab_report_medgemma", contract=CONTRACT)
 

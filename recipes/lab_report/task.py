@@ -7,9 +7,9 @@ from pathlib import Path
 from extraction.contract import Contract
 from finetune.config import SyntheticConfig
 from finetune.task import Task
+from recipes.lab_report.checks import CHECKS
 
 FIELDS = ("name", "result", "unit", "range", "panel", "method", "specimen", "sample_collection_time")
-SCORED = ("name", "result", "unit", "specimen", "method", "sample_collection_time")
 CORE = ("name", "result", "unit")
 
 SCHEMA = {
@@ -34,9 +34,11 @@ SCHEMA = {
 CONTRACT = Contract(
     instruction="Extract all lab tests of this report.",
     record_schema=SCHEMA,
+    roles=CHECKS.roles,
+    scored=CHECKS.scored,
+    checks="lab_report",
     style="rows",
     carry=("panel", "specimen", "sample_collection_time"),
-    check_rows=True,
 )
 
 
@@ -52,4 +54,4 @@ def synthesize(folder: Path, split: str, config: SyntheticConfig) -> None:
     write_reports(folder, names=names, count=config.count, seed=config.seed, max_rows=config.max_rows)
 
 
-TASK = Task(name="lab_report", contract=CONTRACT, fields=SCORED, core=CORE, synthesize=synthesize)
+TASK = Task(name="lab_report", contract=CONTRACT, fields=CHECKS.scored, core=CORE, synthesize=synthesize)
