@@ -112,5 +112,6 @@ class Answerer:
         """The answers to questions on a record as `shown` gives it."""
         if not questions:
             return []
-        records = self.extractor.answer(record_example(record, [Branch((question,)) for question in questions]))
+        branches = [Branch((question,)) for question in questions]
+        records = self.extractor.answer(record_example(record, branches, self.extractor.contract))
         return [Answer.of(question, found) for question, found in zip(questions, records, strict=True)]

@@ -9,6 +9,7 @@ from extraction.contract import Contract
 from extraction.evidence import LineIndex
 from extraction.example import Branch, Context, Example
 from extraction.record.record import Record
+from extraction.schema import Schema
 from finetune.config import SyntheticConfig
 from finetune.task import DataRequest, Grade, Task
 from recipes.ehr_qa.grade import score
@@ -34,17 +35,16 @@ CONTRACT = Contract(
 )
 
 
-def record_example(record: PatientRecord, branches: Sequence[Branch]) -> Example:
+def record_example(record: PatientRecord, branches: Sequence[Branch], contract: Contract) -> Example:
     """A record with questions on it; the answers can cite no line that it does not have."""
     lines = tuple(line.text for line in record.lines)
-    schema = bounded(len(lines))
+    schema = bounded(contract.record_schema, len(lines))
     asked = tuple(Branch(branch.parts, schema, branch.gold, branch.source) for branch in branches)
     return Example(Context(record.patient, (record.text,), LineIndex(lines)), asked)
 
 
-def bounded(lines: int) -> dict[str, object]:
+def bounded(schema: Schema, lines: int) -> Schema:
     """The schema of an answer whose evidence are lines that a record of so many lines has."""
-    schema = CONTRACT.record_schema
     evidence = {**schema["properties"]["evidence"], "items": {"type": "integer", "minimum": 1, "maximum": lines}}
     return {**schema, "properties": {**schema["properties"], "evidence": evidence}}
 
@@ -69,7 +69,7 @@ class HealthRecords(Task):
             shown = record.fit(budget, wanted.room.tokens)
             words = "train" if wanted.split == "train" else "held_out"
             questions = make_questions(shown, wanted.questions, wanted.seed, words)
-            examples.append(record_example(shown, [branch_of(question) for question in questions]))
+            examples.append(record_example(shown, [branch_of(question) for question in questions], wanted.contract))
         return examples
 
     def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
