@@ -65,13 +65,13 @@ def encode(example: Example, contract: Contract, family: Family, max_length: int
         check_labels(example.context.name, answer[:-1], family.marks)
         _check_length(example.context.name, prompt, answer, family, max_length)
         own = len(prompt.ids) + len(answer)
-        shared = shared_length([rows[-1][0][0], prompt], family.soft) if rows[-1] else 0
+        shared = shared_length([rows[-1][0][0], prompt]) if rows[-1] else 0
         if rows[-1] and length + own - shared > max_length:
             rows.append([])
             length, shared = 0, 0
         rows[-1].append((prompt, answer))
         length += own - shared
-    return [share(row, family.soft) for row in rows if row]
+    return [share(row) for row in rows if row]
 
 
 def _check_length(name: str, prompt: Prompt, answer: Sequence[int], family: Family, max_length: int) -> None:
@@ -84,23 +84,21 @@ def _check_length(name: str, prompt: Prompt, answer: Sequence[int], family: Fami
         )
 
 
-def share(examples: Sequence[tuple[Prompt, Sequence[int]]], soft: int | None = None) -> dict[str, Any]:
+def share(examples: Sequence[tuple[Prompt, Sequence[int]]]) -> dict[str, Any]:
     """One row in the place of several prompts with their answers: what the prompts share once, the rest as branches.
 
     Under the masks of its collator it has the loss and the gradients that they have together as rows of their own.
 
     Args:
         examples: prompts and answers.
-        soft: id of the tokens that images are made of.
 
     Returns:
         As `encode`; a single example has no `branches`.
     """
     prompts = [prompt for prompt, _ in examples]
     alone = len(examples) == 1
-    shared = len(prompts[0].ids) if alone else shared_length(prompts, soft)
-    ids = list(prompts[0].ids[:shared])
-    made: dict[str, Any] = {"input_ids": ids, "labels": [IGNORED] * shared}
+    shared = len(prompts[0].ids) if alone else shared_length(prompts)
+    made: dict[str, Any] = {"input_ids": list(prompts[0].ids[:shared]), "labels": [IGNORED] * shared}
     branches = [CONTEXT] * shared
     for number, (prompt, answer) in enumerate(examples, 1):
         rest = prompt.ids[shared:]
@@ -109,20 +107,11 @@ def share(examples: Sequence[tuple[Prompt, Sequence[int]]], soft: int | None = N
         branches += [number] * (len(rest) + len(answer))
     if not alone:
         made["branches"] = branches
-    images = list(prompts[0].images) if alone else []
-    if not alone:
-        common = images_in(prompts[0], shared, soft)
-        images = [*prompts[0].images[:common], *(image for prompt in prompts for image in prompt.images[common:])]
+    common = sum(place.stop <= shared for place in prompts[0].places)
+    images = [*prompts[0].images[:common], *(image for prompt in prompts for image in prompt.images[common:])]
     if images:
         made["images"] = images
     return made
-
-
-def images_in(prompt: Prompt, length: int, soft: int | None) -> int:
-    """How many of a prompt's images stand within its first `length` tokens."""
-    starts = [i for i, t in enumerate(prompt.ids) if t == soft and (i == 0 or prompt.ids[i - 1] != soft)]
-    per_image = len(starts) // len(prompt.images) if prompt.images else 1  # an image may be shown as several crops
-    return sum(start < length for start in starts) // max(1, per_image)
 
 
 def training_order(lengths: Sequence[int], epochs: int, batch: int, seed: int) -> list[int]:
