@@ -34,8 +34,8 @@ class ImagePart:
         page: its page, counted from 1; an image file has one.
         dpi: pixels per inch it is drawn at.
         size: width and height in pixels.
-        pan_and_scan: whether crops of it are shown too, for families that can (Gemma 3), where it is clearly longer than
-            wide or the reverse.
+        pan_and_scan: whether crops of it are shown too, for families that can (Gemma 3), where it is clearly longer
+            than wide or the reverse.
     """
 
     path: Path

@@ -29,7 +29,9 @@ class Room:
     def context(self, questions: Sequence[str] = ()) -> int:
         """The most tokens of a context, with room for a question, or for the longest of `questions` where more."""
         longest = max((self.tokens(question) for question in questions), default=0)
-        return self._contract.max_prompt_tokens - self._count(self._contract.messages(())) - max(QUESTION_TOKENS, longest)
+        return (
+            self._contract.max_prompt_tokens - self._count(self._contract.messages(())) - max(QUESTION_TOKENS, longest)
+        )
 
     def _turn(self, text: str) -> int:
         return self._count([{"role": "user", "content": [{"type": "text", "text": text}]}])

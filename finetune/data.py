@@ -79,9 +79,9 @@ def _source(example: Example) -> Any:
 def divide(example: Example, contract: Contract, fits: Callable[[Sequence[Part]], bool]) -> list[Example]:
     """What a model is shown of an example, each window of a document with the record of what stands in it.
 
-    A context that is no document, or that fits a prompt, is one example with its whole answer. Otherwise the true values
-    are found on the page, and each window has the items whose own words it shows; a value that stands outside it, such as
-    a heading above, is null there, as it is for a model that reads the window alone.
+    A context that is no document, or that fits a prompt, is one example with its whole answer. Otherwise the true
+    values are found on the page, and each window has the items whose own words it shows; a value that stands outside
+    it, such as a heading above, is null there, as it is for a model that reads the window alone.
 
     Args:
         example: a context with gold answers.
@@ -106,9 +106,7 @@ def divide(example: Example, contract: Contract, fits: Callable[[Sequence[Part]]
         answer = Generation(contract.target.encode(branch.gold), "stop")
         tree = read_window(index.window, answer, contract, branch).tree
         golds = [plain(_shown(tree, window, contract.headings)) for window in windows]
-    return [
-        window_example(window, contract, Branch(gold=gold)) for window, gold in zip(windows, golds, strict=True)
-    ]
+    return [window_example(window, contract, Branch(gold=gold)) for window, gold in zip(windows, golds, strict=True)]
 
 
 def _shown(tree: Any, window: Window, carried: frozenset[str]) -> Any:

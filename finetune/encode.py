@@ -39,8 +39,8 @@ def fits(contract: Contract, family: Family, most: int) -> Callable[[Sequence[Pa
 def encode(example: Example, contract: Contract, family: Family, max_length: int) -> list[dict[str, Any]]:
     """Rows of an example: its context's tokens once, then its branches, with labels on the answers only.
 
-    The prompts are those that serving builds; they end in a newline, so tokenising an answer apart from its prompt gives
-    the same tokens as the model will write. An answer's label ends with the token that ends a turn.
+    The prompts are those that serving builds; they end in a newline, so tokenising an answer apart from its prompt
+    gives the same tokens as the model will write. An answer's label ends with the token that ends a turn.
 
     Args:
         example: with gold answers.
@@ -80,7 +80,7 @@ def _check_length(name: str, prompt: Prompt, answer: Sequence[int], family: Fami
         pictures = f", {prompt.ids.count(family.soft)} of these its images'" if prompt.images and family.soft else ""
         raise AssayError(
             f"{name} takes {length} tokens with an answer ({len(prompt.ids)} of them the prompt{pictures}), more than "
-            f"data.max_length={max_length}; raise it, or lower contract.max_prompt_tokens so that less is shown at once."
+            f"data.max_length={max_length}; raise it, or lower contract.max_prompt_tokens to show less at once."
         )
 
 

@@ -78,9 +78,7 @@ class Task:
         """Whether an answer is right: the gold one, value for value, unless a task knows better."""
         return bool(record.data == branch.gold)
 
-    def grade(
-        self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]
-    ) -> Grade:
+    def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
         """The figures of a model's records, one a branch: the share of answers that are right."""
         pairs = zip(examples, records, strict=True)
         right = [self.right(b, r) for e, own in pairs for b, r in zip(e.branches, own, strict=True)]
@@ -102,9 +100,7 @@ class DocumentTask(Task):
         """Every document of a folder with its record."""
         return read_documents(wanted.folder, wanted.contract)
 
-    def grade(
-        self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]
-    ) -> Grade:
+    def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
         """F1 over the fields that a row is worth nothing without, then over all scored ones."""
         from extraction.score import Pair, score
 

@@ -121,14 +121,15 @@ def document_of(*pages, name="a.pdf"):
 
 def record_of(document, *generations, contract=None):
     """The record of a document that was shown whole, from the model's answer (or answers, one below the other)."""
+    from extraction.document import Lines, Window
     from extraction.example import Branch
-    from extraction.reading import document_example
     from extraction.record.build import build_record
     from extraction.record.reply import read_window
     from recipes.lab_report.task import CONTRACT
 
     contract = contract or CONTRACT
-    window = document_example(document, contract).context.index.window
+    lines = Lines(document)
+    window = Window(lines, 0, len(lines))
     replies = [read_window(window, generation, contract, Branch()) for generation in generations]
     return build_record(document, replies, contract)
 

@@ -1,7 +1,7 @@
 """Model families: what differs between architectures, one file each.
 
-A family is added by a file here that defines a `Family` and by its name in `_MODULES`; everything else reads it from the
-object. `family_of` gives the one of a model, `disarm` takes the voice from a document.
+A family is added by a file here that defines a `Family` and by its name in `_MODULES`; everything else reads it from
+the object. `family_of` gives the one of a model, `disarm` takes the voice from a document.
 """
 
 from __future__ import annotations

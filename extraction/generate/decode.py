@@ -2,8 +2,8 @@
 
 What the grammar leaves no choice about is never asked of the model. Drafts (the page's own words) are verified
 together in one pass; the tokens are those of plain constrained decoding token by token, exactly so in float32. Many
-answers share a batch, each at its own length; a finished one makes room for the next. Answers on one context are decoded
-together behind it: it is read once.
+answers share a batch, each at its own length; a finished one makes room for the next. Answers on one context are
+decoded together behind it: it is read once.
 
 Decoding is greedy, or samples when given a temperature. A sampled token depends on the model's probabilities, the
 seed, the answer's number in the call and the token's place in the answer, on nothing else: one uniform number each,
@@ -117,12 +117,12 @@ class Decoder:
         self._temperature, self._seed = temperature, seed
         self._cap = getattr(self._config, "final_logit_softcapping", None)
 
-    def run(self, jobs: Iterable[Sequence[Stream] | None]) -> Iterator[Stream]:
+    def run(self, jobs: Iterable[Sequence[Stream] | None]) -> Iterator[Stream | None]:
         """Complete streams; each is given back as it ends.
 
         Args:
             jobs: a stream for a row of its own, or several that are answered together behind what their prompts share.
-                A job is taken only when a row is free; None says that none is ready yet.
+                A job is taken only when a row is free; None says that none is ready yet, and is given back.
         """
         waiting, more, count = iter(jobs), True, 0
         streams: list[Stream] = []
@@ -135,6 +135,7 @@ class Decoder:
                     more = False
                     break
                 if job is None:
+                    yield None
                     if streams:
                         break
                     time.sleep(_PAUSE)
@@ -216,9 +217,7 @@ class Decoder:
                 streams.pop()
         return ended[::-1]
 
-    def _read(
-        self, stream: Stream, cache: RowCache | SharedCache, row: int, start: int, stop: int
-    ) -> torch.Tensor:
+    def _read(self, stream: Stream, cache: RowCache | SharedCache, row: int, start: int, stop: int) -> torch.Tensor:
         """Read the tokens [start, stop) of a prompt into a row of the cache; the last one's hidden state [1, size].
 
         Pixels are drawn when their tokens are read: those of many pages would not fit the memory.
@@ -295,7 +294,9 @@ class Decoder:
         for stream in streams:
             self._propose(stream, min(self._draft, share, stream.reach))
         hidden = self._forward([stream.pending + stream.draft for stream in streams], streams, cache)
-        asked = [own[len(s.pending) - 1 : len(s.pending) + len(s.draft)] for own, s in zip(hidden, streams, strict=True)]
+        asked = [
+            own[len(s.pending) - 1 : len(s.pending) + len(s.draft)] for own, s in zip(hidden, streams, strict=True)
+        ]
         # The output layer is most of the weights: one product for all rows reads it once.
         logits = self._logits(torch.cat(asked)).split([1 + len(s.draft) for s in streams])
         for row, (stream, own) in enumerate(zip(streams, logits, strict=True)):

@@ -182,6 +182,8 @@ def _stretches(tensor: torch.Tensor, places: Sequence[slice]) -> torch.Tensor:
 
 
 AttentionInterface.register(NAME, span_attention)
+
+
 def span_mask(*, attention_mask: Any = None, **kwargs: Any) -> Any:
     """What makes a mask for `span_attention`: a `Spans` is one."""
     return attention_mask if isinstance(attention_mask, Spans) else sdpa_mask(attention_mask=attention_mask, **kwargs)
