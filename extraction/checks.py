@@ -1,4 +1,4 @@
-"""Checks of a record: those that hold for any schema, and those that a task brings, found by the name in the contract."""
+"""Checks of a record: those that hold for any schema, and those that a task brings, by the name in the contract."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from extraction.plugins import load
 
 if TYPE_CHECKING:
-    from extraction.contract import Contract
+    from extraction.contract import Contract, Role
     from extraction.document import Document, Lines
-    from extraction.evidence import Evidence
+    from extraction.evidence import PageEvidence
     from extraction.record.record import Issue
 
 Path = tuple[str | int, ...]
@@ -36,7 +36,7 @@ class Checks:
         row: what a row is called in messages.
     """
 
-    roles: ClassVar[Mapping[str, Any]] = {}
+    roles: ClassVar[dict[str, Role]] = {}
     scored: ClassVar[tuple[str, ...]] = ()
     looks_again: ClassVar[bool] = False
     row: ClassVar[str] = "row"
@@ -50,13 +50,13 @@ class Checks:
         return []
 
     def missed(
-        self, document: Document, data: Any, evidence: Sequence[Evidence], contract: Contract
+        self, document: Document, data: Any, evidence: Sequence[PageEvidence], contract: Contract
     ) -> list[MissedLine]:
         """Lines that look like rows of the record's lists although nothing in `evidence` was read from them."""
         return []
 
     def issues(
-        self, document: Document, data: dict[str, Any], evidence: Mapping[Path, Evidence], contract: Contract
+        self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence], contract: Contract
     ) -> Iterator[Issue]:
         """What else is doubtful about a record."""
         yield from ()

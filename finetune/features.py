@@ -18,7 +18,6 @@ import transformers
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from extraction.errors import AssayError
-from extraction.generate.vision import Vision
 from finetune.adapter import EYES
 from finetune.batch import Collator
 from finetune.pixels import load_pixels, loader

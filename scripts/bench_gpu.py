@@ -252,6 +252,7 @@ def seconds_of_features(folder: Path) -> float:
 def ours(job: Job, examples: list[dict[str, Any]], scratch: Path) -> Any:
     """The recipe's trainer."""
     from finetune.prepare import Prepared
+
     from finetune.run import RunFolder
     from finetune.train import build_trainer
 
@@ -356,9 +357,8 @@ def tokenizer() -> Any:
 
 
 def eyes(job: Job) -> Any:
-    from transformers import AutoConfig
-
     from extraction.generate.vision import Vision
+    from transformers import AutoConfig
 
     shape = AutoConfig.from_pretrained(job.folder / "model")
     marks = (shape.boi_token_index, shape.image_token_index, shape.eoi_token_index)

@@ -129,6 +129,7 @@ def record_of(tokenizer: Any, tokens: int, count: int) -> Any:
     """A synthetic patient's record of at most `tokens` tokens, not much less, with `count` questions to ask."""
     from extraction.errors import AssayError
     from finetune.questions import token_counter
+
     from recipes.ehr_qa.questions import make_questions
     from recipes.ehr_qa.records import read_record
     from recipes.ehr_qa.synthetic import make_bundle
@@ -150,9 +151,10 @@ def record_of(tokenizer: Any, tokens: int, count: int) -> Any:
 
 def trainer_of(examples: list[dict[str, Any]], recomputed: bool = False) -> Any:
     """The project's own trainer for examples, as a run builds it."""
+    from finetune.prepare import Prepared
+
     from extraction.generate.models import load_tokenizer
     from finetune.config import load_config
-    from finetune.prepare import Prepared
     from finetune.run import RunFolder
     from finetune.train import build_trainer
 
@@ -172,6 +174,8 @@ def examples_of(tokens: int, most: int, count: int) -> tuple[list[dict[str, Any]
     """Separate examples of the first `count` of `most` questions, and the one that shares their context."""
     from extraction.generate.models import load_tokenizer
     from finetune.questions import Context, encode_context
+
+    from extraction.generate.models import load_tokenizer
     from recipes.ehr_qa.task import CONTRACT, asked_of
 
     tokenizer = load_tokenizer("gemma-3-270m")

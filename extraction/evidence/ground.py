@@ -3,8 +3,8 @@
 A record's rows are first placed on the page: the name of a row may stand in many places, the right one is where
 the row's other values stand too, in the order in which the record goes down the page (align.py). Every value is
 then looked for in its row's neighbourhood: on the lines of the name, and below them down to the next row's name.
-A result that is printed elsewhere on the page is no evidence for its row. Only what a heading says for many
-rows (a panel, a specimen, a time) may stand above. A printed word is evidence for one row only, and for one of
+A value that is printed elsewhere on the page is no evidence for its row. Only what a heading says for many
+rows (a group, a time) may stand above. A printed word is evidence for one row only, and for one of
 its values.
 """
 
@@ -20,18 +20,12 @@ from itertools import groupby
 from extraction.document import Document
 from extraction.evidence.align import Candidate, align
 from extraction.evidence.evidence import PageEvidence
-from extraction.evidence.likely import ResultLine, rows_like_results
 from extraction.evidence.place import Placer
 from extraction.evidence.printed import Printed, Spot
 from extraction.evidence.sought import Sought
 from extraction.target import Leaf
 
-__all__ = ["CARRIED", "Evidence", "ResultLine", "ground", "rows_like_results"]
-
 Path = tuple[str | int, ...]
-
-CARRIED = ("panel", "section", "specimen", "method", "sample_collection_time")
-"""Fields that a heading may give for many rows."""
 
 _NAME, _CLEAN, _BACK = 3.0, 0.6, 4.5
 """Scores of a row's place: its name; each side on which the name is whole; a step back on the page.
@@ -70,7 +64,8 @@ def ground(
     leaves: Sequence[Leaf],
     document: Document,
     *,
-    carried: Collection[str] = CARRIED,
+    roles: Mapping[str, str] | None = None,
+    carried: Collection[str] = (),
     pages: Mapping[Path, Collection[int]] | None = None,
 ) -> dict[Path, PageEvidence]:
     """Find every value of a record on the pages of its document.
@@ -78,7 +73,9 @@ def ground(
     Args:
         leaves: the record's values; rows are told by the numbers in their paths.
         document: the document with its words.
-        carried: names of fields that a heading above may give for many rows.
+        roles: what fields are for, by their names, as in `Contract.roles`: a `name` names its row, a `heading` or a
+            `time` may stand above the rows that it holds for. Without a name, the first field of words names a row.
+        carried: names of other fields that a heading above may give for many rows.
         pages: for a path or the beginning of one, the pages (from 1) on which its values may be found.
 
     Returns:
@@ -86,13 +83,15 @@ def ground(
     """
     printed = Printed(document)
     sought = Sought(printed)
+    roles = roles or {}
+    above = {*carried, *(name for name, role in roles.items() if role in ("heading", "time"))}
     tables: dict[Path, dict[Path, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     scalars: list[Cell] = []
     for leaf in leaves:
         last = max((i for i, step in enumerate(leaf.path) if isinstance(step, int)), default=-1)
         name = next((step for step in reversed(leaf.path) if isinstance(step, str)), "")
         spots = _on_pages(sought.spots(leaf.value, name), leaf.path, pages)
-        cell = Cell(leaf.path, name, str(leaf.value), name in carried, spots, [spot.line for spot in spots])
+        cell = Cell(leaf.path, name, str(leaf.value), name in above, spots, [spot.line for spot in spots])
         if last < 0:
             scalars.append(cell)
         else:
@@ -100,7 +99,7 @@ def ground(
             tables[shape][leaf.path[: last + 1]].append(cell)
     groups = [[Row(cells) for cells in rows.values()] for rows in tables.values()]
     for rows in groups:
-        _align(rows, printed)
+        _align(rows, printed, _name_field(rows, roles))
     placer = Placer(printed, groups)
     for rows in groups:
         placer.place(rows)
@@ -122,8 +121,11 @@ def _on_pages(spots: list[Spot], path: Path, pages: Mapping[Path, Collection[int
     return spots if allowed is None else [spot for spot in spots if spot.page in allowed]
 
 
-def _name_field(rows: Sequence[Row]) -> str | None:
-    """The field that names the rows: the first whose values are words and mostly differ, or the first."""
+def _name_field(rows: Sequence[Row], roles: Mapping[str, str]) -> str | None:
+    """The field that names the rows: by its role, the first whose values are words and mostly differ, or the first."""
+    told = next((cell.field for row in rows for cell in row.cells if roles.get(cell.field) == "name"), None)
+    if told:
+        return told
     texts: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         for cell in row.cells:
@@ -136,9 +138,8 @@ def _name_field(rows: Sequence[Row]) -> str | None:
     return next(iter(texts), None)
 
 
-def _align(rows: Sequence[Row], printed: Printed) -> None:
-    """Give every row of a table the spot of its name that suits its other values and the order of rows best."""
-    key = _name_field(rows)
+def _align(rows: Sequence[Row], printed: Printed, key: str | None) -> None:
+    """Give every row of a table the spot of its name (field `key`) that suits its other values and the order best."""
     headings = _Headings(rows)
     ranks: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(rows):

@@ -21,17 +21,20 @@ class Generation:
     Attributes:
         text: what the model wrote.
         finish: `stop` when the model ended the answer, `length` when it was cut, `loop` when it repeated itself
-            without end and was cut back to the first time, `grammar` when the schema outgrew the grammar engine.
+            without end and was cut back to the first time, `grammar` when the schema outgrew the grammar engine,
+            `refused` when a server does not answer for this one example.
         offsets: for each token, the index in `text` where it begins.
         logprobs: for each token, the natural log of its probability; 0 where the grammar left no choice.
         passes: how many forward passes were needed after the prompt's own.
+        message: why it was refused, in a sentence.
     """
 
     text: str
-    finish: Literal["stop", "length", "loop", "grammar"]
+    finish: Literal["stop", "length", "loop", "grammar", "refused"]
     offsets: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     passes: int = 0
+    message: str = ""
 
 
 class Backend(Protocol):
@@ -44,12 +47,12 @@ class Backend(Protocol):
 
     def generate(
         self, examples: Iterable[Example | None], contract: Contract
-    ) -> Iterator[tuple[Example, int, Generation]]:
+    ) -> Iterator[tuple[Example, int, Generation] | None]:
         """An example, the number of one of its branches, and the answer to it, as each is finished.
 
         Args:
-            examples: taken only as there is room to answer them. None says that none is ready now: those at work go
-                on, and it is asked again.
+            examples: taken only as there is room to answer them. None says that none is ready now: None is given back,
+                so that the caller may see to it, then those at work go on, and it is asked again.
             contract: what the model was taught.
         """
         ...

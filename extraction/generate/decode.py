@@ -117,12 +117,12 @@ class Decoder:
         self._temperature, self._seed = temperature, seed
         self._cap = getattr(self._config, "final_logit_softcapping", None)
 
-    def run(self, jobs: Iterable[Sequence[Stream] | None]) -> Iterator[Stream]:
+    def run(self, jobs: Iterable[Sequence[Stream] | None]) -> Iterator[Stream | None]:
         """Complete streams; each is given back as it ends.
 
         Args:
             jobs: a stream for a row of its own, or several that are answered together behind what their prompts share.
-                A job is taken only when a row is free; None says that none is ready yet.
+                A job is taken only when a row is free; None says that none is ready yet, and is given back.
         """
         waiting, more, count = iter(jobs), True, 0
         streams: list[Stream] = []
@@ -135,6 +135,7 @@ class Decoder:
                     more = False
                     break
                 if job is None:
+                    yield None
                     if streams:
                         break
                     time.sleep(_PAUSE)

@@ -80,7 +80,7 @@ class LocalBackend:
 
     def generate(
         self, examples: Iterable[Example | None], contract: Contract
-    ) -> Iterator[tuple[Example, int, Generation]]:
+    ) -> Iterator[tuple[Example, int, Generation] | None]:
         """Answer examples by constrained decoding; see `Backend`.
 
         An example of one branch is decoded beside others; those of several are answered one example after another, up
@@ -91,7 +91,7 @@ class LocalBackend:
         decoder = Decoder(self.model, self.family, self.stop, self._rows, self._draft, self._temperature, self._seed)
         jobs = (None if example is None else self._streams(example, contract) for example in examples)
         for stream in decoder.run(jobs):
-            yield *stream.tag, self._generation(stream)
+            yield None if stream is None else (*stream.tag, self._generation(stream))
 
     def _streams(self, example: Example, contract: Contract) -> list[Any]:
         """The answers that an example asks for, not yet begun."""

@@ -14,11 +14,11 @@ from typing import Any, Literal
 from extraction.errors import AssayError
 from extraction.families import Family, family_class, family_of
 from extraction.generate.checks import check_bitsandbytes, check_fit
+from extraction.plugins import adapter_folder, adapters
 
 EMBEDDED = "gemma-3-270m"
-# The adapters that ship with Assay, each of its recipe's release.yaml, and the package's folders they are in.
-DEFAULT, SHIPPED_ANSWERER = "lab-report-270m", "ehr-qa-270m"
-_FOLDERS = {DEFAULT: "lab_report", SHIPPED_ANSWERER: "ehr_qa"}
+# What reads where no model is named.
+DEFAULT = "lab-report-270m"
 # Beside every adapter: what it was trained on and with.
 FACTS = "versions.json"
 Quantization = Literal["nf4"]
@@ -46,9 +46,8 @@ def quiet_libraries() -> None:
 
 
 def shipped(name: str | Path) -> str | Path:
-    """The folder of an adapter that ships with Assay where `name` is its name; any other name as it is."""
-    folder = _FOLDERS.get(str(name))
-    return Path(__file__).parents[1] / folder if folder else name
+    """The folder of an installed adapter where `name` is its name; any other name as it is."""
+    return adapter_folder(str(name)) or name
 
 
 def resolve_model(name: str) -> str:
@@ -66,7 +65,7 @@ def resolve_model(name: str) -> str:
         return str(path)
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise AssayError(
-            f"There is no model {name}: give {DEFAULT}, {SHIPPED_ANSWERER}, {EMBEDDED}, a model's folder, or a hub id "
+            f"There is no model {name}: give {', '.join((*adapters(), EMBEDDED))}, a model's folder, or a hub id "
             "(google/medgemma-1.5-4b-it)."
         )
     return name

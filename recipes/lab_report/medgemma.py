@@ -5,11 +5,9 @@ A configuration names it with `recipe: recipes.lab_report.medgemma`.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from extraction.contract import Contract
-from recipes.lab_report.task import SCHEMA
-from recipes.lab_report.task import TASK as TEXT_TASK
+from recipes.lab_report.checks import CHECKS
+from recipes.lab_report.task import SCHEMA, LabReports
 
 # arXiv 2604.05081, the prompt of its lab-report evaluation.
 PROMPT = (
@@ -19,9 +17,25 @@ PROMPT = (
 )
 
 # Plain JSON objects: what the model writes untuned. The schema wraps the list the prompt asks for in `tests`.
-CONTRACT = Contract(instruction=PROMPT, record_schema=SCHEMA, style="objects", view="image", check_rows=True)
+CONTRACT = Contract(
+    instruction=PROMPT,
+    record_schema=SCHEMA,
+    roles=CHECKS.roles,
+    scored=CHECKS.scored,
+    checks="lab_report",
+    style="objects",
+    view="image",
+)
 
-TASK = replace(TEXT_TASK, name="lab_report_medgemma", contract=CONTRACT)
+
+class MedGemmaLabReports(LabReports):
+    """The same data and the same score under MedGemma's own prompt."""
+
+    name = "lab_report_medgemma"
+    contract = CONTRACT
+
+
+TASK = MedGemmaLabReports()
 
 if __name__ == "__main__":
     from finetune.launch import launch

@@ -7,17 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from finetune.questions import Asked, Context, encode_context, share
 from safetensors.torch import load_file
 
 from extraction.errors import AssayError
 from extraction.generate.spans import NAME
 from finetune.batch import IGNORED, Collator
-from finetune.config import load_config
-from finetune.prepare import Prepared
-from finetune.questions import Asked, Context, encode_context, share
-from finetune.run import RunFolder, read_metrics
+from finetune.run import read_metrics
 from finetune.task import load_task
-from finetune.train import build_trainer
 from tests.conftest import tiny_gemma
 from tests.recipes.ehr_bundles import everything, write
 
@@ -84,44 +81,6 @@ def test_loss_and_gradients_are_those_of_separate_examples(tokenizer):
     for name, gradient in gradients.items():
         summed = sum(own[name] for _, own in alone)
         assert (gradient - summed).norm() <= 1e-4 * summed.norm() + 1e-6, name
-
-
-def test_the_loss_that_a_gpu_takes_is_that_of_separate_examples(tmp_path, tokenizer):
-    """A run as it is, but for the frugal head that processors have: loss and gradients, then the step itself."""
-    tiny_gemma(3).save_pretrained(tmp_path / "model")
-    tokenizer.save_pretrained(tmp_path / "model")
-    (row,) = encode_context(Context("a", TEXT[:160], ASKED[:2]), CONTRACT, tokenizer, 4096)
-    settings = {"model": tmp_path / "model", "adapter.start": "null", "train.output": tmp_path / "run",
-                "train.dtype": "float32", "train.max_steps": 1}  # fmt: skip
-    config = load_config(CONFIG, [f"{key}={value}" for key, value in settings.items()])
-    folder = RunFolder(config.train.output)
-    folder.open(config)
-    trainer = build_trainer(config, folder, tokenizer, Prepared([row], lambda _: {"accuracy": 0.5}, "accuracy"))
-    trainer.own_loss = False
-    weights = {name: weight for name, weight in trainer.model.named_parameters() if weight.requires_grad}
-    for name, weight in weights.items():
-        if "lora_B" in name:  # at zero it lets no gradient through to the other half
-            torch.nn.init.normal_(weight, std=0.05)
-
-    def run(example):
-        trainer.model.zero_grad()
-        batch = trainer._prepare_inputs(trainer.data_collator([example]))
-        trained = sum(label != IGNORED for label in example["labels"])
-        loss = trainer.compute_loss(trainer.model, batch) * trained
-        loss.backward()
-        return loss.item(), {name: weight.grad.clone() for name, weight in weights.items()}, trained
-
-    loss, gradients, trained = run(row)
-    alone = [run(one) for one in separate(row)]
-    assert loss == pytest.approx(sum(one for one, _, _ in alone), rel=1e-6)
-    for name, gradient in gradients.items():
-        summed = sum(own[name] for _, own, _ in alone)
-        assert summed.norm() > 0 and (gradient - summed).norm() <= 1e-4 * summed.norm() + 1e-6, name
-
-    trainer.train()
-    rows = read_metrics(folder.metrics)
-    assert [one["loss"] for one in rows if "loss" in one] == [pytest.approx(loss / trained, rel=1e-4)]
-    assert [one["eval_accuracy"] for one in rows if "eval_accuracy" in one] == [0.5]
 
 
 def test_one_example_alone_is_its_own_context():

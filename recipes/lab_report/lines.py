@@ -1,4 +1,4 @@
-"""Lines of a document that look like results, to compare with the rows that were found."""
+"""Lines of a report that look like results or like the titles of their columns, by the shapes of their cells."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from extraction.checks import MissedLine
 from extraction.document import Document, Page
 from extraction.document.rows import Row, gather_rows
 from extraction.values.dates import moments
@@ -50,15 +51,6 @@ _WIDE = 60.0  # points: values below a name begin at most so far to its right
 
 
 @dataclass(frozen=True)
-class ResultLine:
-    """A name and a value that look like a result: page from 1, box of the value in points, text of the line."""
-
-    page: int
-    box: tuple[float, float, float, float]
-    text: str
-
-
-@dataclass(frozen=True)
 class _Cell:
     text: str
     box: tuple[float, float, float, float]
@@ -96,21 +88,21 @@ class _Cell:
         return bool(_RANGE_CELL.fullmatch(self.text))
 
 
-def rows_like_results(document: Document) -> list[ResultLine]:
-    """What looks like a result by the shapes of cells alone, from top to bottom.
+def rows_like_results(document: Document) -> list[MissedLine]:
+    """What looks like a result (with the box of its value) by the shapes of cells alone, from top to bottom.
 
     A name, then a value (a number with comparator and flag, or a word for a finding), then a unit or a range;
     `name: value unit (range)` in one cell; or a value with unit or range below a name. Lines with a date, and
     numbers without unit and range, are left out: what is returned is rather too little than too much.
     """
-    found: list[ResultLine] = []
+    found: list[MissedLine] = []
     for page in document.pages:
         above: list[list[_Cell]] = []
         for row in gather_rows(page.words) if page.words else ():
             cells = list(_cells(page, row))
             text = "  ".join(cell.text for cell in cells)
             if not moments(text):
-                found += [ResultLine(page.number, cell.box, text) for cell in _values(cells, above)]
+                found += [MissedLine(page.number, cell.box, text) for cell in _values(cells, above)]
             above = [cells, *above[:1]]
     return found
 
