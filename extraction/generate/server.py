@@ -112,6 +112,7 @@ class ServerBackend:
         }
         # None in `mounts` is the direct way: it takes the place of HTTP_PROXY and HTTPS_PROXY.
         self._http: dict[str, Any] = {"follow_redirects": False, "mounts": {"http://": None, "https://": None}}
+        self._shown = False
         self.model = self._choose(None if model is None else str(model))
 
     def count_tokens(self, messages: list[Message]) -> int:
@@ -178,6 +179,8 @@ class ServerBackend:
         messages = [{"role": turn["role"], "content": await _content(turn["content"], images)}]
         try:
             body = await self._post(client, messages, schema, contract.max_answer_tokens)
+            if shown and not self._shown:
+                await self._check_shown(client, schema)
         except self._openai.APIStatusError as error:
             # llama-server fails (500) where it is shown an image that it cannot take.
             at_fault = error.status_code in (400, 422) or (shown and error.status_code >= 500)
@@ -210,7 +213,7 @@ class ServerBackend:
         So it is asked with the same schema on nothing, then on as many white images as the request showed.
         """
         try:
-            await self._post(client, [{"role": "user", "content": "{}"}], schema, 1)
+            await self._try(client, schema)
         except self._openai.APIStatusError as again:
             body = again.body if isinstance(again.body, dict) else {}
             reason = str(body.get("message") or body.get("detail") or "it does not say why").split("\n")[0][:300]
@@ -220,24 +223,37 @@ class ServerBackend:
         except self._openai.OpenAIError as again:
             return self._explain(again)
         if shown:
-            from PIL import Image
-
-            white = {"type": "image_url", "image_url": {"url": _data_url(Image.new("RGB", (224, 224), "white"))}}
-            content = [white] * shown + [{"type": "text", "text": "{}"}]
             try:
-                await self._post(client.with_options(max_retries=0), [{"role": "user", "content": content}], schema, 1)
+                await self._try(client.with_options(max_retries=0), schema, shown)
             except self._openai.APIStatusError as again:
                 if again.status_code == error.status_code:
-                    several = f", or not {shown} at once" if shown > 1 else ""
-                    return AssayError(
-                        f"{self.url} takes no images with this model{several} ({error.status_code}); serve one that is "
-                        "shown images (llama-server with --mmproj), or show it text alone."
-                    )
+                    return self._blind(f", or not {shown} at once" if shown > 1 else "")
             except self._openai.OpenAIError as again:
                 return self._explain(again)
         return DocumentError(
             f"{self.url} refuses the request for one document ({error.status_code}) though not for others; "
             "its log says why."
+        )
+
+    async def _try(self, client: Any, schema: Any, images: int = 0) -> bytes:
+        """Ask for one token on nothing, or on some white images."""
+        from PIL import Image
+
+        white = {"type": "image_url", "image_url": {"url": _data_url(Image.new("RGB", (224, 224), "white"))}}
+        content = [white] * images + [{"type": "text", "text": "{}"}] if images else "{}"
+        return await self._post(client, [{"role": "user", "content": content}], schema, 1)
+
+    async def _check_shown(self, client: Any, schema: Any) -> None:
+        """Some servers leave out, without a word, images that their model cannot be shown: the prompt is no longer."""
+        lengths = [_prompt_tokens(await self._try(client, schema, images)) for images in (0, 1)]
+        if lengths[0] is not None and lengths[0] == lengths[1]:
+            raise self._blind()
+        self._shown = True
+
+    def _blind(self, several: str = "") -> AssayError:
+        return AssayError(
+            f"{self.url} takes no images with this model{several}; serve one that is shown images (llama-server with "
+            "--mmproj), or show it text alone."
         )
 
     def _choose(self, model: str | None) -> str:
@@ -400,6 +416,13 @@ def _row(cells: list[Any]) -> dict[str, Any]:
     if not cells:
         return {"items": {}, "maxItems": 0}
     return {"prefixItems": cells, "minItems": len(cells), "maxItems": len(cells)}
+
+
+def _prompt_tokens(body: bytes) -> int | None:
+    try:
+        return int(json.loads(body)["usage"]["prompt_tokens"])
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def token_places(text: str, tokens: Any) -> tuple[list[int], list[float]]:

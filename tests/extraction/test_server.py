@@ -128,7 +128,8 @@ def echo(body):
 
 
 def posts(asked):
-    return [body for _, _, body in asked if body]
+    """The requests that showed something: none of those that ask what the server can take."""
+    return [body for _, _, body in asked if body and said(body) != "{}"]
 
 
 def test_every_branch_is_answered_and_handed_out_with_its_example():
@@ -456,6 +457,22 @@ def test_a_server_that_takes_no_images(picture, caplog):
     assert caplog.records and SECRET not in caplog.text and "base64" not in caplog.text
 
 
+def test_a_server_that_leaves_images_out(picture):
+    """It answers as if there were none; that the prompt is no longer with one tells it."""
+
+    def reply(body):
+        return echo(body) | {"usage": {"prompt_tokens": 10 + tokens * len(sees(body))}}
+
+    tokens = 256
+    with serving(reply) as (url, asked):
+        assert ask(ServerBackend(url), shown(picture("one")), shown(picture("two"))) and len(posts(asked)) == 2
+    tokens = 0
+    with serving(reply) as (url, _):
+        assert ask(ServerBackend(url), "text alone")
+        with pytest.raises(AssayError, match="takes no images"):
+            ask(ServerBackend(url), shown(picture("one")))
+
+
 def test_an_image_that_cannot_be_drawn_or_not_as_it_was_learned(picture, tmp_path):
     part = picture("one")
     (tmp_path / "one.png").unlink()
@@ -720,22 +737,26 @@ def test_llama_server_without_a_vision_tower_takes_no_images(llama, picture):
         ask(ServerBackend(llama, retries=0), shown(picture("one")))
 
 
-@pytest.mark.slow
-def test_transformers_serve(tmp_path, tiny_model, tokenizer):
-    """It does not know schemas: what it answers is returned as it is, and seen to break the schema."""
-    pytest.importorskip("fastapi")
-    pytest.importorskip("uvicorn")
-    folder = tmp_path / "tiny"
-    tiny_model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    (tmp_path / "home" / "hub").mkdir(parents=True)
+# Gemma 3's turns with parts, in short.
+TEMPLATE = (
+    "{{ bos_token }}{%- for m in messages -%}{{ '<start_of_turn>' + m['role'] + '\\n' }}"
+    "{%- for part in m['content'] -%}{{ '<start_of_image>' if part['type'] == 'image' else part['text'] }}"
+    "{%- endfor -%}{{ '<end_of_turn>\\n' }}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<start_of_turn>model\\n' }}{%- endif -%}"
+)
+
+
+@contextmanager
+def transformers_serve(folder, home):
+    """The server of transformers with the model in a folder; its address."""
+    (home / "hub").mkdir(parents=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     program = "from transformers.cli.transformers import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", program, "serve", str(folder), "--port", str(port), "--host", "127.0.0.1"],
-        env={**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""},
+        env={**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -748,10 +769,54 @@ def test_transformers_serve(tmp_path, tiny_model, tokenizer):
             except OSError:
                 assert process.poll() is None
                 threading.Event().wait(0.2)
-        (answer,) = ask(ServerBackend(url, folder, retries=0), "hello", max_tokens=8)
+        yield url
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.slow
+def test_transformers_serve(tmp_path, tiny_model, tokenizer, picture):
+    """It does not know schemas: what it answers is returned as it is, and seen to break the schema."""
+    pytest.importorskip("fastapi")
+    pytest.importorskip("uvicorn")
+    folder = tmp_path / "tiny"
+    tiny_model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    with transformers_serve(folder, tmp_path / "home") as url:
+        (answer,) = ask(ServerBackend(url, folder, retries=0), "hello", max_tokens=8)
+        with pytest.raises(AssayError, match="takes no images"):  # it would leave them out
+            ask(ServerBackend(url, folder, retries=0), shown(picture("one")), max_tokens=8)
     assert answer.finish == "length" and answer.text and answer.offsets == []
     node = parse(answer.text)
     assert node is None or not validator(SCHEMA).is_valid(node.value)
+
+
+@pytest.mark.slow
+def test_transformers_serve_is_shown_a_page(tmp_path, eyes, image_tokenizer, picture):
+    from transformers import Gemma3ImageProcessorPil, Gemma3Processor
+
+    pytest.importorskip("fastapi")
+    pytest.importorskip("uvicorn")
+    folder = tmp_path / "tiny"
+    eyes.save_pretrained(folder)
+    Gemma3Processor(
+        Gemma3ImageProcessorPil(size={"height": 112, "width": 112}),
+        image_tokenizer,
+        chat_template=TEMPLATE,
+        image_seq_length=16,
+    ).save_pretrained(folder)
+    # The tokenizer of the real model names the image's tokens in its file.
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    names = {name: getattr(image_tokenizer, name) for name in ("boi_token", "eoi_token", "image_token")}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"extra_special_tokens": names}))
+    light = picture("Glucose")
+    dark = tmp_path / "dark.png"
+    ImageOps.invert(light.draw()).save(dark)
+    with transformers_serve(folder, tmp_path / "home") as url:
+        first, second, again = ask(
+            ServerBackend(url, folder, retries=0, requests_in_flight=1),
+            *map(shown, (light, ImagePart.of(dark), light)),
+            max_tokens=8,
+        )
+    assert first.text == again.text != second.text
