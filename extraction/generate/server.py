@@ -11,7 +11,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,7 +115,7 @@ class ServerBackend:
         self._shown = False
         self.model = self._choose(None if model is None else str(model))
 
-    def count_tokens(self, messages: list[Message]) -> int:
+    def count_tokens(self, messages: Sequence[Message]) -> int:
         """An estimate of a prompt's length in tokens, rather too long: a long document is then split earlier."""
         return sum(
             _TURN
@@ -125,21 +125,14 @@ class ServerBackend:
 
     def generate(
         self, examples: Iterable[Example | None], contract: Contract
-    ) -> Iterator[tuple[Example, int, Generation]]:
-        """Ask the server for the answers of all branches, a bounded number at once.
+    ) -> Iterator[tuple[Example, int, Generation] | None]:
+        """Ask the server for the answers of all branches, as many at once as it is given; see `Backend`.
 
-        Args:
-            examples: taken one by one, the next only when fewer than `requests_in_flight` requests are under way. None
-                says that nothing is ready now: it is asked again as soon as an answer is there, or after 10 ms.
-            contract: what the examples are shown and asked with.
-
-        Yields:
-            The example, the number of one of its branches, and its answer, as each is finished, in whatever order.
-            Closing the iterator gives up what is under way.
+        Closing the iterator gives up what is under way. Where the server is asked in vain for one example, or one of
+        its images cannot be drawn, the answer is `refused`.
 
         Raises:
-            AssayError: one request failed for good; the others are given up. It is a DocumentError where the request
-                is at fault rather than the server, or an image cannot be drawn.
+            AssayError: a request failed for good, and others would too; all are given up.
         """
         # An event loop in a thread of its own, not a pool of threads: requests that wait for the server can then be
         # given up at once, on an error as on Ctrl-C, and the server sees that nobody waits for them any more.
@@ -161,6 +154,8 @@ class ServerBackend:
                             example, number, images = branch
                             future = portal.start_task_soon(self._ask, client, example, number, contract, images)
                             running[future] = example, number
+                    if not ready:
+                        yield None
                     if not running:
                         time.sleep(_PAUSE)
                     done, _ = wait(running, None if ready else _PAUSE, FIRST_COMPLETED)
@@ -176,9 +171,15 @@ class ServerBackend:
         schema = contract.target_for(branch.schema).grammar_schema()
         (turn,) = contract.messages(example.context.parts, branch.parts)
         shown = sum(part["type"] == "image" for part in turn["content"])
-        messages = [{"role": turn["role"], "content": await _content(turn["content"], images)}]
         try:
-            body = await self._post(client, messages, schema, contract.max_answer_tokens)
+            messages = [{"role": turn["role"], "content": await _content(turn["content"], images)}]
+            return self._generation(await self._answer(client, messages, schema, contract.max_answer_tokens, shown))
+        except DocumentError as error:
+            return Generation("", "refused", message=str(error))
+
+    async def _answer(self, client: Any, messages: Any, schema: Any, max_tokens: int, shown: int) -> bytes:
+        try:
+            body = await self._post(client, messages, schema, max_tokens)
             if shown and not self._shown:
                 await self._check_shown(client, schema)
         except self._openai.APIStatusError as error:
@@ -189,7 +190,7 @@ class ServerBackend:
             raise self._explain(error) from None
         except self._openai.OpenAIError as error:
             raise self._explain(error) from None
-        return self._generation(body)
+        return body
 
     async def _post(self, client: Any, messages: Any, schema: Any, max_tokens: int) -> bytes:
         response = await client.chat.completions.with_raw_response.create(

@@ -54,6 +54,13 @@ def ask(backend, *examples, schema=SCHEMA, max_tokens=64):
     return [found[id(example)] for example in examples]
 
 
+def refusal(backend, example=SECRET, **options):
+    """Why the server does not answer for this one example."""
+    (answer,) = ask(backend, example, **options)
+    assert (answer.finish, answer.text) == ("refused", "")
+    return answer.message
+
+
 def said(body):
     """The document that a request shows, behind the instruction; what is asked in its place without one."""
     content = body["messages"][0]["content"]
@@ -137,7 +144,7 @@ def test_every_branch_is_answered_and_handed_out_with_its_example():
     with serving(lambda body: completion(body["messages"][0]["content"])) as (url, asked):
         backend = ServerBackend(url)
         answers = list(backend.generate(iter(examples), contract()))
-        assert list(backend.generate([], contract())) == list(backend.generate([None], contract())) == []
+        assert list(backend.generate([], contract())) == []
     assert sorted(answer.text for _, _, answer in answers) == [
         f"Read.\n\nc{i}\n\nb{j}" for i in range(5) for j in range(i)
     ]
@@ -161,19 +168,22 @@ def test_a_branch_has_a_schema_of_its_own():
 
 def test_answers_stream_and_examples_are_taken_as_they_are_needed():
     """What is answered is handed out while the next example is not ready, and no more are taken than can be asked."""
-    taken, handed = [], []
+    taken, handed, idle = [], [], 0
 
     def examples():
         for i in range(6):
-            while i == 3 and len(handed) < 3:
+            while i == 3 and (len(handed) < 3 or not idle):
                 yield None
             taken.append(i)
             yield shown(f"n{i}")
 
     with serving(echo) as (url, _):
-        for example, _, answer in ServerBackend(url, requests_in_flight=2).generate(examples(), contract()):
-            handed.append(example.context.name)
-            assert json.loads(answer.text)["name"] == example.context.name
+        for answer in ServerBackend(url, requests_in_flight=2).generate(examples(), contract()):
+            if answer is None:
+                idle += 1
+                continue
+            handed.append(answer[0].context.name)
+            assert json.loads(answer[2].text)["name"] == handed[-1]
             assert len(taken) <= len(handed) + 2
     assert sorted(handed) == [f"n{i}" for i in range(6)]
 
@@ -280,8 +290,7 @@ def test_how_an_answer_ended():
         backend = ServerBackend(url)
         whole, cut, loop, nothing = ask(backend, "whole", "cut", "loop", "nothing")
         for name in ("filtered", "unsaid"):
-            with pytest.raises(AssayError, match="finish_reason"):
-                ask(backend, name)
+            assert "finish_reason" in refusal(backend, name)
     assert (whole.finish, cut.finish, loop.finish) == ("stop", "length", "loop")
     assert (cut.text, nothing.text) == ('{"name":"a', "")
     assert loop.text == '{"rows":[["Glucose","70","mg/dL"],' and loop.offsets == list(range(0, len(loop.text), 5))
@@ -339,8 +348,10 @@ def test_errors_are_one_clear_sentence(status, words):
     ],
 )
 def test_a_context_that_is_too_short(error):
-    with serving(lambda _: (400, {}, error)) as (url, _), pytest.raises(AssayError, match="max_prompt_tokens"):
-        ask(ServerBackend(url))
+    with serving(lambda body: (400, {}, error) if said(body) == SECRET else echo(body)) as (url, _):
+        before, refused, after = ask(ServerBackend(url), "before", SECRET, "after")
+    assert refused.finish == "refused" and "max_prompt_tokens" in refused.message
+    assert before.finish == after.finish == "stop"
 
 
 def test_a_refusal_is_explained_without_the_document(caplog):
@@ -357,9 +368,9 @@ def test_a_refusal_is_explained_without_the_document(caplog):
     def only_secrets(body):
         return reply(body) if said(body) == SECRET else echo(body)
 
-    with serving(only_secrets) as (url, _), pytest.raises(AssayError, match="log says why") as raised:
-        ask(ServerBackend(url))
-    assert SECRET not in str(raised.value)
+    with serving(only_secrets) as (url, _):
+        message = refusal(ServerBackend(url))
+    assert "log says why" in message and SECRET not in message
     assert caplog.records and SECRET not in caplog.text
 
 
@@ -450,8 +461,9 @@ def test_a_server_that_takes_no_images(picture, caplog):
         with pytest.raises(AssayError, match="or not 2 at once"):
             ask(ServerBackend(url), shown(part, part))
     for status, words in ((400, "one document"), (413, "of the size")):
-        with refuses(status, lambda body: said(body) == SECRET) as (url, _), pytest.raises(AssayError, match=words):
-            ask(ServerBackend(url), shown(part, SECRET))
+        with refuses(status, lambda body: said(body) == SECRET) as (url, _):
+            message = refusal(ServerBackend(url), shown(part, SECRET))
+        assert words in message and SECRET not in message
     with refuses(500, lambda _: True) as (url, _), pytest.raises(AssayError, match="fails"):
         ask(ServerBackend(url, retries=0), shown(part))
     assert caplog.records and SECRET not in caplog.text and "base64" not in caplog.text
@@ -477,8 +489,7 @@ def test_an_image_that_cannot_be_drawn_or_not_as_it_was_learned(picture, tmp_pat
     part = picture("one")
     (tmp_path / "one.png").unlink()
     with serving(echo) as (url, asked):
-        with pytest.raises(AssayError, match=r"one\.png"):
-            ask(ServerBackend(url), shown(part))
+        assert "one.png" in refusal(ServerBackend(url), shown(part))
         with pytest.raises(AssayError, match="crops"):
             ask(ServerBackend(url), shown(replace(picture("two"), pan_and_scan=True)))
     assert posts(asked) == []
@@ -692,8 +703,7 @@ def test_llama_server_follows_the_schema(llama):
     }
     backend = ServerBackend(llama)
     assert backend.model == "gemma-3-270m"
-    with pytest.raises(AssayError, match="max_prompt_tokens"):
-        ask(backend, "Glucose 5.4 mmol/L. " * 400, schema=schema, max_tokens=8)
+    assert "max_prompt_tokens" in refusal(backend, "Glucose 5.4 mmol/L. " * 400, schema=schema, max_tokens=8)
     with pytest.raises(AssayError, match=r"refuses requests with this schema \(400\): .*schema"):
         ask(backend, Example(Context("c", (SECRET,)), (Branch(schema={"properties": {"a": {"type": "nothing"}}}),)))
     (whole,) = ask(backend, "Glucose 5.4 mmol/L", schema=schema, max_tokens=120)
