@@ -100,9 +100,10 @@ def score(
     from rich.console import Console
 
     from extraction.score import CORE_FIELDS, LAB_FIELDS, score_files
+    from recipes.lab_report.task import ROLES
 
     chosen = None if fields == "all" else tuple(fields.split(",")) if fields else LAB_FIELDS
-    result = score_files(predictions, gold, fields=chosen)
+    result = score_files(predictions, gold, fields=chosen, roles=ROLES)
     core = result.on(CORE_FIELDS) if not fields else None
     if as_json:
         values: dict[str, Any] = {"fields": result.to_dict()}

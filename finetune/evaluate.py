@@ -30,7 +30,7 @@ def evaluate(extractor: Extractor, examples: Sequence[Example], task: Task, labe
         Pair(None, gold.record, gold.name).predicted(record.to_dict())
         for record, gold in zip(records, examples, strict=True)
     ]
-    return score(pairs, fields=task.fields)
+    return score(pairs, fields=task.fields, roles=task.roles)
 
 
 def headline(result: Score, task: Task) -> dict[str, Any]:

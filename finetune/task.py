@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
@@ -21,6 +21,7 @@ class Task:
         name: the recipe's name.
         contract: instruction, schema and form of answer.
         fields: the fields of a row that count in the score; None: all.
+        roles: what the fields of a row are for, by their names (`extraction.score`).
         core: the fields of the headline score, by which the best checkpoint is chosen.
         synthesize: makes a folder of documents with records, whole or not at all: `(folder, split, config)`; None where
             there is no generator.
@@ -31,6 +32,7 @@ class Task:
     contract: Contract
     fields: Sequence[str] | None = None
     core: Sequence[str] | None = None
+    roles: Mapping[str, str] = field(default_factory=dict)
     synthesize: Callable[[Path, str, SyntheticConfig], None] | None = None
     questions: Questions | None = None
 

@@ -58,6 +58,7 @@ def run(folder: Path, model: str, scans: bool, out: Path | None) -> None:
     from extraction.files import write_whole
     from extraction.record.record import REVIEW_BELOW
     from extraction.score import CORE_FIELDS, LAB_FIELDS, read_gold, score
+    from recipes.lab_report.task import ROLES
 
     documents = [
         (pdf, gold)
@@ -76,10 +77,10 @@ def run(folder: Path, model: str, scans: bool, out: Path | None) -> None:
             record = extractor.extract(shown)
             seconds = time.time() - start
         pair = read_gold(gold, pdf.stem).predicted(record.to_dict())
-        one = score([pair], fields=LAB_FIELDS).on(CORE_FIELDS)
+        one = score([pair], fields=LAB_FIELDS, roles=ROLES).on(CORE_FIELDS)
         pairs.append(pair)
         by_rules.append(pair.predicted(read_by_rules(record.document) if record.document else None))
-        baseline = score(by_rules[-1:], fields=CORE_FIELDS)
+        baseline = score(by_rules[-1:], fields=CORE_FIELDS, roles=ROLES)
         rows.append(
             {
                 "document": pdf.stem,
@@ -94,7 +95,7 @@ def run(folder: Path, model: str, scans: bool, out: Path | None) -> None:
                 "seconds": round(seconds, 1),
             }
         )
-    full = score(pairs, fields=LAB_FIELDS)
+    full = score(pairs, fields=LAB_FIELDS, roles=ROLES)
     core = full.on(CORE_FIELDS)
     table = Table(box=None, pad_edge=False)
     for column in rows[0]:
@@ -108,7 +109,7 @@ def run(folder: Path, model: str, scans: bool, out: Path | None) -> None:
         f"name + result + unit: micro F1 {core.micro_f1:.3f} (95% {low:.3f} to {high:.3f}), macro {core.macro_f1:.3f}; "
         f"all labelled fields: micro F1 {full.micro_f1:.3f}; wrong values: {core.wrong_values}"
     )
-    rules = score(by_rules, fields=CORE_FIELDS)
+    rules = score(by_rules, fields=CORE_FIELDS, roles=ROLES)
     console.print(
         f"plain rules (scripts/rules.py), name + result + unit: micro F1 {rules.micro_f1:.3f}, "
         f"macro {rules.macro_f1:.3f}; wrong values: {rules.wrong_values}"

@@ -82,6 +82,7 @@ def ground(
     document: Document,
     *,
     carried: Collection[str] = CARRIED,
+    roles: Mapping[str, str] = {},
     pages: Mapping[Path, Collection[int]] | None = None,
 ) -> dict[Path, Evidence]:
     """Find every value of a record on the pages of its document.
@@ -90,6 +91,7 @@ def ground(
         leaves: the record's values; rows are told by the numbers in their paths.
         document: the document with its words.
         carried: names of fields that a heading above may give for many rows.
+        roles: what fields are for, by their names: `value`, `unit` (see `Sought.spots`).
         pages: for a path or the beginning of one, the pages (from 1) on which its values may be found.
 
     Returns:
@@ -102,7 +104,7 @@ def ground(
     for leaf in leaves:
         last = max((i for i, step in enumerate(leaf.path) if isinstance(step, int)), default=-1)
         name = next((step for step in reversed(leaf.path) if isinstance(step, str)), "")
-        spots = _on_pages(sought.spots(leaf.value, name), leaf.path, pages)
+        spots = _on_pages(sought.spots(leaf.value, roles.get(name)), leaf.path, pages)
         cell = Cell(leaf.path, name, str(leaf.value), name in carried, spots, [spot.line for spot in spots])
         if last < 0:
             scalars.append(cell)

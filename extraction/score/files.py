@@ -1,7 +1,7 @@
 """Predictions and gold records from files and folders."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,14 @@ def score_files(
     *,
     fields: Sequence[str] | None = LAB_FIELDS,
     key: Sequence[str] = LAB_KEY,
+    roles: Mapping[str, str] = {},
 ) -> Score:
     """Score a file or folder of predictions; files as in `read_pairs`, arguments and measures as in `score`.
 
     `.on(CORE_FIELDS)` of the outcome is the score of name, result and unit alone.
     """
     pairs, notes = read_pairs(predictions, gold)
-    outcome = score(pairs, fields=fields, key=key)
+    outcome = score(pairs, fields=fields, key=key, roles=roles)
     outcome.notes.extend(notes)
     return outcome
 

@@ -324,6 +324,7 @@ def score(
     *,
     fields: Sequence[str] | None = None,
     key: Sequence[str] = LAB_KEY,
+    roles: Mapping[str, str] = {},
 ) -> Score:
     """Score predicted records against true ones, of any JSON schema.
 
@@ -338,6 +339,8 @@ def score(
         key: fields of a row: the one that names it, then those that tell rows of one name apart. They serve
             the pairing whether scored or not; those that a table lacks are passed over. A table without the
             first is named by its first text field.
+        roles: what fields are for, by their names: `unit`, `value`, `range`, `time` decide when two texts are the same
+            (`extraction.score.normal`).
 
     Raises:
         AssayError: there is no document.
@@ -346,7 +349,7 @@ def score(
     for number, item in enumerate(pairs, 1):
         pair = item if isinstance(item, Pair) else Pair(*item)
         document = DocumentScore(pair.name or f"document {number}")
-        _Counting(document, pair, fields, key).run()
+        _Counting(document, pair, fields, key).run(roles)
         documents.append(document)
     if not documents:
         raise AssayError("There is no document to score: give at least one prediction with its gold.")
@@ -373,9 +376,9 @@ class _Counting:
         self.key = key
         self.tally: dict[str, list[int]] = {name: [0, 0, 0] for name in fields or ()}
 
-    def run(self) -> None:
+    def run(self, roles: Mapping[str, str]) -> None:
         document, pair = self.document, self.pair
-        self.compare(Row.read(pair.prediction), Row.read(pair.gold), "")
+        self.compare(Row.read(pair.prediction, roles=roles), Row.read(pair.gold, roles=roles), "")
         document.fields = {
             name: Counts(*cells) for name, cells in self.tally.items() if not _field(name, pair.unlabelled)
         }

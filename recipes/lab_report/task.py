@@ -11,6 +11,16 @@ from finetune.task import Task
 FIELDS = ("name", "result", "unit", "range", "panel", "method", "specimen", "sample_collection_time")
 SCORED = ("name", "result", "unit", "specimen", "method", "sample_collection_time")
 CORE = ("name", "result", "unit")
+ROLES = {
+    "name": "name",
+    "result": "value",
+    "unit": "unit",
+    "range": "range",
+    "panel": "heading",
+    "method": "heading",
+    "specimen": "heading",
+    "sample_collection_time": "time",
+}
 
 SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -52,4 +62,4 @@ def synthesize(folder: Path, split: str, config: SyntheticConfig) -> None:
     write_reports(folder, names=names, count=config.count, seed=config.seed, max_rows=config.max_rows)
 
 
-TASK = Task(name="lab_report", contract=CONTRACT, fields=SCORED, core=CORE, synthesize=synthesize)
+TASK = Task(name="lab_report", contract=CONTRACT, fields=SCORED, core=CORE, roles=ROLES, synthesize=synthesize)
