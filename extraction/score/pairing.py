@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import cached_property
@@ -36,8 +36,11 @@ class Row:
     texts: dict[str, int] = field(default_factory=dict)  # paths that hold text, and their place in the object
 
     @classmethod
-    def read(cls, value: Any, at: str = "") -> "Row":
-        """Take a record, or any JSON value at the pointer `at`, apart. Rows without any value are left out."""
+    def read(cls, value: Any, at: str = "", roles: Mapping[str, str] = {}) -> "Row":
+        """Take a record, or any JSON value at the pointer `at`, apart. Rows without any value are left out.
+
+        `roles` says what fields are for, by their names (see `normal`).
+        """
         cells: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
         row = cls()
         places = count()
@@ -45,7 +48,7 @@ class Row:
         def walk(value: Any, path: str, at: str, in_array: bool = False) -> None:
             if isinstance(value, dict):
                 if in_array:
-                    inner = cls.read(value, at)
+                    inner = cls.read(value, at, roles)
                     if inner.cells or inner.tables:
                         row.tables.setdefault(path, []).append(inner)
                 else:
@@ -56,7 +59,7 @@ class Row:
                     walk(item, path, f"{at}/{number}", in_array=True)
             else:
                 place = next(places)
-                if (text := normal(value, path.rpartition(".")[2])) is not None:
+                if (text := normal(value, roles.get(path.rpartition(".")[2]))) is not None:
                     cells[path].append((text, at))
                     if isinstance(value, str) and not in_array:
                         row.texts.setdefault(path, place)

@@ -336,7 +336,8 @@ def score(
     Args:
         pairs: documents, as `Pair` or `(prediction, gold)`; a prediction of None counts as empty.
         contract: says what the fields are for: which are scored, which names a row, which tell rows of one name apart
-            (its headings and times); or a task's checks, which say the same.
+            (its headings and times), when two texts of one are the same (`extraction.score.normal`); or a task's checks,
+            which say the same.
         fields: what is scored instead: names of a row's fields (`name`), or whole paths (`tests[].name`,
             `patient.birth_date`), or `all`. Without contract and fields every field is scored.
         key: fields of a row, instead of the contract's: the one that names it, then those that tell rows of one name
@@ -361,7 +362,7 @@ def score(
     for number, item in enumerate(pairs, 1):
         pair = item if isinstance(item, Pair) else Pair(*item)
         document = DocumentScore(pair.name or f"document {number}")
-        _Counting(document, pair, wanted, names, above).run()
+        _Counting(document, pair, wanted, names, above).run(roles)
         documents.append(document)
         held.update(_paths(pair.prediction), _paths(pair.gold))
     if not documents:
@@ -426,9 +427,9 @@ class _Counting:
         self.names, self.above = names, above
         self.tally: dict[str, list[int]] = {name: [0, 0, 0] for name in fields or ()}
 
-    def run(self) -> None:
+    def run(self, roles: Mapping[str, str]) -> None:
         document, pair = self.document, self.pair
-        self.compare(Row.read(pair.prediction), Row.read(pair.gold), "")
+        self.compare(Row.read(pair.prediction, roles=roles), Row.read(pair.gold, roles=roles), "")
         document.fields = {
             name: Counts(*cells) for name, cells in self.tally.items() if not _field(name, pair.unlabelled)
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from extraction.errors import AssayError
 from extraction.generate.backend import without_thinking
 from extraction.generate.local import LocalBackend
 from extraction.generate.models import SHIPPED_ANSWERER
+from extraction.parse import parse
 from finetune.questions import QUESTION_TOKENS, context_budget, requests_for, token_counter
 from recipes.ehr_qa.records import Record, read_record
 
@@ -100,8 +100,9 @@ class Answerer:
         requests = requests_for(record.text, questions, _bounded(self.contract, len(record.lines)))
         answers = []
         for question, generation in zip(questions, map(without_thinking, self.backend.generate(requests)), strict=True):
-            if generation.finish == "stop":
-                written = json.loads(generation.text)
+            node = parse(generation.text)
+            if generation.finish == "stop" and node and node.complete:
+                written = node.plain()
                 answers.append(Answer(question, written["answer"], tuple(sorted(set(written["evidence"])))))
             else:
                 issue = f"The answer was cut ({generation.finish}); ask for less at once."

@@ -5,11 +5,11 @@ import json
 import math
 
 import pytest
+from extraction.record.part import confidence
 from reportlab.pdfgen.canvas import Canvas
 
 from extraction.api import Extractor
 from extraction.generate import Generation
-from extraction.record.part import confidence
 from recipes.lab_report.task import CONTRACT
 from tests.conftest import document_of, record_of
 

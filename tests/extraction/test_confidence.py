@@ -11,7 +11,8 @@ from rich.console import Console
 
 from extraction.evidence import Evidence
 from extraction.record.record import Field, Issue, Record
-from extraction.score import LAB_FIELDS, Pair, score, score_files
+from extraction.score import Pair, score, score_files
+from recipes.lab_report.checks import CHECKS
 from tests.extraction.test_score import json_values, lab, tests
 
 
@@ -24,7 +25,7 @@ def record(rows, sure=(), issues=(), status="ok"):
 
 
 def scored(record, gold, **options):
-    return score([Pair(None, {"tests": gold}, **options).predicted(record.to_dict())], fields=LAB_FIELDS)
+    return score([Pair(None, {"tests": gold}, **options).predicted(record.to_dict())], CHECKS)
 
 
 def at(data, pointer):
@@ -36,7 +37,7 @@ def at(data, pointer):
 @given(tests, tests)
 @settings(max_examples=100, deadline=None)
 def test_every_predicted_value_is_judged_as_the_score_counts_it(predicted, gold):
-    document = score([({"tests": predicted}, {"tests": gold})], fields=LAB_FIELDS).documents[0]
+    document = score([({"tests": predicted}, {"tests": gold})], CHECKS).documents[0]
     for name, counts in document.fields.items():
         judged = [cell.right for cell in document.cells if cell.field == name]
         assert (sum(judged), len(judged) - sum(judged)) == (counts.tp, counts.fp)
