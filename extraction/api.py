@@ -114,9 +114,7 @@ class Extractor:
         found = dict(done for done in self.stream(enumerate(documents)) if done)
         return [found[number] for number in range(len(documents))]
 
-    def stream(
-        self, opened: Iterable[tuple[Any, Document | Record] | None]
-    ) -> Iterator[tuple[Any, Record] | None]:
+    def stream(self, opened: Iterable[tuple[Any, Document | Record] | None]) -> Iterator[tuple[Any, Record] | None]:
         """Records of open documents as they are finished, each with the key that it came with.
 
         Args:

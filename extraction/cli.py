@@ -55,15 +55,15 @@ def extract(
     from extraction.api import contract_for
     from extraction.batch import Batch, Engine, find_jobs, run_batch, task_id
     from extraction.generate.grammar import simplify
-    from extraction.generate.models import SHIPPED, resolve_model
+    from extraction.generate.models import DEFAULT, resolve_model
 
     jobs = find_jobs(files)
     if server is None and model is None:
         if schema is not None:
             raise AssayError(
-                f"{SHIPPED} knows its own schema only; say which model reads: --model FOLDER or --server URL."
+                f"{DEFAULT} knows its own schema only; say which model reads: --model FOLDER or --server URL."
             )
-        model = SHIPPED
+        model = DEFAULT
     contract = contract_for(model, schema)
     if server is None:
         resolve_model(str(model))

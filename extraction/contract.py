@@ -26,9 +26,12 @@ from extraction.target import Style, Target, dumps
 FILE = "contract.json"
 
 Role = Literal["name", "value", "unit", "range", "flag", "heading", "time", "choice", "text", "line"]
-"""What a field is for. A row has a `name` and the `value` that is told of it, with `unit`, `range` and `flag`; a `heading`
-and a `time` may stand once above the rows that they hold for; a `choice` is one of a list, a `text` is written by the
-model and need not be printed; `line` is the number of a line of the context that says so."""
+"""What a field is for.
+
+A row has a `name` and the `value` that is told of it, with `unit`, `range` and `flag`; a `heading` and a `time` may stand
+once above the rows that they hold for; a `choice` is one of a list, a `text` is written by the model and need not be
+printed; `line` is the number of a line of the context that says so.
+"""
 
 
 class Contract(BaseModel):
@@ -153,6 +156,7 @@ class Contract(BaseModel):
                 "roles": {name: role for name, role in self.roles.items() if name in known},
                 "scored": tuple(name for name in self.scored if name in known),
                 "carry": tuple(name for name in self.carry if name in known),
+                "checks": self.checks if {*self.fields("name", "value")} <= known else None,
                 **changes,
             }
         )

@@ -34,8 +34,8 @@ class ImagePart:
         page: its page, counted from 1; an image file has one.
         dpi: pixels per inch it is drawn at.
         size: width and height in pixels.
-        pan_and_scan: whether crops of it are shown too, for families that can (Gemma 3), where it is clearly longer than
-            wide or the reverse.
+        pan_and_scan: whether crops of it are shown too, for families that can (Gemma 3), where it is clearly longer
+            than wide or the reverse.
     """
 
     path: Path
@@ -95,11 +95,13 @@ class Context:
         name: of the source, for people.
         parts: what is shown, in order. Images before the first text stand before the instruction.
         index: what evidence is found in; None where there is nothing to point at.
+        sha256: of the source, by which two sets of examples are told apart; empty where the parts are all of it.
     """
 
     name: str
     parts: tuple[Part, ...]
     index: Index | None = None
+    sha256: str = ""
 
 
 @dataclass(frozen=True)

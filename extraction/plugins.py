@@ -4,6 +4,10 @@ A package names its own in the entry points of its `pyproject.toml`:
 
     [project.entry-points."assay.tasks"]
     my_task = "my_package.task:TASK"
+    [project.entry-points."assay.checks"]
+    my_task = "my_package.checks:CHECKS"
+    [project.entry-points."assay.adapters"]
+    my-adapter = "my_package"                  # its folder `adapter`
 """
 
 from __future__ import annotations
@@ -49,3 +53,17 @@ def load(group: str, name: str, module: str, attribute: str) -> Any:
             f"Nothing installed has the name {name} among {group}; known are {', '.join(installed(group, module))}. "
             "Install the package that brings it."
         ) from None
+
+
+def adapters() -> list[str]:
+    """The names of all installed adapters."""
+    return sorted({entry.name for entry in entry_points(group="assay.adapters")})
+
+
+def adapter_folder(name: str) -> Path | None:
+    """The folder of an installed adapter by its name; None where there is none of that name."""
+    found = next(iter(entry_points(group="assay.adapters", name=name)), None)
+    if found is None:
+        return None
+    package = import_module(found.module)
+    return Path(str(package.__file__)).parent / "adapter"

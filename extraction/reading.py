@@ -77,7 +77,7 @@ class ContextReading:
 
 
 def document_example(document: Document, contract: Contract, gold: Any = None) -> Example:
-    """A document as an example, however long it is: all of its lines, and the pages' pixels where the contract shows them.
+    """A document as an example, however long: all of its lines, and its pages' pixels where the contract shows them.
 
     The lines are those that the task's checks let be shown (`Checks.shown`).
     """
@@ -107,8 +107,8 @@ def windows_of(document: Document, contract: Contract, fits: Fits) -> list[Windo
 def text_windows(window: Window, contract: Contract, fits: Fits) -> list[Window]:
     """Windows that together show the lines of `window`; it alone where it fits.
 
-    A window is shown the titles of the table it begins in, where the task's checks know them: without them nothing tells
-    one column from the next.
+    A window is shown the titles of the table it begins in, where the task's checks know them: without them nothing
+    tells one column from the next.
     """
     heads = contract.rules.heads(window.lines)
     if fits(_under(heads, window).texts):
@@ -263,8 +263,8 @@ class DocumentReading:
 def serve(readings: Iterable[Reading | None], backend: Backend, contract: Contract) -> Iterator[Reading | None]:
     """Readings as they are done, in whatever order, a backend's rows kept full with what all of them ask.
 
-    A reading is begun only when the backend asks for more, so few are open at a time. `None` among `readings` means that
-    none is ready now; the caller gets a `None` for it as soon as the backend has nothing better to do.
+    A reading is begun only when the backend asks for more, so few are open at a time. `None` among `readings` means
+    that none is ready now; the caller gets a `None` for it as soon as the backend has nothing better to do.
     """
     asked: deque[Example] = deque()
     owners: dict[int, tuple[Reading, Example, int]] = {}  # by an example's id; its reading, itself, answers to come

@@ -65,35 +65,31 @@ def evaluate(
     recipe: Annotated[str, typer.Option(help="Says how the data are read and what counts.")] = "lab_report",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Read labelled documents and score what was read; or ask a recipe's questions and grade the answers."""
+    """Let a model answer what is labelled, and judge it: documents are scored, questions graded."""
     from rich.console import Console
 
-    from extraction.api import Extractor
-    from finetune.dataset import read_examples
-    from finetune.evaluate import evaluate as evaluate_model
-    from finetune.evaluate import headline
-    from finetune.task import load_task
+    from extraction.api import Extractor, backend_for
+    from extraction.contract import FILE
+    from extraction.generate.models import shipped
+    from extraction.room import Room
+    from finetune.task import DataRequest, evaluate, load_task
 
     task = load_task(recipe)
-    if task.questions:
-        from finetune.questions import judged
-
-        figures = judged(model, data, task.questions, task.contract)
-        for name, value in figures.items() if not as_json else ():
-            print(f"{name:24} {value:.3f}")
-        if as_json:
-            print(json.dumps(figures, indent=1))
-        return
-    extractor = Extractor.from_pretrained(model)
-    result = evaluate_model(extractor, read_examples(data, extractor.contract), task, label="reading")
+    known = (Path(shipped(model)) / FILE).exists()
+    extractor = Extractor.from_pretrained(model) if known else Extractor(backend_for(model), task.contract)
+    room = Room(extractor.backend.count_tokens, extractor.contract)
+    examples = task.read(DataRequest(data, "validation", extractor.contract, room))
+    grade = evaluate(extractor, task, examples, label="reading")
     if as_json:
-        print(json.dumps({**headline(result, task), "all_fields": result.to_dict()}, indent=1, ensure_ascii=False))
-    else:
-        Console().print(result.table())
-        if result.reliability:
-            Console().print(result.reliability.table())
-        core = result.on(task.core) if task.core else result
-        Console().print(f"{' + '.join(task.core or ['all fields'])}: micro F1 {core.micro_f1:.3f}", style="bold")
+        detail = {"all_fields": grade.score.to_dict()} if grade.score else {}
+        print(json.dumps({**grade.figures, **detail}, indent=1, ensure_ascii=False))
+        return
+    if grade.score:
+        Console().print(grade.score.table())
+        if grade.score.reliability:
+            Console().print(grade.score.reliability.table())
+    for name, value in {**grade.figures, **task.published}.items():
+        print(f"{name:24} {value:.3f}")
 
 
 @app.command("config-schema")

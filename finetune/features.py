@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from extraction.generate.vision import Vision
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from extraction.errors import AssayError
-from extraction.generate.vision import Vision
 from finetune.adapter import EYES
 from finetune.batch import Collator
 from finetune.pixels import load_pixels, loader

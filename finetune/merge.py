@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from extraction.generate.vision import PageImage, vision_of
+
 from extraction.contract import Contract, render_prompt
 from extraction.errors import AssayError
 from extraction.files import write_whole
 from extraction.generate.models import Quantization, load_adapter, load_model, load_tokenizer, resolve_model
-from extraction.generate.vision import PageImage, vision_of
 from finetune.run import ADAPTER, VERSIONS, versions
 
 # Text with the letters, digits and marks of reports in several languages: what the comparison runs over.

@@ -1,67 +1,174 @@
-"""Task: what a recipe provides, and how it is found by name."""
+"""Task: what a recipe provides, how it is found by name, and how a model is judged by it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from extraction.contract import Contract
 from extraction.errors import AssayError
+from extraction.example import Branch, Example
+from extraction.plugins import load
+from extraction.record.record import Record
+from extraction.room import Room
 from finetune.config import ContractConfig, SyntheticConfig
-from finetune.questions import Questions
+from finetune.data import read_documents
+
+if TYPE_CHECKING:
+    from extraction.api import Extractor
+    from extraction.score import Score
 
 
 @dataclass(frozen=True)
+class DataRequest:
+    """What a task is asked to read.
+
+    Attributes:
+        folder: where the data are.
+        split: `train`, or `validation` for what a model is judged by.
+        contract: the task's, with a run's changes.
+        room: how many tokens a context may have, for tasks that bring a source to a length.
+        questions: at most so many branches a context, for tasks that make them.
+        seed: of what is drawn.
+    """
+
+    folder: Path
+    split: str
+    contract: Contract
+    room: Room
+    questions: int = 50
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Grade:
+    """How well a model did: figures between 0 and 1 or counts, and the score that they are taken from, if any."""
+
+    figures: Mapping[str, float]
+    score: Score | None = None
+
+
 class Task:
-    """What a recipe provides.
+    """A task, both trained and evaluated; a recipe derives its own and names the object TASK.
 
     Attributes:
         name: the recipe's name.
         contract: instruction, schema and form of answer.
-        fields: the fields of a row that count in the score; None: all.
-        core: the fields of the headline score, by which the best checkpoint is chosen.
-        synthesize: makes a folder of documents with records, whole or not at all: `(folder, split, config)`; None where
-            there is no generator.
-        questions: for a task whose data are contexts with questions instead of documents with records.
+        metric: the figure by which checkpoints are chosen.
+        published: figures of others on the same data, by what they are of.
     """
 
-    name: str
-    contract: Contract
-    fields: Sequence[str] | None = None
-    core: Sequence[str] | None = None
-    synthesize: Callable[[Path, str, SyntheticConfig], None] | None = None
-    questions: Questions | None = None
+    name: ClassVar[str]
+    contract: ClassVar[Contract]
+    metric: ClassVar[str] = "accuracy"
+    published: ClassVar[Mapping[str, float]] = {}
+
+    def read(self, wanted: DataRequest) -> list[Example]:
+        """The examples of a folder in the task's own format, with gold answers.
+
+        Raises:
+            AssayError: the data are not there, or are not what they should be.
+        """
+        raise NotImplementedError
+
+    def right(self, branch: Branch, record: Record) -> bool:
+        """Whether an answer is right: the gold one, value for value, unless a task knows better."""
+        return bool(record.data == branch.gold)
+
+    def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
+        """The figures of a model's records, one a branch: the share of answers that are right."""
+        pairs = zip(examples, records, strict=True)
+        right = [self.right(b, r) for e, own in pairs for b, r in zip(e.branches, own, strict=True)]
+        if not right:
+            raise AssayError("There is no question to grade.")
+        return Grade({"accuracy": sum(right) / len(right), "questions": len(right)})
+
+    def synthesize(self, folder: Path, split: str, config: SyntheticConfig) -> None:
+        """Make a folder of data, whole or not at all, for tasks that have a generator."""
+        raise AssayError(f"The recipe {self.name} has no generator; put the data into {folder}.")
+
+
+class DocumentTask(Task):
+    """Documents to records: read from folders of documents with JSON beside them, scored cell by cell."""
+
+    metric = "micro_f1"
+
+    def read(self, wanted: DataRequest) -> list[Example]:
+        """Every document of a folder with its record."""
+        return read_documents(wanted.folder, wanted.contract)
+
+    def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
+        """F1 over the fields that a row is worth nothing without, then over all scored ones."""
+        from extraction.score import Pair, score
+
+        pairs = [
+            Pair(None, example.branches[0].gold, example.context.name).predicted(own[0].to_dict())
+            for example, own in zip(examples, records, strict=True)
+        ]
+        result = score(pairs, contract=contract)
+        core = result.core
+        figures = {
+            "micro_f1": core.micro_f1,
+            "macro_f1": core.macro_f1,
+            "micro_f1_all_fields": result.micro_f1,
+            "wrong_values": core.wrong_values,
+            "rows_predicted": result.rows_predicted,
+            "rows_gold": result.rows_gold,
+        }
+        return Grade(figures, result)
+
+
+def evaluate(extractor: Extractor, task: Task, examples: Sequence[Example], label: str = "") -> Grade:
+    """Let a model answer examples, and judge its records.
+
+    Args:
+        extractor: model and contract.
+        task: says what is right.
+        examples: with gold answers.
+        label: shown beside a progress bar on standard error; no bar when empty.
+    """
+    from tqdm import tqdm
+
+    found: dict[int, list[Record]] = {}
+    with tqdm(total=len(examples), desc=label, disable=not label, unit="example", leave=False) as bar:
+        for done in extractor.answers(examples):
+            if done:
+                found[id(done[0])] = done[1]
+                bar.update()
+    return task.grade(extractor.contract, examples, [found[id(example)] for example in examples])
 
 
 def load_task(recipe: str) -> Task:
-    """The task of a recipe by name (`lab_report`) or module (`my_package.my_task`).
+    """The task of a recipe by name (`lab_report`, or an installed package's) or module (`my_package.my_task`).
 
     Raises:
         AssayError: there is none.
     """
-    for module in (f"recipes.{recipe}.task", recipe, f"{recipe}.task"):
+    if "." in recipe:
         try:
-            task = getattr(import_module(module), "TASK", None)
+            task = getattr(import_module(recipe), "TASK", None)
         except ModuleNotFoundError as error:
-            if error.name and module.startswith(error.name):
-                continue
-            raise
+            if not (error.name and recipe.startswith(error.name)):
+                raise
+            task = None
         if isinstance(task, Task):
             return task
-    raise AssayError(f"There is no recipe {recipe}: name a folder of `recipes`, or a module that defines TASK.")
+        raise AssayError(f"There is no recipe {recipe}: name an installed one, or a module that defines TASK.")
+    loaded: Any = load("assay.tasks", recipe, "task", "TASK")
+    return loaded  # type: ignore[no-any-return]
 
 
 def contract_of(task: Task, changes: ContractConfig) -> Contract:
     """The task's contract with a configuration's changes."""
     from extraction.schema import load_schema
 
+    contract = task.contract
     values = changes.model_dump(exclude_none=True, exclude={"record_schema"})
     if changes.record_schema:
-        values["record_schema"] = load_schema(changes.record_schema)
-        if "carry" not in values:
-            values["carry"] = ()
-    contract = Contract.model_validate({**task.contract.model_dump(), **values})
+        contract = contract.with_schema(load_schema(changes.record_schema))
+    contract = Contract.model_validate({**contract.model_dump(), **values})
     _ = contract.target  # a style that does not fit the schema is an error now, not after loading a model
     return contract

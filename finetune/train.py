@@ -10,28 +10,29 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from extraction.api import Extractor
 from extraction.contract import Contract
 from extraction.errors import AssayError
+from extraction.example import Example
+from extraction.families import Family
 from extraction.files import write_whole
-from extraction.generate.models import load_tokenizer, multiplies_bfloat16, quiet_libraries
-from extraction.generate.spans import NAME as SPANS
-from extraction.generate.vision import Vision, load_vision
-from finetune.adapter import EYES, load_trainable
-from finetune.batch import Collator
-from finetune.config import RunConfig
-from finetune.encode import training_order, whole_batches
-from finetune.features import image_collator
-from finetune.pixels import keep_pixels
+from extraction.generate import LocalBackend
+from extraction.generate.models import load_family, multiplies_bfloat16, quiet_libraries
+from extraction.room import Room
+from finetune.adapter import load_trainable, trains_towers
+from finetune.batch import collator_for
+from finetune.config import RunConfig, TrainConfig
+from finetune.data import check_split
+from finetune.encode import encode_all, training_order, whole_batches
+from finetune.features import keep_pixels
 from finetune.preflight import check_run
-from finetune.prepare import Prepared, prepare
 from finetune.processes import on_all, on_main, say, world_size
 from finetune.run import VERSIONS, RunFolder, processes_of, versions
-from finetune.task import Task, contract_of, load_task
+from finetune.task import DataRequest, Task, contract_of, evaluate, load_task
 
 
 def train(config: RunConfig) -> Path:
@@ -52,18 +53,23 @@ def train(config: RunConfig) -> Path:
         say(f"{folder.path} is finished; its adapter is in {folder.adapter}.")
         return folder.adapter
     checkpoint = on_main(lambda: go_on(folder))
-    tokenizer, vision = on_all(lambda: load_readers(config, contract))
+    family = on_all(lambda: load_family(config.model))
     # Read once, however many processes there are; and held-out data are the main one's alone.
-    prepared = on_main(
-        lambda: read_data(config, task, contract, tokenizer, vision), others=lambda made: replace(made, judge=None)
+    rows, held_out = on_main(
+        lambda: read_data(config, task, contract, family), others=lambda made: (made[0], list[Example]())
     )
+
+    def judge(model: Any) -> dict[str, float]:
+        extractor = Extractor(LocalBackend(model, family.tokenizer, rows=config.evaluate.rows), contract)
+        return dict(evaluate(extractor, task, held_out, label="reading held-out data").figures)
+
     with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
         # datasets keeps its fingerprints in a cache; the user's documents must not stay there.
         os.environ.setdefault("HF_DATASETS_CACHE", scratch)
-        if vision:
+        if any("images" in row for row in rows):
             say("Drawing the pages that are trained on")
-            prepared = replace(prepared, encoded=keep_pixels(prepared.encoded, vision, Path(scratch)))
-        trainer = build_trainer(config, folder, tokenizer, prepared, vision)
+            rows = keep_pixels(rows, Path(scratch))
+        trainer = build_trainer(config, folder, family, rows, judge, task.metric)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     on_main(lambda: keep_best(trainer, config, contract, folder))
     return folder.adapter
@@ -77,17 +83,29 @@ def checked(config: RunConfig) -> tuple[Task, Contract]:
     return task, contract
 
 
-def load_readers(config: RunConfig, contract: Contract) -> tuple[Any, Vision | None]:
-    """The model's tokenizer, and its eyes where the contract shows pixels."""
-    tokenizer = load_tokenizer(config.model)
-    return tokenizer, load_vision(config.model, tokenizer) if contract.view != "text" else None
+def read_data(
+    config: RunConfig, task: Task, contract: Contract, family: Family
+) -> tuple[list[dict[str, Any]], list[Example]]:
+    """The rows that are trained, and the examples by which the model is judged; made first where the run says so.
 
-
-def read_data(config: RunConfig, task: Task, contract: Contract, tokenizer: Any, vision: Vision | None) -> Prepared:
-    """What is trained and how it is judged; the data are made first where the configuration says so."""
-    make_data(config, task)
-    say(f"Reading documents of {config.data.train} and {config.data.validation}")
-    return prepare(config, contract, task, tokenizer, vision)
+    Raises:
+        AssayError: see `Task.read` and `encode`.
+    """
+    data = config.data
+    for split, wanted in data.synthetic.items():
+        target: Path = getattr(data, split)
+        if not target.exists():
+            say(f"Making {wanted.count} documents in {target}")
+            task.synthesize(target, split, wanted)
+    say(f"Reading {data.train} and {data.validation}")
+    room = Room(family.count, contract)
+    train, held_out = (
+        task.read(DataRequest(folder, split, contract, room, data.questions, config.train.seed))
+        for split, folder in (("train", data.train), ("validation", data.validation))
+    )
+    check_split(train, held_out)
+    rows = list(encode_all(train, contract, family, data, config.train.seed))
+    return rows, held_out[: config.evaluate.documents]
 
 
 def go_on(folder: RunFolder) -> Path | None:
@@ -107,67 +125,64 @@ def go_on(folder: RunFolder) -> Path | None:
     return checkpoint
 
 
-def make_data(config: RunConfig, task: Task) -> None:
-    """Generate the synthetic documents a configuration asks for, where their folder does not exist yet."""
-    for split, wanted in config.data.synthetic.items():
-        target: Path = getattr(config.data, split)
-        if target.exists():
-            continue
-        if task.synthesize is None:
-            raise AssayError(f"The recipe {task.name} has no generator; put documents into {target}.")
-        say(f"Making {wanted.count} documents in {target}")
-        task.synthesize(target, split, wanted)
-
-
 def build_trainer(
     config: RunConfig,
     folder: RunFolder,
-    tokenizer: Any,
-    prepared: Prepared,
-    vision: Vision | None = None,
+    family: Family,
+    rows: Sequence[dict[str, Any]],
+    judge: Callable[[Any], dict[str, float]],
+    metric: str,
 ) -> Any:
-    """The trainer for a configuration, ready to run."""
+    """The trainer for a configuration, ready to run.
+
+    Args:
+        config: the run.
+        folder: its folder.
+        family: of the model.
+        rows: of `encode`, their `images` replaced by `files`.
+        judge: figures of a model in memory on held-out data.
+        metric: the one by which the best checkpoint is chosen.
+    """
     from datasets import Dataset
 
     from finetune.trainer import FieldTrainer
 
-    settings, encoded = config.train, prepared.encoded
+    settings = config.train
     logging.getLogger("trl").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
     global_batch = settings.batch_size * settings.accumulation * world_size()
     epochs = math.ceil(settings.epochs)
-    order = training_order([len(e["input_ids"]) for e in encoded], epochs, global_batch, settings.seed)
-    order = whole_batches(order[: max(1, round(len(encoded) * settings.epochs))], global_batch)
-    dataset = Dataset.from_list([encoded[index] for index in order])
-    arguments = training_arguments(config, folder, prepared)
+    order = training_order([len(row["input_ids"]) for row in rows], epochs, global_batch, settings.seed)
+    order = whole_batches(order[: max(1, round(len(rows) * settings.epochs))], global_batch)
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    # Arrow takes the columns of the first row for those of all.
+    dataset = Dataset.from_list([{key: rows[index].get(key) for key in keys} for index in order])
+    arguments = training_arguments(settings, folder, metric)
     model = on_all(lambda: load_trainable(config))
     # A batch without images leaves adapters on the vision tower without gradients, which DDP would wait for.
-    arguments.ddp_find_unused_parameters = any(
-        parameter.requires_grad and any(part in name for part in EYES.values())
-        for name, parameter in model.named_parameters()
-    )
+    arguments.ddp_find_unused_parameters = trains_towers(model, family)
     # The loader reads a batch ahead of the last step.
     last = (settings.max_steps + 1) * global_batch if settings.max_steps > 0 else None
     seen = dict.fromkeys(order[:last])
-    collator = collator_of(model, tokenizer, [encoded[index] for index in seen], folder, bool(arguments.bf16), vision)
     return FieldTrainer(
         model=model,
         args=arguments,
-        processing_class=tokenizer,
+        processing_class=family.tokenizer,
         train_dataset=dataset,
-        data_collator=collator,
+        data_collator=collator_for(
+            model, family, [rows[index] for index in seen], folder.features, bool(arguments.bf16)
+        ),
         eval_dataset=dataset.select([0]),
-        judge=prepared.judge,
+        judge=judge,
         folder=folder,
     )
 
 
-def training_arguments(config: RunConfig, folder: RunFolder, prepared: Prepared) -> Any:
-    """A configuration in TRL's terms."""
+def training_arguments(settings: TrainConfig, folder: RunFolder, metric: str) -> Any:
+    """A run's settings in TRL's terms."""
     import torch
     from trl import SFTConfig
 
-    settings = config.train
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
         # accelerate counts physical cores and gives a virtual machine of two but one thread.
@@ -178,7 +193,7 @@ def training_arguments(config: RunConfig, folder: RunFolder, prepared: Prepared)
     # The run's precision holds, whatever a launch file says: Trainer would take that for float32 runs.
     os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if in_bfloat16 else "no"
     return SFTConfig(
-        remove_unused_columns=not {"files", "branches"} & prepared.encoded[0].keys(),
+        remove_unused_columns=False,
         output_dir=str(folder.checkpoints),
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -206,35 +221,12 @@ def training_arguments(config: RunConfig, folder: RunFolder, prepared: Prepared)
         save_strategy="steps",
         save_steps=settings.checkpoint_steps,
         save_total_limit=settings.keep_checkpoints + 1,
-        metric_for_best_model=f"eval_{prepared.metric}",
+        metric_for_best_model=f"eval_{metric}",
         greater_is_better=True,
         report_to="none",
         dataloader_pin_memory=on_gpu,
         disable_tqdm=True,
     )
-
-
-def collator_of(
-    model: Any,
-    tokenizer: Any,
-    examples: Sequence[dict[str, Any]],
-    folder: RunFolder,
-    mixed: bool,
-    vision: Vision | None,
-) -> Any:
-    """What makes batches of examples with images or branches, or for a CPU; None for others, TRL's own.
-
-    Several processes come here together: they share the work of `image_collator`.
-    """
-    if vision:
-        return image_collator(model, vision, tokenizer.pad_token_id, examples, folder.features, mixed)
-    text = model.config.get_text_config()
-    # On a CPU a row without padding is faster than SDPA over padded ones.
-    on_cpu = model.device.type == "cpu" and text.model_type.startswith("gemma3")
-    if "branches" in examples[0] or on_cpu:
-        model.set_attn_implementation(SPANS)
-        return Collator(tokenizer.pad_token_id, window=text.sliding_window or 0, rows=True)
-    return None
 
 
 def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFolder) -> None:

@@ -237,6 +237,7 @@ def measure(job: Job) -> dict[str, Any]:
 def ours(job: Job, examples: list[dict[str, Any]], scratch: Path) -> Any:
     """The recipe's trainer."""
     from finetune.prepare import Prepared
+
     from finetune.run import RunFolder
     from finetune.train import build_trainer
 
@@ -341,9 +342,8 @@ def tokenizer() -> Any:
 
 
 def eyes(job: Job) -> Any:
-    from transformers import AutoConfig
-
     from extraction.generate.vision import Vision
+    from transformers import AutoConfig
 
     shape = AutoConfig.from_pretrained(job.folder / "model")
     marks = (shape.boi_token_index, shape.image_token_index, shape.eoi_token_index)

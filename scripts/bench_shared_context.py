@@ -105,6 +105,7 @@ def measured(work: Any, *arguments: Any) -> dict[str, Any]:
 def record_of(tokenizer: Any, tokens: int) -> Any:
     """A synthetic patient's record of at most `tokens` tokens, not much less, with 200 questions to ask."""
     from finetune.questions import token_counter
+
     from recipes.ehr_qa.questions import make_questions
     from recipes.ehr_qa.records import read_record
     from recipes.ehr_qa.synthetic import make_bundle
@@ -125,9 +126,10 @@ def record_of(tokenizer: Any, tokens: int) -> Any:
 
 def trainer_of(examples: list[dict[str, Any]], recomputed: bool = False) -> Any:
     """The project's own trainer for examples, as a run builds it."""
+    from finetune.prepare import Prepared
+
     from extraction.generate.models import load_tokenizer
     from finetune.config import load_config
-    from finetune.prepare import Prepared
     from finetune.run import RunFolder
     from finetune.train import build_trainer
 
@@ -142,8 +144,9 @@ def trainer_of(examples: list[dict[str, Any]], recomputed: bool = False) -> Any:
 
 def examples_of(tokens: int, count: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Separate examples of the first questions of a fixed list, and the one that shares their context."""
-    from extraction.generate.models import load_tokenizer
     from finetune.questions import Context, encode_context
+
+    from extraction.generate.models import load_tokenizer
     from recipes.ehr_qa.task import CONTRACT, asked_of
 
     tokenizer = load_tokenizer("gemma-3-270m")

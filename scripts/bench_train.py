@@ -90,14 +90,14 @@ def trainer_of(way: str, steps: int) -> tuple[Any, list[dict[str, Any]]]:
     import random
 
     from datasets import Dataset
+    from finetune.dataset import read_examples
+    from finetune.prepare import Prepared
     from trl import SFTConfig, SFTTrainer
 
     from extraction.generate.models import load_tokenizer
     from finetune.adapter import load_trainable
     from finetune.config import SyntheticConfig, load_config
-    from finetune.dataset import read_examples
     from finetune.encode import encode, training_order
-    from finetune.prepare import Prepared
     from finetune.run import RunFolder
     from finetune.train import build_trainer
     from recipes.lab_report.task import CONTRACT, synthesize

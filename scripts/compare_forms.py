@@ -59,12 +59,13 @@ def run(arguments: argparse.Namespace) -> None:
 
 def measure(form: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """One form's figures."""
+    from finetune.dataset import read_examples
+    from finetune.evaluate import evaluate, headline
+
     from extraction.api import Extractor
     from extraction.files import write_whole
     from extraction.generate.models import load_tokenizer
     from finetune.config import load_config
-    from finetune.dataset import read_examples
-    from finetune.evaluate import evaluate, headline
     from finetune.run import read_metrics
     from finetune.task import contract_of
     from finetune.train import train

@@ -32,6 +32,8 @@ def main() -> None:
 
 
 def run(out: Path) -> None:
+    from finetune.dataset import read_examples
+    from finetune.evaluate import evaluate, extractor_for, headline
     from rich.console import Console
     from rich.table import Table
 
@@ -40,8 +42,6 @@ def run(out: Path) -> None:
     from extraction.files import write_whole
     from extraction.generate.models import load_model, load_tokenizer, quiet_libraries
     from finetune.config import load_config
-    from finetune.dataset import read_examples
-    from finetune.evaluate import evaluate, extractor_for, headline
     from finetune.merge import merge
     from finetune.report import write_report
     from finetune.run import METRICS

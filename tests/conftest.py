@@ -122,11 +122,41 @@ def document_of(*pages, name="a.pdf"):
 def record_of(document, *generations, contract=None):
     """The record of a document that was shown whole, from the model's answer (or answers, one below the other)."""
     from extraction.document import Lines, Window
+    from extraction.example import Branch
     from extraction.record.build import build_record
-    from extraction.record.part import read_part
+    from extraction.record.reply import read_window
     from recipes.lab_report.task import CONTRACT
 
     contract = contract or CONTRACT
     lines = Lines(document)
-    parts = [read_part(Window(lines, 0, len(lines)), generation, contract) for generation in generations]
-    return build_record(document, parts, contract)
+    window = Window(lines, 0, len(lines))
+    replies = [read_window(window, generation, contract, Branch()) for generation in generations]
+    return build_record(document, replies, contract)
+
+
+class Scripted:
+    """A backend that answers from a list, then with an empty list, and remembers what it was asked."""
+
+    sees = False
+
+    def __init__(self, *answers, finish="stop", empty='{"tests":[]}'):
+        self.answers, self.finish, self.empty, self.asked = list(answers), finish, empty, []
+
+    def generate(self, examples, contract):
+        from extraction.generate import Generation
+
+        for example in examples:
+            if example is None:
+                yield None
+                continue
+            for number, branch in enumerate(example.branches):
+                self.asked.append(self.text(contract.messages(example.context.parts, branch.parts)))
+                given = Generation(self.answers.pop(0), self.finish) if self.answers else Generation(self.empty, "stop")
+                yield example, number, given
+
+    @staticmethod
+    def text(messages):
+        return "".join(item.get("text", "") for message in messages for item in message["content"])
+
+    def count_tokens(self, messages):
+        return len(self.text(messages))

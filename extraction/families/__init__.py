@@ -1,7 +1,7 @@
 """Model families: what differs between architectures, one file each.
 
-A family is added by a file here that defines a `Family` and by its name in `_MODULES`; everything else reads it from the
-object. `family_of` gives the one of a model, `disarm` takes the voice from a document.
+A family is added by a file here that defines a `Family` and by its name in `_MODULES`; everything else reads it from
+the object. `family_of` gives the one of a model, `disarm` takes the voice from a document.
 """
 
 from __future__ import annotations
@@ -14,18 +14,34 @@ from typing import Any
 from extraction.errors import AssayError
 from extraction.families.base import Family, Message, Prompt
 
-__all__ = ["Family", "Message", "Prompt", "disarm", "family_of"]
+__all__ = ["Family", "Message", "Prompt", "disarm", "families", "family_class", "family_of"]
 
 _MODULES = ("gemma3", "gemma4", "qwen3_vl", "decoder")
 
 
 @cache
-def _families() -> tuple[type[Family], ...]:
+def families() -> tuple[type[Family], ...]:
+    """All that are known."""
     return tuple(import_module(f"{__name__}.{module}").FAMILY for module in _MODULES)
 
 
+def family_class(config: Any, name: str = "") -> type[Family]:
+    """The family of a model's config.
+
+    Raises:
+        AssayError: no family has this architecture.
+    """
+    for family in families():
+        if config.model_type in family.model_types:
+            return family
+    known = ", ".join(kind for family in families() for kind in family.model_types)
+    raise AssayError(
+        f"{name or 'The model'} is of the architecture {config.model_type}, which is not known here; known are {known}."
+    )
+
+
 def family_of(config: Any, tokenizer: Any, name: str = "") -> Family:
-    """The family of a model.
+    """The family of a model, with its tokenizer.
 
     Args:
         config: the model's.
@@ -33,18 +49,15 @@ def family_of(config: Any, tokenizer: Any, name: str = "") -> Family:
         name: of the model, for messages: a folder or a hub id.
 
     Raises:
-        AssayError: no family has this architecture, or the tokenizer belongs to another model.
+        AssayError: no family has this architecture, the tokenizer or the image processor beside the model belongs to
+            another one, or the model has parts that its family cannot use.
     """
-    for family in _families():
-        if config.model_type in family.model_types:
-            return family(config, tokenizer, name)
-    known = ", ".join(kind for family in _families() for kind in family.model_types)
-    raise AssayError(f"{name or 'The model'} is of the architecture {config.model_type}, which is not known here; known are {known}.")
+    return family_class(config, name)(config, tokenizer, name)
 
 
 @cache
 def _control() -> re.Pattern[str]:
-    return re.compile("|".join(family.control for family in _families() if family.control))
+    return re.compile("|".join(f"(?:{family.control})" for family in families() if family.control))
 
 
 def disarm(text: str) -> str:

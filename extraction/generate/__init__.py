@@ -4,8 +4,8 @@
 with the OpenAI API.
 """
 
-from extraction.generate.backend import Backend, Generation, Request
+from extraction.generate.backend import Backend, Generation
 from extraction.generate.local import LocalBackend
 from extraction.generate.server import ServerBackend
 
-__all__ = ["Backend", "Generation", "LocalBackend", "Request", "ServerBackend"]
+__all__ = ["Backend", "Generation", "LocalBackend", "ServerBackend"]

@@ -34,15 +34,21 @@ def check_bitsandbytes(device: str | None = None) -> None:
 
 
 def without_weights(name: str) -> Any:
-    """A model by name, as in `load_model`, of its true shape and without weights (on the meta device)."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    """A model by name, as in `load_model`, of its true shape and without weights (on the meta device).
 
-    from extraction.generate.models import _from_pretrained, resolve_model
+    Raises:
+        AssayError: no such model, or none of a family that is known.
+    """
+    import torch
+    from transformers import AutoConfig
+
+    from extraction.families import family_class
+    from extraction.generate.models import _from_pretrained, auto_class, resolve_model
 
     shape = _from_pretrained(AutoConfig, resolve_model(name))
+    family_class(shape, name)
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(shape)
+        return auto_class(shape).from_config(shape)
 
 
 def check_fit(folder: Path, base: str) -> None:

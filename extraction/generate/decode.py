@@ -2,7 +2,8 @@
 
 What the grammar leaves no choice about is never asked of the model. Drafts (the page's own words) are verified
 together in one pass; the tokens are those of plain constrained decoding token by token, exactly so in float32. Many
-answers share a batch, each at its own length; a finished one makes room for the next.
+answers share a batch, each at its own length; a finished one makes room for the next. Answers on one context are
+decoded together behind it: it is read once.
 
 Decoding is greedy, or samples when given a temperature. A sampled token depends on the model's probabilities, the
 seed, the answer's number in the call and the token's place in the answer, on nothing else: one uniform number each,
@@ -11,28 +12,33 @@ looked up in the cumulated probabilities of what the grammar allows. So drafts a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
+from extraction.families import Family, Prompt
 from extraction.generate.cache import RowCache
 from extraction.generate.drafts import Drafter
-from extraction.generate.masks import image_blocks, see_images
+from extraction.generate.masks import image_blocks
 from extraction.generate.shared import SharedCache, shared_length
 
 # A pass costs about the same up to this many tokens in all; beyond it every token costs.
 TOKENS_PER_PASS = 48
 # Sequences that share their beginning cost no copies, so more of them are decoded together.
 SHARED_ROWS = 32
-# Tokens of a shared beginning that are read in one pass: a mask of length x length would not fit for long ones.
-_CHUNK = 1024
+# Tokens of a prompt that are read in one pass: a mask of length x length would not fit for long ones.
+_CHUNK = 2048
 # After a draft went wrong the next is at most this much longer than what was right of it.
 RECOVERY = 8
 # An answer that repeats the same piece so often, over so many tokens, will not stop by itself.
 LOOP_TIMES, LOOP_TOKENS, LOOP_LONGEST = 4, 32, 256
+# Seconds until a source of prompts that has nothing ready is asked again.
+_PAUSE = 0.01
 
 
 @dataclass
@@ -40,12 +46,12 @@ class Stream:
     """One answer in the making.
 
     Attributes:
-        prompt: token ids.
+        prompt: what is asked.
         matcher: llguidance matcher in its start state.
         drafter: where drafts come from.
         max_tokens: the answer is cut there.
-        pixels: gives the pixel values of the prompt's images; None for text alone.
-        soft: id of the tokens that images are made of.
+        positions: rotary positions [axes, length] of the prompt's tokens; None where they are the places.
+        tag: the caller's.
         tokens, logprobs: the answer so far; a logprob of 0 where there was no choice.
         index: the answer's number in the call, set by `Decoder.run`.
         reach: how long a draft is worth its cost just now.
@@ -53,12 +59,12 @@ class Stream:
         finish: None while it runs, then as in `Generation`.
     """
 
-    prompt: Sequence[int]
+    prompt: Prompt
     matcher: Any
     drafter: Drafter
     max_tokens: int
-    pixels: Callable[[], torch.Tensor] | None = None
-    soft: int = -1
+    positions: torch.Tensor | None = None
+    tag: Any = None
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     index: int = 0
@@ -70,12 +76,21 @@ class Stream:
     draft: list[int] = field(default_factory=list)
     masks: list[np.ndarray] = field(default_factory=list)
 
+    def rotary(self, places: torch.Tensor) -> torch.Tensor:
+        """Rotary positions [axes or 1, n] of tokens by their places [n] in prompt and answer."""
+        if self.positions is None:
+            return places[None]
+        length = self.positions.shape[1]
+        behind = places + self.positions.max() + 1 - length
+        return torch.where(places < length, self.positions[:, places.clamp(max=length - 1)], behind)
+
 
 class Decoder:
     """Runs streams through a transformers causal language model.
 
     Args:
         model: the model, in evaluation mode, adapters attached or not.
+        family: the model's.
         stop: token ids that end an answer.
         rows: how many answers are decoded together.
         draft: longest draft; 0 gives plain token-by-token decoding.
@@ -87,6 +102,7 @@ class Decoder:
     def __init__(
         self,
         model: Any,
+        family: Family,
         stop: Sequence[int],
         rows: int = 8,
         draft: int = 32,
@@ -94,136 +110,196 @@ class Decoder:
         seed: int = 0,
     ):
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self._body, self._head = base.model, base.lm_head
+        self._body, self._head, self._family = base.model, base.lm_head, family
         self._config = base.config.get_text_config()
-        self._eyes = hasattr(base.config, "vision_config")
         self._device = next(base.parameters()).device
         self._stop, self._rows, self._draft = frozenset(stop), rows, draft
         self._temperature, self._seed = temperature, seed
-        self._sliding = "sliding_attention" in (getattr(self._config, "layer_types", None) or ())
+        self._cap = getattr(self._config, "final_logit_softcapping", None)
 
-    @torch.inference_mode()
-    def run(self, streams: Sequence[Stream], on_done: Callable[[int], None] | None = None) -> None:
-        """Complete every stream; `on_done(index)` is called as each ends."""
-        for number, stream in enumerate(streams):
-            stream.index = number
-        shared = 0 if any(stream.pixels for stream in streams) else shared_length([s.prompt for s in streams])
-        rows = min(SHARED_ROWS if shared else self._rows, len(streams))
-        cache: RowCache | SharedCache = RowCache(self._config, rows, self._device)
-        if shared:
-            cache = SharedCache(self._config, rows, self._read_shared(streams[0].prompt[:shared]))
-        waiting: Iterator[int] = iter(range(len(streams)))
-        seats: list[int | None] = [None] * rows
-        while True:
-            for row in range(rows):
-                while seats[row] is None and (index := next(waiting, None)) is not None:
-                    seats[row] = index
-                    if isinstance(cache, SharedCache):
-                        # The rest of a prompt joins the next pass, with those of the other rows.
-                        cache.lengths[row] = 0
-                        streams[index].pending = list(streams[index].prompt[shared:])
-                        self._force(streams[index])
-                    else:
-                        self._read_prompt(streams[index], cache, row)
-                    self._release(seats, row, streams, on_done)
-            active = [(row, streams[index]) for row, index in enumerate(seats) if index is not None]
-            if not active:
-                return
-            self._step(active, cache)
-            for row, _ in active:
-                self._release(seats, row, streams, on_done)
-
-    @staticmethod
-    def _release(seats: list[int | None], row: int, streams: Sequence[Stream], on_done: Any) -> None:
-        index = seats[row]
-        if index is not None and streams[index].finish:
-            seats[row] = None
-            if on_done:
-                on_done(index)
-
-    def _forward(
-        self, ids: torch.Tensor, cache: RowCache, blocks: torch.Tensor | None = None, **images: torch.Tensor
-    ) -> torch.Tensor:
-        """Hidden states [rows, width, size] of `ids` [rows, width], written behind each row's length.
+    def run(self, jobs: Iterable[Sequence[Stream] | None]) -> Iterator[Stream | None]:
+        """Complete streams; each is given back as it ends.
 
         Args:
-            ids: token ids.
-            cache: of the tokens before.
-            blocks: the image that each token belongs to (`image_blocks`), for a prompt with images.
-            images: their `pixel_values`.
+            jobs: a stream for a row of its own, or several that are answered together behind what their prompts share.
+                A job is taken only when a row is free; None says that none is ready yet, and is given back.
         """
-        masks, positions = cache.advance(ids.shape[1])
-        if blocks is not None:
-            masks = see_images(masks, blocks.to(self._device), self._config.sliding_window or 0)
-        return self._run(ids, masks, positions, cache, **images)
+        waiting, more, count = iter(jobs), True, 0
+        streams: list[Stream] = []
+        cache = RowCache(self._config, 0, self._device)
+        while more or streams:
+            while more and len(streams) < self._rows:
+                try:
+                    job = next(waiting)
+                except StopIteration:
+                    more = False
+                    break
+                if job is None:
+                    yield None
+                    if streams:
+                        break
+                    time.sleep(_PAUSE)
+                    continue
+                for stream in job:
+                    stream.index, count = count, count + 1
+                if len(job) > 1:
+                    yield from self._together(job)
+                elif job:
+                    self._admit(job[0], cache)
+                    if job[0].finish:
+                        yield job[0]
+                    else:
+                        streams.append(job[0])
+            yield from self._advance(streams, cache)
 
-    def _forward_rows(self, new: Sequence[Sequence[int]], cache: RowCache | SharedCache) -> Sequence[torch.Tensor]:
-        """Hidden states [tokens, size] of every row's new tokens, written behind its length."""
-        widths = [len(tokens) for tokens in new]
-        if isinstance(cache, SharedCache):
-            masks, positions = cache.advance(widths)
-            ids = torch.tensor([[token for tokens in new for token in tokens]])
-            return self._run(ids, masks, positions, cache)[0].split(widths)
-        ids = torch.zeros(len(new), max(widths), dtype=torch.long)
-        for row, tokens in enumerate(new):
-            ids[row, : len(tokens)] = torch.tensor(tokens, dtype=torch.long)
-        hidden = self._forward(ids, cache)
-        return [hidden[row, :width] for row, width in enumerate(widths)]
+    def _together(self, job: Sequence[Stream]) -> Iterator[Stream]:
+        """Answer streams whose prompts begin alike: the beginning is read once."""
+        shared = shared_length([stream.prompt for stream in job])
+        cache = self._share(job, shared)
+        waiting, streams = deque(job), list[Stream]()
+        while waiting or streams:
+            while waiting and len(streams) < SHARED_ROWS:
+                if sum(len(stream.pending) for stream in streams) > _CHUNK:
+                    break
+                stream = waiting.popleft()
+                self._branch(stream, cache, shared, len(streams))
+                if stream.finish:
+                    cache.drop(len(streams))
+                    yield stream
+                else:
+                    streams.append(stream)
+            yield from self._advance(streams, cache)
 
-    def _run(
-        self,
-        ids: torch.Tensor,
-        masks: dict[str, torch.Tensor],
-        positions: torch.Tensor,
-        cache: RowCache | SharedCache,
-        **images: torch.Tensor,
-    ) -> torch.Tensor:
-        return self._body(
-            **images,
-            input_ids=ids.to(self._device),
-            attention_mask=masks if self._sliding or self._eyes else masks["full_attention"],
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
+    @torch.inference_mode()
+    def _share(self, job: Sequence[Stream], shared: int) -> SharedCache:
+        prefix = RowCache(self._config, 1, self._device)
+        self._read(job[0], prefix, 0, 0, shared)
+        return SharedCache(self._config, min(SHARED_ROWS, len(job)), prefix)
 
-    def _read_prompt(self, stream: Stream, cache: RowCache, row: int) -> None:
-        own = RowCache(self._config, 1, self._device)
-        ids = torch.tensor([list(stream.prompt)])
-        if stream.pixels:
-            pixels = stream.pixels().to(self._device)
-            hidden = self._forward(ids, own, image_blocks(torch.eq(ids, stream.soft)), pixel_values=pixels)
+    @torch.inference_mode()
+    def _branch(self, stream: Stream, cache: SharedCache, shared: int, row: int) -> None:
+        """Begin the stream of `row` behind what it shares."""
+        cache.append()
+        rest = stream.prompt.ids[shared:]
+        if len(rest) > _CHUNK or any(place.start >= shared for place in stream.prompt.places):
+            self._begin(stream, self._read(stream, cache, row, shared, len(stream.prompt.ids)))
         else:
-            hidden = self._forward(ids, own)
-        own.lengths[0] = len(stream.prompt)
-        cache.adopt(row, own)
+            # It joins the next pass, with those of the other rows.
+            stream.pending = rest
+            self._force(stream)
+
+    @torch.inference_mode()
+    def _admit(self, stream: Stream, cache: RowCache) -> None:
+        own = RowCache(self._config, 1, self._device)
+        self._begin(stream, self._read(stream, own, 0, 0, len(stream.prompt.ids)))
+        if not stream.finish:
+            cache.append(own)
+
+    def _begin(self, stream: Stream, hidden: torch.Tensor) -> None:
+        """The first tokens of an answer, `hidden` [1, size] being that of the prompt's last."""
         self._force(stream)
         if stream.finish is None and not stream.pending:
             stream.masks = [_mask(stream.matcher)]
-            self._settle(stream, self._head(hidden[0, -1:]))
+            self._settle(stream, self._logits(hidden))
 
-    def _read_shared(self, prefix: Sequence[int]) -> RowCache:
-        """The cache of what all prompts begin with."""
-        cache = RowCache(self._config, 1, self._device)
-        for start in range(0, len(prefix), _CHUNK):
-            chunk = torch.tensor([list(prefix[start : start + _CHUNK])])
-            self._forward(chunk, cache)
-            cache.lengths[0] += chunk.shape[1]
-        return cache
+    @torch.inference_mode()
+    def _advance(self, streams: list[Stream], cache: RowCache | SharedCache) -> list[Stream]:
+        """One pass; those that it ended leave their rows."""
+        if not streams:
+            return []
+        self._step(streams, cache)
+        ended = []
+        for row in reversed(range(len(streams))):
+            if streams[row].finish:
+                ended.append(streams[row])
+                cache.drop(row)
+                streams[row] = streams[-1]
+                streams.pop()
+        return ended[::-1]
 
-    def _step(self, active: list[tuple[int, Stream]], cache: RowCache | SharedCache) -> None:
-        """One pass: pending and draft tokens of every active row, then accept what greedy decoding would write."""
-        share = max(1, TOKENS_PER_PASS // len(active))
-        for _, stream in active:
+    def _read(self, stream: Stream, cache: RowCache | SharedCache, row: int, start: int, stop: int) -> torch.Tensor:
+        """Read the tokens [start, stop) of a prompt into a row of the cache; the last one's hidden state [1, size].
+
+        Pixels are drawn when their tokens are read: those of many pages would not fit the memory.
+        """
+        prompt, hidden = stream.prompt, torch.empty(0)
+        while start < stop:
+            end = min(start + _CHUNK, stop)
+            end = next((place.stop for place in prompt.places if place.start < end < place.stop), end)
+            shown = [
+                picture
+                for image, place in zip(prompt.images, prompt.places, strict=True)
+                if start <= place.start < end
+                for picture in self._family.pictures(image)
+            ]
+            inputs = self._family.pixels(shown) if shown else {}
+            new: list[Sequence[int]] = [[]] * len(cache.lengths)
+            new[row] = prompt.ids[start:end]
+            blocks = image_blocks(torch.tensor([new[row]]) == self._family.soft)[0] if shown else None
+            streams = [stream] * len(new)
+            hidden = self._forward(new, streams, cache, blocks, **inputs)[row]
+            cache.lengths[row] += end - start
+            start = end
+        return hidden[-1:]
+
+    def _forward(
+        self,
+        new: Sequence[Sequence[int]],
+        streams: Sequence[Stream],
+        cache: RowCache | SharedCache,
+        blocks: torch.Tensor | None = None,
+        **inputs: torch.Tensor,
+    ) -> Sequence[torch.Tensor]:
+        """Hidden states [tokens, size] of every row's new tokens, written behind its length.
+
+        Args:
+            new: token ids by row.
+            streams: whose rows they are.
+            cache: of the tokens before.
+            blocks: where only one row has tokens, the image that each belongs to (`image_blocks`).
+            inputs: those images' pixels.
+        """
+        widths = [len(tokens) for tokens in new]
+        if isinstance(cache, SharedCache):
+            ids = torch.tensor([[token for tokens in new for token in tokens]])
+            masks, places = cache.advance(widths, blocks, self._family.opened)
+            rows = [s.rotary(p) for s, p in zip(streams, places[0].split(widths), strict=True)]
+            positions = _stack(rows, dim=1)[:, None]
+        else:
+            ids = torch.zeros(len(new), max(widths), dtype=torch.long)
+            for row, tokens in enumerate(new):
+                ids[row, : len(tokens)] = torch.tensor(tokens, dtype=torch.long)
+            masks, places = cache.advance(ids.shape[1], blocks, self._family.opened)
+            positions = _stack([s.rotary(p)[:, None] for s, p in zip(streams, places, strict=True)], dim=1)
+        hidden = self._body(
+            **{name: value.to(self._device) for name, value in inputs.items()},
+            input_ids=ids.to(self._device),
+            attention_mask=self._family.masks(masks),
+            position_ids=(positions if len(positions) > 1 else positions[0]).to(self._device),
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        if isinstance(cache, SharedCache):
+            return hidden[0].split(widths)
+        return [hidden[row, :width] for row, width in enumerate(widths)]
+
+    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits [n, words] of hidden states [n, size]."""
+        logits: torch.Tensor = self._head(hidden)
+        return torch.tanh(logits / self._cap) * self._cap if self._cap else logits
+
+    def _step(self, streams: Sequence[Stream], cache: RowCache | SharedCache) -> None:
+        """One pass: pending and draft tokens of every row, then accept what greedy decoding would write."""
+        share = max(1, TOKENS_PER_PASS // len(streams))
+        for stream in streams:
             self._propose(stream, min(self._draft, share, stream.reach))
-        new: list[list[int]] = [[] for _ in cache.lengths]
-        for row, stream in active:
-            new[row] = stream.pending + stream.draft
-        hidden = self._forward_rows(new, cache)
-        asked = [hidden[row][len(s.pending) - 1 : len(s.pending) + len(s.draft)] for row, s in active]
+        hidden = self._forward([stream.pending + stream.draft for stream in streams], streams, cache)
+        asked = [
+            own[len(s.pending) - 1 : len(s.pending) + len(s.draft)] for own, s in zip(hidden, streams, strict=True)
+        ]
         # The output layer is most of the weights: one product for all rows reads it once.
-        logits = self._head(torch.cat(asked)).split([1 + len(s.draft) for _, s in active])
-        for (row, stream), own in zip(active, logits, strict=True):
+        logits = self._logits(torch.cat(asked)).split([1 + len(s.draft) for s in streams])
+        for row, (stream, own) in enumerate(zip(streams, logits, strict=True)):
             cache.lengths[row] += len(stream.pending)
             stream.passes += 1
             cache.lengths[row] += self._settle(stream, own)
@@ -335,6 +411,12 @@ def loop_length(tokens: Sequence[int]) -> int:
         if all(tokens[-1 - i] == tokens[-1 - i - period] for i in range((times - 1) * period)):
             return (times - 1) * period
     return 0
+
+
+def _stack(parts: Sequence[torch.Tensor], dim: int) -> torch.Tensor:
+    """Positions of rows [axes or 1, ...] joined along `dim`; with as many axes as one of them has."""
+    axes = max(len(part) for part in parts)
+    return torch.cat([part.expand(axes, *part.shape[1:]) for part in parts], dim=dim)
 
 
 def _mask(matcher: Any) -> np.ndarray:

@@ -5,18 +5,28 @@ from __future__ import annotations
 import codecs
 import json
 import math
-from collections.abc import Callable, Sequence
-from functools import cached_property, partial
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
-from extraction.contract import render_prompt
-from extraction.generate.backend import Generation, Request
+from extraction.example import Example
+from extraction.families import Message, family_of
+from extraction.generate.backend import Generation
 from extraction.generate.grammar import Grammar, token_table
-from extraction.generate.vision import PageImage, Vision, vision_of
+
+if TYPE_CHECKING:
+    from extraction.contract import Contract
+
+# Compiled grammars that are kept.
+_GRAMMARS = 64
 
 
 class LocalBackend:
     """A model and its tokenizer behind the `Backend` protocol.
+
+    Attributes:
+        family: the model's.
+        stop: token ids that end an answer.
 
     Args:
         model: a transformers causal language model (adapters attached or not).
@@ -48,67 +58,65 @@ class LocalBackend:
         if not 0 <= seed < 2**64:
             raise ValueError(f"seed must be from 0 to 2**64 - 1, not {seed}.")
         self.model, self.tokenizer = model, tokenizer
+        self.family = family_of(model.config, tokenizer)
         self._rows, self._draft, self._temperature, self._seed = rows, draft, temperature, seed
-        stop = {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<end_of_turn>")}
-        self.stop = tuple(sorted(token for token in stop if token is not None and token != tokenizer.unk_token_id))
+        told = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+        self.stop = tuple(sorted({*self.family.stop, *(told if isinstance(told, list) else [told])} - {None}))
         self._table = token_table(tokenizer, model.get_output_embeddings().weight.shape[0], self.stop)
-        self._grammars: dict[str, Grammar] = {}
+        self._compiled = lru_cache(_GRAMMARS)(lambda schema: Grammar(json.loads(schema), self._table))
 
-    @cached_property
-    def vision(self) -> Vision:
-        """What the model's eyes take.
+    @property
+    def sees(self) -> bool:
+        """Whether the model can be shown images."""
+        return self.family.sees
 
-        Raises:
-            AssayError: it has none, or the tokenizer is another model's (see `vision_of`).
-        """
-        return vision_of(self.model.config, self.tokenizer)
-
-    def count_tokens(self, messages: list[dict[str, Any]], images: Sequence[PageImage] = ()) -> int:
+    def count_tokens(self, messages: Sequence[Message]) -> int:
         """The length of a prompt in tokens, those of its images included."""
-        return len(self._prompt(messages, images))
-
-    def _prompt(self, messages: list[dict[str, Any]], images: Sequence[PageImage]) -> list[int]:
-        return render_prompt(self.tokenizer, messages, [self.vision.text(image) for image in images])
+        return self.family.count(messages)
 
     def grammar(self, schema: dict[str, Any]) -> Grammar:
         """The compiled grammar of a schema, kept between calls."""
-        key = json.dumps(schema)
-        if key not in self._grammars:
-            self._grammars[key] = Grammar(schema, self._table)
-        return self._grammars[key]
+        return self._compiled(json.dumps(schema))
 
     def generate(
-        self, requests: Sequence[Request], on_done: Callable[[int, Generation], None] | None = None
-    ) -> list[Generation]:
-        """Answer all requests by constrained decoding."""
-        from extraction.generate.decode import Decoder, Stream
+        self, examples: Iterable[Example | None], contract: Contract
+    ) -> Iterator[tuple[Example, int, Generation] | None]:
+        """Answer examples by constrained decoding; see `Backend`.
+
+        An example of one branch is decoded beside others; those of several are answered one example after another, up
+        to 32 branches together behind their context, which is read once.
+        """
+        from extraction.generate.decode import Decoder
+
+        decoder = Decoder(self.model, self.family, self.stop, self._rows, self._draft, self._temperature, self._seed)
+        jobs = (None if example is None else self._streams(example, contract) for example in examples)
+        for stream in decoder.run(jobs):
+            yield None if stream is None else (*stream.tag, self._generation(stream))
+
+    def _streams(self, example: Example, contract: Contract) -> list[Any]:
+        """The answers that an example asks for, not yet begun."""
+        from extraction.generate.decode import Stream
         from extraction.generate.drafts import Drafter, property_names
 
-        streams = [
-            Stream(
-                prompt=self._prompt(request.messages, request.images),
-                # Pixels are drawn when the prompt is read: a batch's would not fit the memory.
-                pixels=partial(self.vision.pixels, request.images) if request.images else None,
-                soft=self.vision.soft if request.images else -1,
-                matcher=self.grammar(request.schema).matcher(),
-                drafter=Drafter(request.hint, self._encode, self._piece, property_names(request.schema)),
-                max_tokens=request.max_tokens,
+        # Many questions on a long context copy little of it, and each would index all of it anew.
+        texts = [part for part in example.context.parts if isinstance(part, str)] if len(example.branches) == 1 else []
+        hint = contract.target.hint("\n".join(texts).splitlines())
+        streams = []
+        for number, branch in enumerate(example.branches):
+            prompt = self.family.render(contract.messages(example.context.parts, branch.parts))
+            target = contract.target if branch.schema is None else contract.target_for(branch.schema)
+            schema = target.grammar_schema()
+            streams.append(
+                Stream(
+                    prompt=prompt,
+                    matcher=self.grammar(schema).matcher(),
+                    drafter=Drafter(hint, self.family.encode, self._piece, property_names(schema)),
+                    max_tokens=contract.max_answer_tokens,
+                    positions=self.family.positions(prompt.ids, [image.size for image in prompt.images]),
+                    tag=(example, number),
+                )
             )
-            for request in requests
-        ]
-        done: dict[int, Generation] = {}
-
-        def finished(index: int) -> None:
-            done[index] = self._generation(streams[index])
-            if on_done:
-                on_done(index, done[index])
-
-        decoder = Decoder(self.model, self.stop, self._rows, self._draft, self._temperature, self._seed)
-        decoder.run(streams, finished)
-        return [done[index] for index in range(len(streams))]
-
-    def _encode(self, text: str) -> list[int]:
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
+        return streams
 
     def _piece(self, token: int) -> str:
         return str(self._table.decode_str([token]))

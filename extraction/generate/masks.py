@@ -9,6 +9,7 @@ each as if they stood alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import torch
@@ -79,15 +80,19 @@ def image_blocks(is_image: torch.Tensor, documents: torch.Tensor | None = None) 
     return torch.where(is_image, (is_image & ~before).long().cumsum(1) - 1, -1)
 
 
-def see_images(masks: dict[str, torch.Tensor], blocks: torch.Tensor, window: int) -> dict[str, torch.Tensor]:
-    """Causal masks of a prompt that is read in one go, opened within each image.
+def see_images(
+    masks: dict[str, torch.Tensor], blocks: torch.Tensor, columns: Mapping[str, torch.Tensor], window: int
+) -> None:
+    """Open causal masks within each image, in place.
 
     Args:
-        masks: bool [1, 1, length, length] by kind of layer.
-        blocks: int [1, length], see `image_blocks`.
+        masks: bool [1, 1, tokens, keys] by kind of layer; the tokens follow each other.
+        blocks: int [tokens], the image that each token belongs to (`image_blocks`).
+        columns: for each kind of layer that is to be opened, the places of the tokens among the keys.
         window: of the sliding layers.
     """
-    ahead = ((blocks[:, :, None] == blocks[:, None, :]) & (blocks[:, :, None] >= 0))[:, None]
-    at = torch.arange(blocks.shape[1], device=blocks.device)
-    near = at[None, :] > at[:, None] - window
-    return {kind: mask | (ahead & near if kind == "sliding_attention" else ahead) for kind, mask in masks.items()}
+    ahead = (blocks[:, None] == blocks[None]) & (blocks[:, None] >= 0)
+    at = torch.arange(len(blocks), device=blocks.device)
+    for kind, places in columns.items():
+        seen = ahead & (at[None] > at[:, None] - window) if kind == "sliding_attention" else ahead
+        masks[kind][..., places] |= seen

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from extraction.errors import AssayError
+from extraction.families import Family, family_class, family_of
 from extraction.generate.checks import check_bitsandbytes, check_fit
+from extraction.plugins import adapter_folder, adapters
 
 EMBEDDED = "gemma-3-270m"
-# The adapters that ship with Assay, each of its recipe's release.yaml, and the package's folders they are in.
-SHIPPED, SHIPPED_ANSWERER = "lab-report-270m", "ehr-qa-270m"
-_FOLDERS = {SHIPPED: "lab_report", SHIPPED_ANSWERER: "ehr_qa"}
+# What reads where no model is named.
+DEFAULT = "lab-report-270m"
 # Beside every adapter: what it was trained on and with.
 FACTS = "versions.json"
 Quantization = Literal["nf4"]
@@ -45,9 +46,8 @@ def quiet_libraries() -> None:
 
 
 def shipped(name: str | Path) -> str | Path:
-    """The folder of an adapter that ships with Assay where `name` is its name; any other name as it is."""
-    folder = _FOLDERS.get(str(name))
-    return Path(__file__).parents[1] / folder if folder else name
+    """The folder of an installed adapter where `name` is its name; any other name as it is."""
+    return adapter_folder(str(name)) or name
 
 
 def resolve_model(name: str) -> str:
@@ -65,7 +65,7 @@ def resolve_model(name: str) -> str:
         return str(path)
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise AssayError(
-            f"There is no model {name}: give {SHIPPED}, {SHIPPED_ANSWERER}, {EMBEDDED}, a model's folder, or a hub id "
+            f"There is no model {name}: give {', '.join((*adapters(), EMBEDDED))}, a model's folder, or a hub id "
             "(google/medgemma-1.5-4b-it)."
         )
     return name
@@ -162,28 +162,58 @@ def load_model(
         AssayError: the model is missing, gated, or cannot be reached, or bitsandbytes cannot run here; says what to do.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig
     from transformers.integrations import is_deepspeed_zero3_enabled
 
     quiet_libraries()
     if quantization:
         check_bitsandbytes(device)
     source = resolve_model(name)
+    config = _from_pretrained(AutoConfig, source)
+    family = family_class(config, name)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if dtype == "auto" and device == "cpu" and not multiplies_bfloat16():
         dtype = "float32"
     weights = dtype if dtype == "auto" else getattr(torch, dtype)
     options: dict[str, Any] = {}
     if quantization:
-        options["quantization_config"] = _nf4(torch.bfloat16 if dtype == "auto" else weights)
+        options["quantization_config"] = _nf4(torch.bfloat16 if dtype == "auto" else weights, family)
     if not is_deepspeed_zero3_enabled():  # which places the weights itself
         options["device_map"] = {"": device}
-    model = _from_pretrained(AutoModelForCausalLM, source, dtype=weights, **options)
+    model = _from_pretrained(auto_class(config), source, dtype=weights, **options)
     return model.eval()
 
 
-def _nf4(compute: Any) -> Any:
-    """QLoRA's quantisation, computed in the torch dtype `compute`."""
+def auto_class(config: Any) -> Any:
+    """What of transformers builds the model of a config."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    sees = getattr(config, "vision_config", None) is not None
+    return AutoModelForImageTextToText if sees else AutoModelForCausalLM
+
+
+def load_family(name: str, tokenizer: Any = None) -> Family:
+    """The family of a model by name (an adapter's folder means its base), before its weights are loaded.
+
+    Raises:
+        AssayError: as `family_of`, or there is no such model.
+    """
+    import json
+
+    from transformers import AutoConfig
+
+    source = resolve_model(name)
+    adapter = Path(source) / "adapter_config.json"
+    if adapter.exists():
+        name = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
+        source = resolve_model(name)
+    config = _from_pretrained(AutoConfig, source)
+    family_class(config, name)  # before a tokenizer is sought
+    return family_of(config, tokenizer or load_tokenizer(name), name)
+
+
+def _nf4(compute: Any, family: type[Family]) -> Any:
+    """QLoRA's quantisation of a family's language model, computed in the torch dtype `compute`."""
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(
@@ -194,7 +224,7 @@ def _nf4(compute: Any) -> Any:
         # Four 4-bit values in a bfloat16: FSDP shares out floating-point weights only, and wants one dtype for all.
         bnb_4bit_quant_storage=compute,
         # transformers matches them from a module name's start: `vision_tower` alone would skip nothing.
-        llm_int8_skip_modules=["lm_head", ".*vision_tower", ".*multi_modal_projector"],
+        llm_int8_skip_modules=["lm_head", *(f".*{piece}" for piece in (*family.towers.values(), *family.idle))],
     )
 
 

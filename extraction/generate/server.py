@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import codecs
+import io
 import json
+import math
 import os
 import re
-from collections.abc import Callable, Sequence
-from concurrent.futures import as_completed
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from extraction.errors import AssayError, DocumentError
-from extraction.generate.backend import Generation, Request
+from extraction.generate.backend import Generation
 from extraction.schema import map_subschemas
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from extraction.contract import Contract
+    from extraction.example import Example, ImagePart
+    from extraction.families import Message
+
+    # What the images of an example become, drawn once for all of its branches.
+    _Images = dict[ImagePart, asyncio.Task[str]]
 
 # How servers say that prompt and answer together are too long.
 _TOO_LONG = re.compile(r"context (?:length|size|window)|context_(?:length|size)|max_model_len", re.IGNORECASE)
@@ -23,6 +37,14 @@ _TOO_LONG = re.compile(r"context (?:length|size|window)|context_(?:length|size)|
 # lab reports this counts 1.0 to 1.3 times its tokens, on prose up to 2.7 times.
 _PIECE = re.compile(r"[A-Za-z]{1,3}|\s+|.", re.DOTALL)
 _TURN = 8
+# Tokens of an image: Gemma 3 makes 256 of each, Gemma 4 up to 280 unless told otherwise, both with marks around them.
+# Models that take images at their own size make more of a large one.
+_IMAGE = 300
+# A larger image is sent reduced to this: an A4 page at 200 dpi is not. As PNG in base64 a printed page at 150 dpi is
+# about 0.1 MB, a photograph of four million pixels up to 16 MB.
+_PIXELS = 4_000_000
+# How long to wait before asking again for an example that is not ready, in seconds.
+_PAUSE = 0.01
 # A piece of at most LOOP_LONGEST characters that ends a cut answer LOOP_TIMES in a row, over LOOP_CHARACTERS in all:
 # about what `extraction.generate.decode` calls a loop, in characters.
 LOOP_TIMES, LOOP_CHARACTERS, LOOP_LONGEST = 4, 100, 400
@@ -37,6 +59,9 @@ class ServerBackend:
     write blanks without end where the server's grammar allows any number of them: start vLLM with
     `--structured-outputs-config '{"disable_any_whitespace": true}'`.
 
+    Images are sent as PNG in `image_url` parts, larger ones reduced to four million pixels. What the model sees of them
+    is the server's doing; crops of a long page (`pan_and_scan`) are not sent, so a contract with them is refused.
+
     Args:
         url: the server's address, `http://localhost:8000/v1`; `/v1` is added where there is no path.
         model: its name there; may be left out, or be the model's local folder, where the server has only one.
@@ -49,10 +74,13 @@ class ServerBackend:
 
     Attributes:
         url, model: as they are used.
+        sees: whether it may be shown images; a server that takes none says so when it is asked.
 
     Raises:
         AssayError: openai is not installed, no server answers at `url`, it refuses the key, or lacks the model.
     """
+
+    sees = True
 
     def __init__(
         self,
@@ -86,54 +114,78 @@ class ServerBackend:
         self._http: dict[str, Any] = {"follow_redirects": False, "mounts": {"http://": None, "https://": None}}
         self.model = self._choose(None if model is None else str(model))
 
-    def count_tokens(self, messages: list[dict[str, Any]], images: Sequence[Any] = ()) -> int:
+    def count_tokens(self, messages: list[Message]) -> int:
         """An estimate of a prompt's length in tokens, rather too long: a long document is then split earlier."""
-        return sum(_TURN + len(_PIECE.findall(message["content"])) for message in messages)
+        return sum(
+            _TURN
+            + sum(len(_PIECE.findall(part["text"])) if part["type"] == "text" else _IMAGE for part in turn["content"])
+            for turn in messages
+        )
 
     def generate(
-        self, requests: Sequence[Request], on_done: Callable[[int, Generation], None] | None = None
-    ) -> list[Generation]:
-        """Ask the server for all answers, a bounded number at once; `on_done` runs in the calling thread.
+        self, examples: Iterable[Example | None], contract: Contract
+    ) -> Iterator[tuple[Example, int, Generation]]:
+        """Ask the server for the answers of all branches, a bounded number at once.
+
+        Args:
+            examples: taken one by one, the next only when fewer than `requests_in_flight` requests are under way. None
+                says that nothing is ready now: it is asked again as soon as an answer is there, or after 10 ms.
+            contract: what the examples are shown and asked with.
+
+        Yields:
+            The example, the number of one of its branches, and its answer, as each is finished, in whatever order.
+            Closing the iterator gives up what is under way.
 
         Raises:
             AssayError: one request failed for good; the others are given up. It is a DocumentError where the request
-                is at fault rather than the server.
+                is at fault rather than the server, or an image cannot be drawn.
         """
         # An event loop in a thread of its own, not a pool of threads: requests that wait for the server can then be
         # given up at once, on an error as on Ctrl-C, and the server sees that nobody waits for them any more.
         from anyio.from_thread import start_blocking_portal
 
-        done: dict[int, Generation] = {}
+        running: dict[Future[Generation], tuple[Example, int]] = {}
+        branches, more = _branches(examples), True
         client = self._openai.AsyncOpenAI(
             **self._client, http_client=self._openai.DefaultAsyncHttpxClient(**self._http)
         )
-        limit = asyncio.Semaphore(self._in_flight)
         with start_blocking_portal() as portal, portal.wrap_async_context_manager(client):
-            answers = {
-                portal.start_task_soon(self._ask, client, limit, request): index
-                for index, request in enumerate(requests)
-            }
             try:
-                for answer in as_completed(answers):
-                    index = answers[answer]
-                    done[index] = answer.result()
-                    if on_done:
-                        on_done(index, done[index])
+                while more or running:
+                    ready = True
+                    while more and ready and len(running) < self._in_flight:
+                        branch = next(branches, ())
+                        more, ready = branch != (), branch is not None
+                        if branch:
+                            example, number, images = branch
+                            future = portal.start_task_soon(self._ask, client, example, number, contract, images)
+                            running[future] = example, number
+                    if not running:
+                        time.sleep(_PAUSE)
+                    done, _ = wait(running, None if ready else _PAUSE, FIRST_COMPLETED)
+                    if done:
+                        future = done.pop()
+                        yield *running.pop(future), future.result()
             finally:
-                for answer in answers:
-                    answer.cancel()
-        return [done[index] for index in range(len(requests))]
+                for future in running:
+                    future.cancel()
 
-    async def _ask(self, client: Any, limit: asyncio.Semaphore, request: Request) -> Generation:
-        async with limit:
-            try:
-                body = await self._post(client, request.messages, request.schema, request.max_tokens)
-            except self._openai.APIStatusError as error:
-                if error.status_code in (400, 422) and not _TOO_LONG.search(str(error.body)):
-                    raise await self._refusal(client, request, error) from None
-                raise self._explain(error) from None
-            except self._openai.OpenAIError as error:
-                raise self._explain(error) from None
+    async def _ask(self, client: Any, example: Example, number: int, contract: Contract, images: _Images) -> Generation:
+        branch = example.branches[number]
+        schema = contract.target_for(branch.schema).grammar_schema()
+        (turn,) = contract.messages(example.context.parts, branch.parts)
+        shown = sum(part["type"] == "image" for part in turn["content"])
+        messages = [{"role": turn["role"], "content": await _content(turn["content"], images)}]
+        try:
+            body = await self._post(client, messages, schema, contract.max_answer_tokens)
+        except self._openai.APIStatusError as error:
+            # llama-server fails (500) where it is shown an image that it cannot take.
+            at_fault = error.status_code in (400, 422) or (shown and error.status_code >= 500)
+            if at_fault and not _TOO_LONG.search(str(error.body)):
+                raise await self._refusal(client, schema, shown, error) from None
+            raise self._explain(error) from None
+        except self._openai.OpenAIError as error:
+            raise self._explain(error) from None
         return self._generation(body)
 
     async def _post(self, client: Any, messages: Any, schema: Any, max_tokens: int) -> bytes:
@@ -152,16 +204,37 @@ class ServerBackend:
         )
         return bytes(response.content)
 
-    async def _refusal(self, client: Any, request: Request, error: Any) -> AssayError:
-        """Why a request is not accepted; the server's words are shown only where they cannot quote the document."""
+    async def _refusal(self, client: Any, schema: Any, shown: int, error: Any) -> AssayError:
+        """Why a request is not accepted; the server's words are shown only where they cannot quote the document.
+
+        So it is asked with the same schema on nothing, then on as many white images as the request showed.
+        """
         try:
-            await self._post(client, [{"role": "user", "content": "{}"}], request.schema, 1)
+            await self._post(client, [{"role": "user", "content": "{}"}], schema, 1)
         except self._openai.APIStatusError as again:
             body = again.body if isinstance(again.body, dict) else {}
             reason = str(body.get("message") or body.get("detail") or "it does not say why").split("\n")[0][:300]
-            return AssayError(f"{self.url} refuses requests with this schema ({again.status_code}): {reason}")
+            if again.status_code in (400, 422):
+                return AssayError(f"{self.url} refuses requests with this schema ({again.status_code}): {reason}")
+            return self._explain(again)
         except self._openai.OpenAIError as again:
             return self._explain(again)
+        if shown:
+            from PIL import Image
+
+            white = {"type": "image_url", "image_url": {"url": _data_url(Image.new("RGB", (224, 224), "white"))}}
+            content = [white] * shown + [{"type": "text", "text": "{}"}]
+            try:
+                await self._post(client.with_options(max_retries=0), [{"role": "user", "content": content}], schema, 1)
+            except self._openai.APIStatusError as again:
+                if again.status_code == error.status_code:
+                    several = f", or not {shown} at once" if shown > 1 else ""
+                    return AssayError(
+                        f"{self.url} takes no images with this model{several} ({error.status_code}); serve one that is "
+                        "shown images (llama-server with --mmproj), or show it text alone."
+                    )
+            except self._openai.OpenAIError as again:
+                return self._explain(again)
         return DocumentError(
             f"{self.url} refuses the request for one document ({error.status_code}) though not for others; "
             "its log says why."
@@ -241,9 +314,58 @@ class ServerBackend:
                 f"A document and its answer are longer than the context of the model at {self.url}; start the server "
                 "with a longer one, or lower max_prompt_tokens and max_answer_tokens in the contract."
             )
+        if status == 413:
+            return DocumentError(
+                f"{self.url} takes no requests of the size of a document's ({status}); allow larger ones there, or "
+                "show less of it at once (max_prompt_tokens, dpi)."
+            )
         if 300 <= status < 400:
             return AssayError(f"{self.url} sends on to another address ({status}); give that address itself.")
         return AssayError(f"{self.url} refuses the request ({status}); its log says why.")
+
+
+def _branches(
+    examples: Iterable[Example | None],
+) -> Iterator[tuple[Example, int, _Images] | None]:
+    """All branches, each with its example, its number there and the images of the example."""
+    for example in examples:
+        if example is None:
+            yield None
+            continue
+        images: _Images = {}
+        for number in range(len(example.branches)):
+            yield example, number, images
+
+
+async def _content(parts: list[Message], images: _Images) -> str | list[Message]:
+    """What a turn says in the API's words: a plain string where it is text alone, which all servers take."""
+    if all(part["type"] == "text" for part in parts):
+        return "\n\n".join(part["text"] for part in parts)
+    content = []
+    for part in parts:
+        if part["type"] == "image":
+            image: ImagePart = part["image"]
+            if image.pan_and_scan:
+                raise AssayError(
+                    "The contract shows crops of long pages (pan_and_scan), which servers are not sent; run the model "
+                    "here, or train it without them."
+                )
+            if image not in images:
+                # In a thread: others are asked and answered while it is drawn.
+                images[image] = asyncio.create_task(asyncio.to_thread(lambda part: _data_url(part.draw()), image))
+            part = {"type": "image_url", "image_url": {"url": await images[image]}}
+        content.append(part)
+    return content
+
+
+def _data_url(image: Image.Image) -> str:
+    """An image as PNG in a `data:` URL, reduced where it has too many pixels."""
+    if (pixels := image.width * image.height) > _PIXELS:
+        scale = math.sqrt(_PIXELS / pixels)
+        image = image.resize((max(1, int(image.width * scale)), max(1, int(image.height * scale))))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def _address(url: str) -> str:

@@ -2,32 +2,31 @@
 
 Fifty questions on a record of 4,000 tokens differ in their last forty. Copying the record's keys and values for every
 question would cost fifty times its memory; here they stand once, every sequence has slots of its own behind them, and
-one row of tokens goes through the model, whatever sequences they belong to. Masks come from positions, so each sequence
-computes what it would alone.
+one row of tokens goes through the model, whatever sequences they belong to. Masks come from places in the sequence, so
+each sequence computes what it would alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
 
+from extraction.families import Prompt
 from extraction.generate.cache import RowCache
-
-# A shorter beginning is not worth a row's longer masks.
-_LEAST = 256
+from extraction.generate.masks import see_images
 
 
 class SharedCache:
-    """Keys and values of `rows` sequences behind a common beginning.
+    """Keys and values of sequences behind a common beginning.
 
     Attributes:
-        lengths: [rows] int64 on the CPU; how many slots of each sequence, behind the beginning, hold tokens.
+        lengths: [rows] int64 on the CPU; how many tokens of each sequence are kept, those of the beginning included.
 
     Args:
         config: the text model's config.
-        rows: number of sequences.
+        rows: most sequences at one time; there are none at first.
         prefix: the beginning, read by a cache of one row.
     """
 
@@ -38,48 +37,75 @@ class SharedCache:
         # A sliding layer never looks further back than its window.
         self._near = min(self._prefix, self._window - 1) if self._window else 0
         self._store = [
-            tuple(part[:, :, self._prefix - self._kept(layer) : self._prefix] for part in parts)
+            tuple(part[:, :, self._prefix - self._kept(layer) : self._prefix] for part in parts or ())
             for layer, parts in enumerate(prefix.stored)
         ]
+        self._device = next(parts[0].device for parts in self._store if parts)
         self._grow(64)
-        self.lengths = torch.zeros(rows, dtype=torch.long)
+        self.lengths = torch.zeros(0, dtype=torch.long)
 
     def _kept(self, layer: int) -> int:
         return self._near if self.sliding[layer] else self._prefix
 
-    def advance(self, widths: Sequence[int]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    def append(self) -> None:
+        """Begin another sequence."""
+        self.lengths = torch.cat([self.lengths, torch.tensor([self._prefix])])
+
+    def drop(self, row: int) -> None:
+        """Forget a sequence; the last one takes its number."""
+        last = len(self.lengths) - 1
+        if row != last:
+            for layer, parts in enumerate(self._store):
+                for kept in parts:
+                    own = kept[:, :, self._kept(layer) :].unflatten(2, (self._rows, self._slots))
+                    own[:, :, row] = own[:, :, last]
+            self.lengths[row] = self.lengths[last]
+        self.lengths = self.lengths[:last]
+
+    def advance(
+        self, widths: Sequence[int], blocks: torch.Tensor | None = None, opened: Collection[str] = ()
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """Make room for new tokens, `widths[row]` of each sequence; the lengths stay as they are.
 
+        Args:
+            widths: how many.
+            blocks: where the tokens are of one sequence, the image that each belongs to (`image_blocks`), -1 for text.
+            opened: kinds of layers in which tokens of an image see all of it.
+
         Returns:
-            Boolean attention masks by kind of layer, [1, 1, tokens, keys], and position ids [1, tokens]; the tokens
-            are those of the first sequence, then those of the next.
+            Boolean attention masks by kind of layer, [1, 1, tokens, keys], and the tokens' places in their sequences
+            [1, tokens] on the CPU; the tokens are those of the first sequence, then those of the next.
         """
-        rows = torch.repeat_interleave(torch.arange(self._rows), torch.tensor(widths))
-        places = torch.cat([length + torch.arange(width) for length, width in zip(self.lengths, widths, strict=True)])
+        count = len(self.lengths)
+        rows = torch.repeat_interleave(torch.arange(count), torch.tensor(widths))
+        own_lengths = self.lengths - self._prefix
+        places = torch.cat([length + torch.arange(width) for length, width in zip(own_lengths, widths, strict=True)])
         if len(places) and (needed := int(places.max()) + 1) > self._slots:
             self._grow(max(needed, 2 * self._slots))
-        self._at = rows * self._slots + places
-        own = torch.arange(self._rows * self._slots)
+        at = rows * self._slots + places
+        own = torch.arange(count * self._slots)
         mask = (own // self._slots == rows[:, None]) & (own % self._slots <= places[:, None])
         seen = torch.ones(len(places), self._prefix, dtype=torch.bool)
-        masks = {"full_attention": torch.cat([seen, mask], 1)}
+        masks = {"full_attention": torch.cat([seen, mask], 1)[None, None]}
         if self._window:
             back = torch.arange(self._near, 0, -1)  # how far before the end of the beginning a key stands
             near = back + places[:, None] < self._window
             mask = mask & (own % self._slots > places[:, None] - self._window)
-            masks["sliding_attention"] = torch.cat([near, mask], 1)
-        device = self._store[0][0].device
-        self._at, positions = self._at.to(device), (self._prefix + places)[None].to(device)
-        return {kind: mask[None, None].to(device) for kind, mask in masks.items()}, positions
+            masks["sliding_attention"] = torch.cat([near, mask], 1)[None, None]
+        if blocks is not None:
+            first = {"full_attention": self._prefix, "sliding_attention": self._near}
+            see_images(masks, blocks, {kind: first[kind] + at for kind in opened if kind in masks}, self._window)
+        self._at, self._used = at.to(self._device), count * self._slots
+        return {kind: mask.to(self._device) for kind, mask in masks.items()}, (self._prefix + places)[None]
 
     def update(
         self, keys: torch.Tensor, values: torch.Tensor, layer: int, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Store one layer's new keys and values ([1, heads, tokens, size]); return those the masks speak of."""
         all_keys, all_values = self._store[layer]
-        at = self._kept(layer) + self._at
+        at, stop = self._kept(layer) + self._at, self._kept(layer) + self._used
         all_keys[:, :, at], all_values[:, :, at] = keys, values
-        return all_keys, all_values
+        return all_keys[:, :, :stop], all_values[:, :, :stop]
 
     def _grow(self, slots: int) -> None:
         """Give every sequence `slots` slots."""
@@ -96,15 +122,18 @@ class SharedCache:
         self._slots = slots
 
 
-def shared_length(prompts: Sequence[Sequence[int]]) -> int:
-    """How many tokens at their beginning prompts share, if that is worth reading once; else 0.
+def shared_length(prompts: Sequence[Prompt]) -> int:
+    """How many tokens at their beginning prompts have in common, the images that stand there included.
 
-    At least one token of every prompt is left: what follows it is asked of the model.
+    At least one token of every prompt is left over: what follows it is asked of the model. No image is cut.
     """
-    if len(prompts) < 2:
-        return 0
-    length = common_length(prompts)
-    return length if length >= _LEAST and 2 * length >= max(map(len, prompts)) else 0
+    length = common_length([prompt.ids for prompt in prompts])
+    first = prompts[0]
+    for number, place in enumerate(first.places):
+        same = all(prompt.images[number : number + 1] == first.images[number : number + 1] for prompt in prompts)
+        if place.start < length and (not same or length < place.stop):
+            return place.start
+    return length
 
 
 def common_length(prompts: Sequence[Sequence[int]]) -> int:

@@ -11,7 +11,7 @@ transformers hands `attention_mask` through to the attention function as it is, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -50,6 +50,9 @@ class Spans:
     """A row's attention on one kind of layer; the spans' queries follow each other and are the whole row."""
 
     spans: tuple[Span, ...]
+    # transformers asks a mask for both before it hands it to the function that is registered below.
+    ndim = 0
+    shape = (0,)
 
     def to(self, device: Any, **_: Any) -> Spans:
         """The same with its masks on a device."""
@@ -57,13 +60,16 @@ class Spans:
         return Spans(tuple(move))
 
 
-def spans_of(row: Tokens, window: int | None = None) -> Spans:
+def spans_of(row: Tokens, window: int | None = None, opened: bool = True) -> Spans:
     """The attention of a row in which each document stands together, its context first, then branch by branch.
 
     Args:
         row: the row's tokens, without padding.
         window: of a sliding layer; None for a full one.
+        opened: whether tokens of an image see what follows them in it.
     """
+    if not opened:
+        row = replace(row, images=torch.full_like(row.images, -1))
     spans: list[Span] = []
     for document in _runs(row.documents):
         own = row.take(document)
@@ -176,4 +182,11 @@ def _stretches(tensor: torch.Tensor, places: Sequence[slice]) -> torch.Tensor:
 
 
 AttentionInterface.register(NAME, span_attention)
-AttentionMaskInterface.register(NAME, sdpa_mask)
+
+
+def span_mask(*, attention_mask: Any = None, **kwargs: Any) -> Any:
+    """What makes a mask for `span_attention`: a `Spans` is one."""
+    return attention_mask if isinstance(attention_mask, Spans) else sdpa_mask(attention_mask=attention_mask, **kwargs)
+
+
+AttentionMaskInterface.register(NAME, span_mask)

@@ -12,11 +12,11 @@ from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Any
 
-from extraction.document.windows import Lines, overlap
 from extraction.contract import Contract
+from extraction.document.windows import Lines, overlap
 from extraction.evidence import Evidence, PageEvidence
-from extraction.record.reply import Value, WindowReply, plain, printed
 from extraction.record.record import Issue
+from extraction.record.reply import Value, WindowReply, plain, printed
 from extraction.schema import pointer
 
 _SAME = 0.5  # share of the smaller box that two boxes must have in common to be one place

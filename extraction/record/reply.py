@@ -34,8 +34,8 @@ class Reply:
     """An answer, read.
 
     Attributes:
-        end: how it ended: `stop` (it is whole), `length`, `loop`, `grammar` or `refused` as in `Generation`, or `broken`:
-            no whole JSON although the model ended it.
+        end: how it ended: `stop` (it is whole), `length`, `loop`, `grammar` or `refused` as in `Generation`, or
+            `broken`: no whole JSON although the model ended it.
         tree: its data with a `Value` in place of every value that is not null; None when there is no object.
         in_list: whether it was cut within a list, so that what is missing comes behind the list's last item.
         message: why it was refused.

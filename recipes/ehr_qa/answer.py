@@ -1,4 +1,4 @@
-"""Answerer: questions on a patient's bundle in, answers with their lines out."""
+"""Answerer: questions on a patient's bundle in, answers with their lines out; a thin use of the one serving path."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from extraction.api import backend_for, contract_for
-from extraction.contract import Contract
+from extraction.api import Extractor
 from extraction.errors import AssayError
-from extraction.generate.backend import without_thinking
-from extraction.generate.local import LocalBackend
-from extraction.generate.models import SHIPPED_ANSWERER
-from extraction.parse import parse
-from finetune.questions import QUESTION_TOKENS, context_budget, requests_for, token_counter
-from recipes.ehr_qa.records import Record, read_record
+from extraction.evidence import LineEvidence
+from extraction.example import Branch
+from extraction.record.record import Record
+from extraction.room import Room
+from recipes.ehr_qa.records import Record as PatientRecord
+from recipes.ehr_qa.records import read_record
+from recipes.ehr_qa.task import record_example
+
+ADAPTER = "ehr-qa-270m"
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,24 @@ class Answer:
         question: as it was asked.
         answer: a text, a list of texts, or None where the record does not say.
         evidence: numbers of the record's lines that say so, in ascending order.
-        issue: what is wrong with the answer, None as a rule: it was cut before its end, so there is none.
+        issue: what is wrong with the answer, None as a rule: it was cut before its end, say, so there is none.
+        record: the answer as a record: its status, its issues, the confidence of its values.
     """
 
     question: str
     answer: str | list[str] | None
     evidence: tuple[int, ...]
     issue: str | None = None
+    record: Record | None = None
+
+    @classmethod
+    def of(cls, question: str, record: Record) -> Answer:
+        """An answer from its record; one that is not whole is withheld, with the reason."""
+        if record.status == "ok" and record.data is not None:
+            places = (field.evidence for field in record.fields.values())
+            lines = sorted({place.line for place in places if isinstance(place, LineEvidence)})
+            return cls(question, record.data["answer"], tuple(lines), None, record)
+        return cls(question, None, (), record.issues[0].message, record)
 
     def to_json(self) -> dict[str, Any]:
         """`{question, answer, evidence}`, and `issue` where there is one."""
@@ -44,38 +57,38 @@ class Answerer:
     """Answers questions on health records.
 
     Args:
-        backend: the model.
-        contract: what it was taught.
+        extractor: a model and what it was taught; on a GPU, a processor or a server.
+
+    Raises:
+        AssayError: the model was taught something else.
     """
 
-    def __init__(self, backend: LocalBackend, contract: Contract):
-        if "answer" not in contract.target.keys or "evidence" not in contract.target.keys:
+    def __init__(self, extractor: Extractor):
+        if not {"answer", "evidence"} <= extractor.contract.target.keys:
             raise AssayError("This model was not taught to answer questions; give one of the recipe ehr_qa (--model).")
-        self.backend, self.contract = backend, contract
+        self.extractor = extractor
 
     @classmethod
-    def from_pretrained(
-        cls, model: str | Path = SHIPPED_ANSWERER, *, dtype: str = "auto", device: str | None = None
-    ) -> Answerer:
+    def from_pretrained(cls, model: str | Path = ADAPTER, **options: Any) -> Answerer:
         """An answerer from the folder of an adapter or a merged model of the recipe `ehr_qa`; else the one that ships.
+
+        Args:
+            model: see `Extractor.from_pretrained`.
+            options: its `dtype` and `device`.
 
         Raises:
             AssayError: there is none, or it was taught something else.
         """
-        contract = contract_for(model)
-        if "answer" not in contract.target.keys:
-            raise AssayError(f"{model} was not taught to answer questions; give a model of the recipe ehr_qa.")
-        return cls(backend_for(model, dtype=dtype, device=device), contract)
+        return cls(Extractor.from_pretrained(model, **options))
 
-    def shown(self, record: Record, questions: Sequence[str]) -> Record:
+    def shown(self, record: PatientRecord, questions: Sequence[str]) -> PatientRecord:
         """A record as the model will be shown it with these questions: what is over the budget has given way.
 
         Raises:
             FhirError: it does not fit the budget without what never gives way.
         """
-        tokens = token_counter(self.backend.tokenizer)
-        longer = max([0, *(tokens(question) - QUESTION_TOKENS for question in questions)])
-        return record.fit(context_budget(self.contract, self.backend.tokenizer) - longer, tokens)
+        room = Room(self.extractor.backend.count_tokens, self.extractor.contract)
+        return record.fit(room.context(questions), room.tokens)
 
     def answer(self, bundle: str | Path, questions: Sequence[str], context: Sequence[str | Path] = ()) -> list[Answer]:
         """The answers, in the order asked; the record is read once for all of them.
@@ -95,25 +108,10 @@ class Answerer:
         record = read_record(Path(bundle), [Path(path) for path in context])
         return self.answer_record(self.shown(record, questions), questions)
 
-    def answer_record(self, record: Record, questions: Sequence[str]) -> list[Answer]:
+    def answer_record(self, record: PatientRecord, questions: Sequence[str]) -> list[Answer]:
         """The answers to questions on a record as `shown` gives it."""
-        requests = requests_for(record.text, questions, _bounded(self.contract, len(record.lines)))
-        answers = []
-        for question, generation in zip(questions, map(without_thinking, self.backend.generate(requests)), strict=True):
-            node = parse(generation.text)
-            if generation.finish == "stop" and node and node.complete:
-                written = node.plain()
-                answers.append(Answer(question, written["answer"], tuple(sorted(set(written["evidence"])))))
-            else:
-                issue = f"The answer was cut ({generation.finish}); ask for less at once."
-                answers.append(Answer(question, None, (), issue))
-        return answers
-
-
-def _bounded(contract: Contract, lines: int) -> Contract:
-    """The contract with a schema whose evidence are lines that the record has."""
-    schema = contract.record_schema
-    evidence = {**schema["properties"]["evidence"], "items": {"type": "integer", "minimum": 1, "maximum": lines}}
-    return contract.model_copy(
-        update={"record_schema": {**schema, "properties": {**schema["properties"], "evidence": evidence}}}
-    )
+        if not questions:
+            return []
+        branches = [Branch((question,)) for question in questions]
+        records = self.extractor.answer(record_example(record, branches, self.extractor.contract))
+        return [Answer.of(question, found) for question, found in zip(questions, records, strict=True)]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from extraction.contract import Contract
-from finetune.questions import Asked, Context, Questions
-from finetune.task import Task
+from extraction.evidence import LineIndex
+from extraction.example import Branch, Context, Example
+from extraction.record.record import Record
+from extraction.schema import Schema
+from finetune.config import SyntheticConfig
+from finetune.task import DataRequest, Grade, Task
 from recipes.ehr_qa.grade import score
 from recipes.ehr_qa.questions import ANSWER_SCHEMA, Question, make_questions
+from recipes.ehr_qa.records import Record as PatientRecord
 from recipes.ehr_qa.records import read_records
 from recipes.ehr_qa.synthetic import synthesize
 
@@ -24,40 +29,69 @@ CONTRACT = Contract(
             "answer": ANSWER_SCHEMA["properties"]["answer"],
         },
     },
+    roles={"evidence": "line", "found": "text", "answer": "text"},
     max_prompt_tokens=4608,
     max_answer_tokens=256,
 )
 
 
-def read(folder: Path, split: str, count: int, seed: int, budget: int, tokens: Callable[[str], int]) -> list[Context]:
-    """The records of a folder with questions on them, in held-out wordings where they are not for training."""
-    contexts = []
-    for record in read_records(folder):
-        shown = record.fit(budget, tokens)
-        questions = make_questions(shown, count, seed, "train" if split == "train" else "held_out")
-        contexts.append(Context(record.patient, shown.text, [asked_of(question) for question in questions]))
-    return contexts
+def record_example(record: PatientRecord, branches: Sequence[Branch], contract: Contract) -> Example:
+    """A record with questions on it; the answers can cite no line that it does not have."""
+    lines = tuple(line.text for line in record.lines)
+    schema = bounded(contract.record_schema, len(lines))
+    asked = tuple(Branch(branch.parts, schema, branch.gold, branch.source) for branch in branches)
+    return Example(Context(record.patient, (record.text,), LineIndex(lines)), asked)
 
 
-def asked_of(question: Question) -> Asked:
+def bounded(schema: Schema, lines: int) -> Schema:
+    """The schema of an answer whose evidence are lines that a record of so many lines has."""
+    evidence = {**schema["properties"]["evidence"], "items": {"type": "integer", "minimum": 1, "maximum": lines}}
+    return {**schema, "properties": {**schema["properties"], "evidence": evidence}}
+
+
+def branch_of(question: Question) -> Branch:
     """A question as it is trained: its gold answer, with what was found on the way to it."""
     found = {"found": question.found} if question.found else {}
-    return Asked(question.question, {**question.gold, **found}, question)
+    return Branch((question.question,), gold={**question.gold, **found}, source=question)
 
 
-def judge(contexts: Sequence[Context], replies: Sequence[Sequence[str]]) -> dict[str, float]:
-    """The mean of the categories' accuracies, then each, then how often evidence was cited and invented."""
-    result = score(
-        [asked.source for context in contexts for asked in context.asked],
-        [reply for of_context in replies for reply in of_context],
-        {context.asked[0].source.patient: context.text.count("\n") + 1 for context in contexts if context.asked},
-    )
-    return {
-        "accuracy": result.mean,
-        **{name: value for name, value in result.categories.items() if value is not None},
-        "evidence_cited": result.evidence_cited or 0.0,
-        "evidence_invented": result.evidence_invented,
-    }
+class HealthRecords(Task):
+    """FHIR bundles; the questions on them and their answers are computed from their resources."""
+
+    name = "ehr_qa"
+    contract = CONTRACT
+
+    def read(self, wanted: DataRequest) -> list[Example]:
+        """The records of a folder with questions on them, in held-out wordings where they are not for training."""
+        examples = []
+        budget = wanted.room.context()
+        for record in read_records(wanted.folder):
+            shown = record.fit(budget, wanted.room.tokens)
+            words = "train" if wanted.split == "train" else "held_out"
+            questions = make_questions(shown, wanted.questions, wanted.seed, words)
+            examples.append(record_example(shown, [branch_of(question) for question in questions], wanted.contract))
+        return examples
+
+    def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
+        """The mean of the categories' accuracies, then each, then how often evidence was cited and invented."""
+        branches = [branch for example in examples for branch in example.branches]
+        result = score(
+            [branch.source for branch in branches],
+            [record.data for own in records for record in own],
+            {example.context.name: example.context.parts[0].count("\n") + 1 for example in examples},  # type: ignore[arg-type,union-attr]
+        )
+        return Grade(
+            {
+                "accuracy": result.mean,
+                **{name: value for name, value in result.categories.items() if value is not None},
+                "evidence_cited": result.evidence_cited or 0.0,
+                "evidence_invented": result.evidence_invented,
+            }
+        )
+
+    def synthesize(self, folder: Path, split: str, config: SyntheticConfig) -> None:
+        """Invented patients."""
+        synthesize(folder, split, config)
 
 
-TASK = Task(name="ehr_qa", contract=CONTRACT, questions=Questions(read, judge), synthesize=synthesize)
+TASK = HealthRecords()

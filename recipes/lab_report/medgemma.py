@@ -5,12 +5,9 @@ A configuration names it with `recipe: recipes.lab_report.medgemma`.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from extraction.contract import Contract
 from recipes.lab_report.checks import CHECKS
-from recipes.lab_report.task import SCHEMA
-from recipes.lab_report.task import TASK as TEXT_TASK
+from recipes.lab_report.task import SCHEMA, LabReports
 
 # arXiv 2604.05081, the prompt of its lab-report evaluation.
 PROMPT = (
@@ -30,7 +27,15 @@ CONTRACT = Contract(
     view="image",
 )
 
-TASK = replace(TEXT_TASK, name="lab_report_medgemma", contract=CONTRACT)
+
+class MedGemmaLabReports(LabReports):
+    """The same data and the same score under MedGemma's own prompt."""
+
+    name = "lab_report_medgemma"
+    contract = CONTRACT
+
+
+TASK = MedGemmaLabReports()
 
 if __name__ == "__main__":
     from finetune.launch import launch

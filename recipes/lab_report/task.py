@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from extraction.contract import Contract
+from extraction.errors import AssayError
 from finetune.config import SyntheticConfig
-from finetune.task import Task
+from finetune.task import DocumentTask
 from recipes.lab_report.checks import CHECKS
 
 FIELDS = ("name", "result", "unit", "range", "panel", "method", "specimen", "sample_collection_time")
-CORE = ("name", "result", "unit")
 
 SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -42,16 +42,21 @@ CONTRACT = Contract(
 )
 
 
-def synthesize(folder: Path, split: str, config: SyntheticConfig) -> None:
-    """Make synthetic reports of the named families (all of the split's when none is named) in `folder`."""
-    from extraction.errors import AssayError
-    from recipes.lab_report.synthetic import FAMILIES, families, write_reports
+class LabReports(DocumentTask):
+    """Reports with their tests as JSON beside them."""
 
-    names = list(config.families) or families(split)
-    unknown = [name for name in names if name not in FAMILIES]
-    if unknown:
-        raise AssayError(f"There is no layout family {unknown[0]}; known are {', '.join(FAMILIES)}.")
-    write_reports(folder, names=names, count=config.count, seed=config.seed, max_rows=config.max_rows)
+    name = "lab_report"
+    contract = CONTRACT
+
+    def synthesize(self, folder: Path, split: str, config: SyntheticConfig) -> None:
+        """Make synthetic reports of the named families (all of the split's when none is named) in `folder`."""
+        from recipes.lab_report.synthetic import FAMILIES, families, write_reports
+
+        names = list(config.families) or families(split)
+        unknown = [name for name in names if name not in FAMILIES]
+        if unknown:
+            raise AssayError(f"There is no layout family {unknown[0]}; known are {', '.join(FAMILIES)}.")
+        write_reports(folder, names=names, count=config.count, seed=config.seed, max_rows=config.max_rows)
 
 
-TASK = Task(name="lab_report", contract=CONTRACT, fields=CHECKS.scored, core=CORE, synthesize=synthesize)
+TASK = LabReports()

@@ -1,5 +1,7 @@
 """The server backend against servers: real ones, and one that misbehaves on demand."""
 
+import base64
+import io
 import json
 import logging
 import os
@@ -9,16 +11,19 @@ import sys
 import threading
 import urllib.request
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from PIL import Image, ImageDraw
 
 pytest.importorskip("openai")
 
+from extraction.contract import Contract
 from extraction.errors import AssayError
-from extraction.generate import Request, ServerBackend
+from extraction.example import Branch, Context, Example, ImagePart
 from extraction.generate.models import CHAT_TEMPLATE
-from extraction.generate.server import portable, token_places, without_loop
+from extraction.generate.server import ServerBackend, portable, token_places, without_loop
 from extraction.parse import parse
 from extraction.schema import validator
 from extraction.target import Target
@@ -33,8 +38,25 @@ SCHEMA = {
 AGAIN = {"retry-after-ms": "1"}
 
 
-def request(text=SECRET, schema=SCHEMA, max_tokens=64):
-    return Request([{"role": "user", "content": text}], schema, max_tokens=max_tokens)
+def contract(schema=SCHEMA, max_tokens=64):
+    return Contract(instruction="Read.", record_schema=schema, max_answer_tokens=max_tokens)
+
+
+def shown(*parts):
+    return Example(Context(str(parts[0]), parts))
+
+
+def ask(backend, *examples, schema=SCHEMA, max_tokens=64):
+    """The answers to the first branches of examples or texts, in their order."""
+    examples = [example if isinstance(example, Example) else shown(example) for example in examples or [SECRET]]
+    found = {id(example): answer for example, _, answer in backend.generate(examples, contract(schema, max_tokens))}
+    return [found[id(example)] for example in examples]
+
+
+def said(body):
+    """The document that a request shows, behind the instruction; what is asked in its place without one."""
+    content = body["messages"][0]["content"]
+    return (content if isinstance(content, str) else content[-1]["text"]).split("\n\n")[-1]
 
 
 def completion(text, finish="stop", tokens=None):
@@ -101,29 +123,68 @@ def serving(reply, models=("gemma",)):
 
 
 def echo(body):
-    return completion(json.dumps({"name": body["messages"][0]["content"]}))
+    return completion(json.dumps({"name": said(body)}))
 
 
 def posts(asked):
     return [body for _, _, body in asked if body]
 
 
-def test_answers_come_in_order_and_are_reported_by_the_caller():
-    with serving(echo) as (url, asked):
+def test_every_branch_is_answered_and_handed_out_with_its_example():
+    examples = [Example(Context(f"c{i}", (f"c{i}",)), tuple(Branch((f"b{j}",)) for j in range(i))) for i in range(5)]
+    with serving(lambda body: completion(body["messages"][0]["content"])) as (url, asked):
         backend = ServerBackend(url)
-        seen = {}
-        answers = backend.generate(
-            [request(f"n{i}") for i in range(12)],
-            lambda index, answer: seen.update({index: (answer.text, threading.current_thread())}),
-        )
-    assert [json.loads(answer.text)["name"] for answer in answers] == [f"n{i}" for i in range(12)]
-    assert seen == {i: (answer.text, threading.current_thread()) for i, answer in enumerate(answers)}
-    assert backend.generate([]) == []
+        answers = list(backend.generate(iter(examples), contract()))
+        assert list(backend.generate([], contract())) == list(backend.generate([None], contract())) == []
+    assert sorted(answer.text for _, _, answer in answers) == [
+        f"Read.\n\nc{i}\n\nb{j}" for i in range(5) for j in range(i)
+    ]
+    for example, number, answer in answers:
+        assert any(example is given for given in examples)
+        assert answer.text == f"Read.\n\n{example.context.name}\n\nb{number}"
     assert {path for path, _, _ in asked} == {"/v1/models", "/v1/chat/completions"}
     body = posts(asked)[0]
     assert (body["model"], body["temperature"], body["max_tokens"], body["logprobs"]) == ("gemma", 0, 64, True)
     form = body["response_format"]
     assert form["type"] == "json_schema" and form["json_schema"]["schema"] == SCHEMA and form["json_schema"]["strict"]
+
+
+def test_a_branch_has_a_schema_of_its_own():
+    other = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    example = Example(Context("c", ("c",)), (Branch(("a",)), Branch(("b",), other)))
+    with serving(lambda body: completion(json.dumps(body["response_format"]["json_schema"]["schema"]))) as (url, _):
+        schemas = {number: json.loads(a.text) for _, number, a in ServerBackend(url).generate([example], contract())}
+    assert schemas == {0: SCHEMA, 1: contract().target_for(other).grammar_schema()}
+
+
+def test_answers_stream_and_examples_are_taken_as_they_are_needed():
+    """What is answered is handed out while the next example is not ready, and no more are taken than can be asked."""
+    taken, handed = [], []
+
+    def examples():
+        for i in range(6):
+            while i == 3 and len(handed) < 3:
+                yield None
+            taken.append(i)
+            yield shown(f"n{i}")
+
+    with serving(echo) as (url, _):
+        for example, _, answer in ServerBackend(url, requests_in_flight=2).generate(examples(), contract()):
+            handed.append(example.context.name)
+            assert json.loads(answer.text)["name"] == example.context.name
+            assert len(taken) <= len(handed) + 2
+    assert sorted(handed) == [f"n{i}" for i in range(6)]
+
+
+def test_what_is_under_way_is_given_up_when_nobody_wants_it():
+    free = threading.Event()
+    with serving(lambda body: (said(body) == "first" or free.wait(60)) and echo(body)) as (url, asked):
+        stream = ServerBackend(url, requests_in_flight=2).generate(map(shown, ("first", "a", "b", "c")), contract())
+        assert next(stream)[0].context.name == "first"
+        stream.close()
+        assert not free.is_set() and {said(body) for body in posts(asked)} <= {"first", "a", "b"}
+        free.set()
+    assert not [t for t in threading.enumerate() if "portal" in t.name.lower()]
 
 
 def test_requests_in_flight_are_bounded():
@@ -141,14 +202,14 @@ def test_requests_in_flight_are_bounded():
         return echo(body)
 
     with serving(reply) as (url, _):
-        ServerBackend(url, requests_in_flight=3).generate([request() for _ in range(9)])
+        ask(ServerBackend(url, requests_in_flight=3), *"abcdefghi")
     assert most == 3
 
 
 def test_a_busy_server_is_asked_again():
     states = [(429, AGAIN, {}), (503, AGAIN, {}), (500, AGAIN, {})]
     with serving(lambda body: states.pop() if states else echo(body)) as (url, asked):
-        (answer,) = ServerBackend(url).generate([request("x")])
+        (answer,) = ask(ServerBackend(url), "x")
     assert json.loads(answer.text) == {"name": "x"} and len(posts(asked)) == 4
 
 
@@ -157,7 +218,7 @@ def test_retries_run_out(status, words):
     with serving(lambda _: (status, AGAIN, {})) as (url, asked):
         backend = ServerBackend(url, retries=2)
         with pytest.raises(AssayError, match=words):
-            backend.generate([request()])
+            ask(backend)
     assert len(posts(asked)) == 3
 
 
@@ -166,7 +227,7 @@ def test_a_slow_answer_is_one_sentence():
     with serving(lambda body: free.wait(30) and echo(body)) as (url, _):
         backend = ServerBackend(url, timeout=0.2, retries=0)
         with pytest.raises(AssayError, match="in time"):
-            backend.generate([request()])
+            ask(backend)
         free.set()
 
 
@@ -175,7 +236,7 @@ def test_an_error_ends_what_runs_and_what_waits():
     hangs, free = threading.Event(), threading.Event()
 
     def reply(body):
-        if body["messages"][0]["content"] == "hang":
+        if said(body) == "hang":
             hangs.set()
             free.wait(60)
             return echo(body)
@@ -185,21 +246,21 @@ def test_an_error_ends_what_runs_and_what_waits():
     with serving(reply) as (url, asked):
         backend = ServerBackend(url, requests_in_flight=2)
         with pytest.raises(AssayError, match="key"):
-            backend.generate([request("hang"), request("fail"), request("third"), request("fourth")])
+            ask(backend, "hang", "fail", "third", "fourth")
         assert not free.is_set()
-        assert {body["messages"][0]["content"] for body in posts(asked)} <= {"hang", "fail", "third"}
+        assert {said(body) for body in posts(asked)} <= {"hang", "fail", "third"}
         free.set()
 
 
 def test_an_error_of_the_caller_ends_it_too():
-    def full(index, answer):
+    def examples():
+        yield from map(shown, "abc")
         raise OSError("disk full")
 
     with serving(echo) as (url, asked):
-        backend = ServerBackend(url, requests_in_flight=1)
         with pytest.raises(OSError, match="disk full"):
-            backend.generate([request() for _ in range(50)], full)
-        assert len(posts(asked)) < 50
+            list(ServerBackend(url, requests_in_flight=1).generate(examples(), contract()))
+        assert len(posts(asked)) == 3
     assert not [t for t in threading.enumerate() if "portal" in t.name.lower()]
 
 
@@ -213,12 +274,12 @@ def test_how_an_answer_ended():
         "filtered": completion('{"name":"a', "content_filter"),
         "unsaid": completion('{"name":"a', None),
     }
-    with serving(lambda body: cases[body["messages"][0]["content"]]) as (url, _):
+    with serving(lambda body: cases[said(body)]) as (url, _):
         backend = ServerBackend(url)
-        whole, cut, loop, nothing = backend.generate([request(n) for n in ("whole", "cut", "loop", "nothing")])
+        whole, cut, loop, nothing = ask(backend, "whole", "cut", "loop", "nothing")
         for name in ("filtered", "unsaid"):
             with pytest.raises(AssayError, match="finish_reason"):
-                backend.generate([request(name)])
+                ask(backend, name)
     assert (whole.finish, cut.finish, loop.finish) == ("stop", "length", "loop")
     assert (cut.text, nothing.text) == ('{"name":"a', "")
     assert loop.text == '{"rows":[["Glucose","70","mg/dL"],' and loop.offsets == list(range(0, len(loop.text), 5))
@@ -262,7 +323,7 @@ def test_errors_are_one_clear_sentence(status, words):
     with serving(lambda _: (status, {}, {"error": {"message": SECRET}})) as (url, asked):
         backend = ServerBackend(url)
         with pytest.raises(AssayError, match=words) as raised:
-            backend.generate([request()])
+            ask(backend)
     assert url in str(raised.value) and SECRET not in str(raised.value) and len(posts(asked)) == 1
     with serving(echo, models=lambda: (status, {}, {})) as (url, _), pytest.raises(AssayError, match=words):
         ServerBackend(url)
@@ -277,7 +338,7 @@ def test_errors_are_one_clear_sentence(status, words):
 )
 def test_a_context_that_is_too_short(error):
     with serving(lambda _: (400, {}, error)) as (url, _), pytest.raises(AssayError, match="max_prompt_tokens"):
-        ServerBackend(url).generate([request()])
+        ask(ServerBackend(url))
 
 
 def test_a_refusal_is_explained_without_the_document(caplog):
@@ -285,25 +346,130 @@ def test_a_refusal_is_explained_without_the_document(caplog):
     caplog.set_level(logging.DEBUG)
 
     def reply(body):
-        return 400, {}, {"error": {"message": f"bad schema for {body['messages'][0]['content']}"}}
+        return 400, {}, {"error": {"message": f"bad schema for {said(body)}"}}
 
     with serving(reply) as (url, _), pytest.raises(AssayError, match=r"bad schema for \{\}") as raised:
-        ServerBackend(url).generate([request()])
+        ask(ServerBackend(url))
     assert SECRET not in str(raised.value)
 
     def only_secrets(body):
-        return reply(body) if body["messages"][0]["content"] == SECRET else echo(body)
+        return reply(body) if said(body) == SECRET else echo(body)
 
     with serving(only_secrets) as (url, _), pytest.raises(AssayError, match="log says why") as raised:
-        ServerBackend(url).generate([request()])
+        ask(ServerBackend(url))
     assert SECRET not in str(raised.value)
     assert caplog.records and SECRET not in caplog.text
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """Makes an image file with a word on it."""
+
+    def make(word, size=(300, 200)):
+        image = Image.new("RGB", size, "white")
+        ImageDraw.Draw(image).text((20, 20), word, "black", font_size=min(size) / 3)
+        path = tmp_path / f"{word}.png"
+        image.save(path)
+        return ImagePart.of(path)
+
+    return make
+
+
+def sees(body):
+    """The images of a request."""
+    content = body["messages"][0]["content"]
+    return [part["image_url"]["url"] for part in content if isinstance(part, dict) and part["type"] == "image_url"]
+
+
+def opened(url):
+    head, data = url.split(",", 1)
+    assert head == "data:image/png;base64"
+    return Image.open(io.BytesIO(base64.b64decode(data, validate=True))).convert("RGB")
+
+
+def test_images_are_sent_in_the_shape_that_openai_documents(picture):
+    from openai.types.chat import ChatCompletionContentPartParam
+    from pydantic import TypeAdapter
+
+    first, second = picture("one"), picture("two")
+    example = Example(
+        Context("c", (first, "Page 1.", second)), (Branch(("What is it?",)), Branch((first, "And here?")))
+    )
+    with serving(echo) as (url, asked):
+        list(ServerBackend(url).generate([example], contract()))
+    bodies = sorted(posts(asked), key=lambda body: len(sees(body)))
+    part = TypeAdapter(ChatCompletionContentPartParam)
+    for sent in (sent for body in bodies for sent in body["messages"][0]["content"]):
+        assert part.validate_python(sent) == sent  # it drops what its types do not know
+    one, two = (body["messages"][0]["content"] for body in bodies)
+    assert [part.get("text") for part in one] == [None, "Read.\n\nPage 1.", None, "What is it?"]
+    assert [part.get("text") for part in two] == [None, "Read.\n\nPage 1.", None, None, "And here?"]
+    for sent, part in zip(sees(bodies[1]), (first, second, first), strict=True):
+        assert opened(sent).tobytes() == part.draw().tobytes()
+
+
+def test_an_image_is_drawn_once_for_all_questions_and_large_ones_are_reduced(picture, monkeypatch):
+    drawn = []
+    draw = ImagePart.draw
+    monkeypatch.setattr(ImagePart, "draw", lambda part: (drawn.append(part), draw(part))[1])
+    part = picture("large", (3000, 2000))
+    with serving(echo) as (url, asked):
+        list(ServerBackend(url).generate([Example(Context("c", (part,)), (Branch(("a",)),) * 6)], contract()))
+    assert drawn == [part]
+    ((width, height),) = {opened(url).size for body in posts(asked) for url in sees(body)}
+    assert 3_900_000 < width * height <= 4_000_000 and abs(width / height - 1.5) < 0.01
+
+
+def test_images_count(picture):
+    part = picture("one")
+    with serving(echo) as (url, _):
+        count = ServerBackend(url).count_tokens
+        assert count(contract().messages([part, part])) - count(contract().messages([])) > 2 * 256
+
+
+def test_a_server_that_takes_no_images(picture, caplog):
+    """That it does not is found by showing it nothing but a white image; what it says may quote the document."""
+    caplog.set_level(logging.DEBUG)
+    part = picture("one")
+
+    def refuses(status, if_):
+        error = status, AGAIN, {"error": {"message": f"no: {SECRET}"}}
+        return serving(lambda body: error if if_(body) else echo(body))
+
+    for status in (400, 422, 500):
+        with refuses(status, sees) as (url, _):
+            backend = ServerBackend(url, retries=1)
+            with pytest.raises(AssayError, match="takes no images with this model") as raised:
+                ask(backend, shown(part, SECRET))
+            assert SECRET not in str(raised.value) and url in str(raised.value)
+            assert ask(backend, "text alone")
+    with refuses(400, lambda body: len(sees(body)) > 1) as (url, _):
+        assert ask(ServerBackend(url), shown(part))
+        with pytest.raises(AssayError, match="or not 2 at once"):
+            ask(ServerBackend(url), shown(part, part))
+    for status, words in ((400, "one document"), (413, "of the size")):
+        with refuses(status, lambda body: said(body) == SECRET) as (url, _), pytest.raises(AssayError, match=words):
+            ask(ServerBackend(url), shown(part, SECRET))
+    with refuses(500, lambda _: True) as (url, _), pytest.raises(AssayError, match="fails"):
+        ask(ServerBackend(url, retries=0), shown(part))
+    assert caplog.records and SECRET not in caplog.text and "base64" not in caplog.text
+
+
+def test_an_image_that_cannot_be_drawn_or_not_as_it_was_learned(picture, tmp_path):
+    part = picture("one")
+    (tmp_path / "one.png").unlink()
+    with serving(echo) as (url, asked):
+        with pytest.raises(AssayError, match=r"one\.png"):
+            ask(ServerBackend(url), shown(part))
+        with pytest.raises(AssayError, match="crops"):
+            ask(ServerBackend(url), shown(replace(picture("two"), pan_and_scan=True)))
+    assert posts(asked) == []
 
 
 def test_something_else_than_an_api():
     for reply in (b"<html>Welcome</html>", {"choices": []}, [1], completion(["no text"]), {"choices": [{}]}):
         with serving(reply) as (url, _), pytest.raises(AssayError, match="something else"):
-            ServerBackend(url).generate([request()])
+            ask(ServerBackend(url))
         with serving(echo, lambda reply=reply: reply) as (url, _), pytest.raises(AssayError, match="something else"):
             ServerBackend(url)
 
@@ -329,11 +495,11 @@ def test_documents_go_to_the_named_address_only(monkeypatch):
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
             monkeypatch.setenv(name, other)
         with serving(echo) as (url, asked):
-            ServerBackend(url + "/v1/").generate([request()])
+            ask(ServerBackend(url + "/v1/"))
             assert len(asked) == 2
         moved = (307, {"location": f"{other}/v1/chat/completions"}, {})
         with serving(moved) as (url, _), pytest.raises(AssayError, match="another address"):
-            ServerBackend(url).generate([request()])
+            ask(ServerBackend(url))
     assert elsewhere == []
 
 
@@ -343,7 +509,7 @@ def test_the_key(monkeypatch):
         ServerBackend(url)
         monkeypatch.setenv("OPENAI_API_KEY", "from-env")
         ServerBackend(url)
-        ServerBackend(url, api_key="given").generate([request()])
+        ask(ServerBackend(url, api_key="given"))
     keys = [{k.lower(): v for k, v in headers.items()}["authorization"] for _, headers, _ in asked]
     assert keys == ["Bearer none", "Bearer from-env", "Bearer given", "Bearer given"]
 
@@ -389,7 +555,7 @@ def test_prompts_are_rather_counted_too_long(tokenizer):
     ):
         exact = len(tokenizer.encode(text, add_special_tokens=False))
         with serving(echo) as (url, _):
-            counted = ServerBackend(url).count_tokens([{"role": "user", "content": text}])
+            counted = ServerBackend(url).count_tokens(contract().messages([text]))
         assert exact <= counted <= 1.5 * exact
 
 
@@ -445,12 +611,12 @@ def test_llama_server_follows_the_schema(llama):
     }
     backend = ServerBackend(llama)
     assert backend.model == "gemma-3-270m"
-    long = request("Glucose 5.4 mmol/L. " * 400, schema, 8)
     with pytest.raises(AssayError, match="max_prompt_tokens"):
-        backend.generate([long])
+        ask(backend, "Glucose 5.4 mmol/L. " * 400, schema=schema, max_tokens=8)
     with pytest.raises(AssayError, match=r"refuses requests with this schema \(400\): .*schema"):
-        backend.generate([request(SECRET, {"type": "object", "properties": {"a": {"type": "nothing"}}}, 8)])
-    whole, cut = backend.generate([request("Glucose 5.4 mmol/L", schema, 120), request("Natrium 140", schema, 3)])
+        ask(backend, Example(Context("c", (SECRET,)), (Branch(schema={"properties": {"a": {"type": "nothing"}}}),)))
+    (whole,) = ask(backend, "Glucose 5.4 mmol/L", schema=schema, max_tokens=120)
+    (cut,) = ask(backend, "Natrium 140", schema=schema, max_tokens=3)
     assert whole.finish == "stop", whole.text
     assert validator(schema).is_valid(json.loads(whole.text))
     node = parse(cut.text)
@@ -463,7 +629,7 @@ def test_llama_server_follows_the_schema(llama):
 @pytest.mark.slow
 def test_llama_server_takes_the_schema_of_rows(llama, lab_schema):
     schema = Target(lab_schema, "rows", ("panel",)).grammar_schema()
-    (answer,) = ServerBackend(llama).generate([request("Glucose 5.4 mmol/L", schema, 8)])
+    (answer,) = ask(ServerBackend(llama), "Glucose 5.4 mmol/L", schema=schema, max_tokens=8)
     assert answer.text and answer.logprobs
 
 
@@ -495,7 +661,7 @@ def test_transformers_serve(tmp_path, tiny_model, tokenizer):
             except OSError:
                 assert process.poll() is None
                 threading.Event().wait(0.2)
-        (answer,) = ServerBackend(url, folder, retries=0).generate([request("hello", SCHEMA, 8)])
+        (answer,) = ask(ServerBackend(url, folder, retries=0), "hello", max_tokens=8)
     finally:
         process.kill()
         process.wait()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from extraction.generate.vision import load_vision, page_images, vision_of
 from extraction.record.part import read_part
 from PIL import Image
 
@@ -16,7 +17,6 @@ from extraction.document import Document, Page, open_document
 from extraction.errors import AssayError
 from extraction.generate import LocalBackend
 from extraction.generate.backend import Generation, without_thinking
-from extraction.generate.vision import load_vision, page_images, vision_of
 from recipes.lab_report.medgemma import CONTRACT, PROMPT
 from tests.conftest import document_of
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from extraction.generate.vision import vision_of
 from PIL import Image
 
 import finetune.features
 from extraction.errors import AssayError
 from extraction.generate.models import load_adapter, load_model
-from extraction.generate.vision import vision_of
 from finetune.adapter import add_adapter
 from finetune.batch import IGNORED, Collator
 from finetune.config import load_config

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from finetune.questions import Asked, Context, encode_context, share
 from safetensors.torch import load_file
 
 from extraction.errors import AssayError
 from extraction.generate.spans import NAME
 from finetune.batch import IGNORED, Collator
-from finetune.questions import Asked, Context, encode_context, share
 from finetune.run import read_metrics
 from finetune.task import load_task
 from tests.conftest import tiny_gemma

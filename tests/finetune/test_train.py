@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from finetune.dataset import check_split, read_examples
 
 from extraction.errors import AssayError
 from finetune.config import load_config
-from finetune.dataset import check_split, read_examples
 from finetune.encode import encode
 from finetune.loss import AnswerLogProbs, SampledHead
 from finetune.merge import fingerprint, merge

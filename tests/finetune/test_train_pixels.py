@@ -4,16 +4,16 @@ import json
 
 import pytest
 import torch
+from extraction.generate.vision import vision_of
+from finetune.dataset import read_examples
 from PIL import Image, ImageDraw
 
 from extraction import Extractor
 from extraction.contract import Contract
 from extraction.document import open_document
 from extraction.errors import AssayError
-from extraction.generate.vision import vision_of
 from finetune.batch import IGNORED, Collator
 from finetune.config import load_config
-from finetune.dataset import read_examples
 from finetune.encode import encode
 from finetune.pixels import keep_pixels, loader
 from finetune.run import read_metrics

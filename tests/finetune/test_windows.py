@@ -3,15 +3,15 @@
 import json
 
 import pytest
+from finetune.dataset import Example
+from finetune.windows import parts
 
 from extraction.api import Extractor
 from extraction.document import open_document
 from extraction.generate import Generation
 from extraction.reading import Reading
 from extraction.schema import validator
-from finetune.dataset import Example
 from finetune.encode import encode
-from finetune.windows import parts
 from recipes.lab_report.synthetic import families, write_reports
 from recipes.lab_report.task import CONTRACT
 

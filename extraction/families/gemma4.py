@@ -1,0 +1,86 @@
+"""Gemma 4: an image takes as many tokens as its shape asks for, and some layers share keys and values.
+
+Image tokens see the whole of their image in sliding layers alone, and only in models whose config says so
+(`use_bidirectional_attention`). Models with experts are not known here; a model's audio part is left idle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from extraction.errors import AssayError
+from extraction.example import ImagePart
+from extraction.families.base import Family, own_processor
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+
+class Gemma4(Family):
+    """See the module."""
+
+    model_types = ("gemma4", "gemma4_text")
+    control = (
+        r"<(?=\|?(?:turn|channel|think|image|audio|video|tool|tool_call|tool_response)\|?>|\|\"\|>"
+        r"|(?:bos|eos|pad|unk|mask|unused\d+)>)"
+    )
+    thinking = ("<|channel>", "<channel|>")
+    towers = {"vision": "vision_tower", "projector": "embed_vision"}
+    tower_layers = r".*vision_tower.*layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj\.linear"
+    projection = {"target_modules": [r".*embed_vision\.embedding_projection"]}
+    idle = ("audio_tower", "embed_audio")
+    marker = "<|image|>"
+    features_once = True
+
+    def __init__(self, config: Any, tokenizer: Any, name: str = ""):
+        super().__init__(config, tokenizer, name)
+        if self.text.enable_moe_block:
+            raise AssayError(f"{self.name} has experts (MoE), which are not known here; take a Gemma 4 without them.")
+
+    def _open_images(self) -> None:
+        config = self.config
+        ids = (config.boi_token_id, config.image_token_id, config.eoi_token_id)
+        self._take_images(("<|image>", self.marker, "<image|>"), ids, config.image_token_id)
+
+    @cached_property
+    def _processor(self) -> Any:
+        from transformers import Gemma4ImageProcessorPil
+
+        vision = self.config.vision_config
+        return own_processor(
+            Gemma4ImageProcessorPil,
+            self.config,
+            patch_size=vision.patch_size,
+            pooling_kernel_size=vision.pooling_kernel_size,
+        )
+
+    def image_text(self, image: ImagePart) -> str:
+        """As `Gemma4Processor` writes it."""
+        from transformers.models.gemma4.image_processing_pil_gemma4 import get_aspect_ratio_preserving_size
+
+        own, (width, height) = self._processor, image.size
+        side = own.patch_size * own.pooling_kernel_size
+        tall, wide = get_aspect_ratio_preserving_size(
+            height, width, own.patch_size, own.max_soft_tokens * own.pooling_kernel_size**2, own.pooling_kernel_size
+        )
+        return f"<|image>{self.marker * (tall // side * (wide // side))}<image|>"
+
+    def pixels(self, pictures: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
+        """`pixel_values` [pictures, patches, size] and `image_position_ids` [pictures, patches, 2], padded by -1."""
+        made = self._processor(list(pictures), return_tensors="pt")
+        return {name: made[name] for name in ("pixel_values", "image_position_ids")}
+
+    @property
+    def opened(self) -> Collection[str]:
+        """Sliding layers, where the config says so."""
+        return ("sliding_attention",) if self.text.use_bidirectional_attention == "vision" else ()
+
+    def masks(self, by_kind: Mapping[str, Any]) -> Any:
+        """By kind of layer, always."""
+        return dict(by_kind)
+
+
+FAMILY = Gemma4

@@ -1,0 +1,130 @@
+"""Folders of documents with their records as examples: read, checked, never guessed; long ones divided into windows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from extraction.api import readable
+from extraction.contract import Contract
+from extraction.document import SUFFIXES, Document, Window, open_document
+from extraction.errors import AssayError
+from extraction.evidence import PageIndex
+from extraction.example import Branch, Example, Part
+from extraction.generate.backend import Generation
+from extraction.reading import document_example, window_example, windows_of
+from extraction.record.reply import Value, plain, printed, read_window
+from extraction.schema import pointer, validator
+
+
+def read_documents(folder: Path, contract: Contract) -> list[Example]:
+    """Every document of `folder` with the JSON record of the same name as its gold answer, in the order of names.
+
+    Raises:
+        AssayError: no such folder, nothing in it, a document without a record or that cannot be read, a record
+            that is not JSON or does not fit the schema (file and JSON pointer are named).
+    """
+    if not folder.is_dir():
+        raise AssayError(f"The data folder {folder} does not exist.")
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not files:
+        raise AssayError(
+            f"The data folder {folder} holds no PDF and no image; put each document there with its record beside it."
+        )
+    records = [read_record(path.with_suffix(".json"), contract) for path in files]
+
+    def opened(path: Path) -> Document:
+        document = open_document(path)
+        # Pixels alone need no words: OCR of every scan would take hours and teach nothing.
+        return document if contract.view == "image" else readable(document, view=contract.view)
+
+    with ThreadPoolExecutor() as pool:
+        documents = list(pool.map(opened, files))
+    return [document_example(document, contract, gold) for document, gold in zip(documents, records, strict=True)]
+
+
+def read_record(path: Path, contract: Contract) -> dict[str, Any]:
+    """A gold record, checked against the contract's schema."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise AssayError(f"{path} is missing: every document needs its record as JSON of the same name.") from None
+    except (OSError, ValueError) as error:
+        raise AssayError(f"The record {path} cannot be read: {error}.") from None
+    misfit = next(validator(contract.record_schema).iter_errors(record), None)
+    if misfit:
+        at = pointer(misfit.absolute_path) or "/"
+        raise AssayError(f"The record {path} does not fit the schema at {at}: {misfit.message[:200]}")
+    return record
+
+
+def check_split(train: Sequence[Example], validation: Sequence[Example]) -> None:
+    """Raise AssayError when a source is in both sets: its score would be worth nothing."""
+    seen = {_source(example): example.context.name for example in train}
+    for example in validation:
+        if _source(example) in seen:
+            raise AssayError(
+                f"{example.context.name} of the validation data is also among the training data "
+                f"({seen[_source(example)]}); take it out of one of them."
+            )
+
+
+def _source(example: Example) -> Any:
+    return example.context.sha256 or example.context.parts
+
+
+def divide(example: Example, contract: Contract, fits: Callable[[Sequence[Part]], bool]) -> list[Example]:
+    """What a model is shown of an example, each window of a document with the record of what stands in it.
+
+    A context that is no document, or that fits a prompt, is one example with its whole answer. Otherwise the true
+    values are found on the page, and each window has the items whose own words it shows; a value that stands outside
+    it, such as a heading above, is null there, as it is for a model that reads the window alone.
+
+    Args:
+        example: a context with gold answers.
+        contract: the task.
+        fits: whether parts fit a prompt.
+
+    Raises:
+        AssayError: a document without words takes several windows of pages, so its record cannot be divided.
+    """
+    index, branch = example.context.index, example.branches[0]
+    if not isinstance(index, PageIndex) or branch.parts:
+        return [example]
+    windows = windows_of(index.document, contract, fits)
+    golds = [branch.gold]
+    if len(windows) > 1:
+        if not index.document.has_text:
+            raise AssayError(
+                f"{example.context.name} has {len(index.document.pages)} pages, more than fit "
+                f"contract.max_prompt_tokens={contract.max_prompt_tokens} as images, and no words to tell what of its "
+                "record stands on which; raise it, or divide the file and its record."
+            )
+        answer = Generation(contract.target.encode(branch.gold), "stop")
+        tree = read_window(index.window, answer, contract, branch).tree
+        golds = [plain(_shown(tree, window, contract.headings)) for window in windows]
+    return [window_example(window, contract, Branch(gold=gold)) for window, gold in zip(windows, golds, strict=True)]
+
+
+def _shown(tree: Any, window: Window, carried: frozenset[str]) -> Any:
+    """What of a tree stands in a window; a value whose place is not known stands with what holds it."""
+    if isinstance(tree, Value):
+        return tree if tree.evidence is None or _holds(window, tree.evidence) else None
+    if isinstance(tree, dict):
+        return {key: _shown(value, window, carried) for key, value in tree.items()}
+    if isinstance(tree, list):
+        kept, inside = [], window.start == 0
+        for item in tree:
+            place = next(printed(item, carried), None)
+            inside = _holds(window, place) if place else inside
+            if inside:
+                kept.append(_shown(item, window, carried))
+        return kept
+    return tree
+
+
+def _holds(window: Window, place: Any) -> bool:
+    return window.start <= window.lines.find(place.page, place.box) < window.stop
