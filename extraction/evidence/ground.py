@@ -73,9 +73,9 @@ def ground(
     Args:
         leaves: the record's values; rows are told by the numbers in their paths.
         document: the document with its words.
-        roles: what fields are for, by their names, as in `Contract.roles`: a `name` names its row, a `heading` or a
-            `time` may stand above the rows that it holds for, a `value` and a `unit` are looked for as `Sought.spots` says.
-            Without a name, the first field of words names a row.
+        roles: what fields are for, by their names, as in `Contract.roles`: a `name` names its row (else the first field
+            of words does), a `heading` or a `time` may stand above the rows that it holds for; for `value` and `unit`
+            see `Sought.spots`.
         carried: names of other fields that a heading above may give for many rows.
         pages: for a path or the beginning of one, the pages (from 1) on which its values may be found.
 

@@ -35,7 +35,7 @@ def score_files(
 
 
 def find_contract(predictions: Path, gold: Path) -> Contract | Checks | None:
-    """What says which fields count: `contract.json` beside predictions or gold, or the task that reads gold's labels."""
+    """What says which fields count: `contract.json` beside predictions or gold, or the task that reads the labels."""
     for path in (predictions, gold):
         folder = path if path.is_dir() else path.parent
         if (folder / FILE).is_file():

@@ -336,8 +336,8 @@ def score(
     Args:
         pairs: documents, as `Pair` or `(prediction, gold)`; a prediction of None counts as empty.
         contract: says what the fields are for: which are scored, which names a row, which tell rows of one name apart
-            (its headings and times), when two texts of one are the same (`extraction.score.normal`); or a task's checks,
-            which say the same.
+            (its headings and times), when two texts are the same (`extraction.score.normal`); or a task's checks, which
+            say as much.
         fields: what is scored instead: names of a row's fields (`name`), or whole paths (`tests[].name`,
             `patient.birth_date`), or `all`. Without contract and fields every field is scored.
         key: fields of a row, instead of the contract's: the one that names it, then those that tell rows of one name

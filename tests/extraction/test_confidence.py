@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from extraction.evidence import Evidence
+from extraction.evidence import PageEvidence
 from extraction.record.record import Field, Issue, Record
 from extraction.score import Pair, score, score_files
 from recipes.lab_report.checks import CHECKS
@@ -20,7 +20,10 @@ def record(rows, sure=(), issues=(), status="ok"):
     """A record whose values have the confidences `sure` in turn; 0.99 for those left over."""
     places = [f"/tests/{number}/{key}" for number, row in enumerate(rows) for key, value in row.items() if value]
     values = dict(itertools.zip_longest(places, sure, fillvalue=0.99))
-    fields = {path: Field("x", path, confidence, Evidence(1, (1, 2, 3, 4), "x")) for path, confidence in values.items()}
+    fields = {
+        path: Field("x", path, confidence, PageEvidence("x", page=1, box=(1, 2, 3, 4)))
+        for path, confidence in values.items()
+    }
     return Record("a.pdf", status, {"tests": rows}, list(issues), fields)
 
 
