@@ -7,7 +7,6 @@ A schema may come from anyone and the data from a model: `check_schema` refuses 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,8 @@ _DEEPEST = 100  # levels of JSON; llguidance's own parser stops at 128, and the 
 _VALUES = 1_000_000
 _IN_PLACE = 10_000  # schemas that can apply to one value
 _STEPS = 64  # references or alternatives that lead to one another; thousands end llguidance's process
+_OUTSIDE = 'is not followed; copy the definition into the schema\'s "$defs"'
+_REFUSED = {"uri-reference": _OUTSIDE, "uri": "may only stand at the root", "regex": "is no regular expression"}
 
 
 def load_schema(source: Schema | type | str | Path) -> Schema:
@@ -61,17 +62,25 @@ def check_schema(schema: Schema, name: str = "the schema") -> None:
     root = _as_json(schema, name)
     if not isinstance(root.get("$schema", ""), str):
         raise AssayError(f"{name} is not a valid JSON Schema at /$schema: it must be the address of a draft.")
+    # Where the meta-schema asks for an address or an expression.
+    formats = jsonschema.FormatChecker(formats=())
+    formats.checks("uri")(lambda value: value == root.get("$schema"))
+    formats.checks("uri-reference")(lambda value: str(value).startswith("#") or value == root.get("$id"))
+    formats.checks("regex", raises=Exception)(compiled)
     seen: dict[int, Schema] = {}
     references = ["#"]
     try:
         cls: Any = validator_for(root, default=jsonschema.Draft202012Validator)
         for reference in references:  # also those found on the way, in case they lead to where no keyword does
             if id(part := _target(reference, root)) not in seen:
-                cls.check_schema(part, format_checker=jsonschema.FormatChecker(formats=()))
+                cls.check_schema(part, format_checker=formats)
                 references += _check_parts(part, reference[1:], root, name, seen)
     except jsonschema.SchemaError as error:
         where = reference[1:] + pointer(error.absolute_path) or "its root"
-        raise AssayError(f"{name} is not a valid JSON Schema at {where}: {error.message[:300]}.") from None
+        if error.validator != "format":
+            raise AssayError(f"{name} is not a valid JSON Schema at {where}: {error.message[:300]}.") from None
+        why = _REFUSED[str(error.validator_value)] + (f" ({error.cause})" if error.cause else "")
+        raise AssayError(f'{name} has at {where} "{error.instance!s:.80}", which {why}.') from None
     except (ValueError, RecursionError) as error:
         raise AssayError(f"{name} cannot be checked as a JSON Schema: {type(error).__name__}, {error}.") from None
     if {"patternProperties", "unevaluatedProperties"} <= {key for part in seen.values() for key in part}:
@@ -104,41 +113,24 @@ def _as_json(schema: Schema, name: str) -> Schema:
 
 
 def _check_parts(top: Any, start: str, root: Schema, name: str, seen: dict[int, Schema]) -> list[str]:
-    """The references within the schema at `start`; AssayError at a part that cannot be followed or bounded."""
-    address = "id" if re.search(r"draft-0[34]", root.get("$schema", "")) else "$id"
-    references: list[str] = []
+    """The references within the schema at `start`; AssayError at a part where too many apply to one value."""
     known: dict[int, tuple[int, int]] = {}
-    todo: list[tuple[Any, _Path, bool]] = [(top, (), False)]
-    while todo:
-        part, path, foreign = todo.pop()
-        if not isinstance(part, dict) or id(part) in seen:
+    parts: list[tuple[Any, _Path]] = [(top, ())]
+    for part, path in parts:  # which grow
+        if not isinstance(part, dict):
             continue
         seen[id(part)] = part
-        at = f"{name} has at {start + pointer(path) or 'its root'}"
-        if part is not root and "$schema" in part:
-            raise AssayError(f'{at} a "$schema"; it may only stand at the root.')
-        # Within a schema with an address of its own, references would count from there.
-        foreign = foreign or (part is not root and not str(part.get(address, "#")).startswith("#"))
-        for key in {"$ref", "$dynamicRef", "$recursiveRef"} & part.keys():
-            if foreign or not str(part[key]).startswith("#"):
-                raise AssayError(_not_followed(part[key], key))
-        references += [part["$ref"]] if "$ref" in part else []
-        for key in ("pattern", "patternProperties"):
-            for pattern in [part[key]] if isinstance(part.get(key), str) else part.get(key, ()):
-                try:
-                    compiled(pattern)
-                except Exception as error:  # regex has errors of its own, and deep nesting is a RecursionError
-                    raise AssayError(f"{at}/{key} no regular expression: {pattern[:80]} ({error}).") from None
         count, steps = _in_place(part, root, known)
+        at = f"{name} has at {start + pointer(path) or 'its root'}"
+        if count > _IN_PLACE:
+            raise AssayError(f"{at} more than {_IN_PLACE:,} alternatives for one value.")
         if steps > _STEPS:
             raise AssayError(
                 f"{at} references that lead to one another in a circle or more than {_STEPS} times; each turn must go "
                 "down into a property or item."
             )
-        if count > _IN_PLACE:
-            raise AssayError(f"{at} more than {_IN_PLACE:,} alternatives for one value.")
-        todo += [(sub, (*path, *step), foreign) for sub, step in _subschemas(part)]
-    return references
+        parts += [(sub, (*path, *step)) for sub, step in _subschemas(part)]
+    return [part["$ref"] for part, _ in parts if isinstance(part, dict) and "$ref" in part]
 
 
 def _in_place(part: Any, root: Schema, known: dict[int, tuple[int, int]], depth: int = 1) -> tuple[int, int]:
@@ -168,16 +160,12 @@ def resolve(schema: Schema | bool, root: Schema) -> Schema:
     return {**resolve(_target(schema["$ref"], root), root), **{k: v for k, v in schema.items() if k != "$ref"}}
 
 
-def _not_followed(reference: Any, key: str = "$ref") -> str:
-    return f'The schema\'s "{key}": "{reference}" is not followed; copy the definition into the schema\'s "$defs".'
-
-
 def _target(reference: Any, root: Schema) -> Any:
     """The schema, or boolean, that a local reference names; AssayError where it names none."""
     from referencing import Registry, Resource
 
     if reference != "#" and not str(reference).startswith("#/"):
-        raise AssayError(_not_followed(reference))
+        raise AssayError(f'The schema\'s "$ref": "{reference}" {_OUTSIDE}.')
     try:
         target = Resource.opaque(root).pointer(reference[1:], Registry().resolver()).contents
     except Exception:  # of several kinds

@@ -60,9 +60,7 @@ def validator(schema: dict[str, Any] | bool, root: dict[str, Any] | None = None)
 
     root = schema if root is None and isinstance(schema, dict) else root or {}
     cls, formats = _bounded(validator_for(root, default=jsonschema.Draft202012Validator))
-    # Where "$schema" stands jsonschema would go on with its own, unbounded class.
-    plain = {key: value for key, value in root.items() if key != "$schema"}
-    inner = cls(plain, registry=Registry(), format_checker=formats)
+    inner = cls(root, registry=Registry(), format_checker=formats)
     return Validator(inner if schema is root else inner.evolve(schema=schema))
 
 
@@ -88,6 +86,7 @@ def _found(pattern: str, text: str) -> bool:
 @lru_cache(maxsize=8)
 def _bounded(cls: Any) -> tuple[Any, Any]:
     """A jsonschema validator class all of whose keywords end when time is up, and its checker of formats."""
+    import attrs
     from jsonschema import FormatChecker, ValidationError
     from jsonschema.validators import extend
 
@@ -122,4 +121,6 @@ def _bounded(cls: Any) -> tuple[Any, Any]:
     formats = FormatChecker(formats=())
     # The format "regex" compiles what a model wrote, which may raise anything.
     formats.checkers = {name: (check, Exception) for name, (check, _) in cls.FORMAT_CHECKER.checkers.items()}
-    return extend(cls, keywords), formats
+    bounded = extend(cls, keywords)
+    bounded.evolve = attrs.evolve  # jsonschema's own would go on with its own, unbounded class where "$schema" stands
+    return bounded, formats
