@@ -59,22 +59,25 @@ def check_schema(schema: Schema, name: str = "the schema") -> None:
     import jsonschema
     from jsonschema.validators import validator_for
 
-    root = _as_json(schema, name)
-    if not isinstance(root.get("$schema", ""), str):
+    _check_json(schema, name)
+    if not isinstance(schema.get("$schema", ""), str):
         raise AssayError(f"{name} is not a valid JSON Schema at /$schema: it must be the address of a draft.")
     # Where the meta-schema asks for an address or an expression.
     formats = jsonschema.FormatChecker(formats=())
-    formats.checks("uri")(lambda value: value == root.get("$schema"))
-    formats.checks("uri-reference")(lambda value: str(value).startswith("#") or value == root.get("$id"))
+    formats.checks("uri")(lambda value: value == schema.get("$schema"))
+    formats.checks("uri-reference")(lambda value: str(value).startswith("#") or value == schema.get("$id"))
     formats.checks("regex", raises=Exception)(compiled)
-    seen: dict[int, Schema] = {}
     references = ["#"]
+    seen: dict[int, Schema] = {}
+    known: dict[int, tuple[int, int]] = {}
     try:
-        cls: Any = validator_for(root, default=jsonschema.Draft202012Validator)
+        cls: Any = validator_for(schema, default=jsonschema.Draft202012Validator)
         for reference in references:  # also those found on the way, in case they lead to where no keyword does
-            if id(part := _target(reference, root)) not in seen:
-                cls.check_schema(part, format_checker=formats)
-                references += _check_parts(part, reference[1:], root, name, seen)
+            if id(top := _target(reference, schema)) not in seen:
+                cls.check_schema(top, format_checker=formats)
+                parts = _check_parts(top, schema, f"{name} has at {reference}", known)
+                seen |= {id(part): part for part in parts}
+                references += [part["$ref"] for part in parts if "$ref" in part]
     except jsonschema.SchemaError as error:
         where = reference[1:] + pointer(error.absolute_path) or "its root"
         if error.validator != "format":
@@ -88,15 +91,15 @@ def check_schema(schema: Schema, name: str = "the schema") -> None:
             f'{name} has both "patternProperties" and "unevaluatedProperties", which is not supported; '
             'use "additionalProperties".'
         )
-    top = resolve(root, root)
+    top = resolve(schema, schema)
     if top.get("type", "object") != "object" or not {"properties", "anyOf", "oneOf"} & top.keys():
         raise AssayError(
             f'{name} must describe an object with "properties"; wrap a list as {{"items": [...]}} to extract one.'
         )
 
 
-def _as_json(schema: Schema, name: str) -> Schema:
-    """A copy in which nothing stands twice; AssayError unless it is JSON that everything after this can walk."""
+def _check_json(schema: Schema, name: str) -> None:
+    """Raise AssayError unless the schema is JSON of a size and depth that everything after this can walk."""
     values: list[tuple[Any, int]] = [(schema, 1)]
     for value, depth in values:  # which grow
         if depth > _DEEPEST or len(values) > _VALUES:
@@ -104,33 +107,28 @@ def _as_json(schema: Schema, name: str) -> Schema:
         children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         values += [(child, depth + 1) for child in children]
     try:
-        copy: Schema = json.loads(json.dumps(schema, ensure_ascii=False, allow_nan=False).encode())
-        if copy != schema:
+        if json.loads(json.dumps(schema, ensure_ascii=False, allow_nan=False).encode()) != schema:
             raise ValueError("written and read again it differs, as where a key is not text")
     except (TypeError, ValueError) as error:
         raise AssayError(f"{name} is not JSON: {error}.") from None
-    return copy
 
 
-def _check_parts(top: Any, start: str, root: Schema, name: str, seen: dict[int, Schema]) -> list[str]:
-    """The references within the schema at `start`; AssayError at a part where too many apply to one value."""
-    known: dict[int, tuple[int, int]] = {}
+def _check_parts(top: Any, root: Schema, at: str, known: dict[int, tuple[int, int]]) -> list[Schema]:
+    """All parts of the schema `top`; AssayError where more schemas apply to one value than can be followed."""
     parts: list[tuple[Any, _Path]] = [(top, ())]
     for part, path in parts:  # which grow
         if not isinstance(part, dict):
             continue
-        seen[id(part)] = part
         count, steps = _in_place(part, root, known)
-        at = f"{name} has at {start + pointer(path) or 'its root'}"
         if count > _IN_PLACE:
-            raise AssayError(f"{at} more than {_IN_PLACE:,} alternatives for one value.")
+            raise AssayError(f"{at}{pointer(path)} more than {_IN_PLACE:,} alternatives for one value.")
         if steps > _STEPS:
             raise AssayError(
-                f"{at} references that lead to one another in a circle or more than {_STEPS} times; each turn must go "
-                "down into a property or item."
+                f"{at}{pointer(path)} references that lead to one another in a circle or more than {_STEPS} times; "
+                "each turn must go down into a property or item."
             )
         parts += [(sub, (*path, *step)) for sub, step in _subschemas(part)]
-    return [part["$ref"] for part, _ in parts if isinstance(part, dict) and "$ref" in part]
+    return [part for part, _ in parts if isinstance(part, dict)]
 
 
 def _in_place(part: Any, root: Schema, known: dict[int, tuple[int, int]], depth: int = 1) -> tuple[int, int]:
