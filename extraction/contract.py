@@ -28,9 +28,9 @@ FILE = "contract.json"
 Role = Literal["name", "value", "unit", "range", "flag", "heading", "time", "choice", "text", "line"]
 """What a field is for.
 
-A row has a `name` and the `value` that is told of it, with `unit`, `range` and `flag`; a `heading` and a `time` may stand
-once above the rows that they hold for; a `choice` is one of a list, a `text` is written by the model and need not be
-printed; `line` is the number of a line of the context that says so.
+A row has a `name` and the `value` that is told of it, with `unit`, `range` and `flag`; a `heading` and a `time` may
+stand once above the rows that they hold for; a `choice` is one of a list, a `text` is written by the model and need not
+be printed; `line` is the number of a line of the context that says so.
 """
 
 

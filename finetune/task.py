@@ -157,8 +157,9 @@ def load_task(recipe: str) -> Task:
         if isinstance(task, Task):
             return task
         raise AssayError(f"There is no recipe {recipe}: name an installed one, or a module that defines TASK.")
-    loaded: Any = load("assay.tasks", recipe, "task", "TASK")
-    return loaded  # type: ignore[no-any-return]
+    task = load("assay.tasks", recipe, "task", "TASK")
+    assert isinstance(task, Task)
+    return task
 
 
 def contract_of(task: Task, changes: ContractConfig) -> Contract:
