@@ -161,7 +161,7 @@ def make(folder: Path, tiny: bool) -> dict[str, Any]:
     import torch
     from transformers import AutoModelForImageTextToText, Gemma3Config
 
-    from finetune.plan import architecture
+    from finetune.preflight import architecture
 
     quiet()
     shape = Gemma3Config(**TINY) if tiny else architecture("google/medgemma-1.5-4b-it")
