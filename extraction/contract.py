@@ -97,6 +97,13 @@ class Contract(BaseModel):
             record_schema=schema,
         )
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Contract:
+        """A copy with changes; what was worked out from the old values is not taken along, as pydantic's own would."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in ("target", "rules", "headings"):
+            copied.__dict__.pop(name, None)
+        return copied
+
     @cached_property
     def target(self) -> Target:
         """The codec between records and the model's text."""

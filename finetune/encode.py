@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from extraction.contract import Contract
@@ -13,7 +13,7 @@ from extraction.example import Example, Part
 from extraction.families import Family, Prompt
 from extraction.generate.masks import CONTEXT
 from extraction.generate.shared import shared_length
-from finetune.batch import IGNORED
+from finetune.batch import IGNORED, check_labels
 from finetune.config import DataConfig
 from finetune.data import divide
 
@@ -62,7 +62,7 @@ def encode(example: Example, contract: Contract, family: Family, max_length: int
         prompt = family.render(contract.messages(example.context.parts, branch.parts))
         target = contract.target_for(branch.schema)
         answer = [*family.encode(target.encode(branch.gold)), family.end]
-        check_answer(example.context.name, answer, family.marks)
+        check_labels(example.context.name, answer[:-1], family.marks)
         _check_length(example.context.name, prompt, answer, family, max_length)
         own = len(prompt.ids) + len(answer)
         shared = shared_length([rows[-1][0][0], prompt]) if rows[-1] else 0
@@ -72,23 +72,6 @@ def encode(example: Example, contract: Contract, family: Family, max_length: int
         rows[-1].append((prompt, answer))
         length += own - shared
     return [share(row) for row in rows if row]
-
-
-def check_answer(name: str, answer: Sequence[int], marks: Collection[int]) -> None:
-    """Refuse an answer that teaches nothing, or that would teach a model to write images.
-
-    Args:
-        name: the context's, for the message.
-        answer: its tokens, the one that ends it included.
-        marks: ids of the tokens that belong to images.
-
-    Raises:
-        AssayError: it has no other token than its end, or one of an image.
-    """
-    if len(answer) < 2:
-        raise AssayError(f"{name} has no token to learn from: its answer is empty; check its record.")
-    if not set(marks).isdisjoint(answer):
-        raise AssayError(f"The record of {name} holds a token that stands for an image; take it out of the record.")
 
 
 def _check_length(name: str, prompt: Prompt, answer: Sequence[int], family: Family, max_length: int) -> None:
