@@ -366,8 +366,9 @@ def eyes(job: Job) -> Any:
 
 
 def collator(job: Job) -> Any:
-    from finetune.batch import Collator
     from finetune.pixels import loader
+
+    from finetune.batch import Collator
 
     vision = eyes(job)
     return Collator(PAD, vision.soft, loader(vision))
