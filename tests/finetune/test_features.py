@@ -14,6 +14,7 @@ import finetune.features
 from extraction.errors import AssayError
 from extraction.families import family_of
 from extraction.generate.models import load_adapter, load_model
+from extraction.generate.spans import NAME as SPANS
 from finetune.adapter import add_adapter
 from finetune.batch import IGNORED, Collator, load_pictures
 from finetune.config import load_config
@@ -117,10 +118,12 @@ def test_two_processes_share_the_work_and_train_the_same(work):
     assert losses(work / "shared") == pytest.approx(losses(work / "alone"), rel=1e-4)
 
 
-def test_a_batch_with_features_is_taken_as_one_with_pixels(eyes, image_tokenizer, tmp_path, monkeypatch):
+def test_a_batch_with_features_is_taken_as_one_with_pixels(image_tokenizer, tmp_path, monkeypatch):
     from accelerate.utils import send_to_device
     from torch.utils.data._utils.pin_memory import pin_memory
 
+    eyes = tiny_medgemma()
+    eyes.set_attn_implementation(SPANS)
     family = family_of(eyes.config, image_tokenizer)
     examples = pages(tmp_path, 3)
     features = keep_features(eyes, family, examples, tmp_path / "features")
