@@ -154,7 +154,7 @@ def test_decoding_is_the_models_own(model, family, example):
 def test_answers_on_a_shared_context_are_those_of_separate_ones(model, family, example, monkeypatch):
     backend = LocalBackend(model, family.tokenizer, rows=2, draft=8)
     alone = answers(backend, separate(example))
-    for chunk in (2048, 16):  # read in one pass, and in pieces that cut no image
+    for chunk in (1024, 16):  # read in one pass, and in pieces that cut no image
         monkeypatch.setattr("extraction.generate.decode._CHUNK", chunk)
         together = answers(backend, [example])
         assert [answer.text for answer in together] == [answer.text for answer in alone]

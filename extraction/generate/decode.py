@@ -32,7 +32,7 @@ TOKENS_PER_PASS = 48
 # Sequences that share their beginning cost no copies, so more of them are decoded together.
 SHARED_ROWS = 32
 # Tokens of a prompt that are read in one pass: a mask of length x length would not fit for long ones.
-_CHUNK = 2048
+_CHUNK = 1024
 # After a draft went wrong the next is at most this much longer than what was right of it.
 RECOVERY = 8
 # An answer that repeats the same piece so often, over so many tokens, will not stop by itself.
