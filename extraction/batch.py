@@ -1,32 +1,32 @@
-"""Many documents: one file in, one record out, in processes that may die without taking anything with them.
+"""Many documents: one file in, one record out, by one model that answers parts of many of them together.
 
-The records on disk are the truth: `OUT/_manifest.jsonl` has a line for each that is whole, and a batch that is
-started again does only what is missing. Nothing is shared between files, so `extract_file` can be handed to any
-engine that spreads work over machines.
+The records on disk are the truth: each writer has a manifest of its own in `OUT/_manifest`, with a line for each record
+that is whole, and a batch that is started again does only what is missing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
+import socket
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection, wait
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from extraction.api import Extractor
+from extraction.contract import FILE, Contract
 from extraction.document import SUFFIXES
-from extraction.errors import DISK_FULL, AssayError, is_disk_full
-from extraction.files import write_whole
+from extraction.errors import AssayError
 from extraction.generate.models import shipped
+from extraction.readers import Readers, answered, failed
 from extraction.record.record import REVIEW_BELOW, Record
 
-MANIFEST = "_manifest.jsonl"
+MANIFEST = "_manifest"
 
 
 @dataclass(frozen=True)
@@ -37,44 +37,12 @@ class Job:
     name: str
 
 
-@dataclass(frozen=True)
-class Engine:
-    """How a worker makes its extractor; plain values, so that they can cross to another process.
-
-    Attributes:
-        model: folder, hub id or `gemma-3-270m`; with `server`, its name there (None where there is only one).
-        server: address of an OpenAI-compatible server that runs the model.
-        schema: file with a JSON Schema in place of the model's own contract.
-        threads: torch threads of one worker; 0 leaves torch's own choice.
-        html: also write the evidence page of every record, NAME.html beside NAME.json.
-        review_below: values of lower confidence are marked there.
-    """
-
-    model: str | None
-    server: str | None = None
-    schema: Path | None = None
-    threads: int = 0
-    html: bool = False
-    review_below: float = REVIEW_BELOW
-
-    def extractor(self) -> Extractor:
-        """Load the model, or find the server."""
-        if self.server:
-            return Extractor.from_server(self.server, self.model, schema=self.schema)
-        if self.threads:
-            import torch
-
-            torch.set_num_threads(self.threads)
-        assert self.model
-        return Extractor.from_pretrained(self.model, schema=self.schema)
-
-
 def find_jobs(paths: Sequence[Path]) -> list[Job]:
     """The documents behind files and folders; records keep the subfolders of a folder.
 
     Raises:
-        AssayError: a path that does not exist, a folder without PDF, or two files whose records would have the
-            same name.
+        AssayError: a path that does not exist, a folder without PDF, or files whose records would have the same
+            name, or the contract's.
     """
     jobs: dict[str, Job] = {}
     for path in paths:
@@ -88,6 +56,8 @@ def find_jobs(paths: Sequence[Path]) -> list[Job]:
         else:
             raise AssayError(f"{path} does not exist.")
         for job in new:
+            if f"{job.name}.json" == FILE:
+                raise AssayError(f"{job.path} would become {FILE}, where the contract of a batch is; rename the file.")
             if job.name in jobs:
                 raise AssayError(f"{jobs[job.name].path} and {job.path} would both become {job.name}.json.")
             jobs[job.name] = job
@@ -95,10 +65,10 @@ def find_jobs(paths: Sequence[Path]) -> list[Job]:
 
 
 class Batch:
-    """An output folder and what is done in it.
+    """An output folder and what is done in it, this start's writer among others.
 
     Args:
-        out: the folder; new, empty, or one that an earlier run of the same batch left.
+        out: the folder; new, empty, or one that earlier or other runs of the same task write to.
         task: what identifies model and contract; records of another task are never mixed in.
 
     Raises:
@@ -107,26 +77,22 @@ class Batch:
 
     def __init__(self, out: Path, task: str):
         self.out, self.task = out, task
-        self.manifest = out / MANIFEST
-        self._done: dict[str, dict[str, Any]] = {}
-        if not self.manifest.exists() and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        folder = out / MANIFEST
+        self.manifest = folder / f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}.jsonl"
+        self._lock = FileLock(folder / "lock")
+        old = out / f"{MANIFEST}.jsonl"  # the only one, until many could write
+        files = [file for file in (old, *sorted(folder.glob("*.jsonl"))) if file.exists()]
+        if not files and not folder.exists() and out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise AssayError(f"The output folder {out} is not empty; choose another.")
-        if self.manifest.exists():
-            head, *lines = self._lines()
+        lines: list[dict[str, Any]] = []
+        for file in files:
+            head, *rest = _lines(file) or [{"task": task}]
             if head.get("task") != task:
                 raise AssayError(
                     f"{out} holds records of another model or schema ({head.get('task')}); choose another folder."
                 )
-            self._done = {line["name"]: line for line in lines}
-
-    def _lines(self) -> list[dict[str, Any]]:
-        """The manifest's lines; one that a kill cut short is dropped from the file."""
-        text = self.manifest.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:
-            write_whole(self.manifest, whole)
-        lines = [json.loads(line) for line in whole.splitlines()]
-        return lines or [{}]
+            lines += rest
+        self._done = {line["name"]: line for line in sorted(lines, key=lambda line: line.get("time", 0))}
 
     def missing(self, jobs: Sequence[Job]) -> list[Job]:
         """The jobs without a whole record of the same file."""
@@ -144,17 +110,42 @@ class Batch:
         """Where a job's record is."""
         return self.out / f"{job.name}.json"
 
-    def start(self) -> None:
-        """Make folder and manifest."""
-        self.out.mkdir(parents=True, exist_ok=True)
-        if not self.manifest.exists():
-            write_whole(self.manifest, json.dumps({"task": self.task}) + "\n")
+    def start(self, contract: Contract) -> None:
+        """Make the folder and this writer's manifest, and write the contract for those who read the records."""
+        self.manifest.parent.mkdir(parents=True, exist_ok=True)
+        self._append({"task": self.task})
+        with self._lock:
+            contract.save(self.out)
 
-    def add(self, job: Job, status: str, seconds: float) -> None:
-        """Note that a job's record is whole."""
-        line = {"name": job.name, "source": str(job.path), "status": status, "seconds": round(seconds, 2)}
+    def save(self, job: Job, record: Record, html: bool = False, review_below: float = REVIEW_BELOW) -> Record:
+        """Write a job's record, whole or not at all, and note that it is done; with `html`, its evidence page first.
+
+        Returns:
+            The record that was written: a failed one where the one given cannot be.
+        """
+        path = self.record_path(job)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock:  # two writers may be at the same file
+            try:
+                if html and record.document:
+                    record.save_html(path.with_suffix(".html"), review_below)
+                record.save(path)
+            except Exception as error:
+                record = failed(job.path.name, error)
+                record.save(path)
+        line = {"name": job.name, "source": str(job.path), "status": record.status}
+        self._append({**line, "time": round(time.time(), 2), "stamp": stamp(job.path)})
+        return record
+
+    def _append(self, line: dict[str, Any]) -> None:
         with self.manifest.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({**line, "stamp": stamp(job.path)}, ensure_ascii=False) + "\n")
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _lines(manifest: Path) -> list[dict[str, Any]]:
+    """A manifest's lines but for one that a kill cut short."""
+    text = manifest.read_text(encoding="utf-8", errors="replace")
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
 def stamp(path: Path) -> list[int]:
@@ -173,134 +164,28 @@ def task_id(model: str | None, schema: Path | None) -> str:
     return f"{Path(model or 'server').name}-{digest.hexdigest()[:12]}"
 
 
-def extract_file(
-    extractor: Extractor, path: Path, out: Path, html: bool = False, review_below: float = REVIEW_BELOW
-) -> Record:
-    """Read one document and write its record to `out`, whole or not at all; with `html`, the evidence page first."""
-    record = extractor.extract(path)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if html and record.document:
-        record.save_html(out.with_suffix(".html"), review_below)
-    record.save(out)
-    return record
+def run_batch(
+    load: Callable[[], Extractor],
+    readers: Readers,
+    batch: Batch,
+    html: bool = False,
+    review_below: float = REVIEW_BELOW,
+) -> Iterator[Record]:
+    """Answer what `readers` open, keyed by its `Job`, and write each record as it is finished; yields them.
 
+    Args:
+        load: gives the extractor; meanwhile the first files are read.
+        readers: of the files that are missing.
+        batch: where records are written.
+        html, review_below: see `Batch.save`.
 
-def run_batch(engine: Engine, batch: Batch, jobs: Sequence[Job], workers: int, seconds: float) -> Iterator[Record]:
-    """Read every job in worker processes; yields records as they are finished.
-
-    A worker that dies, or takes longer than `seconds` over one file, is ended and replaced; its file gets a failed
-    record and the others go on.
+    Raises:
+        AssayError: no model, or no file can be answered any more (a server is gone, the disk is full); the next start
+            goes on.
     """
-    threads = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else 0
-    engine = replace(engine, threads=threads)
-    queue = deque(jobs)
-    pool = [_Worker(engine) for _ in range(min(workers, len(jobs)))]
-    try:
-        while queue or any(worker.job for worker in pool):
-            wait([handle for w in pool for handle in (w.pipe, w.process.sentinel)], timeout=0.5)
-            for index, worker in enumerate(pool):
-                record = worker.listen(seconds)
-                if record is not None:
-                    job = worker.take(batch, record)
-                    batch.add(job, record.status, worker.seconds)
-                    yield record
-                if worker.dead and queue:
-                    pool[index] = _Worker(engine)
-                elif worker.ready and worker.job is None and queue:
-                    batch.start()
-                    worker.give(queue.popleft(), batch)
-    finally:
-        for worker in pool:
-            worker.end()
-
-
-class _Worker:
-    """A process with a model of its own, and the job it is at."""
-
-    def __init__(self, engine: Engine):
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(engine, theirs), daemon=True)
-        self.process.start()
-        theirs.close()
-        self.job: Job | None = None
-        self.ready = self.dead = False
-        self.seconds = self._since = 0.0
-
-    def give(self, job: Job, batch: Batch) -> None:
-        self.job, self._since = job, time.monotonic()
-        self.pipe.send((job.path, batch.record_path(job)))
-
-    def listen(self, limit: float) -> Record | None:
-        """The record of the job once it is finished, dead or late; None while there is nothing to tell.
-
-        Raises:
-            AssayError: the worker could not load its model, or its server is gone.
-        """
-        if self.dead:
-            return None
-        gone = False
-        try:
-            while self.pipe.poll():
-                answer = self.pipe.recv()
-                if isinstance(answer, AssayError):
-                    raise answer
-                self.seconds = time.monotonic() - self._since
-                if isinstance(answer, Record):
-                    return answer
-                self.ready = True
-        except (EOFError, ConnectionResetError):
-            gone = True
-        self.seconds = time.monotonic() - self._since
-        late = self.job is not None and self.seconds > limit
-        if not gone and not late and self.process.is_alive():
-            return None
-        self.dead = True
-        self.end()
-        if self.job is None:
-            raise AssayError("A worker process ended while it loaded the model, perhaps for want of memory.")
-        reason = f"took longer than {limit:g} s" if late else "ended the process that read it (memory, or a crash)"
-        return Record.failed(self.job.path.name, "aborted", f"{self.job.path.name} {reason}.")
-
-    def take(self, batch: Batch, record: Record) -> Job:
-        """Close the job; a record that the worker could not write itself is written here."""
-        assert self.job is not None
-        job, self.job = self.job, None
-        if self.dead:
-            path = batch.record_path(job)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            record.save(path)
-        return job
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.join()
-
-
-def _serve(engine: Engine, pipe: Connection) -> None:
-    """A worker's life: load the model, then a file at a time until the parent is gone."""
-    try:
-        extractor = engine.extractor()
-    except AssayError as error:
-        pipe.send(error)
-        return
-    pipe.send("ready")
-    while True:
-        try:
-            path, out = pipe.recv()
-        except EOFError:
-            return
-        try:
-            record = extract_file(extractor, path, out, engine.html, engine.review_below)
-        except AssayError as error:  # a server that is gone: the batch ends, and goes on when it is started again
-            pipe.send(error)
-            return
-        except Exception as error:  # a fault of ours; the other files are not to suffer for it
-            if is_disk_full(error):
-                pipe.send(AssayError(DISK_FULL))
-                return
-            fault = f"{path.name} met a fault in Assay ({type(error).__name__}), not in your files; please report it."
-            record = Record.failed(path.name, "aborted", fault)
-            record.save(out)
-        record.document = None  # the pages stay here
-        pipe.send(record)
+    extractor = load()
+    batch.start(extractor.contract)
+    for job, record in answered(extractor, readers):
+        written = batch.save(job, record, html, review_below)
+        written.document = None  # whoever collects records does not collect pages
+        yield written

@@ -41,8 +41,8 @@ def extract(
     review_below: Annotated[
         float, typer.Option(min=0, max=1, help="Mark values of lower confidence for review, in table and page.")
     ] = REVIEW_BELOW,
-    workers: Annotated[int, typer.Option(min=1, help="Processes, each with the model in its memory.")] = 1,
-    seconds: Annotated[float, typer.Option(min=1, help="Longest time one file may take.")] = 600,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that open files, and read scans.")] = 1,
+    seconds: Annotated[float, typer.Option(min=1, help="Longest time one file may take to be opened and read.")] = 600,
 ) -> None:
     """Read documents into records that follow a schema.
 
@@ -52,10 +52,11 @@ def extract(
     from rich.console import Console
     from tqdm import tqdm
 
-    from extraction.api import contract_for
-    from extraction.batch import Batch, Engine, find_jobs, run_batch, task_id
+    from extraction.api import Extractor, contract_for
+    from extraction.batch import Batch, find_jobs, run_batch, task_id
     from extraction.generate.grammar import simplify
     from extraction.generate.models import DEFAULT, resolve_model
+    from extraction.readers import Readers
 
     jobs = find_jobs(files)
     if server is None and model is None:
@@ -74,9 +75,15 @@ def extract(
     failed = batch.failed(jobs)
     if len(missing) < len(jobs):
         print(f"{len(jobs) - len(missing)} of {len(jobs)} are done already, {failed} of them failed.", file=sys.stderr)
-    engine = Engine(model, server, schema, html=html, review_below=review_below)
-    with tqdm(total=len(missing), desc="extracting", unit="file", leave=False) as bar:
-        for record in run_batch(engine, batch, missing, workers, seconds):
+    opened = Readers(((job, job.path) for job in missing), workers, contract.view, seconds=seconds)
+
+    def load() -> Extractor:
+        if server:
+            return Extractor.from_server(server, model, schema=schema)
+        return Extractor.from_pretrained(str(model), schema=schema)
+
+    with opened as readers, tqdm(total=len(missing), desc="extracting", unit="file", leave=False) as bar:
+        for record in run_batch(load, readers, batch, html, review_below) if missing else ():
             bar.update()
             if len(jobs) <= 3:
                 bar.clear()

@@ -90,17 +90,14 @@ class Sought:
         if self._days is None:
             self._days = self._index_days()
         found = self._days.get(when.day, [])
-        if when.time is None:
+        if when.clock is None:
             return [spot for spot, _ in found]
-        exact = [spot for spot, other in found if other.time and _same_time(when.time, other.time)]
-        if exact:
-            return exact
-        hour, minute, second = when.time
-        bare = [spot for spot, other in found if other.time is None]
-        if (hour, minute, second or 0) == (0, 0, 0):
-            return bare
+        exact = [spot for spot, other in found if other.clock == when.clock]
+        bare = [spot for spot, other in found if other.clock is None]
+        if exact or when.clock == (0, 0, 0):
+            return exact or bare
         # Date and time in fields of their own.
-        clocks = [clock for text in _clocks(hour, minute, second) for clock in self.printed.find(text)]
+        clocks = [clock for text in _clocks(*when.clock) for clock in self.printed.find(text)]
         return [s for s in bare if any(c.page == s.page and abs(c.line - s.line) <= 2 for c in clocks)]
 
     def _index_days(self) -> dict[Day, list[tuple[Spot, Moment]]]:
@@ -121,12 +118,7 @@ class Sought:
         return index
 
 
-def _same_time(wanted: tuple[int, int, int | None], printed: tuple[int, int, int | None]) -> bool:
-    """Whether a time is the printed one; seconds that are not printed are 00."""
-    return wanted[:2] == printed[:2] and (wanted[2] or 0) == (printed[2] or 0)
-
-
-def _clocks(hour: int, minute: int, second: int | None) -> list[str]:
+def _clocks(hour: int, minute: int, second: int) -> list[str]:
     seconds = f":{second:02}" if second else ""
     texts = [f"{hour:02}:{minute:02}{seconds}", f"{hour}:{minute:02}{seconds}"]
     if not second:

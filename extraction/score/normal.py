@@ -30,7 +30,7 @@ from functools import lru_cache
 from typing import Any
 
 from extraction.values.dates import moment
-from extraction.values.numbers import settle
+from extraction.values.numbers import settle, shortest
 from extraction.values.signs import fold, plain
 from extraction.values.units import unit
 
@@ -47,9 +47,7 @@ def normal(value: Any, role: str | None = None) -> str | None:
     if isinstance(value, bool):
         value = str(value).lower()
     elif isinstance(value, float):
-        value = format(Decimal(repr(value)), "f")
-        value = value.rstrip("0").rstrip(".") if "." in value else value
-        value = "0" if value == "-0" else value
+        value = shortest(Decimal(repr(value or 0.0)))
     return (unit(str(value)) if role == "unit" else _text(str(value), role)) or None
 
 
@@ -69,7 +67,4 @@ def _time(text: str, role: str | None) -> str | None:
         return None
     year, month, day = when.day
     date = f"{day:02}-{month:02}-{year:04}"
-    if when.time is None:
-        return date
-    hour, minute, second = when.time
-    return f"{date} {hour:02}:{minute:02}:{second or 0:02}{when.zone}"
+    return date + (" {:02}:{:02}:{:02}".format(*when.clock) + when.zone if when.clock else "")

@@ -37,10 +37,7 @@ class Row:
 
     @classmethod
     def read(cls, value: Any, at: str = "", roles: Mapping[str, str] = {}) -> "Row":
-        """Take a record, or any JSON value at the pointer `at`, apart. Rows without any value are left out.
-
-        `roles` says what fields are for, by their names (see `normal`).
-        """
+        """Take a record, or any JSON value at the pointer `at`, apart. Rows without any value are left out."""
         cells: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
         row = cls()
         places = count()

@@ -74,6 +74,11 @@ class Moment:
         return self.readings.get("DMY") or next(iter(self.readings.values()))
 
     @property
+    def clock(self) -> tuple[int, int, int] | None:
+        """The time of day; seconds that are not printed are 00."""
+        return self.time and (*self.time[:2], self.time[2] or 0)
+
+    @property
     def days(self) -> set[Day]:
         """Every day it can mean, both centuries of a short year included."""
         days = set(self.readings.values())

@@ -48,7 +48,8 @@ def readings(text: str) -> dict[str, Decimal]:
         found, power = _marks(match["number"]), match["power"] or ""
         exponent = re.search(r"(?:[eE]|\^)([+-]?[0-9]+)$", power)
         power = exponent[1] if exponent else str(power.count("0"))  # of `x 1.000`
-    return {mark: _value(match["sign"] + digits, int(power)) for mark, digits in found.items()}
+    # Not scaleb, which rounds to the context's precision.
+    return {mark: Decimal(f"{match['sign']}{digits}E{power}") for mark, digits in found.items()}
 
 
 def _marks(text: str) -> dict[str, str]:
@@ -62,11 +63,6 @@ def _marks(text: str) -> dict[str, str]:
         for other in mark or ",.".replace(thousands, ""):
             found[other] = whole.replace(thousands, "") + (f".{fraction}" if mark else "")
     return found
-
-
-def _value(text: str, power: int) -> Decimal:
-    sign, digits, exponent = Decimal(text).as_tuple()
-    return Decimal((sign, digits, int(exponent) + power))  # not scaleb, which rounds to the context's precision
 
 
 def number(text: str, decimal: DecimalMark = "auto") -> Decimal:
@@ -90,6 +86,12 @@ def number(text: str, decimal: DecimalMark = "auto") -> Decimal:
     return values.pop()
 
 
+def shortest(value: Decimal) -> str:
+    """The digits of a number without an exponent and without zeros that end its decimals."""
+    digits = f"{value:f}"
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
+
+
 def settle(text: str, blanks: bool = False) -> str:
     """A text whose numbers with marks stand in plain digits, each that can mean one thing only: `1.234,50` as `1234.5`.
 
@@ -102,7 +104,4 @@ def settle(text: str, blanks: bool = False) -> str:
 
 def _settled(match: re.Match[str]) -> str:
     values = set(readings(match[0]).values())
-    if match[0].isdigit() or len(values) != 1:
-        return match[0]
-    digits = f"{values.pop():f}"
-    return digits.rstrip("0").rstrip(".") if "." in digits else digits
+    return match[0] if match[0].isdigit() or len(values) != 1 else shortest(values.pop())

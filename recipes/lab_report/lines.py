@@ -178,8 +178,7 @@ def _cells(page: Page, row: Row) -> Iterator[_Cell]:
     for cell in row.cells:
         boxes = [page.words[index].box for index in cell.words]
         box = (cell.x0, min(box[1] for box in boxes), cell.x1, max(box[3] for box in boxes))
-        text = cell.text.translate(PLAIN)
-        text = text.strip(". _") if ".." in text else text
+        text = cell.text.translate(PLAIN).strip(". _" if ".." in cell.text else None)
         if text:
             yield _Cell(text, box)
 

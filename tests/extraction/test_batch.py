@@ -1,92 +1,243 @@
-"""Batches: nothing is done twice, nothing is half done, and what kills a worker takes only its own file along."""
+"""Batches: nothing is done twice, nothing is half done, and what kills a process takes only its own file along."""
 
+import errno
 import json
 import os
+import signal
+import subprocess
+import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from extraction.batch import MANIFEST, Batch, Engine, Job, find_jobs, run_batch
-from extraction.errors import AssayError
+from extraction import readers as reading
+from extraction.api import Extractor
+from extraction.batch import MANIFEST, Batch, Job, find_jobs, run_batch
+from extraction.contract import FILE, Contract
+from extraction.errors import AssayError, DocumentError
+from extraction.generate import Generation
+from extraction.readers import Readers
 from extraction.record.record import Record
+from tests.conftest import document_of
+
+CONTRACT = Contract.for_schema({"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]})
 
 
-class Reader:
-    """Reads text files in the way their names say."""
+def opened_text(path, limits, view):
+    """In a reading process, in place of opening a document: reads a text file in the way its name says."""
+    if path.stem == "crash":
+        os._exit(9)
+    if path.stem == "dies":
+        return Dies()
+    if path.stem == "slow":
+        time.sleep(60)
+    if path.stem == "bad":
+        raise DocumentError("bad.pdf is bad.")
+    if path.stem == "odd":
+        raise KeyError("odd")
+    return document_of(path.read_text(), name=path.name)
 
-    def extract(self, path: Path) -> Record:
-        if path.stem == "crash":
-            os._exit(9)
-        if path.stem == "slow":
-            time.sleep(60)
-        return Record(path.name, "ok", {"text": path.read_text()})
+
+class Dies:
+    """Ends its process while it is sent to another, as the kernel does where memory runs out."""
+
+    def __reduce__(self):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
-class FakeEngine(Engine):
-    def extractor(self):
-        if self.model == "broken":
-            raise AssayError("no such model")
-        return Reader()
+def serve(pipe, *task):
+    """A reading process whose files are texts."""
+    reading.open_document = lambda path, limits: (path, limits)
+    reading.readable = lambda opened, limits, view: opened_text(*opened, view)
+    REAL(pipe, *task)
+
+
+REAL = reading._serve
+
+
+@pytest.fixture(autouse=True)
+def texts(monkeypatch):
+    monkeypatch.setattr(reading, "_serve", serve)
+
+
+class Echo:
+    """A backend that answers with what it is shown, `together` documents at a time, the last first."""
+
+    sees = False
+
+    def __init__(self, together=3):
+        self.together, self.shown, self.most = together, [], 0
+
+    def count_tokens(self, messages):
+        return 1
+
+    def generate(self, examples, contract):
+        held = []
+        for example in examples:
+            if example is None:
+                yield None
+                time.sleep(0.001)
+            else:
+                held.append(example)
+                self.most = max(self.most, len(held))
+            if held and (example is None or len(held) == self.together):
+                example = held.pop()
+                [text] = example.context.parts
+                self.shown.append(text)
+                yield example, 0, self.answer(text)
+
+    def answer(self, text):
+        if "wicked" in text:
+            raise KeyError("a fault of ours")
+        if "gone" in text:
+            raise AssayError("the server is gone")
+        if "refused" in text:
+            return Generation("", "refused", message="It is too long.")
+        return Generation(json.dumps({"text": text}), "stop")
 
 
 @pytest.fixture
 def files(tmp_path):
     folder = tmp_path / "in"
     (folder / "sub").mkdir(parents=True)
-    for name in ("a", "b", "sub/a", "crash", "slow", "z"):
+    for name in ("a", "b", "sub/a", "crash", "dies", "slow", "bad", "odd", "z"):
         (folder / f"{name}.pdf").write_text(name)
     return folder
 
 
-def run(files, out, workers=1, seconds=2.0, model="m"):
+def run(files, out, workers=1, seconds=2.0, model="m", backend=None, **options):
+    return list(running(files, out, workers, seconds, model, backend, **options))
+
+
+def running(files, out, workers=1, seconds=2.0, model="m", backend=None, **options):
     jobs = find_jobs([files])
     batch = Batch(out, model)
-    return list(run_batch(FakeEngine(model), batch, batch.missing(jobs), workers, seconds))
+    missing = batch.missing(jobs)
+    with Readers(((job, job.path) for job in missing), workers, seconds=seconds) as opened:
+        yield from run_batch(lambda: Extractor(backend or Echo(), CONTRACT), opened, batch, **options)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+def records_in(out):
+    return {
+        p.relative_to(out).as_posix(): json.loads(p.read_text()) for p in sorted(out.rglob("*.json")) if p != out / FILE
+    }
+
+
+def messages(out):
+    return {
+        name: record["issues"][0]["message"] for name, record in records_in(out).items() if record["status"] == "failed"
+    }
+
+
+@pytest.mark.parametrize("workers", [1, 3])
 def test_poisonous_files_fail_alone(files, tmp_path, workers):
+    for name in ("wicked", "refused"):
+        (files / f"{name}.pdf").write_text(name)
     records = run(files, tmp_path / "out", workers)
     assert sorted(r.source for r in records) == sorted(p.name for p in files.rglob("*.pdf"))
-    status = {
-        p.relative_to(tmp_path / "out").as_posix(): json.loads(p.read_text())
-        for p in (tmp_path / "out").rglob("*.json")
-    }
-    assert {name for name, r in status.items() if r["status"] == "ok"} == {"a.json", "b.json", "sub/a.json", "z.json"}
+    status = records_in(tmp_path / "out")
+    whole = {name for name, r in status.items() if r["status"] == "ok"}
+    assert whole == {"a.json", "b.json", "sub/a.json", "z.json"}
     assert status["sub/a.json"]["data"] == {"text": "sub/a"}
-    assert "memory, or a crash" in status["crash.json"]["issues"][0]["message"]
-    assert "longer than 2 s" in status["slow.json"]["issues"][0]["message"]
+    said = messages(tmp_path / "out")
+    assert "memory, or a crash" in said["crash.json"] and "memory, or a crash" in said["dies.json"]
+    assert "longer than 2 s" in said["slow.json"] and said["bad.json"] == "bad.pdf is bad."
+    assert "fault in Assay (KeyError)" in said["odd.json"] and "fault in Assay (KeyError)" in said["wicked.json"]
+    assert "too long" in said["refused.json"]
+    codes = {name: r["issues"][0]["code"] for name, r in status.items() if r["status"] == "failed"}
+    assert codes.pop("bad.json") == "unreadable" and codes.pop("refused.json") == "refused"
+    assert set(codes.values()) == {"aborted"}
     assert run(files, tmp_path / "out") == []
+
+
+def test_a_fault_takes_none_of_those_along_that_are_answered_beside_it(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(30):
+        (tmp_path / "in" / f"{number:02}.pdf").write_text("wicked" if number % 10 == 5 else f"text {number}")
+    records = run(tmp_path / "in", tmp_path / "out", 2, backend=Echo(together=8))
+    assert len(records) == 30
+    assert sorted(messages(tmp_path / "out")) == ["05.json", "15.json", "25.json"]
+    texts = {name: r["data"]["text"] for name, r in records_in(tmp_path / "out").items() if r["data"]}
+    assert texts == {f"{n:02}.json": f"text {n}" for n in range(30) if n % 10 != 5}
+
+
+def test_what_cannot_go_on_ends_the_batch_and_the_next_start_goes_on(files, tmp_path):
+    for name in ("crash", "dies", "slow"):
+        (files / f"{name}.pdf").unlink()
+    (files / "b.pdf").write_text("gone")
+    with pytest.raises(AssayError, match="server is gone"):
+        run(files, tmp_path / "out", backend=Echo(1))
+    done = set(records_in(tmp_path / "out"))
+    assert "b.json" not in done
+    (files / "b.pdf").write_text("back")
+    echo = Echo()
+    run(files, tmp_path / "out", backend=echo)
+    assert set(records_in(tmp_path / "out")) == {f"{job.name}.json" for job in find_jobs([files])}
+    assert len(echo.shown) + len(done) == len(find_jobs([files])) - len({"bad.json", "odd.json"} - done)
+
+
+def test_files_are_opened_only_some_ahead(tmp_path):
+    taken = []
+    names = (tmp_path / f"{number}.pdf" for number in range(1000))
+    for number in range(1000):
+        (tmp_path / f"{number}.pdf").write_text("text")
+
+    def counted():
+        for path in names:
+            taken.append(path)
+            yield path.stem, path
+
+    with Readers(counted(), 1) as opened:
+        echo = Echo(4)
+        for number, _ in enumerate(reading.answered(Extractor(echo, CONTRACT), opened), 1):
+            assert len(taken) <= number + 2 + 8 + 4
+            if number == 50:
+                break
+    assert echo.most == 4
 
 
 def test_started_again_only_what_is_missing_is_read(files, tmp_path):
     out = tmp_path / "out"
-    jobs = [job for job in find_jobs([files]) if job.name not in ("crash", "slow")]
-    batch = Batch(out, "m")
-    reading = run_batch(FakeEngine("m"), batch, jobs, 1, 9)
-    next(reading)
-    next(reading)
-    reading.close()  # as a kill would: the worker ends where it is
-    with (out / MANIFEST).open("a") as file:
+    for name in ("crash", "dies", "slow", "bad", "odd"):
+        (files / f"{name}.pdf").unlink()
+    records = running(files, out, seconds=9, backend=Echo(1))
+    next(records)
+    next(records)
+    records.close()  # as a kill would: the processes end where they are
+    [manifest] = (out / MANIFEST).glob("*.jsonl")
+    with manifest.open("a") as file:
         file.write('{"name": "z", "sta')  # the line a kill cut short
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*.json")}
     (files / "a.pdf").write_text("changed")
-    again = Batch(out, "m")
-    missing = again.missing(jobs)
+    jobs = find_jobs([files])
+    missing = Batch(out, "m").missing(jobs)
     done = {"a", "b", "sub/a", "z"} - {job.name for job in missing}
     assert "a" not in done and len(done) >= 1
-    list(run_batch(FakeEngine("m"), again, missing, 1, 9))
+    run(files, out)
     assert json.loads((out / "a.json").read_text())["data"] == {"text": "changed"}
     assert all((out / f"{name}.json").stat().st_mtime_ns == before[out / f"{name}.json"] for name in done)
     assert Batch(out, "m").missing(jobs) == []
     assert not list(out.rglob("*.tmp"))
 
 
+def test_a_folder_of_one_manifest_is_gone_on_with(files, tmp_path):
+    """As Assay wrote it when only one writer could be at a folder."""
+    out = tmp_path / "out"
+    out.mkdir()
+    Record("a.pdf", "ok", {"text": "old"}).save(out / "a.json")
+    info = (files / "a.pdf").stat()
+    line = {"name": "a", "source": "a.pdf", "status": "ok", "stamp": [info.st_size, info.st_mtime_ns]}
+    lines = [{"task": "m"}, line]
+    (out / "_manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert "a.pdf" not in [record.source for record in run(files / "a.pdf", out)]
+    assert len(run(files, out)) == 8 and records_in(out)["a.json"]["data"] == {"text": "old"}
+    with pytest.raises(AssayError, match="another model or schema"):
+        Batch(out, "other")
+
+
 def test_records_of_two_models_are_never_mixed(files, tmp_path):
-    (files / "crash.pdf").unlink()
-    (files / "slow.pdf").unlink()
-    run(files, tmp_path / "out")
+    run(files / "a.pdf", tmp_path / "out")
+    assert Contract.load(tmp_path / "out") == CONTRACT
     with pytest.raises(AssayError, match="another model or schema"):
         Batch(tmp_path / "out", "other")
     (tmp_path / "mine").mkdir()
@@ -96,13 +247,98 @@ def test_records_of_two_models_are_never_mixed(files, tmp_path):
 
 
 def test_a_model_that_cannot_be_loaded_is_said_once_and_leaves_nothing(files, tmp_path):
-    with pytest.raises(AssayError, match="no such model"):
-        run(files, tmp_path / "out", model="broken")
+    def load():
+        raise AssayError("no such model")
+
+    with (
+        Readers([(Job(files / "a.pdf", "a"), files / "a.pdf")]) as opened,
+        pytest.raises(AssayError, match="no such model"),
+    ):
+        list(run_batch(load, opened, Batch(tmp_path / "out", "m")))
     assert not (tmp_path / "out").exists()
 
 
-def test_jobs(files):
-    assert [job.name for job in find_jobs([files])] == ["a", "b", "crash", "slow", "sub/a", "z"]
+def test_a_full_disk_ends_the_batch_and_leaves_nothing_half_written(files, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+
+    def full(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for room in (0, 1):  # for the contract, and then for a record
+        with monkeypatch.context() as patch:
+            real, room_left = os.fsync, iter([True] * room)
+            patch.setattr(os, "fsync", lambda file: real(file) if next(room_left, False) else full(file))
+            with pytest.raises(OSError, match="No space left"):
+                run(files / "a.pdf", out)
+        assert {p.name for p in out.iterdir()} - {MANIFEST} == ({FILE} if room else set())
+    assert [record.status for record in run(files / "a.pdf", out)] == ["ok"]
+
+
+def started(files, out):
+    """A batch in a process of its own."""
+    program = (
+        "import sys; from pathlib import Path; from tests.extraction import test_batch as t\n"
+        "t.reading._serve = t.serve\n"
+        "assert all(r.status == 'ok' for r in t.run(Path(sys.argv[1]), Path(sys.argv[2]), seconds=60))"
+    )
+    return subprocess.Popen([sys.executable, "-c", program, str(files), str(out)], stderr=subprocess.PIPE)
+
+
+def test_two_writers_share_a_folder(tmp_path):
+    """Each its own files, then both the same ones: all records are whole, and a third start finds nothing to do."""
+    for half in ("one", "two"):
+        (tmp_path / half).mkdir()
+        for number in range(20):
+            (tmp_path / half / f"{half}-{number}.pdf").write_text(f"{half} {number}")
+    out = tmp_path / "out"
+    (tmp_path / "both").mkdir()
+    for number in range(20):
+        (tmp_path / "both" / f"both-{number}.pdf").write_text(f"both {number}")
+    for names in (("one", "two"), ("both", "both")):
+        writers = [started(tmp_path / name, out) for name in names]
+        for writer in writers:
+            _, said = writer.communicate()
+            assert writer.returncode == 0, said.decode()
+    assert len(list((out / MANIFEST).glob("*.jsonl"))) == 4
+    for name in ("one", "two", "both"):
+        assert Batch(out, "m").missing(find_jobs([tmp_path / name])) == []
+    found = records_in(out)
+    assert len(found) == 60 and all(r["data"]["text"] == name[:-5].replace("-", " ") for name, r in found.items())
+    assert not list(out.rglob("*.tmp"))
+
+
+def test_jobs(files, tmp_path):
+    names = ["a", "b", "bad", "crash", "dies", "odd", "slow", "sub/a", "z"]
+    assert [job.name for job in find_jobs([files])] == names
     assert find_jobs([files / "a.pdf"]) == [Job(files / "a.pdf", "a")]
     with pytest.raises(AssayError, match=r"both become a\.json"):
         find_jobs([files, files / "a.pdf"])
+    (tmp_path / "contract.pdf").write_text("")
+    with pytest.raises(AssayError, match="rename the file"):
+        find_jobs([tmp_path / "contract.pdf"])
+
+
+def test_killed_at_any_moment_it_loses_nothing(tmp_path):
+    """SIGKILL again and again: what was finished stays, the rest is read, nothing is there by half."""
+    (tmp_path / "in").mkdir()
+    count = 120
+    for number in range(count):
+        (tmp_path / "in" / f"{number}.pdf").write_text(f"text {number}")
+    out, kept = tmp_path / "out", {}
+    for goal in (1, 30, 60, 90):
+        process = started(tmp_path / "in", out)
+        while process.poll() is None and len(list(out.glob("*.json"))) < goal:
+            time.sleep(0.001)
+        process.kill()
+        process.communicate()
+        assert all(path.stat().st_mtime_ns == moment for path, moment in kept.items())
+        assert all(record["data"] == {"text": f"text {name[:-5]}"} for name, record in records_in(out).items())
+        missing = {job.name for job in Batch(out, "m").missing(find_jobs([tmp_path / "in"]))}
+        assert len(missing) <= count - len(records_in(out)) + 1  # the one that was written, and not noted yet
+        kept = {path: path.stat().st_mtime_ns for path in out.glob("*.json") if path.stem not in {*missing, "contract"}}
+    process = started(tmp_path / "in", out)
+    _, said = process.communicate()
+    assert process.returncode == 0, said.decode()
+    assert all(path.stat().st_mtime_ns == moment for path, moment in kept.items())
+    assert len(records_in(out)) == count
+    assert not list(out.rglob("*.tmp"))
