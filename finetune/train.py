@@ -68,7 +68,7 @@ def train(config: RunConfig) -> Path:
         os.environ.setdefault("HF_DATASETS_CACHE", scratch)
         if any("images" in row for row in rows):
             say("Drawing the pages that are trained on")
-            rows = keep_pixels(rows, Path(scratch))
+            rows = keep_pixels(rows, family, Path(scratch))
         trainer = build_trainer(config, folder, family, rows, judge, task.metric)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     on_main(lambda: keep_best(trainer, config, contract, folder))

@@ -134,29 +134,39 @@ def record_of(document, *generations, contract=None):
     return build_record(document, replies, contract)
 
 
-class Scripted:
-    """A backend that answers from a list, then with an empty list, and remembers what it was asked."""
+def text_of(messages):
+    """The text of chat messages."""
+    return "".join(item.get("text", "") for message in messages for item in message["content"])
+
+
+class Reader:
+    """A backend that reads text: `answer(text)` is what it writes; a character is a token."""
 
     sees = False
 
-    def __init__(self, *answers, finish="stop", empty='{"tests":[]}'):
-        self.answers, self.finish, self.empty, self.asked = list(answers), finish, empty, []
+    def answer(self, text):
+        raise NotImplementedError
 
     def generate(self, examples, contract):
-        from extraction.generate import Generation
-
         for example in examples:
             if example is None:
                 yield None
                 continue
             for number, branch in enumerate(example.branches):
-                self.asked.append(self.text(contract.messages(example.context.parts, branch.parts)))
-                given = Generation(self.answers.pop(0), self.finish) if self.answers else Generation(self.empty, "stop")
-                yield example, number, given
-
-    @staticmethod
-    def text(messages):
-        return "".join(item.get("text", "") for message in messages for item in message["content"])
+                yield example, number, self.answer(text_of(contract.messages(example.context.parts, branch.parts)))
 
     def count_tokens(self, messages):
-        return len(self.text(messages))
+        return len(text_of(messages))
+
+
+class Scripted(Reader):
+    """Answers from a list, then with an empty list, and remembers what it was asked."""
+
+    def __init__(self, *answers, finish="stop", empty='{"tests":[]}'):
+        self.answers, self.finish, self.empty, self.asked = list(answers), finish, empty, []
+
+    def answer(self, text):
+        from extraction.generate import Generation
+
+        self.asked.append(text)
+        return Generation(self.answers.pop(0), self.finish) if self.answers else Generation(self.empty, "stop")
