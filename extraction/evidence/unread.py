@@ -170,8 +170,9 @@ def _on(place: Box, cell: Box) -> bool:
 
 
 def _masked(line: PrintedLine) -> tuple[str, int]:
-    """A line but for its digits, and where it stands."""
-    return re.sub(r"\d+", "0", line.text), round(line.middle / 4)
+    """A line but for the digits of its last cell (the page's number), and where it stands."""
+    *cells, last = (cell.text for cell in line.cells)
+    return "  ".join((*cells, re.sub(r"\d+", "0", last))), round(line.middle / 4)
 
 
 def _repeated(pages: Sequence[Sequence[PrintedLine]]) -> set[tuple[str, int]]:

@@ -130,14 +130,13 @@ def test_a_schema_without_a_list_of_objects_lacks_no_rows():
     assert record_of(document_of(INVOICE), answer, contract=contract).issues == []
 
 
-def test_heads_and_feet_of_pages_are_no_rows():
-    pages = [
-        f"Ledger     {n}     17\nShelf      {n}     18\nDesk       {n}     19\nRow        {n + 50}     19"
-        for n in (1, 2)
-    ]
+def test_heads_and_feet_of_pages_are_no_rows_and_rows_that_differ_are():
+    pages = [f"Ledger     17     {n}\nShelf      18     {n}\nDesk       19     {n}\n\nDear Ms Smith" for n in (1, 2)]
     contract = Contract.for_schema(Invoice.model_json_schema())
     answer = Generation('{"number": null, "total": null, "lines": []}', "stop")
     assert record_of(document_of(*pages), answer, contract=contract).issues == []
+    pages = ["\n".join(f"Part {n}     {n}     pieces" for n in range(first, first + 5)) for first in (1, 6)]
+    assert len(record_of(document_of(*pages), answer, contract=contract).issues) == 10
 
 
 class Item(BaseModel):
