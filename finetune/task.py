@@ -142,7 +142,7 @@ def evaluate(extractor: Extractor, task: Task, examples: Sequence[Example], labe
 
 
 def load_task(recipe: str) -> Task:
-    """The task of a recipe by name (`lab_report`, or an installed package's) or module (`my_package.my_task`).
+    """The task of a recipe by name (one of `recipes`, or an installed package's) or module (`my_package.my_task`).
 
     Raises:
         AssayError: there is none.
