@@ -82,7 +82,7 @@ class LocalBackend:
     ) -> list[Generation]:
         """Answer all requests by constrained decoding."""
         from extraction.generate.decode import Decoder, Stream
-        from extraction.generate.drafts import Drafter, property_names
+        from extraction.generate.drafts import Drafter
 
         streams = [
             Stream(
@@ -91,7 +91,7 @@ class LocalBackend:
                 pixels=partial(self.vision.pixels, request.images) if request.images else None,
                 soft=self.vision.soft if request.images else -1,
                 matcher=self.grammar(request.schema).matcher(),
-                drafter=Drafter(request.hint, self._encode, self._piece, property_names(request.schema)),
+                drafter=Drafter(request.hint, self._encode, self._piece),
                 max_tokens=request.max_tokens,
             )
             for request in requests

@@ -85,6 +85,12 @@ def test_same_text_as_plain_greedy_decoding(backend, expected):
     assert sorted(done) == list(range(len(PAGES)))
 
 
+@pytest.mark.parametrize("source", ["prompt lookup", "the page's words"])
+def test_wherever_drafts_come_from_they_change_nothing(bench, backend, expected, source):
+    answers = [tokens for tokens, _ in bench.recorded(backend, 3, source, requests(PAGES))]
+    assert [backend.tokenizer.decode(tokens) for tokens in answers] == expected
+
+
 def test_adversarial_drafts_change_nothing(backend, expected):
     rng = random.Random(0)
     for _ in range(3):
@@ -242,7 +248,10 @@ def test_answers_in_bfloat16_differ_only_at_near_ties(bench, tokenizer):
     schema = {"type": "array", "minItems": 20, "items": {"type": "string", "maxLength": 8}}
     asked = [Request([{"role": "user", "content": page}], schema, page, 30) for page in PAGES]
     local = LocalBackend(tiny_gemma(1, initializer_range=0.05).bfloat16(), tokenizer)
-    plain, drafted = ([t for t, _ in bench.recorded(local, rows, n, asked)] for rows, n in ((1, 0), (3, 8)))
+    plain, drafted = (
+        [t for t, _ in bench.recorded(local, rows, source, asked)]
+        for rows, source in ((1, "token by token"), (3, "drafts"))
+    )
     for difference in bench.differences(local, asked, drafted, plain):
         assert difference["near-tie"], difference
 
@@ -250,7 +259,9 @@ def test_answers_in_bfloat16_differ_only_at_near_ties(bench, tokenizer):
 def test_a_wrong_token_is_no_near_tie(bench, tokenizer):
     local = LocalBackend(tiny_gemma().bfloat16(), tokenizer)
     asked = requests([""] * len(PAGES))
-    number, (tokens, _) = max(enumerate(bench.recorded(local, 1, 0, asked)), key=lambda item: len(item[1][0]))
+    number, (tokens, _) = max(
+        enumerate(bench.recorded(local, 1, "token by token", asked)), key=lambda item: len(item[1][0])
+    )
     asked, at = asked[number : number + 1], len(tokens) // 2
     ids = torch.tensor([render_prompt(tokenizer, asked[0].messages) + tokens[:at]])
     with torch.no_grad():
