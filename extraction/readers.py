@@ -123,7 +123,7 @@ class _Process:
         else:
             if isinstance(answer, AssayError):
                 raise answer
-            return answer  # type: ignore[no-any-return]
+            return answer
         self._end()
         return Record.failed(path.name, "aborted", f"{path.name} {reason}.")
 

@@ -262,12 +262,13 @@ def test_a_full_disk_ends_the_batch_and_leaves_nothing_half_written(files, tmp_p
     out = tmp_path / "out"
 
     def full(file):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        if not next(left, False):
+            raise OSError(errno.ENOSPC, "No space left on device")
 
     for room in (0, 1):  # for the contract, and then for a record
+        left = iter([True] * room)
         with monkeypatch.context() as patch:
-            real, room_left = os.fsync, iter([True] * room)
-            patch.setattr(os, "fsync", lambda file: real(file) if next(room_left, False) else full(file))
+            patch.setattr(os, "fsync", full)
             with pytest.raises(OSError, match="No space left"):
                 run(files / "a.pdf", out)
         assert {p.name for p in out.iterdir()} - {MANIFEST} == ({FILE} if room else set())
