@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from extraction.document import Document, Lines
     from extraction.evidence import PageEvidence
     from extraction.record.record import Issue
+    from extraction.score import Pair
 
 Path = tuple[str | int, ...]
 
@@ -60,6 +61,14 @@ class Checks:
     ) -> Iterator[Issue]:
         """What else is doubtful about a record."""
         yield from ()
+
+    def read_labels(self, content: Any) -> Pair:
+        """The truth in a label file (`NAME.labels.json`, `content` its JSON) of the task's own format.
+
+        Raises:
+            ValueError: it is no such file; the message says why.
+        """
+        raise ValueError("the task of these records has no format for labels")
 
 
 def load_checks(name: str | None) -> Checks:

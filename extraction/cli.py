@@ -103,23 +103,22 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     fields: Annotated[str, typer.Option(help="Fields that count, separated by commas; `all` for every one.")] = "",
 ) -> None:
-    """Compare records with truth: F1 over the lab report's six fields, and over name, result and unit alone."""
+    """Compare records with truth: F1 over the fields that the contract beside them scores, and over its core alone."""
     from rich.console import Console
 
-    from extraction.score import CORE_FIELDS, LAB_FIELDS, score_files
+    from extraction.score import score_files
 
-    chosen = None if fields == "all" else tuple(fields.split(",")) if fields else LAB_FIELDS
+    chosen = "all" if fields == "all" else tuple(fields.split(",")) if fields else None
     result = score_files(predictions, gold, fields=chosen)
-    core = result.on(CORE_FIELDS) if not fields else None
     if as_json:
         values: dict[str, Any] = {"fields": result.to_dict()}
-        if core:
-            values["core"] = core.to_dict()
+        if result.core_fields:
+            values["core"] = result.core.to_dict()
         print(json.dumps(values, indent=1, ensure_ascii=False))
         return
     Console().print(result.table())
-    if core:
-        Console().print("\nname + result + unit alone:", style="bold")
-        Console().print(core.table(documents=0))
+    if result.core_fields:
+        Console().print(f"\n{' + '.join(result.core_fields)} alone:", style="bold")
+        Console().print(result.core.table(documents=0))
     if result.reliability:
         Console().print(result.reliability.table())

@@ -22,6 +22,13 @@ from extraction.errors import AssayError
 _OWN = "recipes"  # where Assay's own are found also when it runs from a checkout that is not installed
 
 
+def installed(group: str, module: str) -> list[str]:
+    """The names of a group of entry points, with those of Assay's own recipes that have `module`."""
+    names = {entry.name for entry in entry_points(group=group)}
+    own = import_module(_OWN)
+    return sorted(names | {path.parent.name for base in own.__path__ for path in Path(base).glob(f"*/{module}.py")})
+
+
 def load(group: str, name: str, module: str, attribute: str) -> Any:
     """The object that a package has named in an entry point, or of a recipe of Assay's own.
 
@@ -42,9 +49,8 @@ def load(group: str, name: str, module: str, attribute: str) -> Any:
         missing = getattr(error, "name", None) or ""
         if isinstance(error, ModuleNotFoundError) and not f"{_OWN}.{name}.{module}".startswith(missing):
             raise
-        known = sorted({entry.name for entry in entry_points(group=group)})
         raise AssayError(
-            f"Nothing installed has the name {name} among {group}; known are {', '.join(known) or 'none'}. "
+            f"Nothing installed has the name {name} among {group}; known are {', '.join(installed(group, module))}. "
             "Install the package that brings it."
         ) from None
 

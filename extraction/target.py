@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -75,13 +75,11 @@ class Target:
     def _row(self, schema: Schema) -> dict[str, Schema] | None:
         """The row's properties when `schema` is an array of objects whose values are scalars, else None."""
         items = resolve(resolve(schema, self.schema).get("items", {}), self.schema)
-        properties = items.get("properties")
-        if not properties or any("properties" in s or "items" in s for s in self._resolved(properties)):
+        properties = items.get("properties") or {}
+        cells = [resolve(sub, self.schema) for sub in properties.values()]
+        if not cells or any("properties" in cell or "items" in cell for cell in cells):
             return None
         return dict(properties)
-
-    def _resolved(self, properties: dict[str, Schema]) -> Iterator[Schema]:
-        return (resolve(sub, self.schema) for sub in properties.values())
 
     def grammar_schema(self) -> Schema:
         """The JSON Schema of the text the model writes (of the record itself for `objects`)."""
@@ -144,20 +142,21 @@ class Target:
         A null where the schema has no null (a key that may be left out) is left out.
         """
         if self.style == "objects" or not isinstance(node.value, dict):
-            return self._plain(node, (), self.schema)
+            return self._plain(node, ())
         data: dict[str, Any] = {}
         leaves: list[Leaf] = []
         for name, child in node.value.items():
             if name in self.tables and isinstance(child.value, list):
                 data[name], more = self._decode_rows(child, name)
             else:
-                data[name], more = self._plain(child, (name,), self._properties.get(name, {}))
+                data[name], more = self._plain(child, (name,))
             leaves += more
         return data, leaves
 
     def _decode_rows(self, node: Node, name: str) -> tuple[list[dict[str, Any]], list[Leaf]]:
         columns = self.tables[name]
         own = [key for key in columns if key not in self.carry]
+        nullable = {key for key in columns if allows_null(columns[key], self.schema)}
         state: dict[str, Node] = {}
         rows: list[dict[str, Any]] = []
         leaves: list[Leaf] = []
@@ -169,29 +168,29 @@ class Target:
             elif isinstance(item.value, list):
                 cells = {**state, **dict(zip(own, item.value, strict=False))}
                 row: dict[str, Any] = {}
-                for key, column in columns.items():
+                for key in columns:
                     cell = cells.get(key)
-                    value, more = self._plain(cell, (name, len(rows), key), column) if cell else (None, [])
-                    if value is None and not allows_null(column, self.schema):
+                    value, more = self._plain(cell, (name, len(rows), key)) if cell else (None, [])
+                    if value is None and key not in nullable:
                         continue
                     row[key] = value
                     leaves += more
                 rows.append(row)
         return rows, leaves
 
-    def _plain(self, node: Node, path: tuple[str | int, ...], schema: Schema) -> tuple[Any, list[Leaf]]:
+    def _plain(self, node: Node, path: tuple[str | int, ...]) -> tuple[Any, list[Leaf]]:
         leaves: list[Leaf] = []
         if isinstance(node.value, dict):
             out: Any = {}
             for key, child in node.value.items():
-                out[key], more = self._plain(child, (*path, key), schema)
+                out[key], more = self._plain(child, (*path, key))
                 leaves += more
         elif isinstance(node.value, list):
             out = []
             for child in node.value:
                 if not child.complete and not _holds_rows(child):
                     continue
-                value, more = self._plain(child, (*path, len(out)), schema)
+                value, more = self._plain(child, (*path, len(out)))
                 out.append(value)
                 leaves += more
         else:

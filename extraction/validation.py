@@ -3,41 +3,43 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-_SECONDS = 5.0  # to validate one record
+_SECONDS = 5.0  # of the processor, as `regex` counts, for the patterns of one record; the rest may take as long again
 # A brace that is no repetition is a letter to JSON Schema; to the library `regex` it may ask for a fuzzy match.
 _BRACE = re.compile(r"\\[pPN]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(?!\d*,?\d*\})", re.DOTALL)
+
+
+# The validation that runs in this thread: the `end` of the time for its patterns, and what to say where one `spent` it.
+_time = threading.local()
 
 
 class Validator:
     """Checks data against a schema within bounds of time; what could not be checked is an error that says so."""
 
-    def __init__(self, inner: Any, clock: Any):
-        self._inner, self._clock = inner, clock
+    def __init__(self, inner: Any):
+        self._inner = inner
 
     def iter_errors(self, data: Any) -> Iterator[Any]:
         """jsonschema's errors, each with its `absolute_path`; never raises on account of the data."""
         from jsonschema import ValidationError
 
-        self._clock.start()
-        told = False
+        _time.end, _time.spent = time.thread_time() + _SECONDS, ""
+        errors: list[Any] = []
         try:
-            for error in self._inner.iter_errors(data):
-                told = told or error.message == self._clock.spent
-                yield error
-        except TimeoutError as error:
-            yield ValidationError(str(error))
+            errors.extend(self._inner.iter_errors(data))
         except Exception as error:
-            # Numbers beyond what a float holds, nesting beyond what Python holds: the data are a model's.
-            yield ValidationError(f"This could not be checked against the schema ({type(error).__name__}: {error}).")
-        else:
-            # Within a "not" or an "if" a pattern without a verdict must not make the whole valid.
-            if self._clock.spent and not told:
-                yield ValidationError(self._clock.spent)
+            # Time is up; or numbers beyond a float, nesting beyond Python, patterns that are none: data are a model's.
+            why = f"This could not be checked against the schema ({type(error).__name__}: {error})."
+            errors.append(ValidationError(why))
+        # Within a "not" or an "if" a pattern without a verdict must not make the whole valid.
+        if _time.spent and all(error.message != _time.spent for error in errors):
+            errors.append(ValidationError(_time.spent))
+        return iter(errors)
 
     def is_valid(self, data: Any) -> bool:
         """Whether there is no error."""
@@ -48,19 +50,16 @@ def validator(schema: dict[str, Any] | bool, root: dict[str, Any] | None = None)
     """A validator of `schema` that resolves references within `root` only, checks formats and has an end.
 
     Patterns are matched by the library `regex`, which can be interrupted, since Python's own `re` may take longer
-    than the universe on `^(a|a)*$`; all matching and following of references for one record shares `_SECONDS`.
+    than the universe on `^(a|a)*$`.
     """
     import jsonschema
     from jsonschema.validators import validator_for
     from referencing import Registry
 
     root = schema if root is None and isinstance(schema, dict) else root or {}
-    cls = _bounded(validator_for(root, default=jsonschema.Draft202012Validator))
-    clock = _clock_class()(cls.FORMAT_CHECKER)
-    # Where "$schema" stands jsonschema would go on with its own, unbounded class.
-    plain = {key: value for key, value in root.items() if key != "$schema"}
-    inner = cls(plain, registry=Registry(), format_checker=clock)
-    return Validator(inner if schema is root else inner.evolve(schema=schema), clock)
+    cls, formats = _bounded(validator_for(root, default=jsonschema.Draft202012Validator))
+    inner = cls(root, registry=Registry(), format_checker=formats)
+    return Validator(inner if schema is root else inner.evolve(schema=schema))
 
 
 @lru_cache(maxsize=1024)
@@ -71,89 +70,53 @@ def compiled(pattern: str) -> Any:
     return regex.compile(_BRACE.sub(lambda match: r"\{" if match.group() == "{" else match.group(), pattern))
 
 
-@lru_cache(maxsize=1)
-def _clock_class() -> Any:
-    from jsonschema import FormatChecker, FormatError
-
-    class Clock(FormatChecker):
-        """What is left of a validation's time. It is the format checker because that, and nothing else, is handed
-        from a jsonschema validator to those of its subschemas.
-        """
-
-        def __init__(self, formats: Any):
-            self.checkers = formats.checkers
-            self.start()
-
-        def start(self) -> None:
-            self.end, self.spent = time.monotonic() + _SECONDS, ""
-
-        def check(self, instance: object, format: str) -> None:
-            try:
-                super().check(instance, format)
-            except FormatError:
-                raise
-            except Exception as error:  # the format "regex" compiles what a model wrote
-                raise FormatError(f"{instance!r:.80} is not a {format!r} ({type(error).__name__})") from None
-
-        def tick(self) -> None:
-            """Raise TimeoutError when time is up."""
-            if time.monotonic() > self.end:
-                self.spent = f"This could not be checked against the schema within {_SECONDS:g} s."
-                raise TimeoutError(self.spent)
-
-        def found(self, pattern: str, text: str) -> bool:
-            """Whether `text` matches; raises TimeoutError when time is up."""
-            try:
-                return bool(compiled(pattern).search(text, timeout=max(0.001, self.end - time.monotonic())))
-            except TimeoutError:
-                self.spent = f"This could not be checked against the pattern {pattern[:80]} within {_SECONDS:g} s."
-                raise TimeoutError(self.spent) from None
-
-    return Clock
+def _found(pattern: str, text: str) -> bool:
+    """Whether `text` matches; raises TimeoutError when the time for patterns is up."""
+    try:
+        return bool(compiled(pattern).search(text, timeout=max(0.001, _time.end - time.thread_time())))
+    except TimeoutError:
+        _time.spent = f"This could not be checked against the pattern {pattern[:80]} within {_SECONDS:g} s."
+        raise TimeoutError(_time.spent) from None
 
 
 @lru_cache(maxsize=8)
-def _bounded(cls: Any) -> Any:
-    """A jsonschema validator class whose patterns and references end when time is up."""
-    from jsonschema import ValidationError
+def _bounded(cls: Any) -> tuple[Any, Any]:
+    """A jsonschema validator class all of whose keywords end when time is up, and its checker of formats."""
+    import attrs
+    from jsonschema import FormatChecker, ValidationError
     from jsonschema.validators import extend
 
     def pattern(validator: Any, value: str, instance: Any, schema: Any) -> Iterator[Any]:
-        if not validator.is_type(instance, "string"):
-            return
         try:
-            if not validator.format_checker.found(value, instance):
+            if validator.is_type(instance, "string") and not _found(value, instance):
                 yield ValidationError(f"{instance!r:.80} does not match {value!r:.80}")
         except TimeoutError as error:
             yield ValidationError(str(error))
 
     def pattern_properties(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
-        if validator.is_type(instance, "object"):
-            for name, sub in value.items():
-                for key, child in instance.items():
-                    if validator.format_checker.found(name, key):
-                        yield from validator.descend(child, sub, path=key, schema_path=name)
+        for name, sub in value.items() if validator.is_type(instance, "object") else ():
+            for key in (key for key in instance if _found(name, key)):
+                yield from validator.descend(instance[key], sub, path=key, schema_path=name)
 
     def additional_properties(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
-        if not validator.is_type(instance, "object"):
-            return
-        names, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
-        for key, child in instance.items():
-            if key in names or any(validator.format_checker.found(name, key) for name in patterns):
-                continue
-            if value is False:
-                yield ValidationError(f"{key!r} is not among the properties of the schema")
-            else:
-                yield from validator.descend(child, value, path=key)
+        if validator.is_type(instance, "object"):
+            named = [key for key in instance if any(_found(name, key) for name in schema.get("patternProperties", ()))]
+            known = {**schema.get("properties", {}), **dict.fromkeys(named)}
+            yield from cls.VALIDATORS["additionalProperties"](validator, value, instance, {"properties": known})
 
     def timed(keyword: Any) -> Any:
-        def checked(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
-            validator.format_checker.tick()
-            yield from keyword(validator, value, instance, schema) or ()
+        def checked(*args: Any) -> Any:
+            if time.thread_time() > _time.end + _SECONDS:
+                raise TimeoutError(f"more than {2 * _SECONDS:g} s")
+            return keyword(*args)
 
         return checked
 
     own = {"pattern": pattern, "patternProperties": pattern_properties, "additionalProperties": additional_properties}
-    known = {key: function for key, function in own.items() if key in cls.VALIDATORS}
-    following = [key for key in ("$ref", "$dynamicRef", "$recursiveRef") if key in cls.VALIDATORS]
-    return extend(cls, {**known, **{key: timed(cls.VALIDATORS[key]) for key in following}})
+    keywords = {key: timed(own.get(key, function)) for key, function in cls.VALIDATORS.items()}
+    formats = FormatChecker(formats=())
+    # The format "regex" compiles what a model wrote, which may raise anything.
+    formats.checkers = {name: (check, Exception) for name, (check, _) in cls.FORMAT_CHECKER.checkers.items()}
+    bounded = extend(cls, keywords)
+    bounded.evolve = attrs.evolve  # jsonschema's own would go on with its own, unbounded class where "$schema" stands
+    return bounded, formats

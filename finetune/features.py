@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import shutil
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from extraction.generate.vision import Vision
+import transformers
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from extraction.errors import AssayError
@@ -57,6 +58,22 @@ class Features:
         return ImageFeatures(pooler_output=torch.stack(features))
 
 
+def check_taken(model: Any) -> None:
+    """See that a model's forward takes features; one that does not may pass over them without a word.
+
+    Args:
+        model: the base model, with or without weights.
+
+    Raises:
+        AssayError: it would learn from the text alone.
+    """
+    if "mm_encoder_outputs" not in inspect.signature(type(model).forward).parameters:
+        raise AssayError(
+            f"{type(model).__name__} of transformers {transformers.__version__} takes no mm_encoder_outputs: it would "
+            "never see the pages, which are computed once before training; pip install -U 'transformers>=5.18'."
+        )
+
+
 def image_collator(
     model: Any, vision: Vision, pad: int, examples: Sequence[dict[str, Any]], folder: Path, mixed: bool
 ) -> Collator:
@@ -96,11 +113,12 @@ def keep_features(
         mixed: compute under autocast to bfloat16.
 
     Raises:
-        AssayError: the disk is too small, or the processes do not see the same folder.
+        AssayError: the model takes no features, the disk is too small, or the processes do not see the same folder.
     """
     from accelerate import PartialState
     from accelerate.utils import gather_object
 
+    check_taken(model)
     state = PartialState()
     shown = [file for example in examples for file in example["files"]]
     keys = {file: _sha256(file) for file in dict.fromkeys(shown)}

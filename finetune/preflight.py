@@ -10,6 +10,7 @@ from extraction.generate.checks import check_bitsandbytes, check_fit, without_we
 from extraction.generate.models import shipped
 from finetune.adapter import add_adapter, check_adapter
 from finetune.config import RunConfig
+from finetune.features import check_taken
 
 
 def check_run(config: RunConfig, contract: Contract) -> None:
@@ -17,8 +18,8 @@ def check_run(config: RunConfig, contract: Contract) -> None:
 
     Raises:
         AssayError: the adapter's options do not go together or with what the contract shows, the GPU has no bfloat16,
-            bitsandbytes cannot run, the model has no module that the options mean, or `adapter.start` is no adapter for
-            the model.
+            bitsandbytes cannot run, the model passes over features of pages or has no module that the options mean, or
+            `adapter.start` is no adapter for the model.
     """
     import torch
 
@@ -37,8 +38,12 @@ def check_run(config: RunConfig, contract: Contract) -> None:
         raise AssayError("This GPU has no bfloat16; set train.dtype=float32.")
     if config.train.quantization:
         check_bitsandbytes()
+    model = without_weights(config.model)
+    pages = contract.view != "text" and getattr(model.config, "vision_config", None) is not None
+    if pages and not (config.adapter.vision or config.adapter.projector):
+        check_taken(model)
     if config.adapter.start is None:
-        add_adapter(without_weights(config.model), config)
+        add_adapter(model, config)
         return
     start = Path(shipped(config.adapter.start))
     if not (start / "adapter_config.json").exists():

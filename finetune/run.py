@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import suppress
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +111,12 @@ def processes_of(checkpoint: Path) -> int:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a run depends on."""
-    return {name: version(name) for name in ("assay", "torch", "transformers", "peft", "trl", "accelerate")}
+    """Versions of what a run depends on; a package that runs from a folder, without being installed, is left out."""
+    found = {}
+    for name in ("assay", "torch", "transformers", "peft", "trl", "accelerate"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _difference(before: dict[str, Any], after: dict[str, Any], path: str = "") -> str:

@@ -74,14 +74,20 @@ class FieldTrainer(SFTTrainer):
         """
         if num_items_in_batch is not None:
             num_items_in_batch = self.usual_tokens
-        if not self.own_loss:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         rest = {key: value for key, value in inputs.items() if key != "labels"}
-        log_probs = model(**rest, use_cache=False, answer_labels=inputs["labels"])
-        count = num_items_in_batch if num_items_in_batch is not None else log_probs.numel()
+        if self.own_loss:
+            log_probs = model(**rest, use_cache=False, answer_labels=inputs["labels"])
+            outputs, trained = None, log_probs.numel()
+        else:
+            # Without TRL's account of entropy and tokens: it waits for the GPU at every batch, and counts tokens by a
+            # mask that is a tensor, which that of branches is not.
+            outputs = model(**rest, labels=inputs["labels"], use_cache=False, fused_lm_head=True)
+            log_probs, trained = outputs.log_probs, outputs.label_mask.sum()
+        count = num_items_in_batch if num_items_in_batch is not None else trained
         # DDP averages gradients over processes; `num_items_in_batch` already counts the tokens of all of them.
         share = self.accelerator.num_processes if num_items_in_batch is not None else 1
-        return -log_probs.sum() / max(1, count) * share
+        loss = -log_probs.sum() / torch.as_tensor(count).clamp(min=1) * share
+        return (loss, outputs) if return_outputs else loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Judge on the main process; every process gets the figures."""

@@ -1,7 +1,7 @@
 """Assay's decode loop beside transformers.generate under the grammars of llguidance, outlines and xgrammar: same model,
 same documents, same JSON, one run.
 
-    .venv/bin/python scripts/bench_decode.py --model runs/demo/merged [--reports 8] [--json FILE]
+    .venv/bin/python scripts/bench_decode.py [--model runs/demo/merged] [--reports 8] [--json FILE]
 
 outlines and xgrammar come with the extra `bench`: `.venv/bin/pip install -c scripts/constraints.txt -e '.[bench]'`.
 What is not installed is left out and named. On a machine without a GPU, xgrammar's triton (200 MB) is not needed:
@@ -34,7 +34,7 @@ from pathlib import Path
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench_decode.py", description="Time constrained decoding.")
-    parser.add_argument("--model", required=True, help="a merged model's folder")
+    parser.add_argument("--model", default="lab-report-270m", help="a merged model's or adapter's folder")
     parser.add_argument("--reports", type=int, default=8)
     parser.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float32"])
     parser.add_argument("--json", type=Path, help="also write the figures here")
@@ -286,7 +286,7 @@ class Processor:
             self.consume(int(ids[0, -1]))
         self.begun = True
         bits = np.unpackbits(self.mask().view(np.uint8), bitorder="little", count=scores.shape[1])
-        return scores.masked_fill_(~torch.from_numpy(bits.view(np.bool_)), float("-inf"))
+        return scores.masked_fill_(~torch.from_numpy(bits.view(np.bool_)).to(scores.device), float("-inf"))
 
 
 def lengths(schema):
@@ -350,7 +350,7 @@ def generate(local, engine, request):
 
     prompt = render_prompt(local.tokenizer, request.messages)
     out = local.model.generate(
-        torch.tensor([prompt]),
+        torch.tensor([prompt], device=local.model.device),
         max_new_tokens=request.max_tokens,
         do_sample=False,
         logits_processor=[engine.processor()],
@@ -393,7 +393,8 @@ def near_tie(model, prompt, prefix, a, b) -> dict:
     import torch
 
     def last(ids, cache=None):
-        out = model(input_ids=torch.tensor([ids]), past_key_values=cache, use_cache=True, logits_to_keep=1)
+        ids = torch.tensor([ids], device=model.device)
+        out = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
         return out.logits[0, -1].float(), out.past_key_values
 
     with torch.inference_mode():

@@ -15,8 +15,10 @@ ways:
 A round shows every example once (one optimiser step of 16 examples for the notebook, two of 8 for the recipes). The
 first is not counted. Each way runs in a process of its own; where its batch does not fit, half of it is tried. Printed
 are tokens (padding left out) a second, the most memory that PyTorch's tensors took at once (with --tiny the process's
-resident memory), and the loss on the answers' tokens before the first step, which must be nearly the same for all:
-4-bit weights differ a little from bfloat16 ones.
+resident memory), the seconds of what is computed once, before the first round (with frozen eyes the recipes compute
+what they see of the pages so; they stand in no round), and the loss on the answers' tokens before the first step. It
+must be nearly the same for all, 4-bit weights being a little other than bfloat16 ones; but with random weights it would
+be so under wrong masks too, and it is the tests of batches (tests/finetune/test_batch.py) that tell these apart.
 """
 
 from __future__ import annotations
@@ -101,17 +103,17 @@ def run(views: list[str], rounds: int, tiny: bool, out: Path | None) -> None:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     if not tiny and not torch.cuda.is_available():
         raise AssayError("There is no GPU here, and the model of 4 billion parameters needs one; --tiny runs without.")
-    rows = []
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="assay-bench-") as scratch:
         folder = Path(scratch)
         facts = in_process(make, folder, tiny)
         for view in views:
             for way in WAYS:
                 rows += tried(way, view, folder, rounds, tiny)
-            compare([row for row in rows if row["view"] == view])
+                compare([row for row in rows if row["view"] == view])
+                if out:  # after each way: a later one may be killed
+                    write_whole(out, json.dumps({**facts, "rows": rows}, indent=1) + "\n")
     show(rows, facts, tiny)
-    if out:
-        write_whole(out, json.dumps({**facts, "rows": rows}, indent=1) + "\n")
 
 
 def in_process(function: Any, *arguments: Any) -> Any:
@@ -213,6 +215,7 @@ def measure(job: Job) -> dict[str, Any]:
     try:
         with tempfile.TemporaryDirectory(dir=job.folder) as scratch:
             trainer = (ours if WAYS[job.way] else notebook)(job, examples, Path(scratch))
+            once = seconds_of_features(Path(scratch))
             watch = stopwatch(trainer, job, examples)
             trainer.add_callback(watch)
             trainer.train()
@@ -227,11 +230,23 @@ def measure(job: Job) -> dict[str, Any]:
         "out_of_memory": False,
         "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
         "tokens": tokens,
+        "once_s": round(once, 3),
         "round_s": round(seconds / job.rounds, 3),
         "tokens_per_s": round(tokens * job.rounds / seconds, 1),
         "peak_gb": round(watch.peak / 1e9, 3),
         "loss": round(watch.loss, 5),
     }
+
+
+def seconds_of_features(folder: Path) -> float:
+    """How long a run took for the features that it keeps below `folder`, as their files say."""
+    from safetensors import safe_open
+
+    total = 0.0
+    for path in folder.rglob("features/**/*.safetensors"):
+        with safe_open(path, "pt") as shard:
+            total += float(shard.metadata()["seconds"])
+    return total
 
 
 def ours(job: Job, examples: list[dict[str, Any]], scratch: Path) -> Any:
@@ -423,15 +438,15 @@ def show(rows: list[dict[str, Any]], facts: dict[str, Any], tiny: bool) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    heads = ("view", "way", "batch", "trained", "tokens/s", "× notebook", "peak GB", "× notebook", "loss", "difference")
-    for column in heads:
+    heads = ("view", "way", "batch", "trained", "once, s", "tokens/s", "× notebook", "peak GB", "× notebook")
+    for column in (*heads, "loss", "difference"):
         table.add_column(column, justify="left" if column in ("view", "way") else "right")
     for row in rows:
         first = (row["view"], row["way"], str(row["batch"]))
         if row["out_of_memory"]:
             table.add_row(*first, "", "out of memory")
             continue
-        keys = ("tokens_per_s", "speed_ratio", "peak_gb", "memory_ratio", "loss", "loss_difference")
+        keys = ("once_s", "tokens_per_s", "speed_ratio", "peak_gb", "memory_ratio", "loss", "loss_difference")
         table.add_row(*first, f"{row['trained_parameters']:,}", *(str(row.get(key, "")) for key in keys))
     console = Console(width=130)
     memory = "resident memory of the process" if tiny else f"{facts['memory_gb']} GB"

@@ -19,6 +19,7 @@ import tempfile
 import time
 from functools import cache
 from pathlib import Path
+from shutil import which
 
 DPI = 200
 LIMITS = None  # Assay's own
@@ -162,7 +163,7 @@ def run(arguments) -> None:
 
     missing = [name for name, module in MODULES.items() if not installed(module)]
     for name in missing:
-        print(f"{name} is not installed and left out (pip install -e '.[bench]').")
+        print(f"{name} is not installed and left out (pip install -e '.[bench]'; apt install poppler-utils).")
     text, draw = ({name: way for name, way in ways.items() if name not in missing} for ways in (TEXT, DRAW))
     found: dict[str, list] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -191,7 +192,8 @@ def run(arguments) -> None:
 def installed(module):
     from importlib.util import find_spec
 
-    return find_spec(module) is not None
+    # pdf2image calls a program of poppler's.
+    return find_spec(module) is not None and (module != "pdf2image" or which("pdftoppm") is not None)
 
 
 def versions():

@@ -1,11 +1,14 @@
 """Many questions on one record: trained as branches of it beside TRL on separate examples; answered together and apart.
 
-    .venv/bin/python scripts/bench_shared_context.py [--model ADAPTER] [--tokens 4000] [--sample 5] [--json FILE]
+    .venv/bin/python scripts/bench_shared_context.py [--model ADAPTER] [--tokens 4000] [--questions 1 10 25 50 100 200]
+        [--sample 5] [--json FILE]
 
-Training: forward and backward passes of the embedded decoder with a fresh adapter, without the optimiser's step.
+Training: forward and backward passes of the embedded decoder with a fresh adapter, without the optimiser's step, on a
+GPU where there is one.
 Separate examples all cost the same, so a sample of them is timed and their number multiplied; their losses are compared
 with those of the same questions as branches. Serving: greedy answers; of asking one by one, a sample of questions is
-timed and multiplied, and its answers compared. Every way runs in a process of its own, whose peak memory is printed.
+timed and multiplied, and its answers compared. Every way runs in a process of its own, whose peak memory is printed
+(on a GPU that of PyTorch's tensors).
 """
 
 from __future__ import annotations
@@ -18,7 +21,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-CURVE = (1, 10, 25, 50, 100, 200)
 # More questions than these are trained with activations recomputed: they would take more memory than a laptop has.
 KEPT = 50
 ROOT = Path(__file__).parents[1]
@@ -29,6 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench_shared_context.py", description="The cost of many questions.")
     parser.add_argument("--model", help="an adapter of the recipe ehr_qa; without one, serving is left out")
     parser.add_argument("--tokens", type=int, default=4000, help="length of the record")
+    parser.add_argument("--questions", type=int, nargs="+", default=[1, 10, 25, 50, 100, 200], help="on the record")
     parser.add_argument("--sample", type=int, default=5, help="separate examples and calls that are timed")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
@@ -43,10 +46,12 @@ def run(arguments: argparse.Namespace) -> None:
     from extraction.files import write_whole
 
     figures: dict[str, Any] = {"record tokens": arguments.tokens, "sample": arguments.sample}
-    figures["training"] = training(arguments.tokens, arguments.sample)
+    curve, sample = sorted(arguments.questions), arguments.sample
+    most = max(curve[-1], sample)  # that the record must have room for
+    figures["training"] = training(arguments.tokens, most, curve, sample)
     if arguments.model:
         figures["serving"] = [
-            apart(serve, arguments.model, arguments.tokens, arguments.sample, dtype)
+            apart(serve, arguments.model, arguments.tokens, most, min(50, curve[-1]), sample, dtype)
             for dtype in ("bfloat16", "float32")
         ]
         for row in figures["serving"]:
@@ -55,18 +60,18 @@ def run(arguments: argparse.Namespace) -> None:
         write_whole(arguments.json, json.dumps(figures, indent=1) + "\n")
 
 
-def training(tokens: int, sample: int) -> dict[str, Any]:
+def training(tokens: int, most: int, counts: list[int], sample: int) -> dict[str, Any]:
     """The three ways, and the curve over the number of questions."""
-    separate = {way: apart(train_separate, way, tokens, sample) for way in ("TRL", "Assay, separate examples")}
+    separate = {way: apart(train_separate, way, tokens, most, sample) for way in ("TRL", "Assay, separate examples")}
     trl, own = separate["TRL"], separate["Assay, separate examples"]
     print(f"separate examples of {trl['tokens'] / sample:.0f} tokens, seconds each:")
     for way, row in separate.items():
         print(f"  {way}: {row['seconds'] / sample:.2f} s, {row['GB']:.1f} GB")
     print("questions  shared s      GB  TRL s  ratio  own separate s  ratio  token ratio  largest loss difference")
     curve = []
-    for count in CURVE:
-        row = apart(train_shared, tokens, count)
-        row["questions"], row["recomputed"] = count, count > KEPT
+    for count in counts:
+        row = apart(train_shared, tokens, most, count)
+        row["questions"] = count
         row["ratio to TRL"] = trl["seconds"] / sample * count / row["seconds"]
         row["ratio to own separate"] = own["seconds"] / sample * count / row["seconds"]
         row["token ratio"] = trl["tokens"] / sample * count / row["tokens"]
@@ -79,11 +84,17 @@ def training(tokens: int, sample: int) -> dict[str, Any]:
             f"{row['ratio to own separate']:5.1f}  {row['token ratio']:11.1f}  {row['loss difference']:.4f}"
             + ("  activations recomputed" if row["recomputed"] else "")
         )
-    last, before = curve[CURVE.index(KEPT)], curve[0]
-    more = (last["seconds"] - before["seconds"]) / (last["questions"] - before["questions"])
-    limit = trl["seconds"] / sample / more
-    print(f"a further question costs {more:.3f} s as a branch: the ratio to TRL tends to {limit:.0f}")
-    return {"separate": separate, "shared": curve, "limit of the ratio": limit}
+    figures: dict[str, Any] = {"separate": separate, "shared": curve}
+    kept = [row for row in curve if not row["recomputed"]]
+    if len(kept) > 1:
+        first, last = kept[0], kept[-1]
+        more = (last["seconds"] - first["seconds"]) / (last["questions"] - first["questions"])
+        figures["limit of the ratio"] = trl["seconds"] / sample / more
+        print(
+            f"a further question costs {more:.3f} s as a branch: the ratio to TRL tends to "
+            f"{figures['limit of the ratio']:.0f}"
+        )
+    return figures
 
 
 def apart(work: Any, *arguments: Any) -> dict[str, Any]:
@@ -94,16 +105,29 @@ def apart(work: Any, *arguments: Any) -> dict[str, Any]:
 
 
 def measured(work: Any, *arguments: Any) -> dict[str, Any]:
-    """The result of `work` with the most memory this process has had, in GB."""
+    """The result of `work` with the most memory that this process has had, or its tensors on a GPU, in GB."""
     import resource
 
+    import torch
+
     result: dict[str, Any] = work(*arguments)
-    result["GB"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 2**10
+    result["GB"] = round((torch.cuda.max_memory_allocated() if torch.cuda.is_available() else most) / 2**30, 2)
     return result
 
 
-def record_of(tokenizer: Any, tokens: int) -> Any:
-    """A synthetic patient's record of at most `tokens` tokens, not much less, with 200 questions to ask."""
+def now() -> float:
+    """Seconds, after all that a GPU was given to do."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def record_of(tokenizer: Any, tokens: int, count: int) -> Any:
+    """A synthetic patient's record of at most `tokens` tokens, not much less, with `count` questions to ask."""
+    from extraction.errors import AssayError
     from finetune.questions import token_counter
 
     from recipes.ehr_qa.questions import make_questions
@@ -111,17 +135,18 @@ def record_of(tokenizer: Any, tokens: int) -> Any:
     from recipes.ehr_qa.synthetic import make_bundle
 
     length = token_counter(tokenizer)
+    lines = tokens // 8 if tokens > 4000 else None  # a usual patient has fewer
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bundle.json"
         for seed in range(1000):
-            path.write_text(json.dumps(make_bundle(seed)), encoding="utf-8")
+            path.write_text(json.dumps(make_bundle(seed, most=lines)), encoding="utf-8")
             record = read_record(path)
             if length(record.text) >= tokens:
                 record = record.fit(tokens, length)
-                questions = make_questions(record, max(CURVE), words="train")
-                if len(questions) == max(CURVE):
+                questions = make_questions(record, count, words="train")
+                if len(questions) == count:
                     return record, questions
-    raise SystemExit(f"No synthetic patient has {max(CURVE)} questions at {tokens} tokens.")
+    raise AssayError(f"No synthetic patient has {count} questions at {tokens} tokens; ask for fewer or more tokens.")
 
 
 def trainer_of(examples: list[dict[str, Any]], recomputed: bool = False) -> Any:
@@ -139,18 +164,22 @@ def trainer_of(examples: list[dict[str, Any]], recomputed: bool = False) -> Any:
         [f"train.output={folder}", f"train.activation_checkpointing={recomputed}"],
     )
     prepared = Prepared(examples, lambda _: {}, "accuracy")
-    return build_trainer(config, RunFolder(Path(folder)), load_tokenizer(config.model), prepared)
+    trainer = build_trainer(config, RunFolder(Path(folder)), load_tokenizer(config.model), prepared)
+    if recomputed:  # which a trainer turns on where its training begins
+        trainer.model.get_base_model().activation_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs)
+    return trainer
 
 
-def examples_of(tokens: int, count: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Separate examples of the first questions of a fixed list, and the one that shares their context."""
+def examples_of(tokens: int, most: int, count: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Separate examples of the first `count` of `most` questions, and the one that shares their context."""
+    from extraction.generate.models import load_tokenizer
     from finetune.questions import Context, encode_context
 
     from extraction.generate.models import load_tokenizer
     from recipes.ehr_qa.task import CONTRACT, asked_of
 
     tokenizer = load_tokenizer("gemma-3-270m")
-    record, questions = record_of(tokenizer, tokens)
+    record, questions = record_of(tokenizer, tokens, most)
     asked = [asked_of(question) for question in questions[:count]]
     separate = []
     for one in asked:
@@ -159,11 +188,11 @@ def examples_of(tokens: int, count: int) -> tuple[list[dict[str, Any]], dict[str
     return separate, encode_context(Context("record", record.text, asked), CONTRACT, tokenizer, 2**20)[0]
 
 
-def train_separate(way: str, tokens: int, sample: int) -> dict[str, Any]:
+def train_separate(way: str, tokens: int, most: int, sample: int) -> dict[str, Any]:
     """Separate examples through TRL's trainer as it is, or the project's."""
     from trl import SFTTrainer
 
-    examples, _ = examples_of(tokens, sample)
+    examples, _ = examples_of(tokens, most, sample)
     trainer = trainer_of(examples)
     if way == "TRL":
         from datasets import Dataset
@@ -184,10 +213,12 @@ def train_separate(way: str, tokens: int, sample: int) -> dict[str, Any]:
     return passes(trainer, examples)
 
 
-def train_shared(tokens: int, count: int) -> dict[str, Any]:
+def train_shared(tokens: int, most: int, count: int) -> dict[str, Any]:
     """The same questions as branches of their record."""
-    _, shared = examples_of(tokens, count)
-    return passes(trainer_of([shared], recomputed=count > KEPT), [shared])
+    _, shared = examples_of(tokens, most, count)
+    trainer = trainer_of([shared], recomputed=count > KEPT)
+    recomputed = any(getattr(module, "gradient_checkpointing", False) for module in trainer.model.modules())
+    return {**passes(trainer, [shared]), "recomputed": recomputed}
 
 
 def passes(trainer: Any, examples: list[dict[str, Any]]) -> dict[str, Any]:
@@ -195,12 +226,12 @@ def passes(trainer: Any, examples: list[dict[str, Any]]) -> dict[str, Any]:
     import torch
 
     trainer.model.train()
-    batches = [trainer.data_collator([example]) for example in examples]
+    batches = [trainer._prepare_inputs(trainer.data_collator([example])) for example in examples]
     one_pass(trainer, batches[0])
-    start = time.perf_counter()
+    start = now()
     for batch in batches:
         one_pass(trainer, batch)
-    seconds = time.perf_counter() - start
+    seconds = now() - start
     losses = []
     for example, batch in zip(examples, batches, strict=True):
         with trainer.accelerator.autocast():
@@ -225,7 +256,7 @@ def question_losses(model: Any, example: dict[str, Any], batch: dict[str, Any]) 
     with torch.no_grad():
         inputs = {key: value for key, value in batch.items() if key != "labels"}
         hidden = base.model(**inputs, use_cache=False).last_hidden_state[0]
-        branches = torch.tensor(example.get("branches") or [1] * len(labels))
+        branches = torch.tensor(example.get("branches") or [1] * len(labels), device=labels.device)
         losses = []
         for branch in range(1, min(int(branches.max()), 5) + 1):
             places = ((labels != -100) & (branches == branch)).nonzero()[:, 0]
@@ -234,26 +265,26 @@ def question_losses(model: Any, example: dict[str, Any], batch: dict[str, Any]) 
     return losses
 
 
-def serve(model: str, tokens: int, sample: int, dtype: str) -> dict[str, Any]:
-    """Fifty answers together, and a sample of them one by one."""
+def serve(model: str, tokens: int, most: int, count: int, sample: int, dtype: str) -> dict[str, Any]:
+    """So many answers together, and a sample of them one by one."""
     from recipes.ehr_qa.answer import Answerer
 
     answerer = Answerer.from_pretrained(model, dtype=dtype)
-    record, made = record_of(answerer.backend.tokenizer, tokens)
-    questions = [question.question for question in made[:50]]
-    start = time.perf_counter()
+    record, made = record_of(answerer.backend.tokenizer, tokens, most)
+    questions = [question.question for question in made[:count]]
+    start = now()
     together = answerer.answer_record(record, questions)
-    seconds = time.perf_counter() - start
-    places = range(0, 50, max(1, 50 // (2 * sample)))
-    start = time.perf_counter()
+    seconds = now() - start
+    places = range(0, count, max(1, count // (2 * sample)))
+    start = now()
     alone = {place: answerer.answer_record(record, [questions[place]])[0] for place in places}
-    each = (time.perf_counter() - start) / len(alone)
+    each = (now() - start) / len(alone)
     different = sum(together[place] != one for place, one in alone.items())
     return {
         "dtype": dtype,
         "together s": round(seconds, 2),
-        "one by one s": round(50 * each, 1),
-        "ratio": round(50 * each / seconds, 1),
+        "one by one s": round(count * each, 1),
+        "ratio": round(count * each / seconds, 1),
         "answers compared": len(alone),
         "different": different,
     }

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -30,6 +31,7 @@ def main() -> None:
 
     from extraction.errors import run_command
 
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # for the processes that measure, too
     run_command(lambda: run(arguments.steps, arguments.json))
 
 
@@ -103,7 +105,7 @@ def trainer_of(way: str, steps: int) -> tuple[Any, list[dict[str, Any]]]:
     from recipes.lab_report.task import CONTRACT, synthesize
 
     folder = Path(tempfile.mkdtemp(prefix="assay-bench-"))
-    config = load_config(ROOT / "recipes" / "lab_report" / "release.yaml", [f"train.output={folder / 'run'}"])
+    config = load_config(ROOT / "recipes" / "lab_report" / "release_first.yaml", [f"train.output={folder / 'run'}"])
     tokenizer, lengths = load_tokenizer(config.model), random.Random(0)
     synthesize(folder / "reports", "train", SyntheticConfig(count=2 * steps, seed=5))
     made: list[dict[str, Any]] = []

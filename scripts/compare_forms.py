@@ -1,6 +1,7 @@
 """Compare what can be taught: rows or objects as the answer, windows or whole pages as the prompt.
 
     .venv/bin/python scripts/compare_forms.py OUT [--count 200] [--rows 24] [--json FILE]
+        [section.key=value ...]
 
 Each form trains a fresh adapter on the same synthetic reports of the demo's layouts, each report once, and reads the
 same held-out ones. Run again after a stop, it goes on.
@@ -32,7 +33,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=24, help="most rows of a report")
     parser.add_argument("--held-out", type=int, default=24, help="reports to read")
     parser.add_argument("--json", type=Path, help="also write the figures here")
-    arguments = parser.parse_args()
+    parser.add_argument("settings", nargs="*", default=[], help="of every form: section.key=value")
+    arguments = parser.parse_intermixed_args()
 
     from extraction.errors import run_command
 
@@ -83,6 +85,7 @@ def measure(form: str, arguments: argparse.Namespace) -> dict[str, Any]:
         f"data.synthetic.validation.max_rows={arguments.rows}",
         "train.checkpoint_steps=100000",
         "evaluate.documents=1",
+        *arguments.settings,
     ]
     config = load_config(RECIPE, overrides)
     contract, tokenizer = contract_of(TASK, config.contract), load_tokenizer(config.model)

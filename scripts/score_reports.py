@@ -57,7 +57,7 @@ def run(folder: Path, model: str, scans: bool, out: Path | None) -> None:
     from extraction.errors import AssayError
     from extraction.files import write_whole
     from extraction.record.record import REVIEW_BELOW
-    from extraction.score import CORE_FIELDS, LAB_FIELDS, read_gold, score
+    from extraction.score import read_gold, score
 
     documents = [
         (pdf, gold)
@@ -68,6 +68,7 @@ def run(folder: Path, model: str, scans: bool, out: Path | None) -> None:
     if not documents:
         raise AssayError(f"{folder} holds no PDF with a label file beside it.")
     extractor = Extractor.from_pretrained(model)
+    contract = extractor.contract
     pairs, by_rules, rows = [], [], []
     for pdf, gold in tqdm(documents, desc="reading", unit="report", leave=False):
         with tempfile.TemporaryDirectory() as drawn:
@@ -75,11 +76,12 @@ def run(folder: Path, model: str, scans: bool, out: Path | None) -> None:
             start = time.time()
             record = extractor.extract(shown)
             seconds = time.time() - start
-        pair = read_gold(gold, pdf.stem).predicted(record.to_dict())
-        one = score([pair], fields=LAB_FIELDS).on(CORE_FIELDS)
+        pair = read_gold(gold, pdf.stem, contract).predicted(record.to_dict())
+        outcome = score([pair], contract)
+        one = outcome.core
         pairs.append(pair)
         by_rules.append(pair.predicted(read_by_rules(record.document) if record.document else None))
-        baseline = score(by_rules[-1:], fields=CORE_FIELDS)
+        baseline = score(by_rules[-1:], contract, fields=outcome.core_fields or None)
         rows.append(
             {
                 "document": pdf.stem,
@@ -94,8 +96,8 @@ def run(folder: Path, model: str, scans: bool, out: Path | None) -> None:
                 "seconds": round(seconds, 1),
             }
         )
-    full = score(pairs, fields=LAB_FIELDS)
-    core = full.on(CORE_FIELDS)
+    full = score(pairs, contract)
+    core, fields = full.core, " + ".join(full.core_fields) or "all fields"
     table = Table(box=None, pad_edge=False)
     for column in rows[0]:
         table.add_column(column, justify="left" if column in ("document", "status") else "right", no_wrap=True)
@@ -105,12 +107,12 @@ def run(folder: Path, model: str, scans: bool, out: Path | None) -> None:
     console.print(table)
     low, high = core.interval["micro_f1"] or (core.micro_f1, core.micro_f1)
     console.print(
-        f"name + result + unit: micro F1 {core.micro_f1:.3f} (95% {low:.3f} to {high:.3f}), macro {core.macro_f1:.3f}; "
+        f"{fields}: micro F1 {core.micro_f1:.3f} (95% {low:.3f} to {high:.3f}), macro {core.macro_f1:.3f}; "
         f"all labelled fields: micro F1 {full.micro_f1:.3f}; wrong values: {core.wrong_values}"
     )
-    rules = score(by_rules, fields=CORE_FIELDS)
+    rules = score(by_rules, contract, fields=full.core_fields or None)
     console.print(
-        f"plain rules (scripts/rules.py), name + result + unit: micro F1 {rules.micro_f1:.3f}, "
+        f"plain rules (scripts/rules.py), {fields}: micro F1 {rules.micro_f1:.3f}, "
         f"macro {rules.macro_f1:.3f}; wrong values: {rules.wrong_values}"
     )
     if full.reliability:

@@ -64,7 +64,7 @@ def ground(
     leaves: Sequence[Leaf],
     document: Document,
     *,
-    roles: Mapping[str, str] | None = None,
+    roles: Mapping[str, str] = {},
     carried: Collection[str] = (),
     pages: Mapping[Path, Collection[int]] | None = None,
 ) -> dict[Path, PageEvidence]:
@@ -73,8 +73,9 @@ def ground(
     Args:
         leaves: the record's values; rows are told by the numbers in their paths.
         document: the document with its words.
-        roles: what fields are for, by their names, as in `Contract.roles`: a `name` names its row, a `heading` or a
-            `time` may stand above the rows that it holds for. Without a name, the first field of words names a row.
+        roles: what fields are for, by their names, as in `Contract.roles`: a `name` names its row (else the first field
+            of words does), a `heading` or a `time` may stand above the rows that it holds for; for `value` and `unit`
+            see `Sought.spots`.
         carried: names of other fields that a heading above may give for many rows.
         pages: for a path or the beginning of one, the pages (from 1) on which its values may be found.
 
@@ -83,14 +84,13 @@ def ground(
     """
     printed = Printed(document)
     sought = Sought(printed)
-    roles = roles or {}
     above = {*carried, *(name for name, role in roles.items() if role in ("heading", "time"))}
     tables: dict[Path, dict[Path, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     scalars: list[Cell] = []
     for leaf in leaves:
         last = max((i for i, step in enumerate(leaf.path) if isinstance(step, int)), default=-1)
         name = next((step for step in reversed(leaf.path) if isinstance(step, str)), "")
-        spots = _on_pages(sought.spots(leaf.value, name), leaf.path, pages)
+        spots = _on_pages(sought.spots(leaf.value, roles.get(name)), leaf.path, pages)
         cell = Cell(leaf.path, name, str(leaf.value), name in above, spots, [spot.line for spot in spots])
         if last < 0:
             scalars.append(cell)

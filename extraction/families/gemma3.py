@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from extraction.errors import AssayError
 from extraction.example import ImagePart
@@ -34,11 +34,13 @@ class Gemma3(Family):
     )
     # MedGemma 1.5 may think without being asked to.
     thinking = ("<unused94>", "<unused95>")
-    towers = {"vision": "vision_tower", "projector": "multi_modal_projector"}
+    towers: ClassVar[Mapping[str, str]] = {"vision": "vision_tower", "projector": "multi_modal_projector"}
     tower_layers = r".*vision_tower.*layers\.\d+\.(self_attn\.(q|k|v|out)_proj|mlp\.fc[12])"
-    # A bare parameter, which PEFT takes by name and not by module. Its other way, `modules_to_save`, trains a whole copy
-    # of the projector in the base's own precision: in bfloat16 small steps are rounded away.
-    projection = {"target_parameters": ["multi_modal_projector.mm_input_projection_weight"]}
+    # A bare parameter, which PEFT takes by name and not by module. Its other way, `modules_to_save`, trains a whole
+    # copy of the projector in the base's own precision: in bfloat16 small steps are rounded away.
+    projection: ClassVar[Mapping[str, list[str]]] = {
+        "target_parameters": ["multi_modal_projector.mm_input_projection_weight"]
+    }
     marker = "<start_of_image>"
     features_once = True
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from extraction.errors import AssayError
 from extraction.example import ImagePart
@@ -28,9 +28,9 @@ class Gemma4(Family):
         r"|(?:bos|eos|pad|unk|mask|unused\d+)>)"
     )
     thinking = ("<|channel>", "<channel|>")
-    towers = {"vision": "vision_tower", "projector": "embed_vision"}
+    towers: ClassVar[Mapping[str, str]] = {"vision": "vision_tower", "projector": "embed_vision"}
     tower_layers = r".*vision_tower.*layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj\.linear"
-    projection = {"target_modules": [r".*embed_vision\.embedding_projection"]}
+    projection: ClassVar[Mapping[str, list[str]]] = {"target_modules": [r".*embed_vision\.embedding_projection"]}
     idle = ("audio_tower", "embed_audio")
     marker = "<|image|>"
     features_once = True

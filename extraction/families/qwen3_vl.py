@@ -5,9 +5,9 @@ What a token may see goes by its place in the sequence, never by its rotary posi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from extraction.example import ImagePart
 from extraction.families.base import Family, own_processor
@@ -23,9 +23,11 @@ class Qwen3VL(Family):
     model_types = ("qwen3_vl",)
     control = r"<(?=\|[\w ]+\|>|/?(?:think|tool_call|tool_response)>)"
     thinking = ("<think>", "</think>")
-    towers = {"projector": r"merger", "vision": "visual"}
+    towers: ClassVar[Mapping[str, str]] = {"projector": "merger", "vision": "visual"}
     tower_layers = r".*visual\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.linear_fc[12])"
-    projection = {"target_modules": [r".*visual\.(merger|deepstack_merger_list\.\d+)\.linear_fc[12]"]}
+    projection: ClassVar[Mapping[str, list[str]]] = {
+        "target_modules": [r".*visual\.(merger|deepstack_merger_list\.\d+)\.linear_fc[12]"]
+    }
     marker = "<|image_pad|>"
 
     def _open_images(self) -> None:

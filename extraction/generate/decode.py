@@ -235,7 +235,8 @@ class Decoder:
             inputs = self._family.pixels(shown) if shown else {}
             new: list[Sequence[int]] = [[]] * len(cache.lengths)
             new[row] = prompt.ids[start:end]
-            blocks = image_blocks(torch.tensor([new[row]]) == self._family.soft)[0] if shown else None
+            is_image = torch.tensor([[token == self._family.soft for token in new[row]]])
+            blocks = image_blocks(is_image)[0] if shown else None
             streams = [stream] * len(new)
             hidden = self._forward(new, streams, cache, blocks, **inputs)[row]
             cache.lengths[row] += end - start

@@ -53,12 +53,10 @@ def _simplify(schema: Any, root: Schema, path: tuple[str | int, ...], notes: lis
     for key, value in schema.items():
         if key == "oneOf":  # the grammar allows any of them; that it is only one is for the validation
             kept.setdefault("anyOf", value)
-        elif key in _ENFORCED and not _refused(key, value):
+        elif key in ("$defs", "definitions") or (key in _ENFORCED and not _refused(key, value)):
             kept[key] = value
-        if (key not in _ENFORCED and key not in _ANNOTATIONS) or (key in _ENFORCED and key not in kept):
+        if key not in kept and key not in _ANNOTATIONS:
             notes.append(Unenforced(pointer((*path, key)), key))
-        elif key in ("$defs", "definitions"):
-            kept[key] = value
     out = map_subschemas(kept, lambda sub, step: _simplify(sub, root, (*path, *step), notes))
     if "properties" in out:
         out.setdefault("additionalProperties", False)

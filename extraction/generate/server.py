@@ -11,7 +11,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,9 +112,10 @@ class ServerBackend:
         }
         # None in `mounts` is the direct way: it takes the place of HTTP_PROXY and HTTPS_PROXY.
         self._http: dict[str, Any] = {"follow_redirects": False, "mounts": {"http://": None, "https://": None}}
+        self._shown = False
         self.model = self._choose(None if model is None else str(model))
 
-    def count_tokens(self, messages: list[Message]) -> int:
+    def count_tokens(self, messages: Sequence[Message]) -> int:
         """An estimate of a prompt's length in tokens, rather too long: a long document is then split earlier."""
         return sum(
             _TURN
@@ -124,21 +125,14 @@ class ServerBackend:
 
     def generate(
         self, examples: Iterable[Example | None], contract: Contract
-    ) -> Iterator[tuple[Example, int, Generation]]:
-        """Ask the server for the answers of all branches, a bounded number at once.
+    ) -> Iterator[tuple[Example, int, Generation] | None]:
+        """Ask the server for the answers of all branches, as many at once as it is given; see `Backend`.
 
-        Args:
-            examples: taken one by one, the next only when fewer than `requests_in_flight` requests are under way. None
-                says that nothing is ready now: it is asked again as soon as an answer is there, or after 10 ms.
-            contract: what the examples are shown and asked with.
-
-        Yields:
-            The example, the number of one of its branches, and its answer, as each is finished, in whatever order.
-            Closing the iterator gives up what is under way.
+        Closing the iterator gives up what is under way. Where the server is asked in vain for one example, or one of
+        its images cannot be drawn, the answer is `refused`.
 
         Raises:
-            AssayError: one request failed for good; the others are given up. It is a DocumentError where the request
-                is at fault rather than the server, or an image cannot be drawn.
+            AssayError: a request failed for good, and others would too; all are given up.
         """
         # An event loop in a thread of its own, not a pool of threads: requests that wait for the server can then be
         # given up at once, on an error as on Ctrl-C, and the server sees that nobody waits for them any more.
@@ -160,6 +154,8 @@ class ServerBackend:
                             example, number, images = branch
                             future = portal.start_task_soon(self._ask, client, example, number, contract, images)
                             running[future] = example, number
+                    if not ready:
+                        yield None
                     if not running:
                         time.sleep(_PAUSE)
                     done, _ = wait(running, None if ready else _PAUSE, FIRST_COMPLETED)
@@ -175,9 +171,17 @@ class ServerBackend:
         schema = contract.target_for(branch.schema).grammar_schema()
         (turn,) = contract.messages(example.context.parts, branch.parts)
         shown = sum(part["type"] == "image" for part in turn["content"])
-        messages = [{"role": turn["role"], "content": await _content(turn["content"], images)}]
         try:
-            body = await self._post(client, messages, schema, contract.max_answer_tokens)
+            messages = [{"role": turn["role"], "content": await _content(turn["content"], images)}]
+            return self._generation(await self._answer(client, messages, schema, contract.max_answer_tokens, shown))
+        except DocumentError as error:
+            return Generation("", "refused", message=str(error))
+
+    async def _answer(self, client: Any, messages: Any, schema: Any, max_tokens: int, shown: int) -> bytes:
+        try:
+            body = await self._post(client, messages, schema, max_tokens)
+            if shown and not self._shown:
+                await self._check_shown(client, schema)
         except self._openai.APIStatusError as error:
             # llama-server fails (500) where it is shown an image that it cannot take.
             at_fault = error.status_code in (400, 422) or (shown and error.status_code >= 500)
@@ -186,7 +190,7 @@ class ServerBackend:
             raise self._explain(error) from None
         except self._openai.OpenAIError as error:
             raise self._explain(error) from None
-        return self._generation(body)
+        return body
 
     async def _post(self, client: Any, messages: Any, schema: Any, max_tokens: int) -> bytes:
         response = await client.chat.completions.with_raw_response.create(
@@ -210,7 +214,7 @@ class ServerBackend:
         So it is asked with the same schema on nothing, then on as many white images as the request showed.
         """
         try:
-            await self._post(client, [{"role": "user", "content": "{}"}], schema, 1)
+            await self._try(client, schema)
         except self._openai.APIStatusError as again:
             body = again.body if isinstance(again.body, dict) else {}
             reason = str(body.get("message") or body.get("detail") or "it does not say why").split("\n")[0][:300]
@@ -220,24 +224,37 @@ class ServerBackend:
         except self._openai.OpenAIError as again:
             return self._explain(again)
         if shown:
-            from PIL import Image
-
-            white = {"type": "image_url", "image_url": {"url": _data_url(Image.new("RGB", (224, 224), "white"))}}
-            content = [white] * shown + [{"type": "text", "text": "{}"}]
             try:
-                await self._post(client.with_options(max_retries=0), [{"role": "user", "content": content}], schema, 1)
+                await self._try(client.with_options(max_retries=0), schema, shown)
             except self._openai.APIStatusError as again:
                 if again.status_code == error.status_code:
-                    several = f", or not {shown} at once" if shown > 1 else ""
-                    return AssayError(
-                        f"{self.url} takes no images with this model{several} ({error.status_code}); serve one that is "
-                        "shown images (llama-server with --mmproj), or show it text alone."
-                    )
+                    return self._blind(f", or not {shown} at once" if shown > 1 else "")
             except self._openai.OpenAIError as again:
                 return self._explain(again)
         return DocumentError(
             f"{self.url} refuses the request for one document ({error.status_code}) though not for others; "
             "its log says why."
+        )
+
+    async def _try(self, client: Any, schema: Any, images: int = 0) -> bytes:
+        """Ask for one token on nothing, or on some white images."""
+        from PIL import Image
+
+        white = {"type": "image_url", "image_url": {"url": _data_url(Image.new("RGB", (224, 224), "white"))}}
+        content = [white] * images + [{"type": "text", "text": "{}"}] if images else "{}"
+        return await self._post(client, [{"role": "user", "content": content}], schema, 1)
+
+    async def _check_shown(self, client: Any, schema: Any) -> None:
+        """Some servers leave out, without a word, images that their model cannot be shown: the prompt is no longer."""
+        lengths = [_prompt_tokens(await self._try(client, schema, images)) for images in (0, 1)]
+        if lengths[0] is not None and lengths[0] == lengths[1]:
+            raise self._blind()
+        self._shown = True
+
+    def _blind(self, several: str = "") -> AssayError:
+        return AssayError(
+            f"{self.url} takes no images with this model{several}; serve one that is shown images (llama-server with "
+            "--mmproj), or show it text alone."
         )
 
     def _choose(self, model: str | None) -> str:
@@ -400,6 +417,13 @@ def _row(cells: list[Any]) -> dict[str, Any]:
     if not cells:
         return {"items": {}, "maxItems": 0}
     return {"prefixItems": cells, "minItems": len(cells), "maxItems": len(cells)}
+
+
+def _prompt_tokens(body: bytes) -> int | None:
+    try:
+        return int(json.loads(body)["usage"]["prompt_tokens"])
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def token_places(text: str, tokens: Any) -> tuple[list[int], list[float]]:

@@ -6,21 +6,9 @@
 
 from extraction.score.files import read_gold, read_pairs, score_files
 from extraction.score.reliability import Reliability
-from extraction.score.scoring import (
-    CORE_FIELDS,
-    LAB_FIELDS,
-    LAB_KEY,
-    Counts,
-    DocumentScore,
-    Pair,
-    Score,
-    score,
-)
+from extraction.score.scoring import Counts, DocumentScore, Pair, Score, score
 
 __all__ = [
-    "CORE_FIELDS",
-    "LAB_FIELDS",
-    "LAB_KEY",
     "Counts",
     "DocumentScore",
     "Pair",

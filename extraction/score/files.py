@@ -2,55 +2,61 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from extraction.checks import Checks, load_checks
+from extraction.contract import FILE, Contract
 from extraction.errors import AssayError
-from extraction.score.scoring import LAB_FIELDS, LAB_KEY, Pair, Score, is_record, score
+from extraction.plugins import installed
+from extraction.score.scoring import Pair, Score, is_record, score
 
 _LABELS = ".labels.json"
-_COLUMNS = {
-    "test": "name",
-    "value": "result",
-    "unit": "unit",
-    "reference_range": "range",
-    "section": "panel",
-    "method": "method",
-    "specimen": "specimen",
-    "sample_collection_time": "sample_collection_time",
-}
 
 
 def score_files(
     predictions: Path,
     gold: Path,
     *,
-    fields: Sequence[str] | None = LAB_FIELDS,
-    key: Sequence[str] = LAB_KEY,
+    contract: Contract | Checks | None = None,
+    fields: Sequence[str] | Literal["all"] | None = None,
+    key: Sequence[str] | None = None,
 ) -> Score:
     """Score a file or folder of predictions; files as in `read_pairs`, arguments and measures as in `score`.
 
-    `.on(CORE_FIELDS)` of the outcome is the score of name, result and unit alone.
+    Without a contract, the one that `find_contract` finds is taken.
     """
-    pairs, notes = read_pairs(predictions, gold)
-    outcome = score(pairs, fields=fields, key=key)
+    contract = contract or find_contract(predictions, gold)
+    pairs, notes = read_pairs(predictions, gold, contract)
+    outcome = score(pairs, contract, fields=fields, key=key)
     outcome.notes.extend(notes)
     return outcome
 
 
-def read_pairs(predictions: Path, gold: Path) -> tuple[list[Pair], list[str]]:
+def find_contract(predictions: Path, gold: Path) -> Contract | Checks | None:
+    """What says which fields count: `contract.json` beside predictions or gold, or the task that reads the labels."""
+    for path in (predictions, gold):
+        folder = path if path.is_dir() else path.parent
+        if (folder / FILE).is_file():
+            return Contract.load(folder)
+    labels = next((path for name, path in _files(gold).items() if name.endswith(_LABELS)), None)
+    return _reader(labels) if labels else None
+
+
+def read_pairs(
+    predictions: Path, gold: Path, contract: Contract | Checks | None = None
+) -> tuple[list[Pair], list[str]]:
     """Read predictions and gold, and match them by name.
 
     Gold `X.json` or `X.labels.json` belongs to the prediction `X.json`, in the same subfolder if any.
 
-    Two single files belong together whatever their names. Files and subfolders whose names begin with `_` are
-    passed over. A gold folder with any `*.labels.json` has only those as gold.
+    Two single files belong together whatever their names. Passed over are files and subfolders whose names begin with
+    `_`, and the `contract.json` of a folder. A gold folder with any `*.labels.json` has only those as gold.
 
     - A prediction is plain data, or an Assay record (`{"status", "data", ...}`), whose data is taken; what it says of
       the confidence of its values is kept for `Score.reliability`.
-    - Gold is the same, or a label file `{"complete", "results": [{"test", "value", "unit", "reference_range",
-      "section"}]}`, read as lab tests (name, result, unit, range, panel). Fields of a lab test that the file
-      does not label are left out of that document's score. `"complete": false`: see `Pair`.
+    - Gold is the same, or a label file in a task's own format, which the task's checks read (`Checks.read_labels`).
 
     Returns:
         The pairs in order of name, and notes: predictions that are missing, empty or without gold, files
@@ -79,7 +85,7 @@ def read_pairs(predictions: Path, gold: Path) -> tuple[list[Pair], list[str]]:
         )
     pairs = []
     for name, path in truth.items():
-        pair = read_gold(path, name)
+        pair = read_gold(path, name, contract)
         content = _load(found[name]) if name in found else None
         if note := _empty(content, name in found):
             notes.append(f"{name}: {note}, scored as empty.")
@@ -97,7 +103,9 @@ def _files(path: Path) -> dict[str, Path]:
         raise AssayError(f"{path} does not exist. Give a JSON file or a folder of them.")
     names = {file.relative_to(path): file for file in sorted(path.rglob("*.json")) if file.is_file()}
     return {
-        name.as_posix(): file for name, file in names.items() if not any(part.startswith("_") for part in name.parts)
+        name.as_posix(): file
+        for name, file in names.items()
+        if name != Path(FILE) and not any(part.startswith("_") for part in name.parts)
     }
 
 
@@ -132,19 +140,40 @@ def _empty(content: Any, found: bool) -> str:
     return f"prediction without data (status {status})" if status else "prediction without data"
 
 
-def read_gold(path: Path, name: str = "") -> Pair:
-    """The truth of one document, from `X.json` or `X.labels.json`, as a pair that has no prediction yet."""
-    content = _load(path)
-    if not path.name.endswith(_LABELS):
-        data = _data(content)
-        if data is None:
-            raise AssayError(f"{path} has no data: a gold file holds the true record.")
-        return Pair(None, data, name)
-    rows = content.get("results") if isinstance(content, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise AssayError(f"{path} is not a label file: it has no list of objects called results.")
-    columns = {column for row in rows for column in row}
-    tests = [{_COLUMNS[column]: row[column] for column in _COLUMNS if column in row} for row in rows]
-    unlabelled = [field for column, field in _COLUMNS.items() if column not in columns] if rows else []
-    complete = content.get("complete") is not False
-    return Pair(None, {"tests": tests}, name, complete, tuple(unlabelled))
+def read_gold(path: Path, name: str = "", contract: Contract | Checks | None = None) -> Pair:
+    """The truth of one document, from `X.json` or `X.labels.json`, as a pair that has no prediction yet.
+
+    Args:
+        path: the file.
+        name: what the document is called in the score.
+        contract: names the task that reads label files; without it, the installed task that can.
+
+    Raises:
+        AssayError: it cannot be read, or holds no truth.
+    """
+    if path.name.endswith(_LABELS):
+        checks = contract.rules if isinstance(contract, Contract) else contract
+        return replace(_read_labels(path, checks or _reader(path)), name=name)
+    data = _data(_load(path))
+    if data is None:
+        raise AssayError(f"{path} has no data: a gold file holds the true record.")
+    return Pair(None, data, name)
+
+
+def _read_labels(path: Path, checks: Checks) -> Pair:
+    try:
+        return checks.read_labels(_load(path))
+    except ValueError as error:
+        raise AssayError(f"{path} is not a label file: {error}.") from None
+
+
+def _reader(path: Path) -> Checks:
+    """The checks of the first installed task that reads a label file."""
+    reason = None
+    for name in installed("assay.checks", "checks"):
+        try:
+            _read_labels(path, checks := load_checks(name))
+            return checks
+        except AssayError as error:
+            reason = reason or error
+    raise reason or AssayError(f"{path} is a label file, and no installed task reads such files.")

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import cached_property
@@ -16,7 +16,7 @@ from extraction.schema import pointer
 from extraction.score.normal import normal
 
 THRESHOLD = 0.9
-"""The least similarity (difflib's ratio) at which two different names may be one test's."""
+"""The least similarity (difflib's ratio) at which two different names may be one thing's."""
 
 _BRACKETED = 0.95  # similarity of `Sodium` and `Sodium (Na+)`
 _WORD = re.compile(r"\w+|[%#+]")
@@ -36,7 +36,7 @@ class Row:
     texts: dict[str, int] = field(default_factory=dict)  # paths that hold text, and their place in the object
 
     @classmethod
-    def read(cls, value: Any, at: str = "") -> "Row":
+    def read(cls, value: Any, at: str = "", roles: Mapping[str, str] = {}) -> "Row":
         """Take a record, or any JSON value at the pointer `at`, apart. Rows without any value are left out."""
         cells: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
         row = cls()
@@ -45,7 +45,7 @@ class Row:
         def walk(value: Any, path: str, at: str, in_array: bool = False) -> None:
             if isinstance(value, dict):
                 if in_array:
-                    inner = cls.read(value, at)
+                    inner = cls.read(value, at, roles)
                     if inner.cells or inner.tables:
                         row.tables.setdefault(path, []).append(inner)
                 else:
@@ -56,7 +56,7 @@ class Row:
                     walk(item, path, f"{at}/{number}", in_array=True)
             else:
                 place = next(places)
-                if (text := normal(value, path.rpartition(".")[2])) is not None:
+                if (text := normal(value, roles.get(path.rpartition(".")[2]))) is not None:
                     cells[path].append((text, at))
                     if isinstance(value, str) and not in_array:
                         row.texts.setdefault(path, place)
@@ -77,14 +77,15 @@ class Row:
         return {word for path in paths for value in self.cells.get(path, ()) for word in _WORD.findall(value)}
 
 
-def name_path(rows: Sequence[Row], wanted: str = "") -> str | None:
-    """The path that names a table's rows: `wanted` where a row has it, else the first text field.
+def name_path(rows: Sequence[Row], wanted: Sequence[str] = ()) -> str | None:
+    """The path that names a table's rows: the first of `wanted` that a row has, else the first text field.
 
     First text field: among the paths that hold text in at least half of the rows, the one that stands
     nearest to the start of an object. It does not depend on the order of the rows.
     """
-    if any(wanted in row.cells for row in rows):
-        return wanted
+    for name in wanted:
+        if any(name in row.cells for row in rows):
+            return name
     places: defaultdict[str, list[int]] = defaultdict(list)
     for row in rows:
         for path, place in row.texts.items():
@@ -101,8 +102,8 @@ def pair_rows(
 ) -> list[tuple[int, int]]:
     """Pair the rows of two tables; each row has at most one partner.
 
-    `key[0]` is the path that names a row, the rest of `key` is what tells rows of one name apart (specimen,
-    time, panel). Three phases, each by an optimal assignment over the rows that the last one left over:
+    `key[0]` is the path that names a row, the rest of `key` is what tells rows of one name apart (headings,
+    times). Three phases, each by an optimal assignment over the rows that the last one left over:
 
     1. all of the key equal;
     2. the name equal; the rest of the key as similar as possible;
@@ -233,7 +234,7 @@ class _Pairing:
         """From -100 to 200 for each part of the key after the name, and up to 50 for words of any of them.
 
         Equal 200, different -100 (more where they share words), missing on one side or both 0. The words of
-        all parts together find `Ascites` in a panel where the other row has it as its specimen.
+        all parts together find `Ascites` in one heading where the other row has it in another.
         """
         sides = [self.sides[0][i] for i in left], [self.sides[1][j] for j in right]
         total = 50 * _dice(*([row.words(self.context) for row in side] for side in sides))

@@ -2,10 +2,10 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,14 +16,8 @@ from extraction.score.reliability import Cell, Reliability, reliability
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-LAB_FIELDS = ("name", "result", "unit", "specimen", "method", "sample_collection_time")
-"""The six fields of a lab test that the MedGemma 1.5 report scores (arXiv 2604.05081, section 3.2.5)."""
-
-CORE_FIELDS = ("name", "result", "unit")
-"""What a result is worth nothing without."""
-
-LAB_KEY = ("name", "specimen", "sample_collection_time", "panel", "method")
-"""What names a lab test, and what tells tests of one name apart."""
+    from extraction.checks import Checks
+    from extraction.contract import Contract
 
 RESAMPLES = 2000
 
@@ -163,17 +157,23 @@ class Score:
     - `macro_f1`: the mean of the documents' F1
     - `micro_f1`, `precision`, `recall`: over the cells of all documents
 
-    The measures and the six lab fields follow the MedGemma 1.5 report (arXiv 2604.05081, section 3.2.5). That
-    report does not publish how it matches labels, so the pairing of rows is this project's own
+    The measures follow the MedGemma 1.5 report (arXiv 2604.05081, section 3.2.5). That report does not publish how it
+    matches labels, so the pairing of rows is this project's own
     (`extraction.score.pairing.pair_rows`), and figures are alike in kind, not comparable to the last point.
 
     `wrong_values` counts paired rows with a false value: a predicted value that the gold row does not have,
-    in a scored field outside the key (of a lab test: its result or unit). A value left out is not false; it
-    lowers recall.
+    in a scored field outside the key. A value left out is not false; it lowers recall.
+
+    Attributes:
+        documents: each one's counts.
+        notes: what was missing or left out, in sentences.
+        core_fields: the fields that a row is worth nothing without, where a contract's roles tell them: names, values
+            and their units.
     """
 
     documents: list[DocumentScore]
-    notes: list[str] = field(default_factory=list)  # what was missing or left out, in sentences
+    notes: list[str] = field(default_factory=list)
+    core_fields: tuple[str, ...] = ()
 
     @property
     def counts(self) -> Counts:
@@ -270,10 +270,7 @@ class Score:
         return reliability((document.record, document.cells) for document in self.documents if document.record)
 
     def on(self, fields: Sequence[str]) -> "Score":
-        """The same pairing of rows, counted on fewer fields.
-
-        `six = score(pairs, fields=LAB_FIELDS)` and `six.on(CORE_FIELDS)` are both field sets at one cost.
-        """
+        """The same pairing of rows, counted on fewer fields: two sets of fields at one cost."""
         return Score(
             [
                 dataclasses.replace(
@@ -287,6 +284,11 @@ class Score:
             ],
             list(self.notes),
         )
+
+    @property
+    def core(self) -> "Score":
+        """The score on `core_fields` alone, the headline; the whole one where there are none."""
+        return self.on(self.core_fields) if self.core_fields else self
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, JSON-ready."""
@@ -321,36 +323,81 @@ class Score:
 
 def score(
     pairs: Iterable[Pair | tuple[Any, Any]],
+    contract: "Contract | Checks | None" = None,
     *,
-    fields: Sequence[str] | None = None,
-    key: Sequence[str] = LAB_KEY,
+    fields: Sequence[str] | Literal["all"] | None = None,
+    key: Sequence[str] | None = None,
 ) -> Score:
     """Score predicted records against true ones, of any JSON schema.
 
     Every array of objects is a table, whose rows are paired (`pair_rows`), tables within paired rows too.
     Scalars outside tables are cells by their path. Arrays of scalars are compared as multisets of cells.
-    For lab reports, whose record is `{"tests": [{"name", "result", "unit", ...}]}`, pass `fields=LAB_FIELDS`.
 
     Args:
         pairs: documents, as `Pair` or `(prediction, gold)`; a prediction of None counts as empty.
-        fields: what is scored: names of a row's fields (`name`), or whole paths (`tests[].name`,
-            `patient.birth_date`). None scores every field.
-        key: fields of a row: the one that names it, then those that tell rows of one name apart. They serve
-            the pairing whether scored or not; those that a table lacks are passed over. A table without the
-            first is named by its first text field.
+        contract: says what the fields are for: which are scored, which names a row, which tell rows of one name apart
+            (its headings and times), when two texts are the same (`extraction.score.normal`); or a task's checks, which
+            say as much.
+        fields: what is scored instead: names of a row's fields (`name`), or whole paths (`tests[].name`,
+            `patient.birth_date`), or `all`. Without contract and fields every field is scored.
+        key: fields of a row, instead of the contract's: the one that names it, then those that tell rows of one name
+            apart. They serve the pairing whether scored or not; those that a table lacks are passed over. A table
+            without the first is named by its first text field.
 
     Raises:
-        AssayError: there is no document.
+        AssayError: there is no document, or none of the fields is in any record, so that nothing would be scored.
     """
-    documents = []
+    roles = contract.roles if contract else {}
+    if fields is None:
+        wanted = contract.scored or None if contract else None
+        core = tuple(name for name, role in roles.items() if role in ("name", "value", "unit"))
+    else:
+        wanted, core = None if fields == "all" else tuple(fields), ()
+    if key is None:
+        above = [name for name, role in roles.items() if role in ("heading", "time")]
+        names = [name for name, role in roles.items() if role == "name"]
+    else:
+        names, above = list(key[:1]), list(key[1:])
+    documents, held = [], set[str]()
     for number, item in enumerate(pairs, 1):
         pair = item if isinstance(item, Pair) else Pair(*item)
         document = DocumentScore(pair.name or f"document {number}")
-        _Counting(document, pair, fields, key).run()
+        _Counting(document, pair, wanted, names, above).run(roles)
         documents.append(document)
+        held.update(_paths(pair.prediction), _paths(pair.gold))
     if not documents:
         raise AssayError("There is no document to score: give at least one prediction with its gold.")
-    return Score(documents)
+    if wanted is not None:
+        _check_fields(wanted, held, documents)
+    return Score(documents, core_fields=core)
+
+
+def _paths(value: Any, path: str = "") -> Iterator[str]:
+    """Where a record has values, nulls included; an empty list, in which anything could stand, ends in `[]`."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _paths(item, f"{path}.{name}" if path else str(name))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _paths(item, f"{path}[]" if isinstance(item, dict) else path)
+        if not value:
+            yield f"{path}[]"
+    elif path:
+        yield path
+
+
+def _check_fields(fields: Sequence[str], held: Collection[str], documents: Sequence[DocumentScore]) -> None:
+    """Raise AssayError where nothing can be scored, which would count as perfect."""
+    asked = ", ".join(fields)
+    if not any(document.fields for document in documents):
+        raise AssayError(f"Gold labels none of the fields that are scored ({asked}); name others with --fields.")
+    unknown = [path for path in held if path.endswith("[]") and not any(o.startswith(f"{path}.") for o in held)]
+    if held and not unknown and not any(_field(path, fields) for path in held):
+        others = ", ".join(sorted({path.rpartition("[].")[2] for path in held if not path.endswith("[]")})[:8])
+        raise AssayError(
+            f"None of the fields that are scored ({asked}) is in any record: there are {others}. Name fields with "
+            "--fields (`all` for every one), or put the contract.json of these records beside them."
+        )
 
 
 def _field(path: str, fields: Collection[str]) -> str | None:
@@ -366,16 +413,23 @@ def _kept(wrong: frozenset[str], fields: Collection[str]) -> frozenset[str]:
 class _Counting:
     """The walk over one document that fills its `DocumentScore`."""
 
-    def __init__(self, document: DocumentScore, pair: Pair, fields: Sequence[str] | None, key: Sequence[str]) -> None:
+    def __init__(
+        self,
+        document: DocumentScore,
+        pair: Pair,
+        fields: Sequence[str] | None,
+        names: Sequence[str],
+        above: Sequence[str],
+    ) -> None:
         self.document = document
         self.pair = pair
         self.wanted = fields
-        self.key = key
+        self.names, self.above = names, above
         self.tally: dict[str, list[int]] = {name: [0, 0, 0] for name in fields or ()}
 
-    def run(self) -> None:
+    def run(self, roles: Mapping[str, str]) -> None:
         document, pair = self.document, self.pair
-        self.compare(Row.read(pair.prediction), Row.read(pair.gold), "")
+        self.compare(Row.read(pair.prediction, roles=roles), Row.read(pair.gold, roles=roles), "")
         document.fields = {
             name: Counts(*cells) for name, cells in self.tally.items() if not _field(name, pair.unlabelled)
         }
@@ -421,7 +475,7 @@ class _Counting:
         rows = [*predicted, *gold]
         if not any(row.tables or any(map(scored, row.cells)) for row in rows):
             return
-        key = [name_path(rows, self.key[0] if self.key else ""), *self.key[1:]]
+        key = [name_path(rows, self.names), *self.above]
         pairs = pair_rows(predicted, gold, key, scored)
         document = self.document
         document.rows_predicted += len(predicted)

@@ -12,16 +12,17 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
+from extraction.values.signs import PLAIN, RAISED, lower_powers
+
 _ATOM = re.compile(
     r"[0-9]+(?:[.,'’][0-9]+)*(?:[eE][+-]?[0-9]+(?![^\W\d_]))?"
-    r"|[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+|\^[+-]?[0-9]+"
+    rf"|{RAISED}|\^[+-]?[0-9]+"
     r"|<=|>=|\.{3,}|_{3,}|…+|[^\W\d_](?:[^\W\d_]|[\u0300-\u036f])*|\S"
 )
-_SIGNS = str.maketrans(dict.fromkeys("‐‑‒–—―−", "-") | {"µ": "μ", "⩽": "≤", "⩾": "≥", "’": "'", "×": "x"})
 _COMPARED = {"<=": "≤", ">=": "≥"}
 _OPENING = set("([{*\"'«!°#§•·†‡~↑↓▲▼→↗↘")
 _CLOSING = set(")]},;:.!?*^\"'»°§¶†‡#↑↓▲▼→↗↘")
-COMPARATORS = set("<>≤≥~≈")
+COMPARATORS = set("<>≤≥~")
 _ARROWS = set("↑↓▲▼→↗↘!*")
 BETWEEN = {"to", "bis", "tot", "à", "a", "al", "au", "y", "e", "and", "und", "en", "et"}
 """Words that stand between the two ends of a range."""
@@ -35,18 +36,16 @@ def atoms(text: str) -> tuple[str, ...]:
 
 def cut(text: str) -> Iterator[tuple[str, int, int]]:
     """The atoms of a text with their places in it, [start, end)."""
-    for match in _ATOM.finditer(text.translate(_SIGNS)):
+    for match in _ATOM.finditer(text.translate(PLAIN)):
         yield _key(match[0]), match.start(), match.end()
 
 
 def _key(atom: str) -> str:
     if atom in _COMPARED:
         return _COMPARED[atom]
-    if atom[0] in "⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹":
-        return "^" + unicodedata.normalize("NFKC", atom).replace("−", "-").lstrip("+")
     if len(atom) > 1 and atom[0] == "^":
         return "^" + atom[1:].lstrip("+")
-    return atom if atom.isascii() else unicodedata.normalize("NFKC", atom)
+    return atom if atom.isascii() else unicodedata.normalize("NFKC", lower_powers(atom))
 
 
 def is_number(key: str) -> bool:

@@ -16,7 +16,7 @@ Day = tuple[int, int, int]
 _MONTHS = (
     "january januari januar janvier enero gennaio janner",
     "february februari februar fevrier febrero febbraio",
-    "march maart marz maerz mars marzo mrt",
+    "march maart marz maerz mars marzo mrt mrz",
     "april avril abril aprile",
     "may mei mai mayo maggio",
     "june juni juin junio giugno",
@@ -31,12 +31,14 @@ _MONTHS = (
 
 _TIME = (
     r"(?:(?:[ ,;T|]|- )*(?:(?:at|om|um|ore|a las|a|à|h|uur|klo)\.? )?"
-    r"(?P<hour>\d{1,2})(?:[:hH]|(?<=\d)\.)(?P<minute>[0-5]\d)(?:[:.](?P<second>[0-5]\d)(?:\.\d+)?)?(?![\d.,]*\d)"
-    r"(?: ?(?P<half>[AaPp])\.?[Mm]\b\.?)?)?"
+    r"(?P<hour>\d{1,2})(?:[:hH]|(?<=\d)\.)(?P<minute>[0-5]\d)(?:[:.](?P<second>[0-5]\d)(?:\.\d+)?"
+    r"(?P<zone>Z\b|[+-]\d\d:?\d\d(?![\d:]))?)?(?![\d.,]*\d)(?: ?(?P<half>[AaPp])\.?[Mm]\b\.?)?)?"
 )
+_LONGEST = 80  # characters of a date with its time of day
 _EDGE, _END = r"(?<![\w.,/-])", r"(?!\d|[-/.]\d)"
 _NUMERIC = re.compile(
-    _EDGE + r"(?P<a>\d{1,4})(?P<mark>[-/]|\. ?| )(?P<b>\d{1,2})(?P=mark)(?P<c>\d{4}|\d{2})" + _END + _TIME
+    _EDGE + r"(?P<year>(?=(?:19|20)\d\d[-/.]))?(?P<a>\d{1,4})(?P<mark>[-/]|\. ?| )(?P<b>\d{1,2})(?P=mark)"
+    r"(?P<c>\d{4}|(?(year)\d{1,2}|\d{2}))" + _END + _TIME
 )
 _DAY_NAMED = re.compile(
     _EDGE + r"(?P<a>\d{1,2})(?:st|nd|rd|th|er|º|°|\.)?(?: |-|/|\.)?(?:de |of )?(?P<name>[^\W\d_]{3,10})\.?"
@@ -55,6 +57,7 @@ class Moment:
 
     `readings` are the days it can mean by the order in which it is read; a date that has one meaning only has
     it under every order that gives it. `time` is (hour, minute, second), the second None where not printed.
+    `zone` is `Z` or `+HH:MM` as printed, which moves neither day nor time.
     `short` says that the year has two digits, read as 19xx and 20xx alike: `readings` then holds 20xx.
     """
 
@@ -63,6 +66,17 @@ class Moment:
     readings: dict[DateOrder, Day]
     time: tuple[int, int, int | None] | None
     short: bool = False
+    zone: str = ""
+
+    @property
+    def day(self) -> Day:
+        """The day it means where it must mean one: the day stands first, unless no such day exists."""
+        return self.readings.get("DMY") or next(iter(self.readings.values()))
+
+    @property
+    def clock(self) -> tuple[int, int, int] | None:
+        """The time of day; seconds that are not printed are 00."""
+        return self.time and (*self.time[:2], self.time[2] or 0)
 
     @property
     def days(self) -> set[Day]:
@@ -90,6 +104,8 @@ def moments(text: str) -> list[Moment]:
 def moment(text: str) -> Moment | None:
     """The date that a text is as a whole, or None."""
     text = text.strip()
+    if len(text) > _LONGEST:
+        return None
     whole = [found for found in moments(text) if found.start == 0 and found.end == len(text)]
     return whole[0] if whole else None
 
@@ -107,7 +123,7 @@ def _moment(match: re.Match[str]) -> Moment | None:
         a, b, c = groups["a"], groups["b"], groups["c"]
         if len(a) > 2:
             short = False
-            if len(a) == 4 and len(c) == 2 and (day := _day(int(a), int(b), int(c))):
+            if len(a) == 4 and len(c) < 3 and (day := _day(int(a), int(b), int(c))):
                 readings = dict.fromkeys(orders, day)
         else:
             if day := _day(_year(c), int(b), int(a)):
@@ -123,7 +139,7 @@ def _moment(match: re.Match[str]) -> Moment | None:
         time = _time(groups)
         if time is None:
             end = match.end("c") if match.end("c") > match.end("a") else match.end("a")
-    return Moment(match.start(), end, readings, time, short)
+    return Moment(match.start(), end, readings, time, short, (time and groups["zone"]) or "")
 
 
 def _time(groups: dict[str, str]) -> tuple[int, int, int | None] | None:

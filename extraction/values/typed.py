@@ -11,21 +11,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from extraction.values.dates import DateOrder, moment
+from extraction.values.dates import DateOrder, Moment, moment
+from extraction.values.numbers import COMPARATOR, NUM, VALUE, DecimalMark, UncertainError, comparator, number
+from extraction.values.signs import PLAIN, lower_powers
 
 Kind = Literal["number", "range", "ordinal", "ratio", "date", "text"]
-DecimalMark = Literal["auto", ",", "."]
 
-_SIGNS = str.maketrans(dict.fromkeys("‐‑‒–—―−", "-") | {"⩽": "≤", "⩾": "≥", "×": "x", "≈": "~", "\xa0": " "})
-_SIGNS |= str.maketrans(dict.fromkeys("\u2009\u202f\u2007", " ") | {"’": "'"})
-_SUPERSCRIPT = str.maketrans("⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹", "-+0123456789")
-
-_NUM = r"[0-9]+(?:[.,'][0-9]+)*(?: [0-9]{3}(?![0-9]))*(?:[.,][0-9]+)?"
-_THOUSANDS = r"1[.,' ]?000(?:[.,' ]?000)?(?![\d.,])"
-_POWER = rf"(?:[eE][+-]?[0-9]{{1,3}}(?![\w.,])| ?[x*] ?(?:10\^[+-]?[0-9]{{1,3}}|{_THOUSANDS}))?"
-_VALUE = rf"[+-]?(?:10\^[+-]?[0-9]{{1,3}}|{_NUM}{_POWER})(?![0-9])"
-_COMPARATOR = r"<=|>=|=<|=>|[<>≤≥~]"
-_UNIT = r"(?: ?(?P<unit>(?:[%‰°µμa-zA-ZÅΩ]|/ ?(?:10+ )?[µμa-zA-Z])(?:[^\s<>=]|[ ](?=[^\d\s<>=]))*))?"
+_UNIT = r"(?: ?(?P<unit>(?:[%‰°μa-zA-ZÅΩ]|/ ?(?:10+ )?[μa-zA-Z])(?:[^\s<>=]|[ ](?=[^\d\s<>=]))*))?"
 
 _UPPER = ("up to", "upto", "less than", "below", "bis", "unter", "kleiner", "tot", "jusqu'à", "jusqu'a", "hasta",
           "menor de", "menos de", "inf. à", "inférieur à", "fino a", "inferiore a", "max.", "max")  # fmt: skip
@@ -41,12 +33,11 @@ _TO = r"to|bis|tot|à|a|al"
 _OPENERS, _CLOSERS = {"(": ")", "[": "]"}, {")": "(", "]": "["}
 _FLAGS = {"H", "L", "HH", "LL", "N", "A"}
 _LONGEST = 120  # characters: what is longer is a sentence
-_NUMBER = re.compile(rf"(?P<comparator>{_COMPARATOR})? ?(?P<value>{_VALUE}){_UNIT}")
-_RANGE = re.compile(rf"(?P<low>{_VALUE})(?: ?- ?| (?:{_TO}) )(?P<high>{_VALUE}){_UNIT}")
-_WORDED = re.compile(rf"(?P<words>[^\W\d_][^\d<>=]*?) ?(?P<value>{_VALUE}){_UNIT}")
+_NUMBER = re.compile(rf"(?P<comparator>{COMPARATOR})? ?(?P<value>{VALUE}){_UNIT}")
+_RANGE = re.compile(rf"(?P<low>{VALUE})(?: ?- ?| (?:{_TO}) )(?P<high>{VALUE}){_UNIT}")
+_WORDED = re.compile(rf"(?P<words>[^\W\d_][^\d<>=]*?) ?(?P<value>{VALUE}){_UNIT}")
 _PLUS = re.compile(r"(?P<count>[1-9])\+|(?P<plus>\+{1,5})|\((?P<in>\+{1,4})\)|\((?P<weak>\+/-|±)\)|(?P<open>\+/-|±)")
-_RATIO = re.compile(rf"(?P<comparator>{_COMPARATOR})? ?(?P<left>[0-9]+) ?: ?(?P<right>[0-9]+)")
-_PARTS = re.compile(rf"(?P<sign>[+-]?)(?:10\^(?P<ten>[+-]?[0-9]+)|(?P<number>{_NUM})(?P<power>{_POWER}))")
+_RATIO = re.compile(rf"(?P<comparator>{COMPARATOR})? ?(?P<left>[0-9]+) ?: ?(?P<right>[0-9]+)")
 _DATELIKE = re.compile(r"[0-9]{1,4}([-/.])[0-9]{1,2}\1[0-9]{1,4}(?:\D.*)?")
 
 
@@ -82,10 +73,6 @@ class Typed:
     note: str = ""
 
 
-class _RawError(Exception):
-    """The text can mean more than one thing, or nothing; says why."""
-
-
 def type_value(text: str, *, decimal: DecimalMark = "auto", order: DateOrder | None = None) -> Typed:
     """Type a printed value.
 
@@ -98,49 +85,42 @@ def type_value(text: str, *, decimal: DecimalMark = "auto", order: DateOrder | N
 
     Never raises; what stays raw is of the kind `text`, with a note.
     """
-    clean = " ".join(text.translate(_SIGNS).split())
+    clean = " ".join(text.translate(PLAIN).split())
     if len(clean) > _LONGEST:
         return Typed("text", text, note="too long for a value" if _digits(clean) else "")
-    clean = re.sub("(?<=.)[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+", _superscript, clean)
+    clean = re.sub(r"(?<=[^\W\d_])\^(?=\d)", "", lower_powers(clean))  # `m²` as `m2`
     try:
         return _typed(text, clean, decimal, order)
-    except _RawError as error:
+    except UncertainError as error:
         return Typed("text", text, note=str(error))
-
-
-def _superscript(match: re.Match[str]) -> str:
-    """`10⁹` as `10^9`, `m²` as `m2`: a power only behind a ten."""
-    before = match.string[: match.start()]
-    digits = match[0].translate(_SUPERSCRIPT)
-    return "^" + digits.lstrip("+") if re.search(r"(?<!\d)10$", before) else digits
 
 
 def _typed(text: str, clean: str, decimal: DecimalMark, order: DateOrder | None) -> Typed:
     if re.fullmatch(r"(?:19|20)[0-9]{6}", clean) and moment(clean):
-        raise _RawError("eight digits may be a date or a number")
+        raise UncertainError("eight digits may be a date or a number")
     if match := _PLUS.fullmatch(clean):
         return Typed("ordinal", text, grade=_grade(match))
     if when := moment(clean):
-        return Typed("date", text, date=_date(when.readings, when.short, when.time, order))
-    if _DATELIKE.fullmatch(clean) and not re.fullmatch(_NUM, clean):
-        raise _RawError("looks like a date, but there is no such day")
+        return Typed("date", text, date=_date(when, order))
+    if _DATELIKE.fullmatch(clean) and not re.fullmatch(NUM, clean):
+        raise UncertainError("looks like a date, but there is no such day")
     inner = clean
     if clean[:1] in _OPENERS and clean.endswith(_OPENERS[clean[0]]) and clean.count(clean[0]) == 1:
         inner = clean[1:-1].strip()
     if match := _RATIO.fullmatch(inner):
         if int(match["left"]) == 0:
-            raise _RawError("a ratio of nothing")
+            raise UncertainError("a ratio of nothing")
         if match["left"] != "1":
-            raise _RawError(f"`{match['left']}:{match['right']}` may be a ratio or a time")
-        return Typed("ratio", text, _comparator(match["comparator"]), Decimal(match["right"]))
+            raise UncertainError(f"`{match['left']}:{match['right']}` may be a ratio or a time")
+        return Typed("ratio", text, comparator(match["comparator"]), Decimal(match["right"]))
     if match := _RANGE.fullmatch(inner):
         low, high = number(match["low"], decimal), number(match["high"], decimal)
         if low > high:
-            raise _RawError("the first end of the range is above the second")
+            raise UncertainError("the first end of the range is above the second")
         return Typed("range", text, low=low, high=high, unit=_unit(match["unit"]))
     if match := _NUMBER.fullmatch(inner):
         value = number(match["value"], decimal)
-        return Typed("number", text, _comparator(match["comparator"]), value, _unit(match["unit"]))
+        return Typed("number", text, comparator(match["comparator"]), value, _unit(match["unit"]))
     if (match := _WORDED.fullmatch(inner)) and (words := match["words"].strip().lower()) in _UPPER + _LOWER:
         value, inclusive = number(match["value"], decimal), words in _INCLUSIVE
         if words in _UPPER:
@@ -166,12 +146,8 @@ def _digits(text: str) -> bool:
 
 def _unit(unit: str | None) -> str:
     if unit in _FLAGS:
-        raise _RawError(f"`{unit}` behind the number may be a flag")
+        raise UncertainError(f"`{unit}` behind the number may be a flag")
     return (unit or "").strip()
-
-
-def _comparator(sign: str | None) -> str:
-    return {"≤": "<=", "≥": ">=", "=<": "<=", "=>": ">="}.get(sign or "", sign or "")
 
 
 def _grade(match: re.Match[str]) -> str:
@@ -182,89 +158,19 @@ def _grade(match: re.Match[str]) -> str:
     return f"({len(match['in'])}+)" if match["in"] else "+/-"
 
 
-def number(text: str, decimal: DecimalMark = "auto") -> Decimal:
-    """The value of a printed number: sign, digits with marks of decimals and thousands, power of ten.
-
-    A mark is of thousands where groups of three digits follow it and it is repeated, or stands before another
-    mark; blanks and apostrophes are so always. One mark before exactly three digits could be either: with a
-    known decimal mark it is decided, otherwise the number is not read. `0.125` is no such case.
-
-    Raises:
-        ValueError: the number can mean two things or is none.
-    """
-    match = _PARTS.fullmatch(text)
-    if match is None:
-        raise _NotANumberError(f"`{text}` is no number")
-    if match["ten"]:
-        plain, power = Decimal(f"{match['sign']}1"), match["ten"]
-    else:
-        plain, power = Decimal(match["sign"] + _plain(match["number"], decimal)), match["power"] or ""
-        exponent = re.search(r"(?:[eE]|\^)([+-]?[0-9]+)$", power)
-        power = exponent[1] if exponent else str(power.count("0"))  # of `x 1.000`
-    sign, digits, exponent_of = plain.as_tuple()
-    # Not scaleb, which rounds to the context's precision.
-    return Decimal((sign, digits, int(exponent_of) + int(power)))
-
-
-class _NotANumberError(_RawError, ValueError):
-    """A number that cannot be read."""
-
-
-def _plain(text: str, decimal: DecimalMark) -> str:
-    """The digits with a point for the decimal mark, marks of thousands removed."""
-    if re.search("[ ']", text):
-        # Blanks and apostrophes only ever part thousands; the one mark that may follow is the decimal mark.
-        if not re.fullmatch(r"[1-9]\d{0,2}([ '])\d{3}(?:\1\d{3})*(?:[.,]\d+)?", text):
-            raise _NotANumberError(f"`{text}` is not grouped as thousands are")
-        text = re.sub("[ ']", "", text)
-        head, _, tail = text.partition("," if "," in text else ".")
-        if decimal != "auto" and tail and decimal not in text:
-            raise _NotANumberError(f"`{text}` has another decimal mark than the document")
-        return f"{head}.{tail}" if tail else head
-    marks = re.findall("[.,]", text)
-    if not marks:
-        return text
-    first, *groups = re.split("[.,]", text)
-    thousands = 1 <= len(first) <= 3 and first[0] != "0" and all(len(group) == 3 for group in groups[:-1])
-    if len(marks) == 1:
-        if decimal == marks[0]:
-            return f"{first}.{groups[0]}"
-        if len(groups[0]) == 3 and thousands:
-            if decimal == "auto":
-                raise _NotANumberError(f"`{text}` may have decimals or thousands")
-            return first + groups[0]
-        if decimal != "auto":
-            raise _NotANumberError(f"`{text}` has another decimal mark than the document")
-        return f"{first}.{groups[0]}"
-    if not thousands or len(set(marks[:-1])) > 1:
-        raise _NotANumberError(f"`{text}` is not grouped as thousands are")
-    if marks[-1] == marks[0]:
-        if len(groups[-1]) != 3 or decimal == marks[0]:
-            raise _NotANumberError(f"`{text}` is not grouped as thousands are")
-        return first + "".join(groups)
-    if decimal not in ("auto", marks[-1]):
-        raise _NotANumberError(f"`{text}` has another decimal mark than the document")
-    return f"{first}{''.join(groups[:-1])}.{groups[-1]}"
-
-
-def _date(
-    readings: dict[DateOrder, tuple[int, int, int]],
-    short: bool,
-    time: tuple[int, int, int | None] | None,
-    order: DateOrder | None,
-) -> str:
-    days = set(readings.values())
-    if short:
-        raise _RawError("the year has two digits")
-    if order in readings:
-        days = {readings[order]}
+def _date(when: Moment, order: DateOrder | None) -> str:
+    days = set(when.readings.values())
+    if when.short:
+        raise UncertainError("the year has two digits")
+    if order in when.readings:
+        days = {when.readings[order]}
     elif order is not None:
-        raise _RawError(f"no day in the order {order}")
+        raise UncertainError(f"no day in the order {order}")
     if len(days) > 1:
-        raise _RawError("day and month can be read in two orders")
+        raise UncertainError("day and month can be read in two orders")
     year, month, day = days.pop()
     text = f"{year:04}-{month:02}-{day:02}"
-    if time is None:
+    if when.time is None:
         return text
-    seconds = "" if time[2] is None else f":{time[2]:02}"
-    return f"{text}T{time[0]:02}:{time[1]:02}{seconds}"
+    hour, minute, second = when.time
+    return f"{text}T{hour:02}:{minute:02}{'' if second is None else f':{second:02}'}{when.zone}"

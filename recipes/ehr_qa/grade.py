@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from extraction.errors import AssayError
+from extraction.parse import parse
+from extraction.values.dates import moment
+from extraction.values.numbers import COMPARATOR, NUM, comparator, readings
+from extraction.values.signs import PLAIN
+from extraction.values.units import unit
 from recipes.ehr_qa.questions import CATEGORIES, Question
 
 NULLS = {"", "null", "none", "n/a", "unknown", "not in the record", "not recorded", "not documented", "not available"}
-_FORMS = ("%d-%m-%Y", "%d.%m.%Y", "%B %d %Y", "%b %d %Y", "%d %B %Y", "%d %b %Y", "%Y%m%d")
-_NUMBER = re.compile(r"(<=|>=|<|>)?\s*([-+]?\d+(?:[.,]\d+)?)\s*(.*)")
-_UNITS = {
-    "mm[hg]": "mmhg",
-    "cel": "c",
-    "°c": "c",
-    "degc": "c",
-    "degrees celsius": "c",
-    "k/ul": "10^3/ul",
-    "m/ul": "10^6/ul",
-    "percent": "%",
-    "kilograms": "kg",
-    "kilogram": "kg",
-    "centimeters": "cm",
-    "centimetres": "cm",
-    "[ph]": "",
-    "ph": "",
-    "1": "",
-}
+_NUMBER = re.compile(rf"({COMPARATOR})?\s*([-+]?{NUM})\s*(.*)")
+_NO_UNIT = {"score", "nominal", "ph", "1"}
 
 
 @dataclass(frozen=True)
@@ -123,10 +109,8 @@ def score(questions: Sequence[Question], replies: Sequence[Any], lines: int | Ma
 
 def _reply(reply: Any) -> tuple[Any, set[int]] | None:
     if isinstance(reply, str):
-        try:
-            reply = json.loads(reply)
-        except (json.JSONDecodeError, RecursionError):
-            return None
+        node = parse(reply)
+        reply = node.plain() if node and node.complete else None
     if not isinstance(reply, Mapping) or "answer" not in reply:
         return None
     evidence = reply.get("evidence")
@@ -181,52 +165,36 @@ def _letter(answer: str, options: Sequence[str]) -> str | None:
     return found[1].upper()
 
 
-def _date(text: str) -> str | None:
-    text = " ".join(text.replace(",", " ").split()).rstrip(".")
-    found = re.fullmatch(r"(\d{4}(?:[-/]\d\d?){2})(?:[T ]\d\d:\d\d.*)?", text)
-    if found:
-        year, month, day = re.split("[-/]", found[1])
-        return f"{year}-{int(month):02}-{int(day):02}"
-    text = re.sub(r"(\d)(?:st|nd|rd|th)\b", r"\1", text)
-    for form in _FORMS:
-        try:
-            return datetime.strptime(text, form).date().isoformat()
-        except ValueError:
-            continue
-    return None
-
-
 def _same_date(answer: str, gold: str) -> bool:
-    return _date(answer) is not None and _date(answer) == _date(gold)
+    mine, true = moment(answer.strip().rstrip(".")), moment(gold)
+    return mine is not None and true is not None and not mine.short and mine.day == true.day
 
 
-def _unit(text: str) -> str:
-    text = _plain(text).translate(str.maketrans("µμ²³⁶", "uu236")).replace("{", "(").replace("}", ")")
-    text = re.sub(r"^[x×]\s*(?=10)", "", re.sub(r"\s*/\s*", "/", text))
-    text = re.sub(r"^10\s*(?:\*\*|\*|\^)?\s*([369])", r"10^\1", text)
-    if text in ("(score)", "score", "(nominal)", "nominal"):
-        return ""
-    return _UNITS.get(text, text.replace("m^2", "m2").replace(" ", ""))
-
-
-def _value(text: str) -> tuple[str, Decimal, str] | None:
-    found = _NUMBER.fullmatch(text.strip())
-    return (found[1] or "", Decimal(found[2].replace(",", ".")), _unit(found[3])) if found else None
+def _values(text: str) -> tuple[str, set[Decimal], str] | None:
+    """The comparator, every value that a number can have in an English text, and the unit."""
+    found = _NUMBER.fullmatch(text.strip().translate(PLAIN))
+    if not found:
+        return None
+    values = readings(found[2])
+    if "." in values and "," not in found[2]:
+        values = {".": values["."]}
+    named = unit(found[3].rstrip(". "))
+    return comparator(found[1]), set(values.values()), "" if named in _NO_UNIT else named
 
 
 def _same_number(answer: str, gold: str) -> bool:
-    grouped = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", answer)  # 1,234 may be either
-    return any(_same_value(text, gold) for text in {answer, grouped})
-
-
-def _same_value(answer: str, gold: str) -> bool:
-    mine, true = _value(answer), _value(gold)
+    mine, true = _values(answer), _values(gold)
     if not mine or not true or mine[0] != true[0] or mine[2] != true[2]:
         return False
-    if mine[1] == true[1]:
+    return any(_same_value(value, other) for value in mine[1] for other in true[1])
+
+
+def _same_value(answer: Decimal, gold: Decimal) -> bool:
+    """Whether they are equal, or the answer is the gold value rounded to three digits or more."""
+    if answer == gold:
         return True
-    exponent, digits = mine[1].as_tuple().exponent, len(mine[1].as_tuple().digits)
-    finer = true[1].as_tuple().exponent
+    exponent, digits = answer.as_tuple().exponent, len(answer.as_tuple().digits)
+    finer = gold.as_tuple().exponent
     if not isinstance(exponent, int) or not isinstance(finer, int) or digits < 3 or finer >= exponent:
         return False
-    return abs(mine[1] - true[1]) * 2 <= Decimal(1).scaleb(exponent)
+    return abs(answer - gold) * 2 <= Decimal(1).scaleb(exponent)

@@ -19,6 +19,7 @@ from recipes.lab_report.lines import Titles, names_columns, rows_like_results, w
 
 if TYPE_CHECKING:
     from extraction.contract import Contract, Role
+    from extraction.score import Pair
 
 # A power of ten by volume of blood; by mL it may be what a culture counted.
 _UNIT = re.compile(r"[%‰]|[^\W\d_]{1,6}/[^\W\d_]{1,6}|x? ?10[\^*eE]?\d{1,2} ?/ ?(?:[fpnµμu]?[lL]|mm[c3³])")
@@ -84,6 +85,12 @@ class LabChecks(Checks):
                 for step in path:
                     value = value[step]
                 yield Issue("misplaced", f"“{value}” stands under “{title}”.", pointer(path))
+
+    def read_labels(self, content: Any) -> Pair:
+        """The truth in a label file of a report."""
+        from recipes.lab_report.labels import read_labels  # numpy and scipy come with it
+
+        return read_labels(content)
 
 
 def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -10,8 +10,8 @@ from extraction.checks import MissedLine
 from extraction.document import Document, Page
 from extraction.document.rows import Row, gather_rows
 from extraction.values.dates import moments
+from extraction.values.signs import PLAIN
 
-_SIGNS = str.maketrans(dict.fromkeys("‐‑‒–—―−", "-") | {"µ": "μ"})
 _COMPARATOR = r"(?:<=|>=|[<>≤≥~] ?)?"
 _NUM = rf"{_COMPARATOR} ?-?\d+(?:[.,]\d+)*(?: \d{{3}})*"
 _FLAG = r"(?:[HLN]{1,2}|[+*↑↓▲▼-]{1,3}|\(!\)|\[[A-Z]\]|!|[A-Z][a-z]{2,8}|[a-z]{3,8})"
@@ -178,7 +178,7 @@ def _cells(page: Page, row: Row) -> Iterator[_Cell]:
     for cell in row.cells:
         boxes = [page.words[index].box for index in cell.words]
         box = (cell.x0, min(box[1] for box in boxes), cell.x1, max(box[3] for box in boxes))
-        text = cell.text.translate(_SIGNS).strip(". _") if ".." in cell.text else cell.text.translate(_SIGNS)
+        text = cell.text.translate(PLAIN).strip(". _" if ".." in cell.text else None)
         if text:
             yield _Cell(text, box)
 

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from extraction.evidence import Evidence
+from extraction.evidence import PageEvidence
 from extraction.record.record import Field, Issue, Record
-from extraction.score import LAB_FIELDS, Pair, score, score_files
+from extraction.score import Pair, score, score_files
+from recipes.lab_report.checks import CHECKS
 from tests.extraction.test_score import json_values, lab, tests
 
 
@@ -19,12 +20,15 @@ def record(rows, sure=(), issues=(), status="ok"):
     """A record whose values have the confidences `sure` in turn; 0.99 for those left over."""
     places = [f"/tests/{number}/{key}" for number, row in enumerate(rows) for key, value in row.items() if value]
     values = dict(itertools.zip_longest(places, sure, fillvalue=0.99))
-    fields = {path: Field("x", path, confidence, Evidence(1, (1, 2, 3, 4), "x")) for path, confidence in values.items()}
+    fields = {
+        path: Field("x", path, confidence, PageEvidence("x", page=1, box=(1, 2, 3, 4)))
+        for path, confidence in values.items()
+    }
     return Record("a.pdf", status, {"tests": rows}, list(issues), fields)
 
 
 def scored(record, gold, **options):
-    return score([Pair(None, {"tests": gold}, **options).predicted(record.to_dict())], fields=LAB_FIELDS)
+    return score([Pair(None, {"tests": gold}, **options).predicted(record.to_dict())], CHECKS)
 
 
 def at(data, pointer):
@@ -36,7 +40,7 @@ def at(data, pointer):
 @given(tests, tests)
 @settings(max_examples=100, deadline=None)
 def test_every_predicted_value_is_judged_as_the_score_counts_it(predicted, gold):
-    document = score([({"tests": predicted}, {"tests": gold})], fields=LAB_FIELDS).documents[0]
+    document = score([({"tests": predicted}, {"tests": gold})], CHECKS).documents[0]
     for name, counts in document.fields.items():
         judged = [cell.right for cell in document.cells if cell.field == name]
         assert (sum(judged), len(judged) - sum(judged)) == (counts.tp, counts.fp)

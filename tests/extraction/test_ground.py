@@ -1,18 +1,22 @@
 import json
 import random
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from extraction.document import Document, Page, Word, open_document
+from extraction.evidence import ground as ground_in
 from extraction.evidence.align import Candidate, align
-from extraction.evidence.ground import ground, rows_like_results
 from extraction.target import Leaf
 from extraction.values.atoms import atoms
+from recipes.lab_report.checks import CHECKS
+from recipes.lab_report.lines import rows_like_results
 from recipes.lab_report.synthetic import FAMILIES, make_report
 from tests.conftest import document_of
 
 LABELLED = sorted((Path(__file__).parents[2].parent / "shared" / "data" / "lab_reports").glob("*/*.labels.json"))
+ground = partial(ground_in, roles=CHECKS.roles, carried=("section",))
 OWN = ("name", "result", "unit", "range")
 
 

@@ -10,13 +10,13 @@ from extraction.api import Extractor
 from extraction.contract import Contract
 from extraction.document import Lines, Window, split
 from extraction.errors import AssayError
-from extraction.evidence import names_columns, without_earlier
 from extraction.generate import Generation
 from extraction.reading import OVERLAP, Reading
+from recipes.lab_report.lines import names_columns, without_earlier
 from recipes.lab_report.task import CONTRACT
 from tests.conftest import document_of
 
-SMALL = CONTRACT.model_copy(update={"max_prompt_tokens": 1500, "check_rows": False})
+SMALL = CONTRACT.model_copy(update={"max_prompt_tokens": 1500, "checks": None})
 
 
 class Copying:
@@ -287,7 +287,7 @@ Natrium      139                   141           mmol/L"""
     assert without_earlier(merged).pages == merged.pages
     windows = Reading(document, CONTRACT.model_copy(update={"view": "text"}), lambda texts: True).windows
     assert [" ".join(line.split()) for line in "\n".join(windows[0].texts).splitlines()] == text
-    unchecked = CONTRACT.model_copy(update={"view": "text", "check_rows": False})
+    unchecked = CONTRACT.model_copy(update={"view": "text", "checks": None})
     assert "139" in Reading(document, unchecked, lambda texts: True).windows[0].texts[0]
 
 
@@ -311,7 +311,7 @@ def test_a_window_that_begins_within_a_table_is_shown_its_titles():
         assert any(names_columns(line) for line in lines[:2])
         words = [word.text for page in window.document.pages for word in page.words]
         assert words == " ".join(window.texts).split()
-    unchecked = contract.model_copy(update={"check_rows": False})
+    unchecked = contract.model_copy(update={"checks": None})
     assert not any(window.head for window in Reading(document, unchecked, fits).windows)
 
 

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from extraction.errors import AssayError
-from extraction.score import CORE_FIELDS, LAB_FIELDS, Counts, Pair, Score, read_pairs, score, score_files
+from extraction.score import Counts, Pair, Score, read_pairs, score, score_files
 from extraction.score.normal import normal
+from recipes.lab_report.checks import CHECKS
 
+CORE = ("name", "result", "unit")
 REPORTS = Path(__file__).parents[2].parent / "shared" / "data" / "lab_reports"
 needs_reports = pytest.mark.skipif(not REPORTS.is_dir(), reason="the real lab reports are not here")
 
@@ -22,7 +24,7 @@ def lab(name: str | None, result: Any = "5", unit: str | None = "mg/dL", **more:
 
 def lab_score(predicted: list[Any] | None, gold: list[Any], **options: Any) -> Score:
     prediction = None if predicted is None else {"tests": predicted}
-    return score([Pair(prediction, {"tests": gold}, **options)], fields=LAB_FIELDS)
+    return score([Pair(prediction, {"tests": gold}, **options)], CHECKS)
 
 
 def summary(outcome: Score) -> tuple[Any, ...]:
@@ -102,7 +104,7 @@ def test_any_json_can_be_scored(one, two):
 def test_counts_follow_the_formulas():
     gold = [lab("Sodium", "140", "mmol/L"), lab("Urea", "31", None), lab("CRP", "2", "mg/L")]
     predicted = [lab("Sodium", "149", "mmol/L"), lab("Urea", "31", "mg/dL"), lab("Page 1", "2", None)]
-    outcome = score([({"tests": predicted}, {"tests": gold}), ({"tests": []}, {"tests": []})], fields=CORE_FIELDS)
+    outcome = score([({"tests": predicted}, {"tests": gold}), ({"tests": []}, {"tests": []})], CHECKS, fields=CORE)
     # Agreed: Sodium, mmol/L, Urea, 31. Only predicted: 149, mg/dL, Page 1, 2. Only gold: 140, CRP's three.
     assert outcome.counts == Counts(4, 4, 4)
     assert outcome.micro_f1 == 0.5
@@ -175,51 +177,51 @@ def test_an_exact_name_is_never_given_away_to_a_similar_one():
 
 
 @pytest.mark.parametrize(
-    ("field", "same"),
+    ("role", "same"),
     [
         ("unit", ["x10⁹/L", "×10^9/l", "10*9/L", "10**9/L", "x10E9/L", "10~9/L", "X 10⁹ / L"]),
         ("unit", ["/uL", "/µL", "/μL", "/ UL", "per µL", "/mcL"]),
         ("unit", ["/HPF", "/hpf", "per HPF"]),
         ("unit", ["mL/min/1.73 m²", "ml/min/1,73m2"]),
-        ("result", ["4,2", "4.2", "4.20", 4.2, " 4,2 "]),
-        ("result", ["5", "5.0", 5, 5.0]),
-        ("result", ["<5", "< 5", "< 5,0"]),
-        ("result", ["≤5", "<= 5"]),
-        ("result", ["1,234.5", "1.234,5", "1234.5", "1234,5"]),
-        ("result", ["0,125", "0.125", 0.125]),
+        ("value", ["4,2", "4.2", "4.20", 4.2, " 4,2 "]),
+        ("value", ["5", "5.0", 5, 5.0]),
+        ("value", ["<5", "< 5", "< 5,0"]),
+        ("value", ["≤5", "<= 5"]),
+        ("value", ["1,234.5", "1.234,5", "1234.5", "1234,5"]),
+        ("value", ["0,125", "0.125", 0.125]),
         ("range", ["136 - 145", "136-145", "136 – 145", "136,0−145.0"]),
         ("name", ["Vrij  T4", "VRIJ T4", "vrij T₄", "Vrij\u00a0T4"]),
         ("time", ["05-03-2024 14:30:00", "5/3/2024 14:30", "2024-03-05T14:30:00", "5 Mar 2024 02:30 PM"]),
-        ("note", ["", "  ", None]),
+        (None, ["", "  ", None]),
     ],
 )
-def test_normalised(field, same):
-    assert len({normal(value, field) for value in same}) == 1
+def test_normalised(role, same):
+    assert len({normal(value, role) for value in same}) == 1
 
 
 @pytest.mark.parametrize(
-    ("field", "different"),
+    ("role", "different"),
     [
         ("unit", ["10⁹/L", "10^6/L", "109/L", "G/L", "g/L", "K/µL"]),
         ("unit", ["mg/dL", "g/dL", "µg/dL", "mg/L", "U/L", "IU/L", "%", None]),
-        ("result", ["<5", "≤5", ">5", "5", "-5", "+5"]),
-        ("result", ["1,000", "1.000", "1000", "1"]),
-        ("result", ["007", "7", "0,7", "70"]),
-        ("result", ["CcDee", "ccDEe"]),
-        ("result", ["10⁹", "109"]),
-        ("result", ["1,2,3", "1.2.3", "1.2"]),
+        ("value", ["<5", "≤5", ">5", "5", "-5", "+5"]),
+        ("value", ["1,000", "1.000", "1000", "1"]),
+        ("value", ["007", "7", "0,7", "70"]),
+        ("value", ["CcDee", "ccDEe"]),
+        ("value", ["10⁹", "109"]),
+        ("value", ["1,2,3", "1.2.3", "1.2"]),
         ("time", ["05-03-2024", "05-03-2024 00:00:00", "03-05-2024", "31-02-2024", "14:30"]),
-        ("note", ["null", None, True, 1]),
+        (None, ["null", None, True, 1]),
     ],
 )
-def test_not_normalised(field, different):
-    assert len({normal(value, field) for value in different}) == len(different)
+def test_not_normalised(role, different):
+    assert len({normal(value, role) for value in different}) == len(different)
 
 
-@given(st.text(max_size=12), st.sampled_from(["name", "unit", "result"]))
+@given(st.text(max_size=12), st.sampled_from(["name", "unit", "value", "range", "time", None]))
 @settings(max_examples=200, deadline=None)
-def test_white_space_around_is_never_part_of_a_value(text, field):
-    assert normal(f"  {text}\n", field) == normal(text, field)
+def test_white_space_around_is_never_part_of_a_value(text, role):
+    assert normal(f"  {text}\n", role) == normal(text, role)
 
 
 def test_any_schema():
@@ -258,24 +260,24 @@ def test_any_schema():
 def test_a_record_of_another_shape_is_scored_not_refused():
     gold = {"tests": [lab("CRP")]}
     for odd in ("text", 5, ["a"], [lab("CRP")], {"tests": "none"}, {"tests": [None, "CRP", {}]}, {}):
-        outcome = score([(odd, gold)], fields=LAB_FIELDS)
+        outcome = score([(odd, gold)], CHECKS)
         assert outcome.micro_f1 == 0 and outcome.omissions == 1
 
 
 def test_core_fields_from_the_same_pairing():
     gold = [lab("Glucose", "5", specimen="serum"), lab("Urea", "30", specimen="serum")]
     six = lab_score([lab("Glucose", "5"), lab("Urea", "31")], gold)
-    core = six.on(CORE_FIELDS)
+    core = six.on(CORE)
     assert (six.counts.fn, core.counts.fn) == (3, 1)
     assert core.counts == score([({"tests": [lab("Glucose", "5"), lab("Urea", "31")]}, {"tests": gold})],
-                                fields=CORE_FIELDS).counts  # fmt: skip
+                                CHECKS, fields=CORE).counts  # fmt: skip
 
 
 @given(st.lists(st.tuples(tests, tests), min_size=2, max_size=6))
 @settings(max_examples=30, deadline=None)
 def test_intervals_hold_the_score_and_repeat(documents):
     pairs = [({"tests": one}, {"tests": two}) for one, two in documents]
-    outcome, again = score(pairs, fields=LAB_FIELDS), score(pairs, fields=LAB_FIELDS)
+    outcome, again = score(pairs, CHECKS), score(pairs, CHECKS)
     for name, limits in outcome.interval.items():
         assert limits is not None
         assert 0 <= limits[0] <= getattr(outcome, name) <= limits[1] <= 1
@@ -343,11 +345,11 @@ def test_label_files(tmp_path):
     outcome = score_files(write(tmp_path / "out", a=prediction), gold)
     assert outcome.micro_f1 == 1
     assert (outcome.unjudged, outcome.inventions) == (1, 0)
-    assert set(outcome.fields) == set(CORE_FIELDS)
+    assert set(outcome.fields) == set(CORE)
     assert outcome.documents[0].unlabelled == ("specimen", "method", "sample_collection_time")
     notes = " ".join(outcome.to_dict()["notes"])
     assert "specimen, method, sample_collection_time" in notes and "other JSON files" in notes
-    assert "specimen" not in " ".join(outcome.on(CORE_FIELDS).to_dict()["notes"])
+    assert "specimen" not in " ".join(outcome.on(CORE).to_dict()["notes"])
 
 
 def test_mistakes_are_explained(tmp_path):
@@ -373,13 +375,13 @@ def test_mistakes_are_explained(tmp_path):
 def test_real_labels_score_themselves_perfectly_and_lose_by_a_shift(tmp_path):
     pairs, _ = read_pairs_of(REPORTS / "be_hl7", tmp_path)
     assert len(pairs) == 15 and sum(not pair.complete for pair in pairs) == 4
-    outcome = score(pairs, fields=LAB_FIELDS)
+    outcome = score(pairs, CHECKS)
     assert outcome.micro_f1 == outcome.macro_f1 == 1 and outcome.rows_gold > 60
     # The same Glucose in five fluids: results moved on by one row must not be paired by themselves.
     five = next(pair for pair in pairs if pair.name == "uzg_1b")
     rows = five.gold["tests"]
     moved = [row | {"result": other["result"]} for row, other in zip(rows, rows[1:] + rows[:1], strict=True)]
-    shifted = score([({"tests": moved}, five.gold)], fields=CORE_FIELDS)
+    shifted = score([({"tests": moved}, five.gold)], CHECKS, fields=CORE)
     assert shifted.fields["result"].tp == 0 and shifted.fields["name"].tp == len(rows)
 
 
@@ -393,7 +395,7 @@ def read_pairs_of(gold: Path, folder: Path) -> Any:
 
 def test_table_and_json():
     pairs = [Pair({"tests": [lab("CRP", "6")]}, {"tests": [lab("CRP", "5")]}, f"report {i}") for i in range(12)]
-    outcome = score([*pairs, Pair(None, {"tests": [lab("CRP", "5")]}, "[lost]")], fields=LAB_FIELDS)
+    outcome = score([*pairs, Pair(None, {"tests": [lab("CRP", "5")]}, "[lost]")], CHECKS)
     console = Console(width=80, record=True, file=None, force_terminal=False)
     with console.capture() as shown:
         console.print(outcome.table())

@@ -214,6 +214,21 @@ def test_four_bits_leave_what_sees_alone(work):
     assert len(names) == 3 * 7 and all("language_model" in name for name in names)
 
 
+def test_a_model_that_would_pass_over_the_pages_is_refused_before_anything_is_read(work, monkeypatch):
+    from transformers import Gemma3ForConditionalGeneration as Model
+
+    def forward(self, input_ids=None, pixel_values=None, labels=None, **_):  # as in transformers 5.17
+        raise AssertionError
+
+    monkeypatch.setattr(Model, "forward", forward)
+    output = f"train.output={work / 'passed-over'}"
+    with pytest.raises(AssayError, match=r"takes no mm_encoder_outputs.*transformers>=5\.18"):
+        train(settings(work, "passed-over", "data.train=nowhere", output))
+    # Where what sees is trained too, the model is given pixels.
+    with pytest.raises(AssayError, match="nowhere"):
+        train(settings(work, "passed-over", "data.train=nowhere", output, "adapter.vision=true"))
+
+
 def test_options_that_cannot_be_are_refused_before_anything_is_read(work):
     nowhere = "data.train=nowhere"
     for more, match in {

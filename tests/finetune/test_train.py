@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +19,7 @@ from finetune.config import load_config
 from finetune.encode import encode
 from finetune.loss import AnswerLogProbs, SampledHead
 from finetune.merge import fingerprint, merge
-from finetune.run import RunFolder, is_whole, mark_whole, read_metrics
+from finetune.run import RunFolder, is_whole, mark_whole, read_metrics, versions
 from finetune.trainer import FieldTrainer
 from recipes.lab_report.synthetic import write_reports
 from recipes.lab_report.task import CONTRACT
@@ -81,6 +82,16 @@ def test_a_run_leaves_all_that_is_needed_to_repeat_and_to_serve_it(finished):
     assert [row["step"] for row in scores] == [2, 4, 6]
     facts = json.loads((finished / "adapter" / "versions.json").read_text())
     assert facts["versions"]["transformers"] and len(facts["base_sha256"]) == 64
+
+
+def test_a_run_from_a_folder_that_is_not_installed_keeps_its_adapter(monkeypatch):
+    def version(name):
+        if name == "assay":
+            raise PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr("finetune.run.version", version)
+    assert versions().keys() == {"torch", "transformers", "peft", "trl", "accelerate"}
 
 
 def test_killed_and_started_again_it_ends_where_an_undisturbed_run_ends(work, finished):

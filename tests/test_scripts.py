@@ -1,0 +1,192 @@
+"""Every script that README.md or a card names runs on a fresh clone: each is started here at its smallest size."""
+
+import importlib.util
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from finetune.config import load_config
+from recipes.lab_report.synthetic import write_reports
+from recipes.lab_report.task import CONTRACT
+from tests.conftest import tiny_gemma
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ROOT / "scripts"
+BESIDE = {"rules.py"}  # what another script imports
+
+
+def start(name, *arguments, code=0):
+    """What a script printed, from a process of its own."""
+    command = [sys.executable, SCRIPTS / name, *arguments]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    return done.stderr if code else done.stdout
+
+
+def load(name, monkeypatch):
+    """A script as a module."""
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, tokenizer):
+    """A tiny random model that is asked for lab reports and may write little."""
+    folder = tmp_path_factory.mktemp("scripts") / "model"
+    tiny_gemma(1).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    CONTRACT.model_copy(update={"max_answer_tokens": 8}).save(folder)
+    return folder
+
+
+def test_none_is_forgotten():
+    pages = [ROOT / "README.md", *(page for part in ("extraction", "recipes") for page in (ROOT / part).rglob("*.md"))]
+    named = {name for page in pages for name in re.findall(r"scripts/(\w+\.py)", page.read_text(encoding="utf-8"))}
+    here = Path(__file__).read_text(encoding="utf-8")
+    assert "bench_decode.py" in named
+    for name in named | {path.name for path in SCRIPTS.glob("*.py")} - BESIDE:
+        assert (SCRIPTS / name).exists() and (name in BESIDE or f'"{name.removesuffix(".py")}' in here), name
+
+
+def test_bench_batch(tmp_path):
+    printed = start("bench_batch.py", "--files", 3, "--json", tmp_path / "figures.json")
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert sum(figures["statuses"].values()) == 3 and "files/s" in printed
+
+
+def test_bench_decode(model, tmp_path):
+    out = tmp_path / "figures.json"
+    printed = start("bench_decode.py", "--model", model, "--reports", 1, "--dtype", "float32", "--json", out)
+    figures = json.loads(out.read_text())
+    ways = [row["way"] for row in figures["rows"]]
+    assert {"transformers.generate + llguidance", "Assay, drafts"} <= set(ways) and figures["differences"] == []
+    for name in ("outlines", "xgrammar"):  # measured, or named as left out
+        assert any(name in way for way in ways) or name in printed.partition("Left out: ")[2]
+
+
+def test_bench_pdf(tmp_path):
+    (tmp_path / "hostile").mkdir()
+    (tmp_path / "hostile" / "empty.pdf").write_bytes(b"%PDF-1.7\n")
+    printed = start("bench_pdf.py", "--reports", 1, "--rounds", 1, "--limit", 30, "--hostile", tmp_path / "hostile")
+    assert "drawing at 200 dpi, 1 generated files" in printed and "1 hostile files" in printed
+    assert printed.count("pdfplumber is not installed") == (importlib.util.find_spec("pdfplumber") is None)
+
+
+def test_compare_forms(model, tmp_path):
+    settings = (f"model={model}", "contract.max_answer_tokens=8", "train.max_steps=1", "train.batch_size=1")
+    out = tmp_path / "figures.json"
+    start("compare_forms.py", tmp_path, "--count", 2, "--rows", 2, "--held-out", 1, "--json", out, *settings)
+    forms = [row["form"] for row in json.loads(out.read_text())]
+    assert forms == ["rows, windows", "objects, windows", "rows, whole pages"]
+
+
+def test_score_reports(model, tmp_path):
+    write_reports(tmp_path, names=["simple_list"], count=1, seed=3, max_rows=2)
+    printed = start("score_reports.py", tmp_path, "--model", model, "--json", tmp_path / "figures.json")
+    assert "plain rules" in printed and len(json.loads((tmp_path / "figures.json").read_text())["documents"]) == 1
+    assert "holds no PDF" in start("score_reports.py", tmp_path / "none", code=2)
+
+
+def test_demo_and_release_know_their_arguments(tmp_path):
+    (tmp_path / "kept").touch()
+    assert "is not empty" in start("demo.py", "--out", tmp_path, code=2)
+    assert "invalid choice" in start("release.py", "another", code=2)
+
+
+def test_the_parts_of_a_release_go_on_from_each_other(monkeypatch):
+    release = load("release", monkeypatch)
+    for recipe, parts in release.PARTS.items():
+        configs = [load_config(ROOT / "recipes" / recipe / part) for part in parts]
+        for before, after in itertools.pairwise(configs):
+            assert Path(after.adapter.start) == Path(before.train.output) / "adapter"
+
+
+@pytest.mark.slow
+def test_bench_train(tmp_path):
+    start("bench_train.py", "--steps", 1, "--json", tmp_path / "figures.json")
+    trl, own = json.loads((tmp_path / "figures.json").read_text()).values()
+    assert own["losses"] == pytest.approx(trl["losses"], abs=0.1) and own["tokens"] == trl["tokens"]
+
+
+@pytest.mark.slow
+def test_bench_shared_context(tmp_path):
+    out = tmp_path / "figures.json"
+    few = ("--tokens", 300, "--questions", 2, "--sample", 1)
+    start("bench_shared_context.py", "--model", "ehr-qa-270m", *few, "--json", out)
+    figures = json.loads(out.read_text())
+    [shared] = figures["training"]["shared"]
+    assert shared["loss difference"] < 0.2 and not shared["recomputed"]
+    assert [row["dtype"] for row in figures["serving"]] == ["bfloat16", "float32"]
+    assert figures["serving"][1]["different"] == 0
+
+
+@pytest.mark.slow
+def test_prove_pixels_reads_what_it_never_saw_and_only_from_its_own_picture(monkeypatch):
+    """The script's own proof, with one face in one place, in about a minute."""
+    figures = load("prove_pixels", monkeypatch).prove(steps=600, count=200, seed=0, hardest=0.0)
+    assert figures["read exactly"] >= 0.8
+    assert figures["with the pictures swapped"] <= 0.05 and figures["from blank pictures"] <= 0.05
+
+
+def test_prove_pixels(tmp_path):
+    start("prove_pixels.py", "--steps", 2, "--count", 2, "--json", tmp_path / "figures.json")
+    assert json.loads((tmp_path / "figures.json").read_text())["steps"] == 2
+
+
+def test_bench_gpu_runs_every_way_on_the_same_batches(monkeypatch, capsys, tmp_path):
+    script = load("bench_gpu", monkeypatch)
+    assert script.in_process(os.getpid) != os.getpid()
+    # In this one process, for the time that imports take.
+    monkeypatch.setattr(script, "in_process", lambda function, *arguments: function(*arguments))
+    script.run(["both"], 1, True, tmp_path / "figures.json")
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    printed = capsys.readouterr().out
+    assert figures["device"] == "processor"
+    rows = {row["way"]: row for row in figures["rows"]}
+    assert list(rows) == ["notebook", "ours, QLoRA", "ours, LoRA"] and all(name in printed for name in rows)
+    assert len({row["tokens"] for row in rows.values()}) == 1
+    assert rows["notebook"]["once_s"] == 0 and rows["ours, LoRA"]["once_s"] > 0  # the pages' features
+    # The same 4-bit language model; the notebook has the vision tower in 4 bits too.
+    assert rows["ours, QLoRA"]["loss_difference"] == pytest.approx(0, abs=2e-3)
+    assert rows["ours, LoRA"]["loss_difference"] == pytest.approx(0, abs=2e-2)
+    assert rows["notebook"]["trained_parameters"] > 2 * rows["ours, LoRA"]["trained_parameters"]
+    assert all(row["tokens_per_s"] > 0 and row["peak_gb"] > 0 for row in rows.values())
+
+
+def test_bench_gpu_halves_a_batch_that_does_not_fit_and_keeps_what_it_has(monkeypatch, capsys, tmp_path):
+    script = load("bench_gpu", monkeypatch)
+    good = {"out_of_memory": False, "trained_parameters": 1, "tokens_per_s": 50.0, "peak_gb": 30.0, "loss": 2.0}
+    facts = {"device": "A", "memory_gb": 24, "parameters": 5}
+
+    def measured(function, *arguments):
+        if function is script.make:
+            return facts
+        (job,) = arguments
+        if job.way == "ours, LoRA":
+            raise KeyboardInterrupt
+        return good if job.batch < 4 else {"out_of_memory": True}
+
+    monkeypatch.setattr(script, "in_process", measured)
+    with pytest.raises(KeyboardInterrupt):
+        script.run(["text"], 1, True, tmp_path / "figures.json")
+    rows = json.loads((tmp_path / "figures.json").read_text())["rows"]
+    assert [(row["way"], row["batch"]) for row in rows[:2]] == [("notebook", 4), ("notebook", 2)]
+    assert rows[-1]["speed_ratio"] == 1.0 and "speed_ratio" not in rows[0]
+    script.show(rows, facts, False)
+    assert "out of memory" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_bench_gpu_without_one_says_so_in_a_sentence():
+    told = start("bench_gpu.py", code=2)
+    assert told.startswith("Error: There is no GPU here") and len(told.splitlines()) == 1
