@@ -13,7 +13,7 @@ from extraction.document import Document, Limits, ocr_available, open_document, 
 from extraction.document.ocr import REMEDY
 from extraction.errors import AssayError, DocumentError
 from extraction.evidence import PageIndex
-from extraction.example import Example, Part
+from extraction.example import Example, ImagePart, Part
 from extraction.generate.backend import Backend
 from extraction.generate.models import DEFAULT, load_family, shipped
 from extraction.reading import ContextReading, DocumentReading, Reading, document_example, serve
@@ -38,7 +38,7 @@ class Extractor:
 
     @classmethod
     def default(cls, **options: Any) -> Extractor:
-        """The extractor for lab reports that ships with Assay: `from_pretrained("lab-report-270m", **options)`."""
+        """The extractor that ships with Assay: `from_pretrained("lab-report-270m", **options)`."""
         return cls.from_pretrained(DEFAULT, **options)
 
     @classmethod
@@ -177,8 +177,9 @@ class Extractor:
 
     def reading(self, example: Example) -> Reading:
         """An example on its way to its records; its `examples` are what the model is shown first."""
-        if any(not isinstance(part, str) for branch in (example.context, *example.branches) for part in branch.parts):
-            check_sight(self.backend.sees, example.context.name)
+        shown = [*example.context.parts, *(part for branch in example.branches for part in branch.parts)]
+        if any(isinstance(part, ImagePart) for part in shown):
+            check_sight(self.backend.sees, "The model")
         if isinstance(example.context.index, PageIndex) and not any(branch.parts for branch in example.branches):
             return DocumentReading(example, self.contract, self._fits)
         return ContextReading(example, self.contract)

@@ -28,9 +28,9 @@ FILE = "contract.json"
 Role = Literal["name", "value", "unit", "range", "flag", "heading", "time", "choice", "text", "line"]
 """What a field is for.
 
-A row has a `name` and the `value` that is told of it, with `unit`, `range` and `flag`; a `heading` and a `time` may stand
-once above the rows that they hold for; a `choice` is one of a list, a `text` is written by the model and need not be
-printed; `line` is the number of a line of the context that says so.
+A row has a `name` and the `value` that is told of it, with `unit`, `range` and `flag`; a `heading` and a `time` may
+stand once above the rows that they hold for; a `choice` is one of a list, a `text` is written by the model and need not
+be printed; `line` is the number of a line of the context that says so.
 """
 
 
@@ -73,13 +73,14 @@ class Contract(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _first_version(cls, values: Any) -> Any:
-        """A contract of version 1, whose only checks were those of laboratory reports."""
+        """A contract of version 1, whose only checks were those of one task."""
         if not isinstance(values, Mapping) or values.get("version") != 1:
             return values
         values = {**values, "version": 2}
         if values.pop("check_rows", False):
-            checks = load_checks("lab_report")
-            values |= {"checks": "lab_report", "roles": dict(checks.roles), "scored": checks.scored}
+            name = "lab_report"
+            checks = load_checks(name)
+            values |= {"checks": name, "roles": dict(checks.roles), "scored": checks.scored}
         return values
 
     @field_validator("record_schema")
@@ -96,6 +97,13 @@ class Contract(BaseModel):
             "Copy values exactly as printed, use null for what is absent.\n{schema}",
             record_schema=schema,
         )
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Contract:
+        """A copy with changes; what was worked out from the old values is not taken along, as pydantic's own would."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in ("target", "rules", "headings"):
+            copied.__dict__.pop(name, None)
+        return copied
 
     @cached_property
     def target(self) -> Target:

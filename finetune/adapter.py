@@ -5,15 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from extraction.errors import AssayError
+from extraction.families import Family, family_class
 from extraction.generate.models import load_model, quiet_libraries, shipped
 from finetune.config import AdapterConfig, RunConfig
-
-EYES = {"vision": "vision_tower", "projector": "multi_modal_projector"}
-"""The parts of a model that see, by their modules' names; the rest is the language model."""
-_TOWER = r".*vision_tower.*layers\.\d+\.(self_attn\.(q|k|v|out)_proj|mlp\.fc[12])"
-# A bare parameter, which PEFT takes by name and not by module. Its other way, `modules_to_save`, trains a whole copy
-# of the projector in the base's own precision: in bfloat16 small steps are rounded away.
-_PROJECTION = "multi_modal_projector.mm_input_projection_weight"
 
 
 def check_adapter(settings: AdapterConfig) -> None:
@@ -31,15 +25,21 @@ def check_adapter(settings: AdapterConfig) -> None:
         )
 
 
-def targets(settings: AdapterConfig) -> dict[str, Any]:
-    """The options of PEFT's LoraConfig that say what is adapted."""
-    modules = settings.target_modules
-    if settings.vision and modules != "all-linear":  # which has the tower's layers already
-        modules = f"(?:{modules})|(?:{_TOWER})"
-    chosen: dict[str, Any] = {"target_modules": modules}
+def targets(settings: AdapterConfig, family: type[Family]) -> dict[str, Any]:
+    """The options of PEFT's LoraConfig that say what of a family's model is adapted."""
+    modules = [settings.target_modules or family.language()]
+    if settings.vision and modules != ["all-linear"]:  # which has the tower's layers already
+        modules.append(family.tower_layers)
+    chosen: dict[str, Any] = {}
     if settings.projector:
-        chosen["target_parameters"] = [_PROJECTION]
-    return chosen
+        chosen = dict(family.projection)
+        modules += chosen.pop("target_modules", [])
+    return {"target_modules": modules[0] if len(modules) == 1 else "|".join(f"(?:{m})" for m in modules), **chosen}
+
+
+def trains_towers(model: Any, family: Family | type[Family]) -> bool:
+    """Whether a model with its adapter trains anything besides the language model."""
+    return any(p.requires_grad and family.part_of(name) != "language" for name, p in model.named_parameters())
 
 
 def load_trainable(config: RunConfig) -> Any:
@@ -67,7 +67,7 @@ def add_adapter(model: Any, config: RunConfig) -> Any:
             r=settings.r,
             lora_alpha=settings.alpha,
             lora_dropout=settings.dropout,
-            **targets(settings),
+            **targets(settings, family_class(model.config)),
             use_dora=settings.use_dora,
             use_rslora=settings.use_rslora,
             task_type="CAUSAL_LM",

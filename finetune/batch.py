@@ -1,101 +1,160 @@
-"""Examples to batches: padded rows, or contexts with their branches in one row under exact masks."""
+"""Rows of tokens to batches: padded, or contexts with their branches in one row under exact masks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from extraction.errors import AssayError
+from extraction.families import Family
 from extraction.generate.masks import CONTEXT, Tokens, image_blocks
+from extraction.generate.spans import NAME as SPANS
 from extraction.generate.spans import spans_of
 
 IGNORED = -100
 """The label of a token that is not trained."""
 
 
+def collator_for(model: Any, family: Family, rows: Sequence[dict[str, Any]], folder: Path, mixed: bool) -> Collator:
+    """What makes batches of rows for a model, whose attention is set accordingly.
+
+    Several processes come here together: they share the work of computing features.
+
+    Args:
+        model: with its adapter.
+        family: the model's.
+        rows: those that training will see; `files` where they show images.
+        folder: where features of images are kept.
+        mixed: whether training computes in bfloat16 by autocast; the features are then computed so too.
+    """
+    from transformers.integrations import is_deepspeed_zero3_enabled
+
+    from finetune.adapter import trains_towers
+    from finetune.features import keep_features
+
+    images = any(row.get("files") for row in rows)
+    # On a CPU a row without padding is faster than SDPA over padded ones.
+    in_row = images or any(row.get("branches") for row in rows) or model.device.type == "cpu"
+    if in_row:
+        model.set_attn_implementation(SPANS)
+    # ZeRO-3 has no weights in one place before its engine runs.
+    once = images and family.features_once and not trains_towers(model, family) and not is_deepspeed_zero3_enabled()
+    features = keep_features(model.get_base_model(), family, rows, folder, mixed) if once else None
+    return Collator(family, features, in_row)
+
+
 @dataclass(frozen=True)
 class Collator:
-    """Makes a batch of examples (`input_ids` and `labels` of equal length, `files`: their images in order).
+    """Makes a batch of rows: `input_ids` and `labels` of equal length, in some `branches` and `files`.
 
-    Examples without images give `input_ids`, `labels` and a plain `attention_mask`, so attention keeps its fast path:
-    `token_type_ids` of zeros would change no number and build a mask of length x length for every layer.
+    `branches` is the branch of each token (see `Tokens`), `files` are the files of the images that a row shows, in the
+    order of their tokens.
 
     Attributes:
-        pad: token id of padding.
-        soft: id of an image's tokens; None for a model without eyes.
-        pixels: the pixel values [images, 3, height, width] of image files.
-        window: of the model's sliding layers; for rows without padding.
-        rows: whether all examples share rows without padding, also those without `branches`.
-        features: what the model would make of these pixels (`finetune.features`), given in their place.
+        family: the model's.
+        features: what the model would make of images (`finetune.features`), given in the pixels' place.
+        in_row: whether all share a row without padding, also those that have neither branches nor images.
     """
 
-    pad: int
-    soft: int | None = None
-    pixels: Callable[[Sequence[str]], torch.Tensor] | None = None
-    window: int = 1
+    family: Family
     features: Callable[[Sequence[str]], Any] | None = None
-    rows: bool = False
+    in_row: bool = False
 
-    def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """A batch: tensors of [rows, length], and `pixel_values` or `mm_encoder_outputs` where there are images.
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """A batch: tensors of [rows, length].
 
-        Padded rows have `token_type_ids` that mark the images, if any. Examples with `branches` (the branch of each
-        token, see `Tokens`) share one row without padding: `position_ids`, and for `attention_mask` the `Spans` of each
-        kind of layer, which the model must understand (`spans.NAME`).
+        Rows with branches or images share one without padding: with `position_ids`, and for `attention_mask` the
+        `Spans` that the model's attention must understand (`spans.NAME`). Images are `pixel_values` with what belongs
+        to them, or `mm_encoder_outputs`.
         """
-        files = [file for example in examples for file in example.get("files") or ()]
-        in_row = self.rows or any(example.get("branches") for example in examples)
-        batch = self._row(examples) if in_row else self._padded(examples)
-        if files:
-            assert (self.pixels or self.features) and self.soft is not None
-            if self.features:
-                batch["mm_encoder_outputs"] = {"image": self.features(files)}
-            elif self.pixels:
-                batch["pixel_values"] = self.pixels(files)
-            if not in_row:
-                batch["token_type_ids"] = (batch["input_ids"] == self.soft).long()
+        files = [file for row in rows for file in row.get("files") or ()]
+        if not (self.in_row or files or any(row.get("branches") for row in rows)):
+            return self._padded(rows)
+        batch = self._joined(rows)
+        if files and self.features:
+            batch["mm_encoder_outputs"] = {"image": self.features(files)}
+        elif files:
+            batch |= self.family.pixels(load_pictures(files))
         return batch
 
-    def _padded(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        longest = max(len(example["input_ids"]) for example in examples)
+    def _padded(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        longest = max(len(row["input_ids"]) for row in rows)
+        tokenizer = self.family.tokenizer
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
 
-        def rows(values: Sequence[Sequence[int]], fill: int) -> torch.Tensor:
+        def filled(values: Sequence[Sequence[int]], fill: int) -> torch.Tensor:
             return torch.tensor([[*own, *[fill] * (longest - len(own))] for own in values])
 
+        # A plain mask, so attention keeps its fast path.
         return {
-            "input_ids": rows([example["input_ids"] for example in examples], self.pad),
-            "labels": rows([example["labels"] for example in examples], IGNORED),
-            "attention_mask": rows([[1] * len(example["input_ids"]) for example in examples], 0),
+            "input_ids": filled([row["input_ids"] for row in rows], pad),
+            "labels": filled([row["labels"] for row in rows], IGNORED),
+            "attention_mask": filled([[1] * len(row["input_ids"]) for row in rows], 0),
         }
 
-    def _row(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        ids = torch.tensor([[token for example in examples for token in example["input_ids"]]])
-        rows = [_tokens(number, example) for number, example in enumerate(examples)]
-        documents, branches, positions = (torch.cat(column) for column in zip(*rows, strict=True))
+    def _joined(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        family = self.family
+        ids = torch.tensor([[token for row in rows for token in row["input_ids"]]])
+        each = [_tokens(number, row) for number, row in enumerate(rows)]
+        documents, branches, places = (torch.cat(column) for column in zip(*each, strict=True))
         # The first token of a document or branch is predicted from no token, or from one that is not its neighbour.
         first = torch.ones_like(documents, dtype=torch.bool)
         first[1:] = (documents[1:] != documents[:-1]) | (branches[1:] != branches[:-1])
-        labels = torch.tensor([label for example in examples for label in example["labels"]]).masked_fill(
-            first, IGNORED
-        )
-        images = image_blocks(torch.eq(ids, self.soft if self.soft is not None else -1), documents[None])[0]
-        row = Tokens(documents, branches, positions, images)
-        masks = {"full_attention": spans_of(row), "sliding_attention": spans_of(row, self.window)}
+        labels = torch.tensor([label for row in rows for label in row["labels"]]).masked_fill(first, IGNORED)
+        images = image_blocks(self._is_image(ids), documents[None])[0]
+        tokens = Tokens(documents, branches, places, images)
+        masks = {
+            kind: spans_of(tokens, window, opened=kind in family.opened) for kind, window in family.windows.items()
+        }
+        rotary = [self._rotary(row, own) for row, (_, _, own) in zip(rows, each, strict=True)]
+        axes = max(len(part) for part in rotary)
+        positions = torch.cat([part.expand(axes, -1) for part in rotary], dim=1)
         return {
             "input_ids": ids,
             "labels": labels[None],
-            "position_ids": positions[None],
-            "attention_mask": masks,
+            "position_ids": positions[:, None] if axes > 1 else positions,
+            "attention_mask": family.masks(masks),
         }
 
+    def _is_image(self, ids: torch.Tensor) -> torch.Tensor:
+        return torch.eq(ids, self.family.soft if self.family.soft is not None else -1)
 
-def _tokens(document: int, example: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Document, branch and position of each token of an example."""
-    length = len(example["input_ids"])
-    branches = torch.tensor(example.get("branches") or [CONTEXT] * length)
+    def _rotary(self, row: dict[str, Any], places: torch.Tensor) -> torch.Tensor:
+        """Rotary positions [axes or 1, length] of a row's tokens, each branch as if it alone followed the context."""
+        ids, files = row["input_ids"], row.get("files") or ()
+        if self.family.axes == 1 or not files:
+            return places[None]
+        sizes = [_size(file) for file in files]
+        branches = row.get("branches") or [CONTEXT] * len(ids)
+        context = branches.count(CONTEXT)
+        parts = [slice(context)]
+        for place in range(context, len(ids)):
+            if branches[place] != branches[place - 1]:
+                parts.append(slice(place, place))
+            parts[-1] = slice(parts[-1].start, place + 1)
+        made = list[torch.Tensor]()
+        at = shown = 0
+        for part in parts:
+            blocks = image_blocks(self._is_image(torch.tensor([ids[part]])))
+            count = int(blocks.max()) + 1
+            before = context if made else 0
+            own = self.family.positions(ids[:before] + ids[part], sizes[:shown] + sizes[at : at + count])
+            made.append(places[part][None] if own is None else own[:, before:])
+            at += count
+            shown = shown if before else count
+        axes = max(len(part) for part in made)
+        return torch.cat([part.expand(axes, -1) for part in made], dim=1)
+
+
+def _tokens(document: int, row: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Document and branch of each token of a row, and its place in context and branch."""
+    length = len(row["input_ids"])
+    branches = torch.tensor(row.get("branches") or [CONTEXT] * length)
     context = int((branches == CONTEXT).sum())
     lengths = torch.bincount(branches)
     starts = lengths.cumsum(0) - lengths - context  # of each branch, behind the context
@@ -103,19 +162,32 @@ def _tokens(document: int, example: dict[str, Any]) -> tuple[torch.Tensor, torch
     return torch.full((length,), document), branches, torch.arange(length) - starts[branches]
 
 
-def check_labels(name: str, encoded: dict[str, Any], images: Collection[int]) -> None:
-    """Refuse an example that teaches nothing, or that would teach a model to write images.
+def load_pictures(files: Sequence[str]) -> list[Image.Image]:
+    """Images that were kept (`finetune.features.keep_pixels`)."""
+    pictures = []
+    for file in files:
+        with Image.open(file) as image:
+            pictures.append(image.convert("RGB"))
+    return pictures
+
+
+def _size(file: str) -> tuple[int, int]:
+    with Image.open(file) as image:
+        return image.size
+
+
+def check_labels(name: str, answer: Sequence[int], images: Collection[int]) -> None:
+    """Refuse an answer that teaches nothing, or that would teach a model to write images.
 
     Args:
-        name: the document's, for the message.
-        encoded: `input_ids` and `labels`.
+        name: the source's, for the message.
+        answer: the tokens that are trained, without the one that ends a turn.
         images: ids of the tokens that images are made of.
 
     Raises:
         AssayError: no token, or a token of an image, is trained.
     """
-    trained = [label for label in encoded["labels"] if label != IGNORED]
-    if not trained:
+    if not answer:
         raise AssayError(f"{name} has no token to learn from: its answer is empty; check its record.")
-    if not set(images).isdisjoint(trained):
+    if not set(images).isdisjoint(answer):
         raise AssayError(f"The record of {name} holds a token that stands for an image; take it out of the record.")

@@ -41,7 +41,7 @@ def plan(
     from finetune.config import load_config
 
     checked = load_config(config, overrides or ())
-    from finetune.plan import plan as make_plan
+    from finetune.preflight import plan as make_plan
 
     print(make_plan(checked))
 

@@ -93,9 +93,9 @@ class AdapterConfig(_Section):
     """Scale: updates are multiplied by alpha / r."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the adapter's input."""
-    target_modules: str = r"(?!.*vision_tower).*layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj"
-    """Regular expression over module names (the language model's linear layers unless said otherwise), or
-    `all-linear`."""
+    target_modules: str | None = None
+    """Regular expression over module names, or `all-linear`; the language model's linear layers where nothing is
+    said."""
     vision: bool = False
     """Also the vision tower's attention and feed-forward layers. Without `vision` and `projector` what the model sees
     in a page is computed once, before training."""

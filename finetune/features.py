@@ -1,4 +1,4 @@
-"""What a frozen model sees in the training pages, computed once before training and kept in the run's folder."""
+"""The images that are trained on: drawn once, and what a frozen model sees in them computed once before training."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,21 +19,50 @@ import transformers
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from extraction.errors import AssayError
-from finetune.adapter import EYES
-from finetune.batch import Collator
-from finetune.pixels import load_pixels, loader
+from extraction.example import ImagePart
+from extraction.families import Family
+from finetune.batch import load_pictures
 
 # Images in a file, which is what a kill can cost, and images that the tower sees at once.
 _SHARD, _BATCH = 32, 4
 
 
+def keep_pixels(rows: Sequence[dict[str, Any]], family: Family, folder: Path) -> list[dict[str, Any]]:
+    """The rows of `encode` with `files` in the place of `images`: PNG files of every image and crop, in order.
+
+    Every image is drawn once, however many rows show it.
+
+    Raises:
+        DocumentError: one cannot be drawn.
+    """
+    images = list(dict.fromkeys(image for row in rows for image in row.get("images") or ()))
+
+    def keep(number: int, image: ImagePart) -> list[str]:
+        files = []
+        for crop, picture in enumerate(family.pictures(image)):
+            files.append(str(folder / f"{number}-{crop}.png"))
+            # Without loss, and quickly: it is read back at every step that shows it.
+            picture.save(files[-1], compress_level=1)
+        return files
+
+    with ThreadPoolExecutor() as pool:
+        files = dict(zip(images, pool.map(keep, range(len(images)), images), strict=True))
+
+    def kept(row: dict[str, Any]) -> dict[str, Any]:
+        own = {key: value for key, value in row.items() if key != "images"}
+        return own if own == row else {**own, "files": [file for image in row["images"] for file in files[image]]}
+
+    return [kept(row) for row in rows]
+
+
 class ImageFeatures(BaseModelOutputWithPooling):
-    """`pooler_output`: features [images, tokens, size] behind the projector, as Gemma 3's forward takes them."""
+    """`pooler_output`: features [tokens, size] of images behind the projector, as the model's forward takes them."""
 
     def pin_memory(self) -> ImageFeatures:
         """A copy in pinned memory: torch would pin by `update`, which transformers' outputs refuse."""
-        assert self.pooler_output is not None
-        return ImageFeatures(pooler_output=self.pooler_output.pin_memory())
+        made: Any = self.pooler_output
+        pinned: Any = [one.pin_memory() for one in made] if isinstance(made, list) else made.pin_memory()
+        return ImageFeatures(pooler_output=pinned)
 
 
 @dataclass(frozen=True)
@@ -42,10 +72,12 @@ class Features:
     Attributes:
         keys: SHA-256 of an image file, by its path.
         shards: the safetensors file that holds the features [tokens, size] of a key, by key.
+        family: the model's.
     """
 
     keys: Mapping[str, str]
     shards: Mapping[str, Path]
+    family: Family
 
     def __call__(self, files: Sequence[str]) -> ImageFeatures:
         """The features of `files`, in order."""
@@ -55,7 +87,7 @@ class Features:
         for key in (self.keys[file] for file in files):
             with safe_open(self.shards[key], "pt") as shard:
                 features.append(shard.get_tensor(key))
-        return ImageFeatures(pooler_output=torch.stack(features))
+        return ImageFeatures(pooler_output=self.family.features(features))
 
 
 def check_taken(model: Any) -> None:
@@ -74,30 +106,8 @@ def check_taken(model: Any) -> None:
         )
 
 
-def image_collator(
-    model: Any, vision: Vision, pad: int, examples: Sequence[dict[str, Any]], folder: Path, mixed: bool
-) -> Collator:
-    """Batches of examples with images: with features where training leaves tower and projector alone, else with pixels.
-
-    Args:
-        model: with its adapter.
-        vision: the model's eyes.
-        pad: token id of padding.
-        examples: of `keep_pixels`; those that training will see.
-        folder: where features are kept.
-        mixed: whether training computes in bfloat16 by autocast; the features are then computed so too.
-    """
-    from transformers.integrations import is_deepspeed_zero3_enabled
-
-    eyes = [p for name, p in model.named_parameters() if any(part in name for part in EYES.values())]
-    # ZeRO-3 has no weights in one place before its engine runs.
-    once = not any(parameter.requires_grad for parameter in eyes) and not is_deepspeed_zero3_enabled()
-    features = keep_features(model.get_base_model(), vision, examples, folder, mixed) if once else None
-    return Collator(pad, vision.soft, loader(vision), features=features)
-
-
 def keep_features(
-    model: Any, vision: Vision, examples: Sequence[dict[str, Any]], folder: Path, mixed: bool = False
+    model: Any, family: Family, rows: Sequence[dict[str, Any]], folder: Path, mixed: bool = False
 ) -> Features:
     """Compute what is missing of the images' features, in shards that are written whole or not at all.
 
@@ -107,8 +117,8 @@ def keep_features(
 
     Args:
         model: the base model.
-        vision: its eyes.
-        examples: with `files`.
+        family: its family.
+        rows: some with `files`.
         folder: for the shards.
         mixed: compute under autocast to bfloat16.
 
@@ -120,18 +130,19 @@ def keep_features(
 
     check_taken(model)
     state = PartialState()
-    shown = [file for example in examples for file in example["files"]]
+    shown = [file for row in rows for file in row.get("files") or ()]
     keys = {file: _sha256(file) for file in dict.fromkeys(shown)}
     files = {key: file for file, key in keys.items()}
     # Under FSDP only the first process of a machine may hold weights; a process without them leaves the work to others.
-    marks = gather_object([fingerprint(model)])
+    marks = gather_object([fingerprint(model, family)])
     workers = [rank for rank, mark in enumerate(marks) if mark == marks[0]]
     folder = folder / marks[0][:16]
     folder.mkdir(parents=True, exist_ok=True)
     kept, _ = _kept(folder)
     missing = [key for key in files if key not in kept]
     like = model.get_input_embeddings().weight  # the features take the place of such rows
-    size = vision.tokens * like.shape[1] * like.element_size()
+    tokens = sum(row["input_ids"].count(family.soft) for row in rows) / max(1, len(shown))
+    size = round(tokens * like.shape[1] * like.element_size())
     if (free := shutil.disk_usage(folder).free) < size * len(missing):
         raise AssayError(
             f"The features of {len(missing)} images take {size * len(missing) / 1e9:.1f} GB, and {folder} has "
@@ -141,7 +152,7 @@ def keep_features(
     if state.process_index in workers:
         turn = slice(workers.index(state.process_index) * _SHARD, None, len(workers) * _SHARD)
         starts = range(len(missing))[turn]
-        _compute(model, vision, [[files[key] for key in missing[n : n + _SHARD]] for n in starts], keys, folder, mixed)
+        _compute(model, family, [[files[key] for key in missing[n : n + _SHARD]] for n in starts], keys, folder, mixed)
     state.wait_for_everyone()
     kept, seconds = _kept(folder)
     if any(key not in kept for key in files):
@@ -154,22 +165,22 @@ def keep_features(
             file=sys.stderr,
             flush=True,
         )
-    return Features(keys, kept)
+    return Features(keys, kept, family)
 
 
-def fingerprint(model: Any) -> str:
-    """SHA-256 over what decides the features of an image: shape and weights of tower and projector, as they compute."""
-    config = model.config
-    digest = hashlib.sha256(f"{config.vision_config.to_json_string()}{config.mm_tokens_per_image}".encode())
+def fingerprint(model: Any, family: Family) -> str:
+    """SHA-256 over what decides the features of an image: its processor, shape and weights of tower and projector."""
+    shape = f"{model.config.vision_config.to_json_string()}{getattr(model.config, 'mm_tokens_per_image', '')}"
+    digest = hashlib.sha256(f"{shape}{family.processor.to_json_string()}".encode())
     for name, weight in model.named_parameters():
-        if any(part in name for part in EYES.values()):
+        if family.part_of(name) != "language":
             digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
             digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
 def _compute(
-    model: Any, vision: Vision, shards: Sequence[Sequence[str]], keys: Mapping[str, str], folder: Path, mixed: bool
+    model: Any, family: Family, shards: Sequence[Sequence[str]], keys: Mapping[str, str], folder: Path, mixed: bool
 ) -> None:
     """Write the features of each list of files into a shard of its own."""
     from accelerate import PartialState
@@ -183,10 +194,11 @@ def _compute(
             start, made = time.perf_counter(), {}
             for first in range(0, len(files), _BATCH):
                 some = files[first : first + _BATCH]
-                pixels = load_pixels(vision, some).to(device)
+                pixels = {name: part.to(device) for name, part in family.pixels(load_pictures(some)).items()}
                 with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-                    features = model.get_image_features(pixels, return_dict=True).pooler_output.to("cpu", dtype)
-                made.update({keys[file]: one.clone() for file, one in zip(some, features, strict=True)})
+                    features = model.get_image_features(**pixels, return_dict=True).pooler_output
+                kept = (one.to("cpu", dtype).clone() for one in features)
+                made.update({keys[file]: one for file, one in zip(some, kept, strict=True)})
                 bar.update(len(some))
             name = hashlib.sha256("".join(made).encode()).hexdigest()[:16]
             temporary = folder / f"{name}.tmp"

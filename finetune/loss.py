@@ -24,7 +24,8 @@ _SAMPLED = 2048
 class AnswerLogProbs(torch.autograd.Function):
     """Log-probability of `targets` [n] under `hidden` [n, size] @ `weight`.T ([words, size], frozen).
 
-    With p = softmax(z + offset), z = h W^T:  d log p_t / d h = W_t - p W.
+    With p = softmax(z + offset), z = h W^T:  d log p_t / d h = W_t - p W. Where logits are capped, z being
+    cap tanh(h W^T / cap), each word's part is multiplied by 1 - (z / cap)^2.
     """
 
     @staticmethod
@@ -34,6 +35,7 @@ class AnswerLogProbs(torch.autograd.Function):
         weight: torch.Tensor,
         targets: torch.Tensor,
         offset: torch.Tensor | None = None,
+        cap: float | None = None,
     ) -> torch.Tensor:
         """Log-probabilities [n] in float32; `offset` [words] is added to every row of logits."""
         log_probs = torch.empty(hidden.shape[0], device=hidden.device)
@@ -41,6 +43,9 @@ class AnswerLogProbs(torch.autograd.Function):
         for start in range(0, hidden.shape[0], _TILE):
             rows = slice(start, start + _TILE)
             logits = hidden[rows] @ weight.T
+            if cap:
+                logits = torch.tanh(logits / cap) * cap
+                slope = 1 - (logits / cap) ** 2
             if offset is not None:
                 logits += offset
             chosen = logits.gather(1, targets[rows, None]).squeeze(1).float()
@@ -48,6 +53,11 @@ class AnswerLogProbs(torch.autograd.Function):
             exp = (logits - highest).exp_()
             total = exp.sum(1, dtype=torch.float32)
             log_probs[rows] = chosen - highest.squeeze(1).float() - total.log()
+            if cap:
+                chances = -exp * slope / total[:, None].to(exp.dtype)
+                own = slope.gather(1, targets[rows, None])
+                gradient[rows] = (chances @ weight + own * weight[targets[rows]]).to(weight.dtype)
+                continue
             gradient[rows] = weight[targets[rows]] - ((exp @ weight) / total[:, None]).to(weight.dtype)
         ctx.save_for_backward(gradient)
         return log_probs
@@ -56,7 +66,7 @@ class AnswerLogProbs(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         """Gradient towards `hidden`; none towards the frozen head."""
         (gradient,) = ctx.saved_tensors
-        return grads[0][:, None].to(gradient.dtype) * gradient, None, None, None
+        return grads[0][:, None].to(gradient.dtype) * gradient, None, None, None, None
 
 
 class SampledHead:
@@ -70,10 +80,11 @@ class SampledHead:
         weight: the head's weight [words, size], frozen.
         used: every word that may be a target; sorted here.
         sampled: how many of the others are drawn at every call.
+        cap: where logits are capped (`final_logit_softcapping`).
     """
 
-    def __init__(self, weight: torch.Tensor, used: torch.Tensor, sampled: int = _SAMPLED):
-        self._weight = weight
+    def __init__(self, weight: torch.Tensor, used: torch.Tensor, sampled: int = _SAMPLED, cap: float | None = None):
+        self._weight, self._cap = weight, cap
         self._used = torch.unique(used)
         others = torch.ones(weight.shape[0], dtype=torch.bool)
         others[self._used] = False
@@ -89,7 +100,9 @@ class SampledHead:
         if self._count:
             drawn = self._others[torch.randperm(len(self._others))[: self._count]]
             torch.index_select(self._weight, 0, drawn, out=self._rows[len(self._used) :])
-        return AnswerLogProbs.apply(hidden, self._rows, torch.searchsorted(self._used, targets), self._offset)
+        return AnswerLogProbs.apply(
+            hidden, self._rows, torch.searchsorted(self._used, targets), self._offset, self._cap
+        )
 
 
 def add_answer_loss(model: Any, used: torch.Tensor) -> None:
@@ -99,7 +112,8 @@ def add_answer_loss(model: Any, used: torch.Tensor) -> None:
     (PEFT, DDP) stay in the way of the gradients.
     """
     original = model.forward
-    head = SampledHead(model.get_output_embeddings().weight, used)
+    cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
+    head = SampledHead(model.get_output_embeddings().weight, used, cap=cap)
 
     @functools.wraps(original)
     def forward(*args: Any, answer_labels: torch.Tensor | None = None, **kwargs: Any) -> Any:

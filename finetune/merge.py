@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from extraction.generate.vision import PageImage, vision_of
-
-from extraction.contract import Contract, render_prompt
+from extraction.contract import Contract
 from extraction.errors import AssayError
+from extraction.example import ImagePart
+from extraction.families import Family, family_of
 from extraction.files import write_whole
 from extraction.generate.models import Quantization, load_adapter, load_model, load_tokenizer, resolve_model
 from finetune.run import ADAPTER, VERSIONS, versions
@@ -112,7 +112,7 @@ def merge(run: Path, out: Path) -> MergeReport:
         )
     tokenizer = load_tokenizer(base)
     model, _ = load_adapter(adapter, device="cpu")
-    prompts = _prompts(tokenizer, contract, model.config)
+    prompts = _prompts(family_of(model.config, tokenizer, base), contract)
     live = [_logits(model, prompt) for prompt in prompts]
     with model.disable_adapter():
         plain = [_logits(model, prompt) for prompt in prompts]
@@ -181,24 +181,21 @@ def _facts(adapter: Path) -> dict[str, Any]:
         ) from None
 
 
-def _prompts(tokenizer: Any, contract: Contract, config: Any) -> list[dict[str, Any]]:
+def _prompts(family: Family, contract: Contract) -> list[dict[str, Any]]:
     """What the comparison gives the model: each probe as the contract shows a page."""
     import torch
     from PIL import Image
 
     if contract.view == "text":
-        return [
-            {"input_ids": torch.tensor([render_prompt(tokenizer, contract.messages([probe]))])} for probe in _PROBES
-        ]
-    vision = vision_of(config, tokenizer)
-    size = (vision.side, vision.side)
-    page = vision.text(PageImage(Path("probe"), 1, 72, size))
+        return [{"input_ids": torch.tensor([family.render(contract.messages([probe])).ids])} for probe in _PROBES]
     made = []
-    for probe, picture in zip(_PROBES, _PICTURES, strict=False):
-        ids = torch.tensor([render_prompt(tokenizer, contract.messages([probe], 1), [page])])
-        image = getattr(Image, picture)("L").resize(size).convert("RGB")
-        pixels = vision.values([image])
-        made.append({"input_ids": ids, "token_type_ids": torch.eq(ids, vision.soft).long(), "pixel_values": pixels})
+    for probe, name in zip(_PROBES, _PICTURES, strict=False):
+        picture = getattr(Image, name)("L").convert("RGB")
+        page = ImagePart(Path(name), 1, 72, picture.size)
+        parts: list[str | ImagePart] = [page] if contract.view == "image" else [page, probe]
+        ids = torch.tensor([family.render(contract.messages(parts)).ids])
+        types = {family.token_types: torch.eq(ids, family.soft or -1).long()}
+        made.append({"input_ids": ids, **types, **family.pixels([picture])})
     return made
 
 
@@ -208,7 +205,8 @@ def _logits(model: Any, prompt: dict[str, Any]) -> Any:
 
     with torch.inference_mode():
         logits = model(**prompt).logits[0].float()
-    return logits[prompt["token_type_ids"][0] == 0] if "token_type_ids" in prompt else logits
+    types = next((prompt[name][0] for name in prompt if name.endswith("token_type_ids")), None)
+    return logits if types is None else logits[types == 0]
 
 
 def _mean(one: list[Any], two: list[Any]) -> float:

@@ -1,16 +1,38 @@
-"""What a run needs of machine and files, looked at before anything long begins."""
+"""What a run needs of machine and files, and what it will train, told before anything long begins.
+
+Models are built on the meta device, without weights."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from extraction.contract import Contract
 from extraction.errors import AssayError
+from extraction.families import Family, family_class
 from extraction.generate.checks import check_bitsandbytes, check_fit, without_weights
-from extraction.generate.models import shipped
+from extraction.generate.models import auto_class, resolve_model, shipped
 from finetune.adapter import add_adapter, check_adapter
 from finetune.config import RunConfig
 from finetune.features import check_taken
+
+# The architecture of the gated MedGemma 4B models: Gemma 3 4B's (arXiv 2503.19786, 2507.05201). Used for the plan
+# alone, where the model itself is not on this machine.
+_GEMMA_4B: dict[str, Any] = {
+    "text_config": {
+        "vocab_size": 262208, "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34,
+        "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "sliding_window": 1024,
+        "max_position_embeddings": 131072,
+    },
+    "vision_config": {
+        "hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16,
+        "image_size": 896, "patch_size": 14, "vision_use_head": False,
+    },
+    "mm_tokens_per_image": 256,
+}  # fmt: skip
+# NF4: half a byte a weight, a byte of scale for 64 of them, four bytes for 256 of those (QLoRA, arXiv 2305.14314).
+_NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 
 
 def check_run(config: RunConfig, contract: Contract) -> None:
@@ -40,7 +62,8 @@ def check_run(config: RunConfig, contract: Contract) -> None:
         check_bitsandbytes()
     model = without_weights(config.model)
     pages = contract.view != "text" and getattr(model.config, "vision_config", None) is not None
-    if pages and not (config.adapter.vision or config.adapter.projector):
+    once = family_class(model.config).features_once and not (config.adapter.vision or config.adapter.projector)
+    if pages and once:
         check_taken(model)
     if config.adapter.start is None:
         add_adapter(model, config)
@@ -49,3 +72,108 @@ def check_run(config: RunConfig, contract: Contract) -> None:
     if not (start / "adapter_config.json").exists():
         raise AssayError(f"adapter.start: {config.adapter.start} holds no adapter (adapter_config.json).")
     check_fit(start, config.model)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Parameters by part of the model, and an estimate of the memory of a training step.
+
+    Attributes:
+        parameters: of the base, by part (language, vision, projector).
+        trained: of the adapter, by part.
+        modules: how many modules the adapter is put on.
+        bytes: by what takes them: weights, adapter (with gradients and Adam's two moments), activations (of the longest
+            example that `data.max_length` allows; from the shapes of what a layer keeps, so a rough figure).
+    """
+
+    parameters: dict[str, int]
+    trained: dict[str, int]
+    modules: int
+    bytes: dict[str, int]
+
+    def __str__(self) -> str:
+        def numbers(values: dict[str, int]) -> str:
+            return ", ".join(f"{part} {count:,}" for part, count in values.items() if count)
+
+        memory = ", ".join(f"{what} {size / 1e9:.2f}" for what, size in self.bytes.items())
+        total = sum(self.bytes.values()) / 1e9
+        return (
+            f"base:    {sum(self.parameters.values()):,} parameters ({numbers(self.parameters)})\n"
+            f"adapter: {sum(self.trained.values()):,} parameters on {self.modules} modules ({numbers(self.trained)})\n"
+            f"memory:  about {total:.1f} GB a device for a step with the longest examples ({memory})"
+        )
+
+
+def plan(config: RunConfig) -> Plan:
+    """Build the configured model without weights, put the adapter on it, and count.
+
+    Raises:
+        AssayError: the model's architecture is not known here, or has no module that the adapter's options mean.
+    """
+    import torch
+
+    shape = architecture(config.model)
+    family = family_class(shape, config.model)
+    with torch.device("meta"):
+        model = auto_class(shape).from_config(shape, dtype=torch.bfloat16)
+        parameters = _by_part(family, model.named_parameters())
+        linear = sum(
+            module.weight.numel()
+            for name, module in model.named_modules()
+            if isinstance(module, torch.nn.Linear)
+            and family.part_of(name) == "language"
+            and not name.endswith("lm_head")
+        )
+        adapted = add_adapter(model, config)
+    trained = _by_part(family, ((n, p) for n, p in adapted.named_parameters() if p.requires_grad))
+    weights = 2 * sum(parameters.values())
+    if config.train.quantization:
+        weights -= round((2 - _NF4_BYTES) * linear)
+    # Adapters are bfloat16 on 4-bit weights (TRL follows QLoRA's paper), float32 otherwise; so are their moments.
+    adapter = sum(trained.values()) * 4 * (2 if config.train.quantization else 4)
+    return Plan(
+        parameters=parameters,
+        trained=trained,
+        modules=sum(hasattr(module, "lora_A") for module in adapted.modules()),
+        bytes={"weights": weights, "adapter": adapter, "activations": _activations(shape, config)},
+    )
+
+
+def architecture(name: str) -> Any:
+    """The transformers config of a model by name; MedGemma 4B's is known without its files.
+
+    Raises:
+        AssayError: the model is not on this machine.
+    """
+    from transformers import AutoConfig, Gemma3Config
+
+    try:
+        return AutoConfig.from_pretrained(resolve_model(name), local_files_only=True)
+    except (OSError, ValueError):
+        if name.startswith("google/medgemma-") and "-4b" in name:
+            return Gemma3Config(**_GEMMA_4B)
+        raise AssayError(
+            f"The configuration of {name} is not on this machine; download the model first (hf download {name})."
+        ) from None
+
+
+def _by_part(family: type[Family], named: Any) -> dict[str, int]:
+    counts = dict.fromkeys(("language", *family.towers), 0)
+    for name, parameter in named:
+        counts[family.part_of(name)] += parameter.numel()
+    return counts
+
+
+def _activations(shape: Any, config: RunConfig) -> int:
+    """Bytes of what the backward pass needs of the language model, in bfloat16.
+
+    A layer keeps its input, the inputs of its norms and projections, queries, keys and values, and three times the
+    feed-forward width; with checkpointing all layers keep their input alone, and one at a time the rest.
+    """
+    text = shape.get_text_config()
+    tokens = config.data.max_length * config.train.batch_size
+    heads = (2 * text.num_attention_heads + 2 * text.num_key_value_heads) * text.head_dim
+    layer = 2 * tokens * (8 * text.hidden_size + heads + 3 * text.intermediate_size)
+    if config.train.activation_checkpointing:
+        return int(text.num_hidden_layers * 2 * tokens * text.hidden_size + layer)
+    return int(text.num_hidden_layers * layer)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from extraction.contract import Contract
 from extraction.errors import AssayError
@@ -157,8 +157,9 @@ def load_task(recipe: str) -> Task:
         if isinstance(task, Task):
             return task
         raise AssayError(f"There is no recipe {recipe}: name an installed one, or a module that defines TASK.")
-    loaded: Any = load("assay.tasks", recipe, "task", "TASK")
-    return loaded  # type: ignore[no-any-return]
+    task = load("assay.tasks", recipe, "task", "TASK")
+    assert isinstance(task, Task)
+    return task
 
 
 def contract_of(task: Task, changes: ContractConfig) -> Contract:

@@ -53,7 +53,7 @@ def train(config: RunConfig) -> Path:
         say(f"{folder.path} is finished; its adapter is in {folder.adapter}.")
         return folder.adapter
     checkpoint = on_main(lambda: go_on(folder))
-    family = on_all(lambda: load_family(config.model))
+    family = on_all(lambda: family_for(config, contract))
     # Read once, however many processes there are; and held-out data are the main one's alone.
     rows, held_out = on_main(
         lambda: read_data(config, task, contract, family), others=lambda made: (made[0], list[Example]())
@@ -68,7 +68,7 @@ def train(config: RunConfig) -> Path:
         os.environ.setdefault("HF_DATASETS_CACHE", scratch)
         if any("images" in row for row in rows):
             say("Drawing the pages that are trained on")
-            rows = keep_pixels(rows, Path(scratch))
+            rows = keep_pixels(rows, family, Path(scratch))
         trainer = build_trainer(config, folder, family, rows, judge, task.metric)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     on_main(lambda: keep_best(trainer, config, contract, folder))
@@ -81,6 +81,14 @@ def checked(config: RunConfig) -> tuple[Task, Contract]:
     contract = contract_of(task, config.contract)
     check_run(config, contract)
     return task, contract
+
+
+def family_for(config: RunConfig, contract: Contract) -> Family:
+    """The model's family, before its weights are loaded; one that can see where the contract shows pages as pixels."""
+    family = load_family(config.model)
+    if contract.view != "text":
+        family.check_sees()
+    return family
 
 
 def read_data(

@@ -30,6 +30,22 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Request(NamedTuple):
+    """What is asked: a document as a contract shows it."""
+
+    example: Any
+    contract: Any
+
+    @property
+    def schema(self) -> Any:
+        return self.contract.target.grammar_schema()
+
+    def prompt(self, local: Any) -> list[int]:
+        """Its token ids."""
+        return local.family.render(self.contract.messages(self.example.context.parts)).ids
 
 
 def main() -> None:
@@ -50,6 +66,7 @@ def run(model: str, reports: int, dtype: str, out: Path | None) -> int:
     from extraction.document import open_document
     from extraction.files import write_whole
     from extraction.generate import LocalBackend
+    from extraction.reading import document_example
     from finetune.run import versions
     from recipes.lab_report.synthetic import write_reports
 
@@ -59,7 +76,11 @@ def run(model: str, reports: int, dtype: str, out: Path | None) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         names = ["us_ruled", "simple_list", "belgian_mono", "dutch_zebra"]
         paths = write_reports(Path(scratch) / "reports", names=names, count=reports, seed=2000, max_rows=20)
-        requests = [request for path in paths for request in extractor.requests(open_document(path))]
+        requests = [
+            Request(example, extractor.contract)
+            for path in paths
+            for example in extractor.reading(document_example(open_document(path), extractor.contract)).examples
+        ]
     engines, missing = [], []
     for kind in (Llguidance, Outlines, Xgrammar):
         try:
@@ -338,7 +359,8 @@ def recorded(local, rows, draft, requests):
             return super()._generation(stream)
 
     done: dict[int, tuple[list[int], int]] = {}
-    Recorder(local.model, local.tokenizer, rows, draft).generate(requests)
+    backend = Recorder(local.model, local.tokenizer, rows, draft)
+    list(backend.generate([request.example for request in requests], requests[0].contract))
     return [done[index] for index in range(len(requests))]
 
 
@@ -346,12 +368,10 @@ def generate(local, engine, request):
     """transformers.generate with the grammar on every token: the tokens, and the passes after the prompt's own."""
     import torch
 
-    from extraction.contract import render_prompt
-
-    prompt = render_prompt(local.tokenizer, request.messages)
+    prompt = request.prompt(local)
     out = local.model.generate(
         torch.tensor([prompt], device=local.model.device),
-        max_new_tokens=request.max_tokens,
+        max_new_tokens=request.contract.max_answer_tokens,
         do_sample=False,
         logits_processor=[engine.processor()],
         eos_token_id=list(local.stop),
@@ -367,8 +387,6 @@ def agreed(left, right) -> int:
 
 def differences(local, requests, answers, references) -> list[dict]:
     """The first difference of every answer from its reference, examined: see `near_tie`."""
-    from extraction.contract import render_prompt
-
     found = []
     for number, (request, answer, reference) in enumerate(zip(requests, answers, references, strict=True)):
         if answer == reference:
@@ -376,7 +394,7 @@ def differences(local, requests, answers, references) -> list[dict]:
         at = agreed(answer, reference)
         # An answer that ended where the other goes on chose a stop token.
         a, b = (tokens[at] if at < len(tokens) else local.stop[-1] for tokens in (answer, reference))
-        prompt = render_prompt(local.tokenizer, request.messages)
+        prompt = request.prompt(local)
         found.append({"document": number, "token": at, **near_tie(local.model, prompt, answer[:at], a, b)})
     return found
 

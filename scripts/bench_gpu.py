@@ -161,7 +161,7 @@ def make(folder: Path, tiny: bool) -> dict[str, Any]:
     import torch
     from transformers import AutoModelForImageTextToText, Gemma3Config
 
-    from finetune.plan import architecture
+    from finetune.preflight import architecture
 
     quiet()
     shape = Gemma3Config(**TINY) if tiny else architecture("google/medgemma-1.5-4b-it")
@@ -366,8 +366,9 @@ def eyes(job: Job) -> Any:
 
 
 def collator(job: Job) -> Any:
-    from finetune.batch import Collator
     from finetune.pixels import loader
+
+    from finetune.batch import Collator
 
     vision = eyes(job)
     return Collator(PAD, vision.soft, loader(vision))

@@ -127,9 +127,9 @@ def now() -> float:
 
 def record_of(tokenizer: Any, tokens: int, count: int) -> Any:
     """A synthetic patient's record of at most `tokens` tokens, not much less, with `count` questions to ask."""
-    from extraction.errors import AssayError
     from finetune.questions import token_counter
 
+    from extraction.errors import AssayError
     from recipes.ehr_qa.questions import make_questions
     from recipes.ehr_qa.records import read_record
     from recipes.ehr_qa.synthetic import make_bundle
@@ -172,7 +172,6 @@ def trainer_of(examples: list[dict[str, Any]], recomputed: bool = False) -> Any:
 
 def examples_of(tokens: int, most: int, count: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Separate examples of the first `count` of `most` questions, and the one that shares their context."""
-    from extraction.generate.models import load_tokenizer
     from finetune.questions import Context, encode_context
 
     from extraction.generate.models import load_tokenizer

@@ -72,7 +72,7 @@ def eyes():
 @pytest.fixture(scope="session")
 def image_tokenizer():
     """MedGemma's tokenizer: the one of the 270M decoder has every word of it but the image's own token."""
-    from extraction.generate.models import load_tokenizer
+    from extraction.generate.models import CHAT_TEMPLATE, load_tokenizer
 
     tokenizer = load_tokenizer("gemma-3-270m")
     names = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
@@ -80,6 +80,7 @@ def image_tokenizer():
     for name, token in names.items():
         setattr(tokenizer, name, token)
         setattr(tokenizer, f"{name}_id", tokenizer.convert_tokens_to_ids(token))
+    tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
 
 
@@ -134,29 +135,39 @@ def record_of(document, *generations, contract=None):
     return build_record(document, replies, contract)
 
 
-class Scripted:
-    """A backend that answers from a list, then with an empty list, and remembers what it was asked."""
+def text_of(messages):
+    """The text of chat messages."""
+    return "".join(item.get("text", "") for message in messages for item in message["content"])
+
+
+class Reader:
+    """A backend that reads text: `answer(text)` is what it writes; a character is a token."""
 
     sees = False
 
-    def __init__(self, *answers, finish="stop", empty='{"tests":[]}'):
-        self.answers, self.finish, self.empty, self.asked = list(answers), finish, empty, []
+    def answer(self, text):
+        raise NotImplementedError
 
     def generate(self, examples, contract):
-        from extraction.generate import Generation
-
         for example in examples:
             if example is None:
                 yield None
                 continue
             for number, branch in enumerate(example.branches):
-                self.asked.append(self.text(contract.messages(example.context.parts, branch.parts)))
-                given = Generation(self.answers.pop(0), self.finish) if self.answers else Generation(self.empty, "stop")
-                yield example, number, given
-
-    @staticmethod
-    def text(messages):
-        return "".join(item.get("text", "") for message in messages for item in message["content"])
+                yield example, number, self.answer(text_of(contract.messages(example.context.parts, branch.parts)))
 
     def count_tokens(self, messages):
-        return len(self.text(messages))
+        return len(text_of(messages))
+
+
+class Scripted(Reader):
+    """Answers from a list, then with an empty list, and remembers what it was asked."""
+
+    def __init__(self, *answers, finish="stop", empty='{"tests":[]}'):
+        self.answers, self.finish, self.empty, self.asked = list(answers), finish, empty, []
+
+    def answer(self, text):
+        from extraction.generate import Generation
+
+        self.asked.append(text)
+        return Generation(self.answers.pop(0), self.finish) if self.answers else Generation(self.empty, "stop")

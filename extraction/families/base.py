@@ -49,6 +49,8 @@ class Family:
         tower_layers: regular expression over the names of the vision tower's linear layers (what LoRA adapts there).
         projection: the projector for LoRA: options of PEFT's LoraConfig, `target_parameters` or `target_modules`.
         marker: what a chat template writes for an image.
+        token_types: the argument of `forward` that marks image tokens where it makes its masks and positions itself.
+        axes: how many rotary positions a token has.
         features_once: whether what the tower makes of an image can be given to `forward` in the pixels' place
             (`mm_encoder_outputs`).
 
@@ -60,6 +62,7 @@ class Family:
         stop: ids that end an answer in serving.
         soft: id of the tokens that images are made of; None for a model that sees nothing.
         marks: ids of all tokens that belong to images.
+        processor: the image processor, in families that see.
     """
 
     model_types: ClassVar[tuple[str, ...]] = ()
@@ -69,9 +72,13 @@ class Family:
     tower_layers: ClassVar[str] = ""
     projection: ClassVar[Mapping[str, list[str]]] = {}
     marker: ClassVar[str] = ""
+    token_types: ClassVar[str] = "mm_token_type_ids"
+    axes: ClassVar[int] = 1
     features_once: ClassVar[bool] = False
     # Other parts of a model that are neither the language model nor adapted, by a piece of their modules' names.
     idle: ClassVar[tuple[str, ...]] = ()
+
+    processor: Any
 
     def __init__(self, config: Any, tokenizer: Any, name: str = ""):
         self.config, self.tokenizer = config, tokenizer
@@ -227,6 +234,13 @@ class Family:
             sizes: width and height of the pictures that they show, in order.
         """
         return None
+
+    @cached_property
+    def windows(self) -> dict[str, int | None]:
+        """How far back the layers of each kind see, in tokens; None: as far as there are any."""
+        kinds = getattr(self.text, "layer_types", None) or ()
+        sliding = {"sliding_attention": self.text.sliding_window} if "sliding_attention" in kinds else {}
+        return {"full_attention": None, **sliding}
 
     @property
     def opened(self) -> Collection[str]:

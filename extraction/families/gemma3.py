@@ -42,6 +42,7 @@ class Gemma3(Family):
         "target_parameters": ["multi_modal_projector.mm_input_projection_weight"]
     }
     marker = "<start_of_image>"
+    token_types = "token_type_ids"
     features_once = True
 
     def _open_images(self) -> None:
@@ -74,7 +75,8 @@ class Gemma3(Family):
                 )
 
     @cached_property
-    def _processor(self) -> Any:
+    def processor(self) -> Any:
+        """The image processor."""
         from transformers import Gemma3ImageProcessorPil
 
         return Gemma3ImageProcessorPil(
@@ -92,7 +94,7 @@ class Gemma3(Family):
             return 1
         width, height = image.size
         blank = np.broadcast_to(np.uint8(0), (3, height, width))
-        return 1 + len(self._processor.pan_and_scan(blank, _SMALLEST_CROP, _MOST_CROPS, _LEAST_RATIO))
+        return 1 + len(self.processor.pan_and_scan(blank, _SMALLEST_CROP, _MOST_CROPS, _LEAST_RATIO))
 
     def image_text(self, image: ImagePart) -> str:
         """Word for word as `Gemma3Processor` writes it."""
@@ -108,14 +110,14 @@ class Gemma3(Family):
         """The image and its crops, in the size the model sees."""
         from PIL import Image
 
-        made = self._processor(
+        made = self.processor(
             image.draw(), do_pan_and_scan=image.pan_and_scan, do_rescale=False, do_normalize=False, return_tensors="np"
         )["pixel_values"]
         return [Image.fromarray(values.astype("uint8").transpose(1, 2, 0)) for values in made]
 
     def pixels(self, pictures: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
         """`pixel_values` [pictures, 3, side, side] in -1 to 1, float32."""
-        return {"pixel_values": self._processor(list(pictures), return_tensors="pt")["pixel_values"]}
+        return {"pixel_values": self.processor(list(pictures), return_tensors="pt")["pixel_values"]}
 
     @property
     def opened(self) -> Collection[str]:

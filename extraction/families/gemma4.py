@@ -46,7 +46,8 @@ class Gemma4(Family):
         self._take_images(("<|image>", self.marker, "<image|>"), ids, config.image_token_id)
 
     @cached_property
-    def _processor(self) -> Any:
+    def processor(self) -> Any:
+        """The image processor."""
         from transformers import Gemma4ImageProcessorPil
 
         vision = self.config.vision_config
@@ -61,7 +62,7 @@ class Gemma4(Family):
         """As `Gemma4Processor` writes it."""
         from transformers.models.gemma4.image_processing_pil_gemma4 import get_aspect_ratio_preserving_size
 
-        own, (width, height) = self._processor, image.size
+        own, (width, height) = self.processor, image.size
         side = own.patch_size * own.pooling_kernel_size
         tall, wide = get_aspect_ratio_preserving_size(
             height, width, own.patch_size, own.max_soft_tokens * own.pooling_kernel_size**2, own.pooling_kernel_size
@@ -70,7 +71,7 @@ class Gemma4(Family):
 
     def pixels(self, pictures: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
         """`pixel_values` [pictures, patches, size] and `image_position_ids` [pictures, patches, 2], padded by -1."""
-        made = self._processor(list(pictures), return_tensors="pt")
+        made = self.processor(list(pictures), return_tensors="pt")
         return {name: made[name] for name in ("pixel_values", "image_position_ids")}
 
     @property

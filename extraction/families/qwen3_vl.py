@@ -29,6 +29,7 @@ class Qwen3VL(Family):
         "target_modules": [r".*visual\.(merger|deepstack_merger_list\.\d+)\.linear_fc[12]"]
     }
     marker = "<|image_pad|>"
+    axes = 3
 
     def _open_images(self) -> None:
         config = self.config
@@ -36,7 +37,8 @@ class Qwen3VL(Family):
         self._take_images(("<|vision_start|>", self.marker, "<|vision_end|>"), ids, config.image_token_id)
 
     @cached_property
-    def _processor(self) -> Any:
+    def processor(self) -> Any:
+        """The image processor."""
         from transformers import Qwen2VLImageProcessorPil
 
         vision = self.config.vision_config
@@ -54,7 +56,7 @@ class Qwen3VL(Family):
         """Rows and columns of patches of a picture of so much width and height."""
         from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
-        own, (width, height) = self._processor, size
+        own, (width, height) = self.processor, size
         tall, wide = smart_resize(
             height,
             width,
@@ -67,11 +69,11 @@ class Qwen3VL(Family):
     def image_text(self, image: ImagePart) -> str:
         """As `Qwen3VLProcessor` writes it, between the marks of the chat template."""
         rows, columns = self._grid(image.size)
-        return self.marker * (rows * columns // self._processor.merge_size**2)
+        return self.marker * (rows * columns // self.processor.merge_size**2)
 
     def pixels(self, pictures: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
         """`pixel_values` [patches, size] of all pictures, and `image_grid_thw` [pictures, 3]."""
-        made = self._processor(list(pictures), return_tensors="pt")
+        made = self.processor(list(pictures), return_tensors="pt")
         return {name: made[name] for name in ("pixel_values", "image_grid_thw")}
 
     def positions(self, ids: Sequence[int], sizes: Sequence[tuple[int, int]]) -> torch.Tensor | None:

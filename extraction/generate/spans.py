@@ -54,6 +54,11 @@ class Spans:
     ndim = 0
     shape = (0,)
 
+    def __getitem__(self, parts: tuple[slice, ...]) -> Spans:
+        """All of it: Gemma 4 cuts a mask to the queries whose logits are kept, also where that is every one."""
+        assert all(part in (slice(None), slice(0, None)) for part in parts)
+        return self
+
     def to(self, device: Any, **_: Any) -> Spans:
         """The same with its masks on a device."""
         move = [Span(s.queries, s.keys, s.mask.to(device) if s.mask is not None else None) for s in self.spans]

@@ -13,7 +13,7 @@ from extraction.schema import Schema
 from finetune.config import SyntheticConfig
 from finetune.task import DataRequest, Grade, Task
 from recipes.ehr_qa.grade import score
-from recipes.ehr_qa.questions import ANSWER_SCHEMA, Question, make_questions
+from recipes.ehr_qa.questions import ANSWER_SCHEMA, Question, Words, make_questions
 from recipes.ehr_qa.records import Record as PatientRecord
 from recipes.ehr_qa.records import read_records
 from recipes.ehr_qa.synthetic import synthesize
@@ -67,7 +67,7 @@ class HealthRecords(Task):
         budget = wanted.room.context()
         for record in read_records(wanted.folder):
             shown = record.fit(budget, wanted.room.tokens)
-            words = "train" if wanted.split == "train" else "held_out"
+            words: Words = "train" if wanted.split == "train" else "held_out"
             questions = make_questions(shown, wanted.questions, wanted.seed, words)
             examples.append(record_example(shown, [branch_of(question) for question in questions], wanted.contract))
         return examples
@@ -78,7 +78,7 @@ class HealthRecords(Task):
         result = score(
             [branch.source for branch in branches],
             [record.data for own in records for record in own],
-            {example.context.name: example.context.parts[0].count("\n") + 1 for example in examples},  # type: ignore[arg-type,union-attr]
+            {example.context.name: example.context.parts[0].count("\n") + 1 for example in examples},  # type: ignore[union-attr]
         )
         return Grade(
             {

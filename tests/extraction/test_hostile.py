@@ -63,6 +63,8 @@ def test_a_pattern_that_blows_up_is_an_issue_at_the_value(impatient, pattern):
         {**obj(a={"$ref": "#/$defs/x"}), "$defs": {"x": {"not": {"pattern": ENDLESS}}},
          "$schema": "https://json-schema.org/draft/2020-12/schema"},
         {**obj(a={"not": {"pattern": ENDLESS}}), "$schema": "http://json-schema.org/draft-04/schema#"},
+        {**obj(a={"not": {"pattern": ENDLESS}, "$schema": "http://json-schema.org/draft-07/schema#"}),
+         "$schema": "http://json-schema.org/draft-04/schema#"},
     ],
 )  # fmt: skip
 def test_what_could_not_be_checked_is_never_valid(impatient, schema):
@@ -245,7 +247,7 @@ def test_large_and_recursive_schemas_that_have_an_end_are_fine():
         assert validator(schema).is_valid({})
 
 
-def test_references_that_only_the_data_multiply_end_too(impatient):
+def test_what_only_the_data_multiply_ends_too(impatient):
     node = {"anyOf": [{"properties": {"x": {"$ref": "#/$defs/n"}}}, {"properties": {"x": {"$ref": "#/$defs/n"}}}]}
     schema = {**obj(x={"$ref": "#/$defs/n"}), "$defs": {"n": {**node, "type": "object"}}}
     load_schema(schema)
@@ -253,6 +255,9 @@ def test_references_that_only_the_data_multiply_end_too(impatient):
     for _ in range(60):
         data = {"x": data}
     assert "could not be checked" in next(validator(schema).iter_errors(data)).message
+    many = obj(x={"items": {"allOf": [{"not": {"type": "string"}}] * 2000}})
+    load_schema(many)
+    assert "could not be checked" in next(validator(many).iter_errors({"x": [5] * 2000})).message
 
 
 # Files

@@ -11,15 +11,15 @@ from extraction.contract import Contract
 from extraction.document import Lines, Window, split
 from extraction.errors import AssayError
 from extraction.generate import Generation
-from extraction.reading import OVERLAP, Reading
+from extraction.reading import OVERLAP, document_example, windows_of
 from recipes.lab_report.lines import names_columns, without_earlier
 from recipes.lab_report.task import CONTRACT
-from tests.conftest import document_of
+from tests.conftest import Reader, document_of, text_of
 
 SMALL = CONTRACT.model_copy(update={"max_prompt_tokens": 1500, "checks": None})
 
 
-class Copying:
+class Copying(Reader):
     """Reads what stands in its prompt, and nothing else: a line of cells is a row, `== X ==` heads the rows below.
 
     `limit` characters end an answer; `distort(text, call)` is what it writes in place of a text.
@@ -28,26 +28,16 @@ class Copying:
     def __init__(self, limit=10**9, distort=lambda text, call: text):
         self.limit, self.distort, self.calls = limit, distort, 0
 
-    def count_tokens(self, messages):
-        return len(messages[0]["content"])
-
-    def generate(self, requests, on_done=None):
-        out = []
-        for request in requests:
-            items = []
-            for line in request.messages[0]["content"].split("\n\n", 1)[1].splitlines():
-                if heading := re.fullmatch(r"\s*== (.*) ==", line):
-                    items.append({"panel": heading[1]})
-                elif len(cells := re.split(r"\s{2,}", line.strip())) > 1:
-                    items.append(cells)
-            text = self.distort(json.dumps({"tests": items}, ensure_ascii=False, separators=(",", ":")), self.calls)
-            self.calls += 1
-            cut = len(text) > self.limit
-            out.append(Generation(text[: self.limit], "length" if cut else "stop"))
-        for index, generation in reversed(list(enumerate(out))):
-            if on_done:
-                on_done(index, generation)
-        return out
+    def answer(self, text):
+        items = []
+        for line in text.split("\n\n", 1)[1].splitlines():
+            if heading := re.fullmatch(r"\s*== (.*) ==", line):
+                items.append({"panel": heading[1]})
+            elif len(cells := re.split(r"\s{2,}", line.strip())) > 1:
+                items.append(cells)
+        text = self.distort(json.dumps({"tests": items}, ensure_ascii=False, separators=(",", ":")), self.calls)
+        self.calls += 1
+        return Generation(text[: self.limit], "length" if len(text) > self.limit else "stop")
 
 
 def long_document(pages=60, rows=1000, blank=0):
@@ -74,6 +64,12 @@ def expected(rows=1000, pages=60):
     return out
 
 
+def shown(extractor, document):
+    """The texts that a model is shown of a document at first."""
+    reading = extractor.reading(document_example(document, extractor.contract))
+    return ["\n\n".join(example.context.parts) for example in reading.examples]
+
+
 def found(record):
     return [(row["panel"], row["name"], row["result"]) for row in record.data["tests"]]
 
@@ -95,10 +91,8 @@ def test_a_thousand_rows_over_sixty_pages_come_back(prompt, limit):
 
 def test_many_documents_at_once_stay_apart():
     documents = [long_document(5, n) for n in (40, 80, 1, 60)]
-    done = []
-    records = Extractor(Copying(400), SMALL).read(documents, lambda index, record: done.append((index, found(record))))
+    records = Extractor(Copying(400), SMALL).read(documents)
     assert [found(record) for record in records] == [expected(n, 5) for n in (40, 80, 1, 60)]
-    assert sorted(done) == [(index, found(record)) for index, record in enumerate(records)]
 
 
 def test_a_row_that_a_windows_end_cuts_is_whole_in_the_other():
@@ -106,23 +100,19 @@ def test_a_row_that_a_windows_end_cuts_is_whole_in_the_other():
     rows = [f"Analyte {n}      {n}\n{' ' * 23}mmol/L" for n in range(40)]
     document = document_of("\n".join(rows))
 
-    class Folding(Copying):
-        def generate(self, requests, on_done=None):
-            out = []
-            for request in requests:
-                items = []
-                for line in request.messages[0]["content"].split("\n\n", 1)[1].splitlines():
-                    if line.strip() == "mmol/L" and items:
-                        items[-1].append("mmol/L")
-                    elif "Analyte" in line:
-                        items.append(re.split(r"\s{2,}", line.strip()))
-                out.append(Generation(json.dumps({"tests": items}), "stop"))
-                on_done(len(out) - 1, out[-1])
-            return out
+    class Folding(Reader):
+        def answer(self, text):
+            items = []
+            for line in text.split("\n\n", 1)[1].splitlines():
+                if line.strip() == "mmol/L" and items:
+                    items[-1].append("mmol/L")
+                elif "Analyte" in line:
+                    items.append(re.split(r"\s{2,}", line.strip()))
+            return Generation(json.dumps({"tests": items}), "stop")
 
     for size in range(400, 800, 20):
         extractor = Extractor(Folding(), SMALL.model_copy(update={"max_prompt_tokens": size}))
-        assert len(extractor.requests(document)) > 2
+        assert len(shown(extractor, document)) > 2
         [record] = extractor.read([document])
         assert [(row["name"], row["unit"]) for row in record.data["tests"]] == [
             (f"Analyte {n}", "mmol/L") for n in range(40)
@@ -132,7 +122,7 @@ def test_a_row_that_a_windows_end_cuts_is_whole_in_the_other():
 
 def test_two_readings_of_one_line_are_one_row_and_a_doubt():
     document = long_document(4, 80)
-    second = Extractor(Copying(), SMALL).requests(document)[1].messages[0]["content"]
+    second = shown(Extractor(Copying(), SMALL), document)[1]
     shared = re.findall(r"Analyte \d+", second)[2]
     wrong = f"{shared} mmol"
     backend = Copying(distort=lambda text, call: text.replace(f'"{shared}",', f'"{wrong}",', 1) if call == 1 else text)
@@ -163,12 +153,9 @@ def test_a_loop_is_left_behind_and_said():
     document = long_document(3, 30)
 
     class Looping(Copying):
-        def generate(self, requests, on_done=None):
-            answers = super().generate(requests)
-            for index, answer in enumerate(answers):
-                if self.calls == 1:
-                    answer = Generation(answer.text[:400], "loop")
-                on_done(index, answer)
+        def answer(self, text):
+            answer = super().answer(text)
+            return Generation(answer.text[:400], "loop") if self.calls == 1 else answer
 
     contract = SMALL.model_copy(update={"max_prompt_tokens": 10**9})
     [record] = Extractor(Looping(), contract).read([document])
@@ -212,15 +199,14 @@ def test_what_is_not_a_list_is_taken_from_the_first_window_that_has_it():
         ]
     )
 
-    class Scripted(Copying):
-        def generate(self, requests, on_done=None):
-            for index, _ in enumerate(requests):
-                on_done(index, Generation(next(answers), "stop"))
+    class Knowing(Reader):
+        def answer(self, text):
+            return Generation(next(answers), "stop")
 
     document = document_of("Ann\nLipids\nA0\nA1\nA2", "A3\nIron\nA4")
     contract = Contract.for_schema(schema)
-    size = len(contract.messages(["Ann\nLipids\nA0\nA1\nA2"])[0]["content"])
-    [record] = Extractor(Scripted(), contract.model_copy(update={"max_prompt_tokens": size})).read([document])
+    size = len(text_of(contract.messages(["Ann\nLipids\nA0\nA1\nA2"])))
+    [record] = Extractor(Knowing(), contract.model_copy(update={"max_prompt_tokens": size})).read([document])
     assert record.data == {
         "name": "Ann",
         "panels": [
@@ -285,10 +271,10 @@ Natrium      139                   141           mmol/L"""
     # Of two titles that can't be told apart, neither hides anything.
     merged = document_of(f"{TITLES.replace('      Resultat', ' Resultat')}\n{rows}")
     assert without_earlier(merged).pages == merged.pages
-    windows = Reading(document, CONTRACT.model_copy(update={"view": "text"}), lambda texts: True).windows
+    windows = windows_of(document, CONTRACT, lambda texts: True)
     assert [" ".join(line.split()) for line in "\n".join(windows[0].texts).splitlines()] == text
     unchecked = CONTRACT.model_copy(update={"view": "text", "checks": None})
-    assert "139" in Reading(document, unchecked, lambda texts: True).windows[0].texts[0]
+    assert "139" in windows_of(document, unchecked, lambda texts: True)[0].texts[0]
 
 
 def test_a_window_that_begins_within_a_table_is_shown_its_titles():
@@ -301,7 +287,7 @@ def test_a_window_that_begins_within_a_table_is_shown_its_titles():
         return len("\n".join(texts).splitlines()) <= 16
 
     contract = CONTRACT.model_copy(update={"view": "text"})
-    windows = Reading(document, contract, fits).windows
+    windows = windows_of(document, contract, fits)
     assert windows[0].start == 0 and windows[-1].stop == len(windows[0].lines) and len(windows) > 6
     for before, after in pairwise(windows):
         assert before.start < after.start <= before.stop
@@ -312,7 +298,7 @@ def test_a_window_that_begins_within_a_table_is_shown_its_titles():
         words = [word.text for page in window.document.pages for word in page.words]
         assert words == " ".join(window.texts).split()
     unchecked = contract.model_copy(update={"checks": None})
-    assert not any(window.head for window in Reading(document, unchecked, fits).windows)
+    assert not any(window.head for window in windows_of(document, unchecked, fits))
 
 
 def test_an_instruction_that_leaves_no_room_is_one_sentence():

@@ -6,7 +6,7 @@ import pytest
 
 from extraction.errors import AssayError
 from finetune.config import load_config
-from finetune.plan import plan
+from finetune.preflight import plan
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "lab_report"
 
