@@ -72,7 +72,7 @@ def eyes():
 @pytest.fixture(scope="session")
 def image_tokenizer():
     """MedGemma's tokenizer: the one of the 270M decoder has every word of it but the image's own token."""
-    from extraction.generate.models import load_tokenizer
+    from extraction.generate.models import CHAT_TEMPLATE, load_tokenizer
 
     tokenizer = load_tokenizer("gemma-3-270m")
     names = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
@@ -80,6 +80,7 @@ def image_tokenizer():
     for name, token in names.items():
         setattr(tokenizer, name, token)
         setattr(tokenizer, f"{name}_id", tokenizer.convert_tokens_to_ids(token))
+    tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
 
 

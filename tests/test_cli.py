@@ -92,6 +92,7 @@ def test_in_a_batch_bad_files_fail_alone(tmp_path, tiny_folder):
     result = assay("extract", files, "--model", tiny_folder, "--out", tmp_path / "out")
     assert result.returncode == 2 and "Traceback" not in result.stderr
     records = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in (tmp_path / "out").glob("*.json")}
+    assert records.pop("contract")["record_schema"]
     assert set(records) == {p.stem for p in files.iterdir()}
     assert records.pop("good")["data"] is not None
     words = {"locked": "password", "empty": "empty", "picture": "PNG", "scan": "text layer", "huge": "points"}

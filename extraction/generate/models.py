@@ -23,14 +23,17 @@ DEFAULT = "lab-report-270m"
 FACTS = "versions.json"
 Quantization = Literal["nf4"]
 
-# The turn format of Gemma 3's instruction-tuned models, which the pretrained 270M has no template for: a system
-# message goes in front of the first user turn, the assistant is called "model".
+# The turn format of Gemma 3's instruction-tuned models, which pretrained ones have no template for: a system message
+# goes in front of the first user turn, the assistant is called "model".
 CHAT_TEMPLATE = (
     "{{ bos_token }}"
     "{%- set head = messages[0]['content'] + '\\n\\n' if messages[0]['role'] == 'system' else '' -%}"
     "{%- for m in (messages[1:] if head else messages) -%}"
     "{{- '<start_of_turn>' + ('model' if m['role'] == 'assistant' else m['role']) + '\\n' -}}"
-    "{{- (head if loop.first else '') + (m['content'] | trim) + '<end_of_turn>\\n' -}}"
+    "{{- head if loop.first else '' -}}"
+    "{%- if m['content'] is string -%}{{- m['content'] | trim -}}{%- else -%}{%- for part in m['content'] -%}"
+    "{{- '<start_of_image>' if part['type'] == 'image' else part['text'] | trim -}}{%- endfor -%}{%- endif -%}"
+    "{{- '<end_of_turn>\\n' -}}"
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{- '<start_of_turn>model\\n' -}}{%- endif -%}"
 )

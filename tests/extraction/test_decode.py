@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from extraction.contract import render_prompt
-from extraction.generate import LocalBackend, Request
+from extraction.contract import Contract
+from extraction.example import Branch, Context, Example, ImagePart
+from extraction.families import Prompt
+from extraction.generate import LocalBackend
 from extraction.generate.cache import RowCache
 from extraction.generate.decode import Decoder, Stream, loop_length, sample
 from extraction.generate.shared import shared_length
+from extraction.target import Target
 from tests.conftest import tiny_gemma
 
 SCHEMA = {
@@ -41,19 +44,41 @@ PAGES = [
 ]
 
 
-def requests(hints, max_tokens=40):
-    return [
-        Request([{"role": "user", "content": f"Read.\n\n{page}"}], SCHEMA, hint, max_tokens)
-        for page, hint in zip(PAGES, hints, strict=True)
-    ]
+CONTRACT = Contract(instruction="Read.", record_schema=SCHEMA, max_answer_tokens=40)
 
 
-def plain_greedy(backend, request):
+def examples(pages=PAGES):
+    return [Example(Context("page", (page,))) for page in pages]
+
+
+def answers(backend, asked=None, contract=CONTRACT):
+    """The answers to all branches, in order."""
+    asked = asked or examples()
+    found = {(id(example), number): answer for example, number, answer in backend.generate(asked, contract)}
+    return [found[id(example), number] for example in asked for number in range(len(example.branches))]
+
+
+@pytest.fixture
+def hinted(monkeypatch):
+    """Lets drafts come from other texts than the pages."""
+
+    def set_hints(hints):
+        by_lines = {tuple(page.splitlines()): hint for page, hint in zip(PAGES, hints, strict=True)}
+        monkeypatch.setattr(Target, "hint", lambda _, lines: by_lines[tuple(lines)])
+
+    return set_hints
+
+
+def prompt_ids(backend, example, number=0):
+    return backend.family.render(CONTRACT.messages(example.context.parts, example.branches[number].parts)).ids
+
+
+def plain_greedy(backend, example, number=0, most=40):
     """Token by token, the whole sequence through the model each time, no cache, no draft."""
-    ids = render_prompt(backend.tokenizer, request.messages)
-    matcher = backend.grammar(request.schema).matcher()
+    ids = prompt_ids(backend, example, number)
+    matcher = backend.grammar(CONTRACT.target.grammar_schema()).matcher()
     out = []
-    while len(out) < request.max_tokens:
+    while len(out) < most:
         mask = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint32)
         bits = torch.from_numpy(np.unpackbits(mask.view(np.uint8), bitorder="little").astype(bool))
         with torch.no_grad():
@@ -75,17 +100,44 @@ def backend(tiny_model, tokenizer):
 
 @pytest.fixture(scope="module")
 def expected(backend):
-    return [plain_greedy(backend, request) for request in requests([""] * len(PAGES))]
+    return [plain_greedy(backend, example) for example in examples()]
 
 
 def test_same_text_as_plain_greedy_decoding(backend, expected):
-    done = []
-    generations = backend.generate(requests(PAGES), lambda index, _: done.append(index))
-    assert [g.text for g in generations] == expected
-    assert sorted(done) == list(range(len(PAGES)))
+    asked = examples()
+    found = list(backend.generate(asked, CONTRACT))
+    assert {example.context.parts: answer.text for example, _, answer in found} == {
+        example.context.parts: text for example, text in zip(asked, expected, strict=True)
+    }
+    assert len(found) == len(asked)
 
 
-def test_adversarial_drafts_change_nothing(backend, expected):
+def test_examples_are_taken_as_there_is_room_and_answers_come_as_they_end(backend, expected):
+    """Rows are refilled one by one; where nothing is ready, those at work go on."""
+    taken, given = [], []
+
+    def source():
+        for number, example in enumerate(examples()):
+            taken.append(number)
+            yield example
+            yield None
+
+    for done in backend.generate(source(), CONTRACT):
+        if done:
+            given.append((done[0].context.parts[0], done[2].text))
+        assert len(taken) <= len(given) + 3  # as many as there are rows
+    assert sorted(given) == sorted(zip(PAGES, expected, strict=True))
+    assert list(backend.generate([], CONTRACT)) == []
+
+
+@pytest.mark.parametrize("source", ["prompt lookup", "the page's words"])
+def test_wherever_drafts_come_from_they_change_nothing(bench, backend, expected, source):
+    asked = [bench.Request(example, CONTRACT) for example in examples()]
+    answers = [tokens for tokens, _ in bench.recorded(backend, 3, source, asked)]
+    assert [backend.tokenizer.decode(tokens) for tokens in answers] == expected
+
+
+def test_adversarial_drafts_change_nothing(backend, expected, hinted):
     rng = random.Random(0)
     for _ in range(3):
         # The right answer with pieces cut, doubled and shuffled: drafts that are right for a while, then wrong.
@@ -94,7 +146,8 @@ def test_adversarial_drafts_change_nothing(backend, expected):
             pieces = [text[i : i + 7] for i in range(0, len(text), 7)]
             rng.shuffle(pieces)
             hints.append(text[: len(text) // 2] + "".join(pieces) + text)
-        assert [g.text for g in backend.generate(requests(hints))] == expected
+        hinted(hints)
+        assert [g.text for g in answers(backend)] == expected
 
 
 def test_drafts_that_were_wrong_leave_no_trace_in_the_grammar(backend, tokenizer):
@@ -118,8 +171,8 @@ def test_drafts_that_were_wrong_leave_no_trace_in_the_grammar(backend, tokenizer
             return self.drafts[:limit]
 
     answer = encode('{"tests":[{"panel":"Biochemie > Nierfunctie","specimen":"Serum","sample_collection_time":"21"}]}')
-    decoder = Decoder(backend.model, backend.stop)
-    stream = Stream([], grammar.matcher(), Wrong(), 100)
+    decoder = Decoder(backend.model, backend.family, backend.stop)
+    stream = Stream(Prompt([]), grammar.matcher(), Wrong(), 100)
     guesses = [
         '":"',
         'ochemie","sample_collection_time":"21-10-2023 10:45:03"},["Medisch',
@@ -135,16 +188,17 @@ def test_drafts_that_were_wrong_leave_no_trace_in_the_grammar(backend, tokenizer
         assert stream.matcher.consume_token(token)
 
 
-def test_a_perfect_draft_saves_passes(backend, expected, tiny_model, tokenizer):
-    slow = LocalBackend(tiny_model, tokenizer, rows=3, draft=0).generate(requests([""] * len(PAGES)))
-    fast = backend.generate(requests(expected))
+def test_a_perfect_draft_saves_passes(backend, expected, tiny_model, tokenizer, hinted):
+    hinted(expected)
+    slow = answers(LocalBackend(tiny_model, tokenizer, rows=3, draft=0))
+    fast = answers(backend)
     assert [g.text for g in fast] == [g.text for g in slow]
     assert sum(g.passes for g in fast) < sum(g.passes for g in slow)
 
 
-def test_batch_and_single_agree(backend, expected, tiny_model, tokenizer):
+def test_batch_and_single_agree(expected, tiny_model, tokenizer):
     alone = LocalBackend(tiny_model, tokenizer, rows=1, draft=0)
-    assert [alone.generate([r])[0].text for r in requests(PAGES)] == expected
+    assert [answers(alone, [example])[0].text for example in examples()] == expected
 
 
 @pytest.fixture(scope="module")
@@ -152,8 +206,7 @@ def asked():
     """Questions of unequal length on one long record."""
     record = "\n".join(f"{n}: Glucose {n * 37 % 100} mmol/L on day {n}" for n in range(40))
     questions = ["Which?", "What was the glucose on day 7, and what on day 31?", "Glucose?", "Which day?", "None?"] * 8
-    messages = [[{"role": "user", "content": f"Answer.\n\n{record}\n\n{n} {q}"}] for n, q in enumerate(questions)]
-    return [Request(message, SCHEMA, "", 24) for message in messages]
+    return Example(Context("record", (record,)), tuple(Branch((f"{n} {q}",)) for n, q in enumerate(questions)))
 
 
 def test_what_prompts_share_is_read_once_and_changes_nothing(backend, asked, monkeypatch):
@@ -165,30 +218,50 @@ def test_what_prompts_share_is_read_once_and_changes_nothing(backend, asked, mon
         read.append(kwargs["input_ids"].numel())
         return forward(*args, **kwargs)
 
+    contract = CONTRACT.model_copy(update={"max_answer_tokens": 24})
     monkeypatch.setattr(body, "forward", counting)
-    together = backend.generate(asked)
-    prompts = [len(render_prompt(backend.tokenizer, request.messages)) for request in asked]
-    assert sum(read) < 0.3 * sum(prompts)
+    together = answers(backend, [asked], contract)
+    count = range(len(asked.branches))
+    assert sum(read) < 0.3 * sum(len(prompt_ids(backend, asked, number)) for number in count)
     monkeypatch.undo()
-    assert [generation.text for generation in together[:5]] == [plain_greedy(backend, request) for request in asked[:5]]
-    alone = [backend.generate([request])[0] for request in asked]
+    assert [answer.text for answer in together[:5]] == [plain_greedy(backend, asked, n, 24) for n in range(5)]
+    alone = [
+        answers(backend, [Example(asked.context, asked.branches[number : number + 1])], contract)[0] for number in count
+    ]
     assert [generation.text for generation in together] == [generation.text for generation in alone]
     for one, other in zip(together, alone, strict=True):
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
 
 
-def test_a_short_or_unlike_beginning_is_not_shared():
-    assert shared_length([[1] * 300 + [2]]) == 0
-    assert shared_length([[1] * 200 + [2], [1] * 200 + [3]]) == 0
-    assert shared_length([[1] * 300 + [2], [1] * 300 + [3] * 400]) == 0
-    assert shared_length([[1] * 300 + [2], [1] * 300]) == 299  # what follows the prompt is asked of its last token
+def test_answers_on_contexts_come_between_those_of_single_examples(backend, asked, expected):
+    few = Example(asked.context, asked.branches[:3])
+    pages = examples()
+    found = answers(backend, [*pages[:2], few, *pages[2:]])
+    assert [answer.text for answer in (*found[:2], *found[5:])] == expected
+    assert [answer.text for answer in found[2:5]] == [plain_greedy(backend, few, number) for number in range(3)]
+
+
+def test_what_is_shared_ends_before_prompts_differ_and_cuts_no_image():
+    def prompt(*ids, images=()):
+        """Tokens, 9 being those of images of three tokens."""
+        places = [place for place, token in enumerate(ids) if token == 9 and (not place or ids[place - 1] != 9)]
+        return Prompt(list(ids), images, tuple(slice(place, place + 3) for place in places))
+
+    one, two = (ImagePart(Path(name), 1, 72, (8, 8)) for name in "ab")
+    assert shared_length([prompt(1, 1, 2), prompt(1, 1, 3)]) == 2
+    assert shared_length([prompt(1, 1, 2), prompt(1, 1)]) == 1  # what follows a prompt is asked of its last token
+    seen = [prompt(1, 9, 9, 9, 2, 5, images=(one,)), prompt(1, 9, 9, 9, 2, 6, images=(one,))]
+    assert shared_length(seen) == 5
+    assert shared_length([seen[0], prompt(1, 9, 9, 9, 2, 5, images=(two,))]) == 1
+    assert shared_length([seen[0], prompt(1, 9, 9, 9, images=(one,))]) == 1
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0])
-def test_a_seed_gives_the_same_samples_with_and_without_drafts_in_any_batch(tiny_model, tokenizer, temperature):
+def test_a_seed_gives_the_same_samples_with_and_without_drafts_in_any_batch(tiny_model, tokenizer, temperature, hinted):
     def texts(hints, seed=5, **settings):
+        hinted(hints)
         backend = LocalBackend(tiny_model, tokenizer, temperature=temperature, seed=seed, **settings)
-        return [g.text for g in backend.generate(requests(hints))]
+        return [g.text for g in answers(backend)]
 
     plain = texts([""] * len(PAGES), rows=1, draft=0)
     assert texts(PAGES, rows=1, draft=8) == plain
@@ -198,9 +271,9 @@ def test_a_seed_gives_the_same_samples_with_and_without_drafts_in_any_batch(tiny
     assert texts(PAGES, seed=6) != plain
 
 
-def test_equal_requests_of_one_call_are_sampled_apart(tiny_model, tokenizer):
+def test_equal_examples_of_one_call_are_sampled_apart(tiny_model, tokenizer):
     backend = LocalBackend(tiny_model, tokenizer, temperature=1.0)
-    first, second = backend.generate([requests(PAGES)[0]] * 2)
+    first, second = answers(backend, [examples()[0], examples()[0]])
     assert first.text != second.text
     assert all(p <= 1e-6 for p in first.logprobs) and len(first.logprobs) == len(first.offsets)
 
@@ -239,20 +312,27 @@ def bench():
 
 def test_answers_in_bfloat16_differ_only_at_near_ties(bench, tokenizer):
     """Small random weights in bfloat16: near-ties are common, and so are answers that differ."""
-    schema = {"type": "array", "minItems": 20, "items": {"type": "string", "maxLength": 8}}
-    asked = [Request([{"role": "user", "content": page}], schema, page, 30) for page in PAGES]
+    items = {"type": "array", "minItems": 20, "items": {"type": "string", "maxLength": 8}}
+    schema = {"type": "object", "properties": {"a": items}, "required": ["a"]}
+    contract = Contract(instruction="Read.", record_schema=schema, max_answer_tokens=30)
+    asked = [bench.Request(example, contract) for example in examples()]
     local = LocalBackend(tiny_gemma(1, initializer_range=0.05).bfloat16(), tokenizer)
-    plain, drafted = ([t for t, _ in bench.recorded(local, rows, n, asked)] for rows, n in ((1, 0), (3, 8)))
+    plain, drafted = (
+        [t for t, _ in bench.recorded(local, rows, source, asked)]
+        for rows, source in ((1, "token by token"), (3, "drafts"))
+    )
     for difference in bench.differences(local, asked, drafted, plain):
         assert difference["near-tie"], difference
 
 
 def test_a_wrong_token_is_no_near_tie(bench, tokenizer):
     local = LocalBackend(tiny_gemma().bfloat16(), tokenizer)
-    asked = requests([""] * len(PAGES))
-    number, (tokens, _) = max(enumerate(bench.recorded(local, 1, 0, asked)), key=lambda item: len(item[1][0]))
+    asked = [bench.Request(example, CONTRACT) for example in examples()]
+    number, (tokens, _) = max(
+        enumerate(bench.recorded(local, 1, "token by token", asked)), key=lambda item: len(item[1][0])
+    )
     asked, at = asked[number : number + 1], len(tokens) // 2
-    ids = torch.tensor([render_prompt(tokenizer, asked[0].messages) + tokens[:at]])
+    ids = torch.tensor([asked[0].prompt(local) + tokens[:at]])
     with torch.no_grad():
         worst = int(local.model(input_ids=ids).logits[0, -1].argmin())
     (found,) = bench.differences(local, asked, [[*tokens[:at], worst]], [tokens])
@@ -260,7 +340,7 @@ def test_a_wrong_token_is_no_near_tie(bench, tokenizer):
 
 
 def test_token_offsets_and_probabilities(backend):
-    for generation in backend.generate(requests(PAGES)):
+    for generation in answers(backend):
         assert len(generation.offsets) == len(generation.logprobs)
         assert generation.offsets == sorted(generation.offsets)
         assert generation.offsets[-1] < len(generation.text)
@@ -269,7 +349,7 @@ def test_token_offsets_and_probabilities(backend):
 
 
 def test_a_cut_answer_says_so(backend):
-    generation = backend.generate(requests(PAGES, max_tokens=5))[0]
+    generation = answers(backend, contract=CONTRACT.model_copy(update={"max_answer_tokens": 5}))[0]
     assert generation.finish == "length" and len(generation.offsets) == 5
 
 

@@ -1,11 +1,12 @@
 """Batches with images: the masks themselves, and packed rows that compute what separate ones do."""
 
-from zlib import crc32
-
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from extraction.errors import AssayError
+from extraction.families import family_of
 from extraction.generate.masks import CONTEXT, Tokens, image_blocks, visible
 from extraction.generate.spans import NAME, Span, Spans, span_attention, spans_of
 from finetune.batch import IGNORED, Collator, check_labels
@@ -33,12 +34,29 @@ def example(seed, *pieces):
     }
 
 
-def pixels(files):
-    made = [torch.randn(3, 112, 112, generator=torch.Generator().manual_seed(crc32(file.encode()))) for file in files]
-    return torch.stack(made)
-
-
 EXAMPLES = [example(1, 5, None, 9), example(2, 3, None, 2, None, 30, 7), example(3, 40, 6), example(4, None, None, 4)]
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Puts files in the place of the names of a row's images: noise, of another kind for each name."""
+    folder = tmp_path_factory.mktemp("images")
+
+    def draw(row):
+        files = [folder / f"{name}.png" for name in row.get("files", ())]
+        for file in files:
+            if not file.exists():
+                seed = int.from_bytes(file.stem.encode()) % 2**32
+                values = np.random.default_rng(seed).integers(0, 255, (112, 112, 3), dtype=np.uint8)
+                Image.fromarray(values).save(file)
+        return {**row, "files": [str(file) for file in files]}
+
+    return draw
+
+
+@pytest.fixture(scope="module")
+def family(eyes, image_tokenizer):
+    return family_of(eyes.config, image_tokenizer)
 
 
 @pytest.fixture
@@ -132,40 +150,41 @@ def test_of_one_document_the_masks_are_those_of_transformers(eyes):
         assert mask.triu(1).any()  # causal alone would be something else
 
 
-def in_a_row(example, branches=()):
-    return {**example, "branches": list(branches) or [CONTEXT] * len(example["input_ids"])}
-
-
 def branched(context, *branches):
-    """A context with branches of (question, answer), and the separate examples that it stands for."""
+    """A context with branches of (images, question, answer), and the separate rows that it stands for."""
     whole = {key: list(context[key]) for key in ("input_ids", "files")}
     whole["labels"], whole["branches"] = [IGNORED] * len(whole["input_ids"]), [CONTEXT] * len(whole["input_ids"])
     separate = []
-    for number, (question, answer) in enumerate(branches, 1):
-        ids = [5000 + number + i for i in range(question)] + [7000 + 31 * number + i for i in range(answer)]
-        labels = [IGNORED] * question + ids[question:]
-        separate.append({**context, "input_ids": context["input_ids"] + ids,
+    for number, (images, question, answer) in enumerate(branches, 1):
+        ids = [token for _ in range(images) for token in image()]
+        asked = len(ids) + question
+        ids += [5000 + number + i for i in range(question)] + [7000 + 31 * number + i for i in range(answer)]
+        labels = [IGNORED] * asked + ids[asked:]
+        files = [f"{number}b{n}-{len(context['files'])}" for n in range(images)]
+        separate.append({"input_ids": context["input_ids"] + ids, "files": context["files"] + files,
                          "labels": [IGNORED] * len(context["input_ids"]) + labels})  # fmt: skip
         whole["input_ids"] += ids
         whole["labels"] += labels
+        whole["files"] += files
         whole["branches"] += [number] * len(ids)
     return whole, separate
 
 
-TEXT = branched(example(5, 60, 3), (5, 4), (7, 3), (2, 8))
-IMAGES = branched(example(6, 20, None, None, 4), (5, 4), (3, 6))
+TEXT = branched(example(5, 60, 3), (0, 5, 4), (0, 7, 3), (0, 2, 8))
+IMAGES = branched(example(6, 20, None, None, 4), (0, 5, 4), (2, 3, 6))
+ASKED = branched(example(7, 20, 4), (1, 5, 4), (1, 3, 6), (0, 4, 2))
 ROWS = {
-    "padded": (EXAMPLES, EXAMPLES),
-    "documents": ([in_a_row(one) for one in EXAMPLES], EXAMPLES),
+    "documents": (EXAMPLES, EXAMPLES),
     "text": ([TEXT[0]], TEXT[1]),
     "images": ([IMAGES[0]], IMAGES[1]),
-    "mixed": ([TEXT[0], in_a_row(EXAMPLES[1]), IMAGES[0]], [*TEXT[1], EXAMPLES[1], *IMAGES[1]]),
+    "images in questions": ([ASKED[0]], ASKED[1]),
+    "mixed": ([TEXT[0], EXAMPLES[1], IMAGES[0]], [*TEXT[1], EXAMPLES[1], *IMAGES[1]]),
 }
 
 
 @pytest.mark.parametrize("kind", ROWS)
-def test_a_batch_computes_what_each_example_does_alone(spanning, kind):
-    collate = Collator(pad=0, soft=SOFT, pixels=pixels, window=WINDOW)
+def test_a_batch_computes_what_each_row_does_alone(spanning, family, drawn, kind):
+    collate = Collator(family, in_row=True)
 
     def run(batch):
         spanning.zero_grad()
@@ -179,9 +198,9 @@ def test_a_batch_computes_what_each_example_does_alone(spanning, kind):
         gradients = {name: p.grad.clone() for name, p in spanning.named_parameters() if p.grad is not None}
         return logits.detach()[:, :-1][targets != IGNORED], loss.item(), gradients
 
-    examples, separate = ROWS[kind]
-    together = run(collate(examples))
-    alone = [run(collate([one])) for one in separate]
+    rows, separate = ROWS[kind]
+    together = run(collate(list(map(drawn, rows))))
+    alone = [run(collate([drawn(one)])) for one in separate]
     assert torch.allclose(together[0], torch.cat([logits for logits, _, _ in alone]), atol=2e-5)
     assert together[1] == pytest.approx(sum(loss for _, loss, _ in alone), rel=1e-6)
     for name, gradient in together[2].items():
@@ -190,36 +209,44 @@ def test_a_batch_computes_what_each_example_does_alone(spanning, kind):
     spanning.zero_grad()
 
 
-def test_an_image_changes_what_is_read_from_it(eyes):
-    """The mask is not merely carried along: made causal, or with the images swapped, the logits are others."""
-    batch = Collator(pad=0, soft=SOFT, pixels=pixels)(EXAMPLES[1:2])
+def test_an_image_changes_what_is_read_from_it(spanning, family, drawn):
+    """The mask is not merely carried along: made causal, or with the images swapped, the logits are others; those of
+    the row are those of the model's own masks."""
+    row = drawn(EXAMPLES[1])
+    batch = Collator(family)([row])
     batch.pop("labels")
+    own = {"input_ids": batch["input_ids"], "pixel_values": batch["pixel_values"]}
+    types = (batch["input_ids"] == SOFT).long()
     with torch.inference_mode():
-        right = eyes(**batch).logits
-        causal = eyes(**{key: value for key, value in batch.items() if key != "token_type_ids"}).logits
-        swapped = eyes(**{**batch, "pixel_values": batch["pixel_values"].flip(0)}).logits
+        made = spanning(**batch).logits
+        right = spanning(**own, token_type_ids=types).logits
+        causal = spanning(**own).logits
+        swapped = spanning(**{**own, "pixel_values": own["pixel_values"].flip(0)}, token_type_ids=types).logits
+    assert torch.allclose(made, right, atol=2e-5)
     assert (right - causal)[:, -7:].abs().max() > 1e-3 and (right - swapped)[:, -7:].abs().max() > 1e-3
 
 
-def test_text_alone_keeps_the_fast_path():
-    batch = Collator(pad=0, soft=SOFT, pixels=pixels, window=WINDOW)(EXAMPLES[2:3] * 2)
+def test_text_alone_keeps_the_fast_path(family):
+    row = {key: EXAMPLES[2][key] for key in ("input_ids", "labels")}
+    batch = Collator(family)([row, {**row, "branches": None, "files": None}])
     assert set(batch) == {"input_ids", "labels", "attention_mask"}
     assert batch["attention_mask"].shape == batch["input_ids"].shape == (2, 47)
-    assert set(Collator(pad=0)([{"input_ids": [2, 5], "labels": [IGNORED, 5]}])) == set(batch)
+    short = Collator(family)([row, {"input_ids": [2, 5], "labels": [IGNORED, 5]}])
+    assert short["attention_mask"].sum(1).tolist() == [47, 2]
+    assert (short["labels"][1, 2:] == IGNORED).all()
 
 
-def test_neither_images_nor_prompts_are_trained():
-    for examples in (EXAMPLES, [in_a_row(one) for one in EXAMPLES]):
-        batch = Collator(pad=0, soft=SOFT, pixels=pixels, window=WINDOW)(examples)
-        trained = batch["labels"] != IGNORED
-        assert trained.sum() == 9 + 7 + 6 + 4
-        assert not (trained & torch.isin(batch["input_ids"], torch.tensor([SOFT, BEGIN, END, 0]))).any()
-        assert torch.equal(batch["input_ids"][trained], batch["labels"][trained])
+def test_neither_images_nor_prompts_are_trained(family, drawn):
+    batch = Collator(family)(list(map(drawn, EXAMPLES)))
+    trained = batch["labels"] != IGNORED
+    assert trained.sum() == 9 + 7 + 6 + 4
+    assert not (trained & torch.isin(batch["input_ids"], torch.tensor([SOFT, BEGIN, END, 0]))).any()
+    assert torch.equal(batch["input_ids"][trained], batch["labels"][trained])
 
 
-def test_an_example_that_teaches_nothing_is_refused_by_name():
+def test_an_answer_that_teaches_nothing_is_refused_by_name():
     with pytest.raises(AssayError, match=r"^a\.pdf has no token to learn from"):
-        check_labels("a.pdf", {"input_ids": [2, 5], "labels": [IGNORED, IGNORED]}, ())
+        check_labels("a.pdf", [], ())
     with pytest.raises(AssayError, match=r"^The record of a\.pdf holds a token that stands for an image"):
-        check_labels("a.pdf", {"input_ids": [2, SOFT], "labels": [IGNORED, SOFT]}, (SOFT,))
-    check_labels("a.pdf", {"input_ids": [2, 5], "labels": [IGNORED, 5]}, (SOFT,))
+        check_labels("a.pdf", [SOFT], (SOFT,))
+    check_labels("a.pdf", [5], (SOFT,))

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from extraction.generate.vision import vision_of
 from PIL import Image
 
 import finetune.features
 from extraction.errors import AssayError
+from extraction.families import family_of
 from extraction.generate.models import load_adapter, load_model
+from extraction.generate.spans import NAME as SPANS
 from finetune.adapter import add_adapter
-from finetune.batch import IGNORED, Collator
+from finetune.batch import IGNORED, Collator, load_pictures
 from finetune.config import load_config
 from finetune.features import keep_features
 from finetune.merge import merge
-from finetune.pixels import loader
 from finetune.run import read_metrics
 from finetune.train import train
 from recipes.lab_report.medgemma import CONTRACT
@@ -49,7 +49,7 @@ def work(tmp_path_factory, image_tokenizer):
 @pytest.fixture(autouse=True)
 def _tokenizer(monkeypatch, image_tokenizer):
     """The one in the model's folder, without the seconds that reading its files takes."""
-    monkeypatch.setattr("finetune.train.load_tokenizer", lambda _: image_tokenizer)
+    monkeypatch.setattr("extraction.generate.models.load_tokenizer", lambda _: image_tokenizer)
 
 
 def settings(work, name, *more):
@@ -118,15 +118,17 @@ def test_two_processes_share_the_work_and_train_the_same(work):
     assert losses(work / "shared") == pytest.approx(losses(work / "alone"), rel=1e-4)
 
 
-def test_a_batch_with_features_is_taken_as_one_with_pixels(eyes, image_tokenizer, tmp_path, monkeypatch):
+def test_a_batch_with_features_is_taken_as_one_with_pixels(image_tokenizer, tmp_path, monkeypatch):
     from accelerate.utils import send_to_device
     from torch.utils.data._utils.pin_memory import pin_memory
 
-    vision = vision_of(eyes.config, image_tokenizer)
+    eyes = tiny_medgemma()
+    eyes.set_attn_implementation(SPANS)
+    family = family_of(eyes.config, image_tokenizer)
     examples = pages(tmp_path, 3)
-    features = keep_features(eyes, vision, examples, tmp_path / "features")
-    batch = Collator(0, SOFT, loader(vision), features=features)(examples)
-    pixels = Collator(0, SOFT, loader(vision))(examples)
+    features = keep_features(eyes, family, examples, tmp_path / "features")
+    batch = Collator(family, features)(examples)
+    pixels = Collator(family)(examples)
     assert "pixel_values" not in batch and set(batch) - {"mm_encoder_outputs"} == set(pixels) - {"pixel_values"}
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self.clone())  # which needs a GPU
     batch = pin_memory(send_to_device(batch, "cpu"))
@@ -140,26 +142,26 @@ def test_a_killed_run_goes_on_and_another_model_begins_anew(image_tokenizer, tmp
     examples = pages(tmp_path, 5)
     examples.append(examples[0])  # a page in two examples is seen once
     model = tiny_medgemma()
-    vision = vision_of(model.config, image_tokenizer)
+    family = family_of(model.config, image_tokenizer)
     with pytest.raises(KeyboardInterrupt):
-        Tower(model, most=4), keep_features(model, vision, examples, tmp_path / "features")
+        Tower(model, most=4), keep_features(model, family, examples, tmp_path / "features")
     assert not list(tmp_path.rglob("*.tmp"))
     model = tiny_medgemma()
     tower = Tower(model)
-    whole = keep_features(model, vision, examples, tmp_path / "features")
+    whole = keep_features(model, family, examples, tmp_path / "features")
     assert tower.seen == 1  # of 5, 4 were in whole shards
     files = [example["files"][0] for example in examples]
     with torch.inference_mode():
-        right = model.get_image_features(loader(vision)(files)).pooler_output
+        right = model.get_image_features(**family.pixels(load_pictures(files))).pooler_output
     assert torch.allclose(whole(files).pooler_output, right, atol=1e-6)
-    keep_features(model, vision, [*examples, *pages(tmp_path, 1, 9)], tmp_path / "features")
+    keep_features(model, family, [*examples, *pages(tmp_path, 1, 9)], tmp_path / "features")
     assert tower.seen == 1 + 6 + 1
 
     other = tiny_medgemma()
     with torch.no_grad():
         other.model.vision_tower.encoder.layers[1].mlp.fc2.weight *= 2
     tower = Tower(other)
-    changed = keep_features(other, vision, examples, tmp_path / "features")
+    changed = keep_features(other, family, examples, tmp_path / "features")
     assert tower.seen == 5
     assert not torch.allclose(changed(files).pooler_output, right, atol=1e-2)
 
@@ -168,7 +170,7 @@ def test_a_disk_that_is_too_small_is_said_before(eyes, image_tokenizer, tmp_path
     full = type("Usage", (), {"free": 10})()
     monkeypatch.setattr(finetune.features.shutil, "disk_usage", lambda _: full)
     with pytest.raises(AssayError, match=r"features of 1 images take .* GB, and .* 0\.0 GB free; make room"):
-        keep_features(eyes, vision_of(eyes.config, image_tokenizer), pages(tmp_path, 1), tmp_path / "features")
+        keep_features(eyes, family_of(eyes.config, image_tokenizer), pages(tmp_path, 1), tmp_path / "features")
 
 
 @pytest.mark.parametrize("vision, projector", [(True, False), (False, True), (False, False)])
@@ -192,7 +194,11 @@ def test_what_sees_is_trained_saved_and_merged(work, image_tokenizer, capsys):
     live, _ = load_adapter(adapter, dtype="float32")
     weights = {n: p for n, p in live.named_parameters() if "lora_B" in n and "language_model" not in n}
     assert len(weights) == 2 * 6 + 1 and all(p.abs().max() > 0 for p in weights.values())
-    batch = Collator(0, SOFT, loader(vision_of(live.config, image_tokenizer)))(pages(work, 2))
+    # Two rows of one length, as the model's own forward takes them.
+    rows, family = pages(work, 2), family_of(live.config, image_tokenizer)
+    ids = torch.tensor([row["input_ids"] for row in rows])
+    batch = {"input_ids": ids, "token_type_ids": (ids == SOFT).long(),
+             **family.pixels(load_pictures([row["files"][0] for row in rows]))}  # fmt: skip
     with torch.inference_mode():
         right = live(**batch).logits
         with live.disable_adapter():
@@ -244,7 +250,7 @@ def test_options_that_cannot_be_are_refused_before_anything_is_read(work):
 
 
 def test_a_plan_counts_what_sees():
-    from finetune.plan import plan
+    from finetune.preflight import plan
 
     demo = Path(__file__).parents[2] / "recipes" / "lab_report"
     made = plan(load_config(demo / "lora_medgemma.yaml", ["adapter.vision=true", "adapter.projector=true"]))

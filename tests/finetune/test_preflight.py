@@ -56,7 +56,7 @@ def no_work(monkeypatch):
         raise AssertionError("weights were loaded")
 
     monkeypatch.setattr("transformers.modeling_utils.PreTrainedModel.from_pretrained", refuse)
-    monkeypatch.setattr("finetune.prepare.read_examples", refuse)
+    monkeypatch.setattr("finetune.train.read_data", refuse)
 
 
 def refused(work, output, **more):

@@ -1,0 +1,94 @@
+"""The pipeline for many machines, on a cluster of this one: two actors, and what is killed meanwhile."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from reportlab.pdfgen.canvas import Canvas
+
+pytest.importorskip("ray")
+
+from extraction.errors import AssayError
+from extraction.ray_data import extract, read_paths
+from scripts.bench_batch import tiny_model
+
+COUNT = 16
+
+
+def rows(out):
+    from pyarrow import parquet
+
+    return [row for file in sorted(Path(out).glob("*.parquet")) for row in parquet.read_table(file).to_pylist()]
+
+
+def started(*arguments):
+    command = [sys.executable, "-m", "extraction.ray_data", *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def actors(mark):
+    """The processes of this test's actors."""
+    psutil = pytest.importorskip("psutil")
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if "MapWorker" in " ".join(process.cmdline()) and process.environ().get("ASSAY_MARK") == mark:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def test_nothing_is_lost_and_nothing_is_there_twice(tmp_path, monkeypatch):
+    """The driver is killed halfway; in the second start an actor is; a third start finds nothing to do."""
+    monkeypatch.setenv("ASSAY_MARK", str(tmp_path))
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    for number in range(COUNT):
+        canvas = Canvas(str(tmp_path / "in" / "sub" / f"{number}.pdf"))
+        canvas.drawString(72, 700, f"Glucose {number} mg/dL")
+        canvas.save()
+    (tmp_path / "in" / "bad.pdf").write_bytes(b"no document")
+    model, out = tiny_model(tmp_path / "model"), tmp_path / "out"
+    command = (f"file://{tmp_path}/in", out, "--model", model, "--batch", 2)
+
+    first = started(*command)
+    while first.poll() is None and not rows(out):
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    before = [row["path"] for row in rows(out)]
+    assert 0 < len(before) < COUNT + 1, "nothing to resume"
+
+    second = started(*command)
+    while second.poll() is None and not actors(str(tmp_path)):
+        time.sleep(0.05)
+    for process in actors(str(tmp_path))[:1]:
+        process.kill()
+    _, said = second.communicate()
+    assert second.returncode == 0, said
+    found = rows(out)
+    paths = [row["path"] for row in found]
+    assert len(paths) == len(set(paths)) == COUNT + 1 and set(before) < set(paths)
+    told = {Path(row["path"]).stem: row for row in found}
+    bad = told.pop("bad")
+    assert bad["status"] == "failed" and "PDF" in bad["error"] and json.loads(bad["record"])["data"] is None
+    assert all(row["error"] is None and json.loads(row["record"])["data"]["kind"] for row in told.values())
+
+    assert extract(f"file://{tmp_path}/in", str(out), model=str(model)) == 0
+
+
+def test_a_file_that_was_cut_short_is_read_again_and_models_are_not_mixed(tmp_path):
+    from pyarrow import parquet, table
+
+    whole = tmp_path / "a.parquet"
+    parquet.write_table(table({"path": ["file:///a.pdf"], "model": ["m"]}), whole)
+    (tmp_path / "b.parquet").write_bytes(whole.read_bytes()[:-20])
+    assert read_paths(str(tmp_path), "m") == {"file:///a.pdf"}
+    assert not (tmp_path / "b.parquet").exists()
+    with pytest.raises(AssayError, match="another model"):
+        read_paths(f"file://{tmp_path}", "other")
