@@ -4,7 +4,7 @@
 
 Every actor holds the model and reads files as a batch on one machine does. A row of the Parquet files in OUT is a
 document, whatever became of it: `path`, `model`, `status`, `record` (JSON) and `error` (why there is no record).
-Started again, it reads only the paths that have no row.
+Started again, when the first start is gone, it reads only the paths that have no row.
 
 Ray's own checkpointing fits only pipelines that begin with reading the files' bytes: it would fetch them all again at
 every start, and a file that cannot be read would end the whole.

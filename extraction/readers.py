@@ -134,9 +134,10 @@ class _Process:
             if self._closed:
                 raise AssayError("Stopped.")
             self._pipe, theirs = context.Pipe()
-            self._process = context.Process(target=_serve, args=(theirs, *self._task), daemon=True)
-            self._process.start()
+            process = context.Process(target=_serve, args=(theirs, *self._task), daemon=True)
+            process.start()
             theirs.close()
+            self._process = process
         try:
             self._pipe.recv()
         except (EOFError, OSError):

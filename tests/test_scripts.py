@@ -59,7 +59,7 @@ def test_none_is_forgotten():
 
 
 def test_bench_batch(model, tmp_path):
-    size = ("--reports", 2, "--scans", 0, "--max-rows", 2, "--files", 3)
+    size = ("--reports", 2, "--scans", 0, "--max-rows", 2, "--files", 3, "--dtype", "float32")
     printed = start("bench_batch.py", *size, "--model", model, "--json", tmp_path / "figures.json")
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert sum(figures["memory"]["statuses"].values()) == 3 and "files/s" in printed
