@@ -153,10 +153,8 @@ class Rows:
             inside: whether a list or object of scalars is open.
             chars: how much is wanted.
         """
-        if not self._examples:
-            return ""
         if not inside or text == "[":
-            rows = self._following(self._at, chars) if text in ("", ",", "[") else ""
+            rows = self._following(self._at, chars) if self._examples and text in ("", ",", "[") else ""
             return rows.removeprefix("," if text else "")
         for line in self._ahead(self._at):
             for row in (self._row(line), *self._rest(line, text)):
