@@ -255,6 +255,7 @@ def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFo
     write_whole(temporary / "adapter_config.json", json.dumps(settings, indent=1) + "\n")
     contract.save(temporary)
     facts = {
+        "recipe": config.recipe,
         "base_model": config.model,
         "base_sha256": fingerprint(config.model),
         "quantization": config.train.quantization,
