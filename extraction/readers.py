@@ -110,6 +110,8 @@ class _Process:
 
     def read(self, path: Path) -> Opened:
         """The document in a file, or its failed record."""
+        if self._process and not self._process.is_alive():  # while it had nothing to do: no file's doing
+            self._end()
         if self._process is None:
             self._start()
         try:

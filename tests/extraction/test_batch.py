@@ -162,6 +162,28 @@ def test_a_fault_takes_none_of_those_along_that_are_answered_beside_it(tmp_path)
     assert texts == {f"{n:02}.json": f"text {n}" for n in range(30) if n % 10 != 5}
 
 
+def test_a_process_that_dies_between_files_costs_none(files):
+    with Readers() as opened:
+        for name in ("a", "z"):
+            opened.add([(name, files / f"{name}.pdf")])
+            while not (found := next(opened.opened())):
+                time.sleep(0.01)
+            assert not isinstance(found[1], Record)
+            os.kill(opened._processes[0]._process.pid, signal.SIGKILL)
+            opened._processes[0]._process.join()
+
+
+def test_a_file_that_vanishes_meanwhile_fails_alone(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(30):
+        (tmp_path / "in" / f"{number:02}.pdf").write_text("text")
+    records = running(tmp_path / "in", tmp_path / "out", backend=Echo(1))
+    first = next(records)
+    (tmp_path / "in" / "29.pdf").unlink()
+    statuses = {record.source: record.status for record in (first, *records)}
+    assert statuses.pop("29.pdf") == "failed" and set(statuses.values()) == {"ok"}
+
+
 def test_what_cannot_go_on_ends_the_batch_and_the_next_start_goes_on(files, tmp_path):
     for name in ("crash", "dies", "slow"):
         (files / f"{name}.pdf").unlink()
