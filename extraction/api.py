@@ -38,7 +38,7 @@ class Extractor:
 
     @classmethod
     def default(cls, **options: Any) -> Extractor:
-        """The extractor for lab reports that ships with Assay: `from_pretrained("lab-report-270m", **options)`."""
+        """The extractor that ships with Assay: `from_pretrained("lab-report-270m", **options)`."""
         return cls.from_pretrained(DEFAULT, **options)
 
     @classmethod

@@ -149,8 +149,11 @@ def _lines(manifest: Path) -> list[dict[str, Any]]:
 
 
 def stamp(path: Path) -> list[int]:
-    """Size and time of change: whether a file is still the one that was read."""
-    info = path.stat()
+    """Size and time of change: whether a file is still the one that was read. Nothing where it is gone."""
+    try:
+        info = path.stat()
+    except OSError:
+        return []
     return [info.st_size, info.st_mtime_ns]
 
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from extraction.evidence.unread import unread_rows
 from extraction.plugins import load
+from extraction.schema import Schema, map_subschemas, resolve
 
 if TYPE_CHECKING:
     from extraction.contract import Contract, Role
@@ -54,7 +56,10 @@ class Checks:
         self, document: Document, data: Any, evidence: Sequence[PageEvidence], contract: Contract
     ) -> list[MissedLine]:
         """Lines that look like rows of the record's lists although nothing in `evidence` was read from them."""
-        return []
+        if not _has_rows(contract.record_schema):
+            return []
+        lines = unread_rows(document, list(_rows(data)), evidence)
+        return [MissedLine(line.page, line.box, line.text) for line in lines]
 
     def issues(
         self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence], contract: Contract
@@ -69,6 +74,33 @@ class Checks:
             ValueError: it is no such file; the message says why.
         """
         raise ValueError("the task of these records has no format for labels")
+
+
+def _rows(data: Any, in_list: bool = False) -> Iterator[Mapping[str, Any]]:
+    """The objects that stand in lists."""
+    if isinstance(data, Mapping):
+        if in_list:
+            yield data
+        for value in data.values():
+            yield from _rows(value)
+    elif isinstance(data, list):
+        for value in data:
+            yield from _rows(value, in_list=True)
+
+
+def _has_rows(schema: Schema) -> bool:
+    """Whether a schema has a list of objects with two values or more."""
+    found = False
+
+    def visit(sub: Any) -> Any:
+        nonlocal found
+        if isinstance(sub, dict):
+            found = found or len(resolve(sub.get("items", {}), schema).get("properties", ())) > 1
+            map_subschemas(sub, lambda inner, _: visit(inner))
+        return sub
+
+    visit(schema)
+    return found
 
 
 def load_checks(name: str | None) -> Checks:

@@ -75,14 +75,15 @@ def extract(
     failed = batch.failed(jobs)
     if len(missing) < len(jobs):
         print(f"{len(jobs) - len(missing)} of {len(jobs)} are done already, {failed} of them failed.", file=sys.stderr)
-    opened = Readers(((job, job.path) for job in missing), workers, contract.view, seconds=seconds)
 
     def load() -> Extractor:
         if server:
             return Extractor.from_server(server, model, schema=schema)
         return Extractor.from_pretrained(str(model), schema=schema)
 
-    with opened as readers, tqdm(total=len(missing), desc="extracting", unit="file", leave=False) as bar:
+    bar = tqdm(total=len(missing), desc="extracting", unit="file", leave=False)
+    with bar, Readers(workers, contract.view, seconds=seconds) as readers:
+        readers.add((job, job.path) for job in missing)  # the first ones are read while the model is loaded
         for record in run_batch(load, readers, batch, html, review_below) if missing else ():
             bar.update()
             if len(jobs) <= 3:

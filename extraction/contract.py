@@ -73,13 +73,14 @@ class Contract(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _first_version(cls, values: Any) -> Any:
-        """A contract of version 1, whose only checks were those of laboratory reports."""
+        """A contract of version 1, whose only checks were those of one task."""
         if not isinstance(values, Mapping) or values.get("version") != 1:
             return values
         values = {**values, "version": 2}
         if values.pop("check_rows", False):
-            checks = load_checks("lab_report")
-            values |= {"checks": "lab_report", "roles": dict(checks.roles), "scored": checks.scored}
+            name = "lab_report"
+            checks = load_checks(name)
+            values |= {"checks": name, "roles": dict(checks.roles), "scored": checks.scored}
         return values
 
     @field_validator("record_schema")

@@ -1,6 +1,6 @@
 """What a model is shown and asked: parts make a context, a context with its branches is an example.
 
-A lab report is a context with one branch, a health record one with fifty, a picture with its questions one with some.
+A document is a context with one branch, a health record one with fifty, a picture with its questions one with some.
 Training and serving take the same examples; in training every branch has its gold answer.
 """
 

@@ -6,9 +6,9 @@ import logging
 import multiprocessing
 import signal
 import threading
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import LifoQueue
@@ -24,38 +24,32 @@ _AHEAD = 8  # documents that wait for the model besides two a process: as many a
 
 Opened = Document | Record
 """A document, or its record where there is nothing to read."""
+File = Path | Callable[[], Path]
+"""A file, or what brings it to this machine (raises DocumentError)."""
 
 
 class Readers:
     """Processes that open files, and read those by OCR that need it, some documents ahead of the model.
 
     A process that dies, or takes longer than `seconds` over one file, is ended and replaced; its file gets a failed
-    record and the others go on. The first files are read while the caller still loads the model.
+    record and the others go on.
 
     Args:
-        files: a key and a file each, taken as there is room.
         workers: number of processes.
         view: what of a page the model is shown, see `Contract`.
         limits: time, memory and size a document may cost.
         seconds: longest time one file may take to be opened and read.
     """
 
-    def __init__(
-        self,
-        files: Iterable[tuple[Hashable, Path]],
-        workers: int = 1,
-        view: str = "text",
-        limits: Limits | None = None,
-        seconds: float = 600.0,
-    ):
-        self._files, self._room = iter(files), 2 * workers + _AHEAD
+    def __init__(self, workers: int = 1, view: str = "text", limits: Limits | None = None, seconds: float = 600.0):
+        self._files: Iterator[tuple[Any, File]] = iter(())
+        self._room = 2 * workers + _AHEAD
         self._processes = [_Process(view, limits, seconds) for _ in range(workers)]
         self._idle: LifoQueue[_Process] = LifoQueue()
         for process in self._processes:
             self._idle.put(process)
         self._threads = ThreadPoolExecutor(workers)
         self._pending: set[Future[tuple[Any, Opened]]] = set()
-        self._fill()
 
     def __enter__(self) -> Readers:
         return self
@@ -65,6 +59,11 @@ class Readers:
         for process in self._processes:
             process.close()
         self._threads.shutdown()
+
+    def add(self, files: Iterable[tuple[Hashable, File]]) -> None:
+        """Read these too, each under its key; they are taken as there is room, the first ones at once."""
+        self._files = chain(self._files, files)
+        self._fill()
 
     def opened(self) -> Iterator[tuple[Any, Opened] | None]:
         """Keys and documents as they are ready, in whatever order; None where none is. May be gone on with anew.
@@ -83,13 +82,15 @@ class Readers:
                 yield None
 
     def _fill(self) -> None:
-        for key, path in islice(self._files, self._room - len(self._pending)):
-            self._pending.add(self._threads.submit(self._read, key, path))
+        for key, file in islice(self._files, self._room - len(self._pending)):
+            self._pending.add(self._threads.submit(self._read, key, file))
 
-    def _read(self, key: Any, path: Path) -> tuple[Any, Opened]:
+    def _read(self, key: Any, file: File) -> tuple[Any, Opened]:
         process = self._idle.get()
         try:
-            return key, process.read(path)
+            return key, process.read(file if isinstance(file, Path) else file())
+        except DocumentError as error:
+            return key, failed(Path(str(key)).name, error)
         finally:
             self._idle.put(process)
 
@@ -109,6 +110,8 @@ class _Process:
 
     def read(self, path: Path) -> Opened:
         """The document in a file, or its failed record."""
+        if self._process and not self._process.is_alive():  # while it had nothing to do: no file's doing
+            self._end()
         if self._process is None:
             self._start()
         try:
@@ -133,9 +136,10 @@ class _Process:
             if self._closed:
                 raise AssayError("Stopped.")
             self._pipe, theirs = context.Pipe()
-            self._process = context.Process(target=_serve, args=(theirs, *self._task), daemon=True)
-            self._process.start()
+            process = context.Process(target=_serve, args=(theirs, *self._task), daemon=True)
+            process.start()
             theirs.close()
+            self._process = process
         try:
             self._pipe.recv()
         except (EOFError, OSError):

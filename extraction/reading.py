@@ -81,7 +81,7 @@ def document_example(document: Document, contract: Contract, gold: Any = None) -
 
     The lines are those that the task's checks let be shown (`Checks.shown`).
     """
-    lines = Lines(contract.rules.shown(document) if contract.view == "text" else document)
+    lines = Lines(contract.rules.shown(document) if contract.view == "text" else document, document)
     pages = () if contract.view == "text" else tuple(page.number for page in document.pages)
     return window_example(Window(lines, 0, len(lines), pages), contract, Branch(gold=gold))
 
@@ -152,7 +152,7 @@ class DocumentReading:
     def __init__(self, example: Example, contract: Contract, fits: Fits):
         assert isinstance(example.context.index, PageIndex)
         whole = example.context.index.window
-        self._document, self._contract, self._fits = whole.lines.document, contract, fits
+        self._document, self._contract, self._fits = whole.lines.whole, contract, fits
         alone: list[list[Part]] = [[part] for part in example.context.parts if isinstance(part, ImagePart)] or [[]]
         if not all(fits(parts) for parts in alone):
             shown = " and the image of one page" if alone[0] else ""

@@ -7,9 +7,9 @@ Two styles:
 
 `rows`
     Every array of flat objects becomes a list of rows, `["Glucose","70","mg/dL","60 - 100"]`: values in the
-    schema's order, trailing nulls left out. Keys named in `carry` (a panel, a specimen, a time that holds
+    schema's order, trailing nulls left out. Keys named in `carry` (a group, a place, a time that holds
     for many rows) are written once, as an object before the rows they hold for, as a heading stands on a
-    page: `{"panel":"Lipids"}`. About a third of the tokens of `objects`, and in the order of reading.
+    page: `{"group":"Tools"}`. About a third of the tokens of `objects`, and in the order of reading.
 """
 
 from __future__ import annotations

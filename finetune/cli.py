@@ -62,7 +62,10 @@ def merge(
 def evaluate(
     model: Annotated[str, typer.Argument(help="A merged model's or adapter's folder.")],
     data: Annotated[Path, typer.Argument(help="Folder of documents with their records, or of what the recipe asks.")],
-    recipe: Annotated[str, typer.Option(help="Says how the data are read and what counts.")] = "lab_report",
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Says how the data are read and what counts.", show_default="the one the model was made by"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Let a model answer what is labelled, and judge it: documents are scored, questions graded."""
@@ -72,9 +75,9 @@ def evaluate(
     from extraction.contract import FILE
     from extraction.generate.models import shipped
     from extraction.room import Room
-    from finetune.task import DataRequest, evaluate, load_task
+    from finetune.task import DataRequest, evaluate, load_task, recipe_of
 
-    task = load_task(recipe)
+    task = load_task(recipe or recipe_of(model))
     known = (Path(shipped(model)) / FILE).exists()
     extractor = Extractor.from_pretrained(model) if known else Extractor(backend_for(model), task.contract)
     room = Room(extractor.backend.count_tokens, extractor.contract)

@@ -1,4 +1,4 @@
-"""What a recipe's module runs under `accelerate launch`."""
+"""What runs under `accelerate launch`: a recipe's module, or `-m finetune.launch` for any."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from finetune.config import RunConfig, load_config
 from finetune.processes import check_launch, leave, on_main
 
 
-def launch(recipe: str) -> None:
-    """Train by the configuration named on the command line."""
-    parser = argparse.ArgumentParser(prog=f"accelerate launch -m recipes.{recipe}", description="Train an adapter.")
+def launch(recipe: str | None = None) -> None:
+    """Train by the configuration named on the command line, which must be one of `recipe`, where it is given."""
+    module = f"recipes.{recipe}" if recipe else "finetune.launch"
+    parser = argparse.ArgumentParser(prog=f"accelerate launch -m {module}", description="Train an adapter.")
     parser.add_argument("--config", type=Path, required=True, help="the run's YAML")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values that replace the YAML's")
     arguments = parser.parse_args()
     run_command(lambda: _train(recipe, arguments.config, arguments.overrides))
 
 
-def _train(recipe: str, path: Path, overrides: Sequence[str]) -> None:
+def _train(recipe: str | None, path: Path, overrides: Sequence[str]) -> None:
     config = on_main(lambda: _config(recipe, path, overrides))
     from finetune.train import train
 
@@ -28,9 +29,13 @@ def _train(recipe: str, path: Path, overrides: Sequence[str]) -> None:
     leave()
 
 
-def _config(recipe: str, path: Path, overrides: Sequence[str]) -> RunConfig:
+def _config(recipe: str | None, path: Path, overrides: Sequence[str]) -> RunConfig:
     check_launch()
     config = load_config(path, overrides)
-    if config.recipe != recipe:
+    if recipe and config.recipe != recipe:
         raise AssayError(f"{path} is for the recipe {config.recipe}, not {recipe}.")
     return config
+
+
+if __name__ == "__main__":
+    launch()

@@ -43,7 +43,7 @@ def write_report(
     loss = [(row["step"], row["loss"]) for row in rows if "loss" in row]
     f1 = [(row["step"], row["eval_micro_f1"]) for row in rows if "eval_micro_f1" in row]
     page = evidence_page(record, record.document or open_document(document), REVIEW_BELOW)
-    body = f"""<h1>A decoder learns lab reports</h1>
+    body = f"""<h1>What the decoder learned</h1>
 <div class=charts>{_chart("Training loss", loss)}{_chart("F1 on held-out documents", f1, top=1.0)}</div>
 <h2>Before and after</h2>{_table([{"": name, **row} for name, row in figures.items()])}
 <h2>A document, and what was read from it</h2>

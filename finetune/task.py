@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import yaml
+
 from extraction.contract import Contract
 from extraction.errors import AssayError
 from extraction.example import Branch, Example
+from extraction.generate.models import FACTS, shipped
 from extraction.plugins import load
 from extraction.record.record import Record
 from extraction.room import Room
@@ -142,24 +146,34 @@ def evaluate(extractor: Extractor, task: Task, examples: Sequence[Example], labe
 
 
 def load_task(recipe: str) -> Task:
-    """The task of a recipe by name (`lab_report`, or an installed package's) or module (`my_package.my_task`).
+    """The task of a recipe by name (of an installed package or of Assay) or module (`my_package.my_task`).
 
     Raises:
         AssayError: there is none.
     """
-    if "." in recipe:
-        try:
-            task = getattr(import_module(recipe), "TASK", None)
-        except ModuleNotFoundError as error:
-            if not (error.name and recipe.startswith(error.name)):
-                raise
-            task = None
-        if isinstance(task, Task):
-            return task
-        raise AssayError(f"There is no recipe {recipe}: name an installed one, or a module that defines TASK.")
-    task = load("assay.tasks", recipe, "task", "TASK")
-    assert isinstance(task, Task)
+    try:
+        task = getattr(import_module(recipe), "TASK", None)
+    except ModuleNotFoundError as error:
+        if not (error.name and recipe.startswith(error.name)):
+            raise
+        task = None
+    task = task if task is not None else load("assay.tasks", recipe, "task", "TASK")
+    if not isinstance(task, Task):
+        raise AssayError(f"There is no recipe {recipe}: what it names TASK is none.")
     return task
+
+
+def recipe_of(model: str) -> str:
+    """The recipe that an adapter or merged model was made by.
+
+    Raises:
+        AssayError: nothing beside the model says it.
+    """
+    folder = Path(shipped(model))
+    for file, read in ((folder / FACTS, json.loads), (folder.parent / "config.yaml", yaml.safe_load)):
+        if file.exists() and (recipe := read(file.read_text(encoding="utf-8")).get("recipe")):
+            return str(recipe)
+    raise AssayError(f"Nothing beside {model} says by which recipe it was made; name it with --recipe.")
 
 
 def contract_of(task: Task, changes: ContractConfig) -> Contract:

@@ -53,7 +53,7 @@ def train(config: RunConfig) -> Path:
         say(f"{folder.path} is finished; its adapter is in {folder.adapter}.")
         return folder.adapter
     checkpoint = on_main(lambda: go_on(folder))
-    family = on_all(lambda: load_family(config.model))
+    family = on_all(lambda: family_for(config, contract))
     # Read once, however many processes there are; and held-out data are the main one's alone.
     rows, held_out = on_main(
         lambda: read_data(config, task, contract, family), others=lambda made: (made[0], list[Example]())
@@ -81,6 +81,14 @@ def checked(config: RunConfig) -> tuple[Task, Contract]:
     contract = contract_of(task, config.contract)
     check_run(config, contract)
     return task, contract
+
+
+def family_for(config: RunConfig, contract: Contract) -> Family:
+    """The model's family, before its weights are loaded; one that can see where the contract shows pages as pixels."""
+    family = load_family(config.model)
+    if contract.view != "text":
+        family.check_sees()
+    return family
 
 
 def read_data(
@@ -247,6 +255,7 @@ def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFo
     write_whole(temporary / "adapter_config.json", json.dumps(settings, indent=1) + "\n")
     contract.save(temporary)
     facts = {
+        "recipe": config.recipe,
         "base_model": config.model,
         "base_sha256": fingerprint(config.model),
         "quantization": config.train.quantization,

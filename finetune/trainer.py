@@ -68,8 +68,8 @@ class FieldTrainer(SFTTrainer):
     ) -> Any:
         """Negative log-likelihood of the answers' tokens, over the number that a step usually trains.
 
-        A mean over the step's own tokens, as transformers takes it, gives the five tokens of "no results here" the
-        weight of hundreds wherever such pages meet in a batch; measured on lab reports, a decoder that read every row
+        A mean over the step's own tokens, as transformers takes it, gives the five tokens of an empty list the
+        weight of hundreds wherever such pages meet in a batch; measured on documents, a decoder that read every row
         still answered after 400 steps that there was none.
         """
         if num_items_in_batch is not None:

@@ -1,10 +1,15 @@
-"""Many small files through a batch, with a model that costs nearly nothing: files a second, and memory over time.
+"""What the engine for folders gains over one file at a time, on real reading; and its memory over many files.
 
-    .venv/bin/python scripts/bench_batch.py [--files 10000] [--workers 1] [--every 100] [--json FILE]
+    .venv/bin/python scripts/bench_batch.py [--reports 24] [--scans 4] [--files 2000] [--workers 1] [--json FILE]
 
-A few one-page reports under many names; a model of random weights that writes one word of a list. Prints resident
-memory of the parent and of its workers at the start, in the middle and at the end, and the slope over the second half,
-which must be about nothing.
+Two parts, a table each:
+
+- Synthetic lab reports, of families that the adapter which ships with Assay was not trained on, some scanned (read
+  by OCR): each file alone through `Extractor.extract` in turn, then the same folder through the engine. Documents an
+  hour, and whether the records are the same.
+- A few one-page reports under many names, by a model of random weights that writes one word of a list: resident memory
+  of the process with the model and of those that read, at the start, in the middle and at the end, and the slope over
+  the second half, which must be about nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import tempfile
 import time
 from pathlib import Path
@@ -20,8 +26,13 @@ SCHEMA = {"type": "object", "properties": {"kind": {"enum": ["blood", "urine"]}}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="scripts/bench_batch.py", description="Memory over many files.")
-    parser.add_argument("--files", type=int, default=10_000)
+    parser = argparse.ArgumentParser(prog="scripts/bench_batch.py", description="Speed and memory of a batch.")
+    parser.add_argument("--reports", type=int, default=24, help="lab reports that are read both ways; 0: none")
+    parser.add_argument("--scans", type=int, default=4, help="how many of them are scanned")
+    parser.add_argument("--max-rows", type=int, help="most rows of a report")
+    parser.add_argument("--model", help="what reads them", default="lab-report-270m")
+    parser.add_argument("--dtype", default="auto", help="float32: the same records to the last digit")
+    parser.add_argument("--files", type=int, default=2000, help="small files for the look at the memory; 0: none")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--every", type=int, default=100, help="files between two looks at the memory")
     parser.add_argument("--json", type=Path, help="also write the figures here")
@@ -29,36 +40,135 @@ def main() -> None:
 
     from extraction.errors import run_command
 
-    run_command(lambda: run(arguments.files, arguments.workers, arguments.every, arguments.json))
+    run_command(lambda: run(arguments))
 
 
-def run(count: int, workers: int, every: int, out: Path | None) -> None:
-    from extraction.batch import Batch, Engine, find_jobs, run_batch, task_id
+def run(arguments: argparse.Namespace) -> None:
     from extraction.files import write_whole
 
+    figures = {}
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        model = tiny_model(folder / "model")
-        jobs = find_jobs([many_files(folder / "in", count)])
-        batch = Batch(folder / "out", task_id(str(model), None))
-        samples, statuses = [], {}
-        start = first = time.monotonic()
-        for number, record in enumerate(run_batch(Engine(str(model)), batch, jobs, workers, 60.0), 1):
+        if arguments.reports:
+            folder = reports(Path(scratch), arguments.reports, arguments.scans, arguments.max_rows)
+            figures["reading"] = both_ways(folder, arguments.model, arguments.dtype, arguments.workers)
+            show(figures["reading"]["rows"])
+            print(
+                f"Of {arguments.reports} records {figures['reading']['same']} have the same values, issues and places, "
+                f"{figures['reading']['same to the digit']} the same confidences to the last digit too."
+            )
+            print(*figures["reading"]["differences"], sep="\n")
+        if arguments.files:
+            model = tiny_model(Path(scratch) / "model")
+            folder = many_files(Path(scratch) / "many", arguments.files)
+            figures["memory"] = over_many(folder, str(model), arguments.workers, arguments.every)
+            samples = figures["memory"]["samples"]
+            print(", ".join(f"{key} {value}" for key, value in figures["memory"].items() if key != "samples"))
+            show([samples[0], samples[len(samples) // 2], samples[-1]])
+    if arguments.json:
+        write_whole(arguments.json, json.dumps(figures, indent=1) + "\n")
+
+
+def reports(scratch: Path, count: int, scans: int, max_rows: int | None) -> Path:
+    """A folder of reports of the test families in turn, the last ones as pictures of their pages."""
+    from recipes.lab_report.synthetic import families, write_reports
+
+    sources = write_reports(scratch / "reports", names=families("test"), count=count, seed=11, max_rows=max_rows)
+    for pdf in sources[count - scans :]:
+        scan(pdf)
+    return scratch / "reports"
+
+
+def scan(pdf: Path) -> None:
+    """A report's pages as pictures, in the place of the report."""
+    from extraction.document import open_document
+    from extraction.document.reader import render_pages
+
+    numbers = range(1, len(open_document(pdf).pages) + 1)
+    pages = [page.convert("L") for page in render_pages(pdf, numbers, dpi=200)]
+    pages[0].save(pdf, save_all=True, append_images=pages[1:], resolution=200, quality=70)
+
+
+def both_ways(folder: Path, model: str, dtype: str, workers: int) -> dict:
+    """Times, and how many records are the same, of a folder read file by file and by the engine.
+
+    CPU seconds are those of the process with the model: what other programs do on the machine does not count in them.
+    """
+    from extraction.api import Extractor
+    from extraction.readers import Readers, answered
+
+    paths = sorted(folder.glob("*.pdf"))
+    extractor = Extractor.from_pretrained(model, dtype=dtype)
+    random.Random(0).shuffle(paths)  # scans among the others
+    extractor.extract(paths[0])  # grammar, OCR: what is loaded once counts for neither
+    start, busy = time.monotonic(), time.process_time()
+    alone = {path.name: extractor.extract(path).to_dict() for path in paths}
+    middle, then = time.monotonic(), time.process_time()
+    with Readers(workers, extractor.contract.view) as readers:
+        readers.add((path.name, path) for path in paths)
+        together = {name: record.to_dict() for name, record in answered(extractor, readers)}
+    end, at_end = time.monotonic(), time.process_time()
+    ways = {
+        "one file at a time": (middle - start, then - busy),
+        f"engine, {workers} reading": (end - middle, at_end - then),
+    }
+    exact = sum(alone[name] == together[name] for name in alone)
+    for record in (*alone.values(), *together.values()):  # several rows are rounded otherwise than one
+        for place in record["evidence"].values():
+            del place["confidence"]
+    different = [name for name in sorted(alone) if alone[name] != together[name]]
+    return {
+        "rows": [
+            {
+                "way": way,
+                "documents": len(paths),
+                "seconds": round(taken, 1),
+                "CPU seconds": round(worked, 1),
+                "documents/hour": round(3600 * len(paths) / taken),
+                "times as many": round((middle - start) / taken, 2),
+            }
+            for way, (taken, worked) in ways.items()
+        ],
+        "same": len(paths) - len(different),
+        "same to the digit": exact,
+        "differences": [f"{name}: {difference(alone[name], together[name])}" for name in different],
+    }
+
+
+def difference(one: object, other: object, at: str = "") -> str:
+    """The first place at which two records are not the same."""
+    if type(one) is type(other) and isinstance(one, dict | list) and len(one) == len(other):
+        keys = one if isinstance(one, dict) else range(len(one))
+        for key in keys:
+            if one[key] != (other.get(key) if isinstance(other, dict) else other[key]):
+                return difference(one[key], other.get(key) if isinstance(other, dict) else other[key], f"{at}/{key}")
+    return f"{at}: {str(one)[:60]} alone, {str(other)[:60]} together"
+
+
+def over_many(folder: Path, model: str, workers: int, every: int) -> dict:
+    from extraction.api import Extractor
+    from extraction.batch import Batch, find_jobs, run_batch, task_id
+    from extraction.readers import Readers
+
+    jobs = find_jobs([folder])
+    batch = Batch(folder.with_name("out"), task_id(model, None))
+    samples, statuses = [], {}
+    start = first = time.monotonic()
+    with Readers(workers) as readers:
+        readers.add((job, job.path) for job in jobs)
+        for number, record in enumerate(run_batch(lambda: Extractor.from_pretrained(model), readers, batch), 1):
             statuses[record.status] = statuses.get(record.status, 0) + 1
             if number == 1:
                 first = time.monotonic()
-            if number == workers + 1 or number % every == 0 or number == count:
+            if number == workers + 1 or number % every == 0 or number == len(jobs):
                 samples.append({"files": number, "seconds": round(time.monotonic() - start, 1), **memory()})
-    figures = {
-        "files": count,
+    return {
+        "files": len(jobs),
         "workers": workers,
-        "files/s": round((count - 1) / (time.monotonic() - first), 2),
+        "files/s": round((len(jobs) - 1) / (time.monotonic() - first), 2),
         "statuses": statuses,
-        **{f"{part} KB/file": round(slope(samples, f"{part} MB") * 1024, 3) for part in ("parent", "workers")},
+        **{f"{part} KB/file": round(slope(samples, f"{part} MB") * 1024, 3) for part in ("model", "readers")},
+        "samples": samples,
     }
-    show(figures, samples)
-    if out:
-        write_whole(out, json.dumps({**figures, "samples": samples}, indent=1) + "\n")
 
 
 def tiny_model(folder: Path) -> Path:
@@ -102,7 +212,7 @@ def many_files(folder: Path, count: int) -> Path:
 
 
 def memory() -> dict:
-    """Resident megabytes of this process and of all below it, processes that end meanwhile left out."""
+    """Resident megabytes of this process and of those that read, processes that end meanwhile left out."""
     import psutil
 
     def resident(process):
@@ -113,8 +223,8 @@ def memory() -> dict:
 
     own = psutil.Process()
     return {
-        "parent MB": round(resident(own), 2),
-        "workers MB": round(sum(map(resident, own.children())), 2),
+        "model MB": round(resident(own), 2),
+        "readers MB": round(sum(map(resident, own.children())), 2),
     }
 
 
@@ -127,18 +237,16 @@ def slope(samples: list[dict], key: str) -> float:
     return sum((x - middle) * (y - mean) for x, y in zip(files, values, strict=True)) / spread if spread else 0.0
 
 
-def show(figures: dict, samples: list[dict]) -> None:
+def show(rows: list[dict]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for column in samples[0]:
-        table.add_column(column, justify="right")
-    for sample in (samples[0], samples[len(samples) // 2], samples[-1]):
-        table.add_row(*map(str, sample.values()))
-    console = Console(width=120)
-    console.print(", ".join(f"{key} {value}" for key, value in figures.items()), highlight=False)
-    console.print(table)
+    for column in rows[0]:
+        table.add_column(column, justify="left" if column == "way" else "right")
+    for row in rows:
+        table.add_row(*map(str, row.values()))
+    Console(width=120).print(table)
 
 
 if __name__ == "__main__":

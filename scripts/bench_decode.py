@@ -14,6 +14,9 @@ of a list, so its schema lists the lengths one by one, and its strings have no \
 rival of the run; CPU seconds say the same on a machine with other work, where OMP_NUM_THREADS=1 keeps waiting threads
 from being counted.
 
+Where Assay's drafts come from is taken apart: nothing; n-gram lookup in the prompt and the answer (prompt lookup); the
+same in the page's lines and dates shaped as an answer; and with whole rows by example, which is what Assay does.
+
 In bfloat16 a pass over several tokens rounds otherwise than passes over one, and a near-tie may fall the other way.
 Every first difference between Assay's answers and the reference's (transformers.generate with llguidance) is examined:
 the model reads the same prefix in one pass and token by token, without any of Assay's code, and the two candidates
@@ -48,6 +51,18 @@ class Request(NamedTuple):
         return local.family.render(self.contract.messages(self.example.context.parts)).ids
 
 
+# Where drafts come from, given a prompt's token ids and Assay's drafter; the simplest first.
+SOURCES = {
+    "token by token": None,
+    "prompt lookup": lambda prompt, drafter: type(drafter.lookup)(prompt),
+    "the page's words": lambda prompt, drafter: drafter.lookup,
+    "drafts": lambda prompt, drafter: drafter,
+}
+# The layouts of four languages that training saw, each followed by one that it did not see.
+FAMILIES = ["us_ruled", "test_us_reference", "belgian_mono", "test_dutch_hospital"]
+FAMILIES += ["german_grid", "test_german_mono", "french_leader", "test_iberian_italian"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench_decode.py", description="Time constrained decoding.")
     parser.add_argument("--model", default="lab-report-270m", help="a merged model's or adapter's folder")
@@ -74,8 +89,7 @@ def run(model: str, reports: int, dtype: str, out: Path | None) -> int:
     local = extractor.backend
     assert isinstance(local, LocalBackend)
     with tempfile.TemporaryDirectory() as scratch:
-        names = ["us_ruled", "simple_list", "belgian_mono", "dutch_zebra"]
-        paths = write_reports(Path(scratch) / "reports", names=names, count=reports, seed=2000, max_rows=20)
+        paths = write_reports(Path(scratch) / "reports", names=FAMILIES, count=reports, seed=2000, max_rows=20)
         requests = [
             Request(example, extractor.contract)
             for path in paths
@@ -89,9 +103,10 @@ def run(model: str, reports: int, dtype: str, out: Path | None) -> int:
             missing.append(f"{kind.name} ({error.name} is not installed)")
     rivals = {f"transformers.generate + {engine.name}": engine for engine in engines}
     reference = next(iter(rivals))
-    own = {"Assay, token by token": (1, 0), "Assay, drafts": (1, 32), "Assay, drafts, 8 documents together": (8, 32)}
-    together = list(own)[-1]
-    alone = [*rivals, *list(own)[:-1]]
+    together = {f"Assay, {source}, 8 documents together": (8, source) for source in SOURCES}
+    own = {**{f"Assay, {source}": (1, source) for source in SOURCES}, **together}
+    alone = [way for way in [*rivals, *own] if way not in together]
+    ways = [*alone, *together]
 
     def answer(way: str, some: list) -> list[tuple[list[int], int]]:
         if way in rivals:
@@ -106,13 +121,14 @@ def run(model: str, reports: int, dtype: str, out: Path | None) -> int:
 
     for way in alone:  # the first call of each pays for things that are kept
         answer(way, requests[:1])
-    seconds: dict[str, list[float]] = {way: [] for way in [*alone, together]}
-    work: dict[str, list[float]] = {way: [] for way in [*alone, together]}
-    answers: dict[str, list[tuple[list[int], int]]] = {way: [] for way in [*alone, together]}
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    work: dict[str, list[float]] = {way: [] for way in ways}
+    answers: dict[str, list[tuple[list[int], int]]] = {way: [] for way in ways}
     for request in requests:  # side by side, document by document: the machine's moods hit all alike
         for way in alone:
             timed(way, [request])
-    timed(together, requests)
+    for way in together:
+        timed(way, requests)
 
     costs = []
     for engine in engines:
@@ -121,7 +137,7 @@ def run(model: str, reports: int, dtype: str, out: Path | None) -> int:
     fewest = min(sum(count for _, count in answers[way]) for way in rivals)
     fastest = min(sum(seconds[way]) for way in rivals)
     rows = []
-    for way in [*alone, together]:
+    for way in ways:
         passes, total = sum(count for _, count in answers[way]), sum(seconds[way])
         same = sum(a == b for (a, _), (b, _) in zip(answers[way], answers[reference], strict=True))
         rows.append(
@@ -349,18 +365,26 @@ def cost(engine, schema, answers) -> dict:
     }
 
 
-def recorded(local, rows, draft, requests):
-    """Tokens and passes of Assay's own decoding."""
+def recorded(local, rows, source, requests):
+    """Tokens and passes of Assay's own decoding with drafts from one of `SOURCES`."""
+    from unittest.mock import patch
+
     from extraction.generate import LocalBackend
+    from extraction.generate.decode import Stream
 
     class Recorder(LocalBackend):
         def _generation(self, stream):
             done[stream.index] = (list(stream.tokens), stream.passes)
             return super()._generation(stream)
 
+    def stream(prompt, drafter, **fields):
+        return Stream(prompt=prompt, drafter=draft(prompt, drafter) if draft else drafter, **fields)
+
+    draft = SOURCES[source]
     done: dict[int, tuple[list[int], int]] = {}
-    backend = Recorder(local.model, local.tokenizer, rows, draft)
-    list(backend.generate([request.example for request in requests], requests[0].contract))
+    with patch("extraction.generate.decode.Stream", stream):
+        backend = Recorder(local.model, local.tokenizer, rows, 32 if draft else 0)
+        list(backend.generate([request.example for request in requests], requests[0].contract))
     return [done[index] for index in range(len(requests))]
 
 

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +101,13 @@ def training(tokens: int, most: int, counts: list[int], sample: int) -> dict[str
 
 def apart(work: Any, *arguments: Any) -> dict[str, Any]:
     """The result of `work` in a fresh process, with that process's peak memory."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        result: dict[str, Any] = pool.apply(measured, (work, *arguments))
-    return result
+    from extraction.errors import AssayError
+
+    try:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            return pool.submit(measured, work, *arguments).result()
+    except BrokenProcessPool:
+        raise AssayError("A process of the benchmark was killed, most likely for its memory; free some.") from None
 
 
 def measured(work: Any, *arguments: Any) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """A step of training on lab reports on a CPU: TRL's trainer as it is beside the project's, on the same batches.
 
-    .venv/bin/python scripts/bench_train.py [--steps 12] [--json FILE]
+    .venv/bin/python scripts/bench_train.py [--steps 12] [--batch 4] [--json FILE]
 
-Forward and backward passes of the embedded decoder with a fresh adapter over batches of four windows, without the
+Forward and backward passes of the embedded decoder with a fresh adapter over batches of windows, without the
 optimiser's step, each trainer under the precision it chooses. Losses are compared by the whole output layer. Every way
 runs in a process of its own, whose peak memory is printed; the first step warms up and is not counted.
 """
@@ -19,27 +19,26 @@ from typing import Any
 
 from bench_shared_context import ROOT, apart
 
-BATCH = 4
-
 
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="scripts/bench_train.py", description="A step of training on a CPU.")
     parser.add_argument("--steps", type=int, default=12, help="batches that are timed")
+    parser.add_argument("--batch", type=int, default=4, help="windows of a batch")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
 
     from extraction.errors import run_command
 
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # for the processes that measure, too
-    run_command(lambda: run(arguments.steps, arguments.json))
+    run_command(lambda: run(arguments.steps, arguments.batch, arguments.json))
 
 
-def run(steps: int, out: Path | None) -> None:
+def run(steps: int, batch: int, out: Path | None) -> None:
     """Measure, print, and write the figures where a file is named."""
     from extraction.files import write_whole
 
-    rows = {way: apart(train, way, steps) for way in ("TRL", "Assay")}
+    rows = {way: apart(train, way, steps, batch) for way in ("TRL", "Assay")}
     slowest = rows["TRL"]["median s"]
     print("way    s a step  times less  tokens a step  peak GB  largest loss difference")
     for way, row in rows.items():
@@ -52,17 +51,17 @@ def run(steps: int, out: Path | None) -> None:
         write_whole(out, json.dumps(rows, indent=1) + "\n")
 
 
-def train(way: str, steps: int) -> dict[str, Any]:
+def train(way: str, steps: int, size: int) -> dict[str, Any]:
     """Median seconds of a forward and a backward pass over a batch, and each batch's loss by the whole output layer."""
     import statistics
 
     import torch
 
-    trainer, examples = trainer_of(way, steps)
+    trainer, examples = trainer_of(way, steps, size)
     trainer.model.train()
     batches = [
-        trainer.data_collator([dict(one) for one in examples[start : start + BATCH]])
-        for start in range(0, len(examples), BATCH)
+        trainer.data_collator([dict(one) for one in examples[start : start + size]])
+        for start in range(0, len(examples), size)
     ]
     seconds = []
     for batch in [batches[0], *batches]:
@@ -87,7 +86,7 @@ def train(way: str, steps: int) -> dict[str, Any]:
     }
 
 
-def trainer_of(way: str, steps: int) -> tuple[Any, list[dict[str, Any]]]:
+def trainer_of(way: str, steps: int, size: int) -> tuple[Any, list[dict[str, Any]]]:
     """A trainer as a run builds it, with its examples: windows of synthetic reports in the order of training."""
     import random
 
@@ -111,7 +110,7 @@ def trainer_of(way: str, steps: int) -> tuple[Any, list[dict[str, Any]]]:
     made: list[dict[str, Any]] = []
     for one in read_examples(folder / "reports", CONTRACT):
         made += encode(one, CONTRACT, tokenizer, config.data.max_length, lengths.randint(192, 900))
-    order = training_order([len(one["input_ids"]) for one in made], 1, BATCH, 0)[: BATCH * steps]
+    order = training_order([len(one["input_ids"]) for one in made], 1, size, 0)[: size * steps]
     examples = [made[index] for index in order]
     if way == "Assay":
         prepared = Prepared(examples, lambda _: {}, "micro_f1")
@@ -119,7 +118,7 @@ def trainer_of(way: str, steps: int) -> tuple[Any, list[dict[str, Any]]]:
     settings = SFTConfig(
         output_dir=str(folder / "run"),
         max_length=None,
-        per_device_train_batch_size=BATCH,
+        per_device_train_batch_size=size,
         gradient_checkpointing=False,  # as in the project's recipe
         dataset_kwargs={"skip_prepare_dataset": True},
         use_cpu=True,

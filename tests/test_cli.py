@@ -9,6 +9,8 @@ import pytest
 from reportlab.lib import pdfencrypt
 from reportlab.pdfgen.canvas import Canvas
 
+from recipes.lab_report.task import CONTRACT
+
 ASSAY = str(Path(sys.executable).with_name("assay"))
 ROW = {"name": "Na", "result": "140", "unit": "mmol/L", "range": None, "panel": None, "method": None,
        "specimen": None, "sample_collection_time": None}  # fmt: skip
@@ -90,6 +92,7 @@ def test_in_a_batch_bad_files_fail_alone(tmp_path, tiny_folder):
     result = assay("extract", files, "--model", tiny_folder, "--out", tmp_path / "out")
     assert result.returncode == 2 and "Traceback" not in result.stderr
     records = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in (tmp_path / "out").glob("*.json")}
+    assert records.pop("contract")["record_schema"]
     assert set(records) == {p.stem for p in files.iterdir()}
     assert records.pop("good")["data"] is not None
     words = {"locked": "password", "empty": "empty", "picture": "PNG", "scan": "text layer", "huge": "points"}
@@ -120,6 +123,9 @@ def test_score_reads_records_and_prints_both_field_sets(tmp_path):
         (tmp_path / name).mkdir()
         content = {"source": "a.pdf", "status": "ok", "issues": [], "data": data} if name == "pred" else data
         (tmp_path / name / "a.json").write_text(json.dumps(content))
+    plain = json.loads(assay("score", tmp_path / "pred", tmp_path / "gold", "--json").stdout)
+    assert "core" not in plain and set(plain["fields"]["fields"]) == {f"tests[].{name}" for name, v in ROW.items() if v}
+    CONTRACT.save(tmp_path / "pred")
     values = json.loads(assay("score", tmp_path / "pred", tmp_path / "gold", "--json").stdout)
     assert values["core"]["micro_f1"] == pytest.approx(2 / 3)
     assert values["fields"]["omissions"] == 1

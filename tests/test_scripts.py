@@ -58,10 +58,12 @@ def test_none_is_forgotten():
         assert (SCRIPTS / name).exists() and (name in BESIDE or f'"{name.removesuffix(".py")}' in here), name
 
 
-def test_bench_batch(tmp_path):
-    printed = start("bench_batch.py", "--files", 3, "--json", tmp_path / "figures.json")
+def test_bench_batch(model, tmp_path):
+    size = ("--reports", 2, "--scans", 0, "--max-rows", 2, "--files", 3, "--dtype", "float32")
+    printed = start("bench_batch.py", *size, "--model", model, "--json", tmp_path / "figures.json")
     figures = json.loads((tmp_path / "figures.json").read_text())
-    assert sum(figures["statuses"].values()) == 3 and "files/s" in printed
+    assert sum(figures["memory"]["statuses"].values()) == 3 and "files/s" in printed
+    assert figures["reading"]["same"] == 2 and "documents/hour" in printed
 
 
 def test_bench_decode(model, tmp_path):
@@ -113,7 +115,7 @@ def test_the_parts_of_a_release_go_on_from_each_other(monkeypatch):
 
 @pytest.mark.slow
 def test_bench_train(tmp_path):
-    start("bench_train.py", "--steps", 1, "--json", tmp_path / "figures.json")
+    start("bench_train.py", "--steps", 1, "--batch", 1, "--json", tmp_path / "figures.json")
     trl, own = json.loads((tmp_path / "figures.json").read_text()).values()
     assert own["losses"] == pytest.approx(trl["losses"], abs=0.1) and own["tokens"] == trl["tokens"]
 

@@ -15,10 +15,13 @@ Box = tuple[float, float, float, float]
 
 
 class Lines:
-    """Every laid-out line of a document, numbered from 0 over all its pages."""
+    """Every laid-out line of a document, numbered from 0 over all its pages.
 
-    def __init__(self, document: Document):
-        self.document = document
+    `whole` is the document as it was opened, where not all of its words are in the lines.
+    """
+
+    def __init__(self, document: Document, whole: Document | None = None):
+        self.document, self.whole = document, whole or document
         self.lines: list[tuple[Page, Line]] = [(page, line) for page in document.pages for line in layout_lines(page)]
 
     def __len__(self) -> int:

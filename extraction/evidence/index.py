@@ -26,7 +26,7 @@ class PageIndex:
     @property
     def document(self) -> Document:
         """The whole document that the window is of."""
-        return self.window.lines.document
+        return self.window.lines.whole
 
     def ground(self, leaves: Sequence[Leaf], contract: Contract) -> dict[Path, PageEvidence]:
         """Where on the pages each value is printed."""

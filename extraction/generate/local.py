@@ -96,7 +96,7 @@ class LocalBackend:
     def _streams(self, example: Example, contract: Contract) -> list[Any]:
         """The answers that an example asks for, not yet begun."""
         from extraction.generate.decode import Stream
-        from extraction.generate.drafts import Drafter, property_names
+        from extraction.generate.drafts import Drafter
 
         # Many questions on a long context copy little of it, and each would index all of it anew.
         texts = [part for part in example.context.parts if isinstance(part, str)] if len(example.branches) == 1 else []
@@ -110,7 +110,7 @@ class LocalBackend:
                 Stream(
                     prompt=prompt,
                     matcher=self.grammar(schema).matcher(),
-                    drafter=Drafter(hint, self.family.encode, self._piece, property_names(schema)),
+                    drafter=Drafter(hint, self.family.encode, self._piece),
                     max_tokens=contract.max_answer_tokens,
                     positions=self.family.positions(prompt.ids, [image.size for image in prompt.images]),
                     tag=(example, number),

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # How servers say that prompt and answer together are too long.
 _TOO_LONG = re.compile(r"context (?:length|size|window)|context_(?:length|size)|max_model_len", re.IGNORECASE)
 # No tokenizer is at hand. Gemma's splits numbers into digits, and few words into less than three letters a token; on
-# lab reports this counts 1.0 to 1.3 times its tokens, on prose up to 2.7 times.
+# tables this counts 1.0 to 1.3 times its tokens, on prose up to 2.7 times.
 _PIECE = re.compile(r"[A-Za-z]{1,3}|\s+|.", re.DOTALL)
 _TURN = 8
 # Tokens of an image: Gemma 3 makes 256 of each, Gemma 4 up to 280 unless told otherwise, both with marks around them.

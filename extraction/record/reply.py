@@ -103,7 +103,7 @@ def _confidences(leaves: Sequence[Leaf], generation: Generation, contract: Contr
     """The confidence in each value; within a row, times that in the row's name.
 
     A value can only be right in the right row. Of eleven ways to make one figure of the tokens' probabilities this
-    ranked wrong values lowest on held-out and on real lab reports.
+    ranked wrong values lowest on held-out and on real documents.
     """
     own = {leaf.path: confidence(generation, leaf.start, leaf.end) for leaf in leaves}
     names: dict[Path, Path] = {}  # of each row the first value that is its own

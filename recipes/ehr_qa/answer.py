@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Answer:
     answer: str | list[str] | None
     evidence: tuple[int, ...]
     issue: str | None = None
-    record: Record | None = None
+    record: Record | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, question: str, record: Record) -> Answer:

@@ -113,7 +113,8 @@ def running(files, out, workers=1, seconds=2.0, model="m", backend=None, **optio
     jobs = find_jobs([files])
     batch = Batch(out, model)
     missing = batch.missing(jobs)
-    with Readers(((job, job.path) for job in missing), workers, seconds=seconds) as opened:
+    with Readers(workers, seconds=seconds) as opened:
+        opened.add((job, job.path) for job in missing)
         yield from run_batch(lambda: Extractor(backend or Echo(), CONTRACT), opened, batch, **options)
 
 
@@ -161,6 +162,28 @@ def test_a_fault_takes_none_of_those_along_that_are_answered_beside_it(tmp_path)
     assert texts == {f"{n:02}.json": f"text {n}" for n in range(30) if n % 10 != 5}
 
 
+def test_a_process_that_dies_between_files_costs_none(files):
+    with Readers() as opened:
+        for name in ("a", "z"):
+            opened.add([(name, files / f"{name}.pdf")])
+            while not (found := next(opened.opened())):
+                time.sleep(0.01)
+            assert not isinstance(found[1], Record)
+            os.kill(opened._processes[0]._process.pid, signal.SIGKILL)
+            opened._processes[0]._process.join()
+
+
+def test_a_file_that_vanishes_meanwhile_fails_alone(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(30):
+        (tmp_path / "in" / f"{number:02}.pdf").write_text("text")
+    records = running(tmp_path / "in", tmp_path / "out", backend=Echo(1))
+    first = next(records)
+    (tmp_path / "in" / "29.pdf").unlink()
+    statuses = {record.source: record.status for record in (first, *records)}
+    assert statuses.pop("29.pdf") == "failed" and set(statuses.values()) == {"ok"}
+
+
 def test_what_cannot_go_on_ends_the_batch_and_the_next_start_goes_on(files, tmp_path):
     for name in ("crash", "dies", "slow"):
         (files / f"{name}.pdf").unlink()
@@ -187,7 +210,8 @@ def test_files_are_opened_only_some_ahead(tmp_path):
             taken.append(path)
             yield path.stem, path
 
-    with Readers(counted(), 1) as opened:
+    with Readers(1) as opened:
+        opened.add(counted())
         echo = Echo(4)
         for number, _ in enumerate(reading.answered(Extractor(echo, CONTRACT), opened), 1):
             assert len(taken) <= number + 2 + 8 + 4
@@ -250,10 +274,8 @@ def test_a_model_that_cannot_be_loaded_is_said_once_and_leaves_nothing(files, tm
     def load():
         raise AssayError("no such model")
 
-    with (
-        Readers([(Job(files / "a.pdf", "a"), files / "a.pdf")]) as opened,
-        pytest.raises(AssayError, match="no such model"),
-    ):
+    with Readers() as opened, pytest.raises(AssayError, match="no such model"):
+        opened.add([(Job(files / "a.pdf", "a"), files / "a.pdf")])
         list(run_batch(load, opened, Batch(tmp_path / "out", "m")))
     assert not (tmp_path / "out").exists()
 
@@ -262,12 +284,13 @@ def test_a_full_disk_ends_the_batch_and_leaves_nothing_half_written(files, tmp_p
     out = tmp_path / "out"
 
     def full(file):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        if not next(left, False):
+            raise OSError(errno.ENOSPC, "No space left on device")
 
     for room in (0, 1):  # for the contract, and then for a record
+        left = iter([True] * room)
         with monkeypatch.context() as patch:
-            real, room_left = os.fsync, iter([True] * room)
-            patch.setattr(os, "fsync", lambda file: real(file) if next(room_left, False) else full(file))
+            patch.setattr(os, "fsync", full)
             with pytest.raises(OSError, match="No space left"):
                 run(files / "a.pdf", out)
         assert {p.name for p in out.iterdir()} - {MANIFEST} == ({FILE} if room else set())

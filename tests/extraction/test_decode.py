@@ -130,6 +130,13 @@ def test_examples_are_taken_as_there_is_room_and_answers_come_as_they_end(backen
     assert list(backend.generate([], CONTRACT)) == []
 
 
+@pytest.mark.parametrize("source", ["prompt lookup", "the page's words"])
+def test_wherever_drafts_come_from_they_change_nothing(bench, backend, expected, source):
+    asked = [bench.Request(example, CONTRACT) for example in examples()]
+    answers = [tokens for tokens, _ in bench.recorded(backend, 3, source, asked)]
+    assert [backend.tokenizer.decode(tokens) for tokens in answers] == expected
+
+
 def test_adversarial_drafts_change_nothing(backend, expected, hinted):
     rng = random.Random(0)
     for _ in range(3):
@@ -310,7 +317,10 @@ def test_answers_in_bfloat16_differ_only_at_near_ties(bench, tokenizer):
     contract = Contract(instruction="Read.", record_schema=schema, max_answer_tokens=30)
     asked = [bench.Request(example, contract) for example in examples()]
     local = LocalBackend(tiny_gemma(1, initializer_range=0.05).bfloat16(), tokenizer)
-    plain, drafted = ([t for t, _ in bench.recorded(local, rows, n, asked)] for rows, n in ((1, 0), (3, 8)))
+    plain, drafted = (
+        [t for t, _ in bench.recorded(local, rows, source, asked)]
+        for rows, source in ((1, "token by token"), (3, "drafts"))
+    )
     for difference in bench.differences(local, asked, drafted, plain):
         assert difference["near-tie"], difference
 
@@ -318,7 +328,9 @@ def test_answers_in_bfloat16_differ_only_at_near_ties(bench, tokenizer):
 def test_a_wrong_token_is_no_near_tie(bench, tokenizer):
     local = LocalBackend(tiny_gemma().bfloat16(), tokenizer)
     asked = [bench.Request(example, CONTRACT) for example in examples()]
-    number, (tokens, _) = max(enumerate(bench.recorded(local, 1, 0, asked)), key=lambda item: len(item[1][0]))
+    number, (tokens, _) = max(
+        enumerate(bench.recorded(local, 1, "token by token", asked)), key=lambda item: len(item[1][0])
+    )
     asked, at = asked[number : number + 1], len(tokens) // 2
     ids = torch.tensor([asked[0].prompt(local) + tokens[:at]])
     with torch.no_grad():

@@ -409,3 +409,38 @@ def test_a_footnotes_mark_does_not_hide_a_name(mark):
     document = document_of(f"Albumin{mark}      42      g/L     35 - 50")
     leaves = [Leaf(("tests", 0, "name"), "Albumin", 0, 0), Leaf(("tests", 0, "result"), "42", 0, 0)]
     assert len(ground(leaves, document)) == 2
+
+
+def test_headings_are_told_by_their_roles_whatever_their_names():
+    lines = (
+        "Fruit   03/05/2024 10:30",
+        "Apples   12   kg",
+        "Pears    7    kg",
+        "Vegetables   04/05/2024 08:00",
+        "Leeks    12   kg",
+        "Pears    7    kg",
+    )
+    rows = [
+        {"what": what, "amount": amount, "group": group, "taken_at": when}
+        for group, when, own in (
+            ("Fruit", "03-05-2024 10:30:00", (("Apples", "12"), ("Pears", "7"))),
+            ("Vegetables", "04-05-2024 08:00:00", (("Leeks", "12"), ("Pears", "7"))),
+        )
+        for what, amount in own
+    ]
+    roles = {"group": "heading", "taken_at": "time", "what": "name", "amount": "value"}
+    got = {path[1:]: place for path, place in ground_in(leaves(rows), document(page(*lines)), roles=roles).items()}
+    assert len(got) == 16
+    assert [got[i, "group"].box[1] for i in range(4)] == [50, 50, 92, 92]
+    assert [got[i, "taken_at"].box[1] for i in range(4)] == [50, 50, 92, 92]
+    assert [got[i, "what"].box[1] for i in range(4)] == [64, 78, 106, 120]
+    # The same columns without roles: a heading may stand beside one row only.
+    assert len(ground_in(leaves(rows), document(page(*lines)))) < 16
+    assert len(ground_in(leaves(rows), document(page(*lines)), carried=("group", "taken_at"))) == 16
+
+
+def test_the_name_of_a_row_is_the_field_of_that_role():
+    lines = ("kg   Apples   A1", "kg   Pears   B2", "kg   Apples   B2")
+    rows = [{"unit": "kg", "what": "Pears", "code": "B2"}, {"unit": "kg", "what": "Apples", "code": "B2"}]
+    got = ground_in(leaves(rows), document(page(*lines)), roles={"what": "name"})
+    assert [got["tests", i, "code"].box[1] for i in range(2)] == [64, 78]

@@ -14,11 +14,12 @@ from reportlab.pdfgen.canvas import Canvas
 
 from extraction import validation
 from extraction.api import Extractor
-from extraction.batch import MANIFEST, Batch, Engine, find_jobs, run_batch
+from extraction.batch import MANIFEST, Batch, find_jobs, run_batch
 from extraction.contract import Contract
 from extraction.document import Limits, open_document, render_page
 from extraction.errors import AssayError, DocumentError
 from extraction.generate import Generation
+from extraction.readers import Readers
 from extraction.schema import allows_null, load_schema, validator
 from extraction.target import Target
 from tests.conftest import SHARED, document_of, record_of
@@ -317,20 +318,14 @@ CONTRACT = Contract.for_schema(obj(found={"enum": ["yes", "no"]}))
 class Quick:
     """A backend that knows what it says."""
 
+    sees = False
+
     def count_tokens(self, messages):
-        return len(messages[0]["content"]) // 4
+        return sum(len(part["text"]) for part in messages[0]["content"]) // 4
 
-    def generate(self, requests, on_done=None):
-        answers = [Generation('{"found":"yes"}', "stop") for _ in requests]
-        for number, answer in enumerate(answers):
-            if on_done:
-                on_done(number, answer)
-        return answers
-
-
-class QuickEngine(Engine):
-    def extractor(self):
-        return Extractor(Quick(), CONTRACT, Limits(seconds=float(self.model)))
+    def generate(self, examples, contract):
+        for example in examples:
+            yield example and (example, 0, Generation('{"found":"yes"}', "stop"))
 
 
 def left_behind(mark):
@@ -368,7 +363,9 @@ def mark(tmp_path, monkeypatch):
 
 def run(files, out, limit, seconds, workers=2):
     jobs = find_jobs([files])
-    records = list(run_batch(QuickEngine(str(limit)), Batch(out, "m"), jobs, workers, seconds))
+    with Readers(workers, limits=Limits(seconds=limit), seconds=seconds) as readers:
+        readers.add((job, job.path) for job in jobs)
+        records = list(run_batch(lambda: Extractor(Quick(), CONTRACT), readers, Batch(out, "m")))
     assert len(records) == len(jobs)
     for job in jobs:
         record = json.loads((out / f"{job.name}.json").read_text(encoding="utf-8"))
@@ -399,7 +396,8 @@ def test_a_batch_that_gives_up_on_a_file_leaves_no_process(tmp_path, mark):
 def test_every_odd_file_in_one_batch_ends_in_a_record(tmp_path, mark):
     out = tmp_path / "out"
     run(SHARED / "pdfs", out, limit=8, seconds=40)
-    lines = [json.loads(line) for line in (out / MANIFEST).read_text(encoding="utf-8").splitlines()[1:]]
+    [manifest] = (out / MANIFEST).glob("*.jsonl")
+    lines = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()[1:]]
     category = {line["name"]: line["name"].split("/")[0] for line in lines}
     status = {line["name"]: line["status"] for line in lines}
     assert len(status) == len(json.loads((SHARED / "pdfs" / "manifest.json").read_text()))

@@ -169,7 +169,9 @@ def test_an_answer_that_gets_nowhere_ends():
     """Every answer is cut in its first row: reading stops, and what is missing is said with page and place."""
     [record] = Extractor(Copying(limit=20), SMALL).read([long_document(3, 30)])
     assert record.status == "partial" and record.data == {"tests": []}
-    assert {issue.code for issue in record.issues} == {"cut"} and record.issues[0].page == 1
+    assert record.issues[0].code == "cut" and record.issues[0].page == 1
+    assert {issue.code for issue in record.issues} == {"cut", "row_left_out"}
+    assert sum(issue.code == "row_left_out" for issue in record.issues) == 30
 
 
 def test_what_is_not_a_list_is_taken_from_the_first_window_that_has_it():

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from extraction.contract import Contract
 from extraction.errors import AssayError
 from extraction.score import Counts, Pair, Score, read_pairs, score, score_files
 from extraction.score.normal import normal
@@ -407,3 +408,75 @@ def test_table_and_json():
     assert data["fields"]["result"] == {
         "f1": 0, "precision": 0, "recall": 0, "tp": 0, "fp": 12, "fn": 13
     }  # fmt: skip
+
+
+ORDERS = {
+    "type": "object",
+    "properties": {
+        "orders": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {key: {"type": ["string", "null"]} for key in ("note", "item", "price", "shelf", "seen")},
+            },
+        }
+    },
+}
+ROLES = {"item": "name", "price": "value", "shelf": "heading", "seen": "time"}
+
+
+def order(item: str, price: str, **more: str) -> dict[str, Any]:
+    return {"note": f"of {price}", "item": item, "price": price, **more}
+
+
+def test_the_contract_says_what_is_scored_and_what_names_a_row():
+    contract = Contract(instruction="", record_schema=ORDERS, roles=ROLES, scored=("item", "price", "shelf"))
+    gold = {"orders": [order("Nails", "1", shelf="A"), order("Nails", "2", shelf="B"), order("Glue", "3", shelf="B")]}
+    moved = {"orders": [order("Nails", "2", shelf="A"), order("Nails", "1", shelf="B"), order("Glue", "3", shelf="B")]}
+    outcome = score([(moved, gold)], contract)
+    assert outcome.fields == {"item": Counts(3), "price": Counts(1, 2, 2), "shelf": Counts(3)}
+    assert outcome.wrong_values == 2 and outcome.core_fields == ("item", "price")
+    assert set(outcome.core.fields) == {"item", "price"} and outcome.core.micro_f1 == 4 / 6
+    # Without roles a row is named by its first text, and there is no core.
+    plain = score([(moved, gold)])
+    assert plain.core_fields == () and plain.core is plain and plain.fields["orders[].note"] == Counts(3)
+    assert plain.fields["orders[].shelf"] == Counts(1, 2, 2)
+    assert set(score([(moved, gold)], contract, fields="all").fields) == {
+        f"orders[].{name}" for name in ("note", "item", "price", "shelf")
+    }
+    assert list(score([(moved, gold)], contract, fields=["note"]).fields) == ["note"]
+    by_price = score([(moved, gold)], contract, key=["price"])
+    assert by_price.fields["shelf"] == Counts(1, 2, 2)
+
+
+def test_a_score_over_nothing_is_an_error():
+    record = {"orders": [order("Nails", "1")]}
+    with pytest.raises(AssayError, match=r"None of the fields .*name, result.* note, price"):
+        score([(record, record)], CHECKS)
+    with pytest.raises(AssayError, match="None of the fields"):
+        score([({"orders": []}, record), ({"orders": []}, {"orders": []}), (None, record)], fields=["name"])
+    with pytest.raises(AssayError, match="Gold labels none"):
+        score([Pair(record, record, unlabelled=("price",))], fields=["price"])
+    # A list that is truly empty, and fields that are null, are scored.
+    assert score([({"orders": []}, {"orders": []}), (None, {"orders": []})], fields=["name"]).micro_f1 == 1
+    assert score([(None, {"tests": [lab(None, None, None, panel="x")]})], CHECKS).micro_f1 == 1
+
+
+def test_files_are_scored_by_the_contract_beside_them(tmp_path):
+    contract = Contract(instruction="", record_schema=ORDERS, roles=ROLES, scored=("item", "price"))
+    record = {"orders": [order("Nails", "1")]}
+    gold, out = write(tmp_path / "gold", a=record), write(tmp_path / "out", a=record)
+    assert len(score_files(out, gold).fields) == 3 and score_files(out, gold).core_fields == ()
+    contract.save(out)
+    outcome = score_files(out, gold)
+    assert list(outcome.fields) == ["item", "price"] and outcome.notes == []
+    assert list(score_files(out / "a.json", gold / "a.json").fields) == ["item", "price"]
+    (out / "contract.json").rename(gold / "contract.json")
+    assert list(score_files(out, gold).fields) == ["item", "price"]
+    # The contract names no task that could read label files.
+    labels = write(tmp_path / "labels", a__labels={"results": []})
+    contract.save(labels)
+    with pytest.raises(AssayError, match="no format for labels"):
+        score_files(out, labels)
+    write(labels, contract=contract.model_copy(update={"checks": "lab_report"}).model_dump(mode="json"))
+    assert score_files(write(tmp_path / "empty", a={"orders": []}), labels).micro_f1 == 1

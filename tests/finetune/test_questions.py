@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from finetune.questions import Asked, Context, encode_context, share
 from safetensors.torch import load_file
 
 from extraction.errors import AssayError
+from extraction.example import Branch, Context, Example, ImagePart
+from extraction.families import Prompt, family_of
 from extraction.generate.spans import NAME
 from finetune.batch import IGNORED, Collator
+from finetune.encode import encode, share
 from finetune.run import read_metrics
 from finetune.task import load_task
 from tests.conftest import tiny_gemma
@@ -21,12 +23,18 @@ from tests.recipes.ehr_bundles import everything, write
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "recipes" / "ehr_qa" / "release_short.yaml"
 TEXT = "\n".join(f"{n}: Glucose {n}.{n} mmol/L" for n in range(1, 40))
-ASKED = [Asked(f"What was glucose number {n}?", {"evidence": [n], "answer": f"{n}.{n} mmol/L"}) for n in range(1, 9)]
+ASKED = tuple(
+    Branch((f"What was glucose number {n}?",), gold={"evidence": [n], "answer": f"{n}.{n} mmol/L"}) for n in range(1, 9)
+)
+EXAMPLE = Example(Context("a", (TEXT,)), ASKED)
 CONTRACT = load_task("ehr_qa").contract
 
 
 def separate(row):
-    """The examples that a row with branches stands for."""
+    """The examples that a row with branches stands for; one without stands for itself."""
+    if "branches" not in row:
+        yield row
+        return
     context = [token for token, branch in zip(row["input_ids"], row["branches"], strict=True) if branch == 0]
     for branch in range(1, max(row["branches"]) + 1):
         own = [i for i, number in enumerate(row["branches"]) if number == branch]
@@ -36,34 +44,35 @@ def separate(row):
         }
 
 
-def test_a_row_holds_each_prompt_and_answer_word_for_word(tokenizer):
-    (row,) = encode_context(Context("a", TEXT, ASKED), CONTRACT, tokenizer, 4096)
+@pytest.fixture(scope="module")
+def family(tokenizer):
+    return family_of(tiny_gemma().config, tokenizer)
+
+
+def test_a_row_holds_each_prompt_and_answer_word_for_word(tokenizer, family):
+    (row,) = encode(EXAMPLE, CONTRACT, family, 4096)
     assert len(row["input_ids"]) < 0.3 * sum(len(one["input_ids"]) for one in separate(row))
     for one, asked in zip(separate(row), ASKED, strict=True):
-        prompt = tokenizer.apply_chat_template(
-            CONTRACT.messages([TEXT, asked.text]), add_generation_prompt=True, tokenize=False
-        )
-        assert tokenizer.decode(one["input_ids"]) == prompt + json.dumps(asked.answer, separators=(",", ":")) + (
-            "<end_of_turn>"
-        )
+        prompt = tokenizer.decode(family.render(CONTRACT.messages([TEXT], asked.parts)).ids)
+        answer = json.dumps(asked.gold, separators=(",", ":"))
+        assert tokenizer.decode(one["input_ids"]) == f"{prompt}{answer}<end_of_turn>"
         trained = [label for label in one["labels"] if label != IGNORED]
         assert tokenizer.decode(trained).startswith('{"evidence":')
 
 
-def test_questions_that_do_not_fit_a_row_begin_another(tokenizer):
-    context = Context("a", TEXT, ASKED)
-    (whole,) = encode_context(context, CONTRACT, tokenizer, 4096)
-    rows = encode_context(context, CONTRACT, tokenizer, len(whole["input_ids"]) - 1)
+def test_questions_that_do_not_fit_a_row_begin_another(family):
+    (whole,) = encode(EXAMPLE, CONTRACT, family, 4096)
+    rows = encode(EXAMPLE, CONTRACT, family, len(whole["input_ids"]) - 1)
     assert len(rows) == 2 and all(len(row["input_ids"]) < len(whole["input_ids"]) for row in rows)
     assert [one for row in rows for one in separate(row)] == list(separate(whole))
-    with pytest.raises(AssayError, match=r"^a takes \d+ tokens with one of its questions, more than data\.max_length"):
-        encode_context(context, CONTRACT, tokenizer, 400)
+    with pytest.raises(AssayError, match=r"^a takes \d+ tokens with an answer .*, more than data\.max_length=400"):
+        encode(EXAMPLE, CONTRACT, family, 400)
 
 
-def test_loss_and_gradients_are_those_of_separate_examples(tokenizer):
+def test_loss_and_gradients_are_those_of_separate_examples(family):
     """The real path: two contexts in a row, a window much shorter than a context, float32."""
     model = tiny_gemma(3).float()
-    rows = [encode_context(Context("a", TEXT, ASKED[:k]), CONTRACT, tokenizer, 4096)[0] for k in (5, 1)]
+    rows = [encode(Example(EXAMPLE.context, ASKED[:k]), CONTRACT, family, 4096)[0] for k in (5, 1)]
 
     def run(batch, attention):
         model.set_attn_implementation(attention)
@@ -74,18 +83,28 @@ def test_loss_and_gradients_are_those_of_separate_examples(tokenizer):
         loss.backward()
         return loss.item(), {name: p.grad.clone() for name, p in model.named_parameters()}
 
-    collate = Collator(tokenizer.pad_token_id, window=model.config.sliding_window)
-    loss, gradients = run(collate(rows), NAME)
-    alone = [run(collate([one]), "sdpa") for row in rows for one in separate(row)]
+    loss, gradients = run(Collator(family, in_row=True)(rows), NAME)
+    alone = [run(Collator(family)([one]), "sdpa") for row in rows for one in separate(row)]
     assert loss == pytest.approx(sum(one for one, _ in alone), rel=1e-6)
     for name, gradient in gradients.items():
         summed = sum(own[name] for _, own in alone)
         assert (gradient - summed).norm() <= 1e-4 * summed.norm() + 1e-6, name
 
 
-def test_one_example_alone_is_its_own_context():
-    row = share([{"input_ids": [2, 5, 6, 7], "labels": [IGNORED, IGNORED, 6, 7]}])
-    assert row == {"input_ids": [2, 5, 6, 7], "labels": [IGNORED, IGNORED, 6, 7], "branches": [0, 1, 1, 1]}
+def test_a_branch_alone_is_a_row_without_branches():
+    assert share([(Prompt([2, 5]), [6, 7])]) == {"input_ids": [2, 5, 6, 7], "labels": [IGNORED, IGNORED, 6, 7]}
+
+
+def test_pictures_of_the_context_come_first_then_those_of_each_branch(tmp_path):
+    """What branches share ends before the first picture that is not the same in all, however alike its tokens are."""
+    page, left, right = (ImagePart(tmp_path / f"{name}.png", 1, 72, (9, 9)) for name in "abc")
+    soft, place = 9, (slice(1, 3), slice(4, 6))
+    prompts = [Prompt([2, soft, soft, 5, soft, soft, 7], (page, own), place) for own in (left, right)]
+    row = share([(prompt, [8, 1]) for prompt in prompts])
+    assert row["images"] == [page, left, right] and row["branches"] == [0] * 4 + [1] * 5 + [2] * 5
+    assert row["input_ids"] == [2, soft, soft, 5, *[soft, soft, 7, 8, 1] * 2]
+    same = share([(prompts[0], [8, 1]), (prompts[0], [6, 1])])
+    assert same["images"] == [page, left] and same["branches"] == [0] * 6 + [1] * 3 + [2] * 3
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from finetune.dataset import check_split, read_examples
 
 from extraction.errors import AssayError
+from extraction.families import family_of
 from finetune.config import load_config
+from finetune.data import check_split, read_documents
 from finetune.encode import encode
 from finetune.loss import AnswerLogProbs, SampledHead
 from finetune.merge import fingerprint, merge
@@ -176,15 +177,16 @@ def test_a_folder_without_an_adapter(tmp_path):
 
 
 def test_labels_stand_on_the_answer_alone(work, tokenizer):
-    example = read_examples(work / "train", CONTRACT)[0]
-    [encoded] = encode(example, CONTRACT, tokenizer, 4096)
+    family = family_of(tiny_gemma().config, tokenizer)
+    example = read_documents(work / "train", CONTRACT)[0]
+    [encoded] = encode(example, CONTRACT, family, 4096)
     ids, labels = encoded["input_ids"], encoded["labels"]
     trained = [token for token, label in zip(ids, labels, strict=True) if label != -100]
     assert trained == [label for label in labels if label != -100] == ids[-len(trained) :]
-    assert tokenizer.decode(trained) == CONTRACT.target.encode(example.record) + "<end_of_turn>"
+    assert tokenizer.decode(trained) == CONTRACT.target.encode(example.branches[0].gold) + "<end_of_turn>"
     assert tokenizer.decode(ids[: -len(trained)]).endswith("<start_of_turn>model\n")
     with pytest.raises(AssayError, match="max_length=64"):
-        encode(example, CONTRACT, tokenizer, 64)
+        encode(example, CONTRACT, family, 64)
 
 
 def test_the_loss_is_the_models_own():
@@ -239,25 +241,25 @@ def test_gold_that_does_not_fit_the_schema_is_named_with_its_place(data):
     record["tests"][0]["result"] = 5
     path.write_text(json.dumps(record))
     with pytest.raises(AssayError, match=rf"{path.name} does not fit the schema at /tests/0/result"):
-        read_examples(data, CONTRACT)
+        read_documents(data, CONTRACT)
 
 
 def test_documents_and_records_come_in_pairs(data, tmp_path):
     with pytest.raises(AssayError, match="does not exist"):
-        read_examples(tmp_path / "none", CONTRACT)
+        read_documents(tmp_path / "none", CONTRACT)
     (tmp_path / "empty").mkdir()
     with pytest.raises(AssayError, match="holds no PDF"):
-        read_examples(tmp_path / "empty", CONTRACT)
+        read_documents(tmp_path / "empty", CONTRACT)
     sorted(data.glob("*.json"))[0].unlink()
     with pytest.raises(AssayError, match="needs its record"):
-        read_examples(data, CONTRACT)
+        read_documents(data, CONTRACT)
 
 
 def test_a_document_in_both_sets_is_refused(data, work):
-    examples = read_examples(data, CONTRACT)
-    with pytest.raises(AssayError, match="also among the training documents"):
+    examples = read_documents(data, CONTRACT)
+    with pytest.raises(AssayError, match="also among the training data"):
         check_split(examples, examples)
-    check_split(examples, read_examples(work / "train", CONTRACT))
+    check_split(examples, read_documents(work / "train", CONTRACT))
 
 
 def test_half_a_checkpoint_is_never_taken_for_a_whole_one(tmp_path):

@@ -4,18 +4,18 @@ import json
 
 import pytest
 import torch
-from extraction.generate.vision import vision_of
-from finetune.dataset import read_examples
 from PIL import Image, ImageDraw
 
 from extraction import Extractor
 from extraction.contract import Contract
 from extraction.document import open_document
 from extraction.errors import AssayError
+from extraction.families import family_of
 from finetune.batch import IGNORED, Collator
 from finetune.config import load_config
+from finetune.data import read_documents
 from finetune.encode import encode
-from finetune.pixels import keep_pixels, loader
+from finetune.features import keep_pixels
 from finetune.run import read_metrics
 from finetune.train import train
 from recipes.lab_report.medgemma import CONTRACT
@@ -49,17 +49,17 @@ def work(tmp_path_factory, image_tokenizer):
 
 
 def test_an_example_holds_its_images_and_trains_its_answer_alone(work, eyes, image_tokenizer, tmp_path):
-    vision = vision_of(eyes.config, image_tokenizer)
-    example = read_examples(work / "train", CONTRACT)[0]
-    (made,) = encode(example, CONTRACT, image_tokenizer, 600, vision=vision)
+    family = family_of(eyes.config, image_tokenizer)
+    example = read_documents(work / "train", CONTRACT)[0]
+    (made,) = encode(example, CONTRACT, family, 600)
     answer = [label for label in made["labels"] if label != IGNORED]
-    assert json.loads(image_tokenizer.decode(answer[:-1])) == example.record
-    assert made["input_ids"].count(vision.soft) == 16 and not set(vision.marks) & set(answer)
-    batch = Collator(0, vision.soft, loader(vision))(keep_pixels([made], vision, tmp_path))
-    assert torch.equal(batch["pixel_values"], vision.pixels(made["images"]))
-    assert batch["token_type_ids"].sum() == 16
+    assert json.loads(image_tokenizer.decode(answer[:-1])) == example.branches[0].gold
+    assert made["input_ids"].count(family.soft) == 16 and not family.marks & set(answer)
+    batch = Collator(family, in_row=True)(keep_pixels([made], family, tmp_path))
+    drawn = [picture for image in made["images"] for picture in family.pictures(image)]
+    assert torch.equal(batch["pixel_values"], family.pixels(drawn)["pixel_values"])
     with pytest.raises(AssayError, match=r"0\.png takes .* tokens .* 16 of these its images.*data\.max_length=50"):
-        encode(example, CONTRACT, image_tokenizer, 50, vision=vision)
+        encode(example, CONTRACT, family, 50)
 
 
 def test_it_learns_and_is_served_from_its_folder(work):

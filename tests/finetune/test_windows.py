@@ -1,43 +1,40 @@
 """Windows of long documents in training, held against windows in serving."""
 
-import json
-
 import pytest
-from finetune.dataset import Example
-from finetune.windows import parts
 
 from extraction.api import Extractor
-from extraction.document import open_document
+from extraction.families import family_of
 from extraction.generate import Generation
-from extraction.reading import Reading
+from extraction.reading import DocumentReading
 from extraction.schema import validator
-from finetune.encode import encode
+from finetune.config import DataConfig
+from finetune.data import divide, read_documents
+from finetune.encode import encode_all
 from recipes.lab_report.synthetic import families, write_reports
 from recipes.lab_report.task import CONTRACT
+from tests.conftest import Reader, text_of
 
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory):
-    paths = write_reports(tmp_path_factory.mktemp("reports") / "all", names=families("train"), count=24, seed=5)
-    return [Example(open_document(path), json.loads(path.with_suffix(".json").read_text())) for path in paths]
+    folder = tmp_path_factory.mktemp("reports") / "all"
+    write_reports(folder, names=families("train"), count=24, seed=5)
+    return read_documents(folder, CONTRACT)
 
 
-class Knowing:
+def fits_in(contract):
+    return lambda parts: len(text_of(contract.messages(parts))) <= contract.max_prompt_tokens
+
+
+class Knowing(Reader):
     """Answers every window with what a model was trained to answer."""
 
     def __init__(self, example, contract):
-        taught = parts(
-            example, contract, lambda texts: self.count_tokens(contract.messages(texts)) <= contract.max_prompt_tokens
-        )
-        self.answers = {CONTRACT.messages(window.texts)[0]["content"]: record for window, record in taught}
+        taught = divide(example, contract, fits_in(contract))
+        self.answers = {text_of(contract.messages(one.context.parts)): one.branches[0].gold for one in taught}
 
-    def count_tokens(self, messages):
-        return len(messages[0]["content"])
-
-    def generate(self, requests, on_done):
-        for index, request in enumerate(requests):
-            record = self.answers[request.messages[0]["content"]]
-            on_done(index, Generation(CONTRACT.target.encode(record), "stop"))
+    def answer(self, text):
+        return Generation(CONTRACT.target.encode(self.answers[text]), "stop")
 
 
 @pytest.mark.parametrize("limit", [700, 1500])
@@ -45,13 +42,15 @@ def test_windows_answered_as_taught_give_the_record(examples, limit):
     """Training and serving part a document alike, and joining undoes the parting."""
     parted = 0
     for example in examples:
-        contract = CONTRACT.model_copy(update={"max_prompt_tokens": limit, "check_rows": False})
+        # Without the recipe's checks: no second look at lines that were not taught.
+        contract = CONTRACT.model_copy(update={"max_prompt_tokens": limit, "checks": None})
         backend = Knowing(example, contract)
         parted += len(backend.answers) > 1
         assert all(validator(CONTRACT.record_schema).is_valid(record) for record in backend.answers.values())
-        [record] = Extractor(backend, contract).read([example.document])
+        [record] = Extractor(backend, contract).answer(example)
         # Tables side by side are read one after the other in the record, line by line in windows.
-        assert sorted(map(core, record.data["tests"])) == sorted(map(core, example.record["tests"])), example.name
+        gold = example.branches[0].gold
+        assert sorted(map(core, record.data["tests"])) == sorted(map(core, gold["tests"])), example.context.name
     assert parted > len(examples) // 2
 
 
@@ -60,14 +59,10 @@ def test_what_is_taught_is_what_is_shown(examples, limit):
     contract = CONTRACT.model_copy(update={"max_prompt_tokens": limit})
     headed = 0
     for example in examples:
-
-        def fits(texts):
-            return len(contract.messages(texts)[0]["content"]) <= limit
-
-        taught = [window for window, _ in parts(example, contract, fits)]
-        shown = Reading(example.document, contract, fits).windows
-        assert [window.texts for window in taught] == [window.texts for window in shown]
-        headed += any(window.head is not None for window in shown)
+        taught = divide(example, contract, fits_in(contract))
+        shown = DocumentReading(example, contract, fits_in(contract)).examples
+        assert [one.context.parts for one in taught] == [one.context.parts for one in shown]
+        headed += any(one.context.index.window.head is not None for one in shown)
     assert headed > len(examples) // 4
 
 
@@ -75,11 +70,14 @@ def core(row):
     return [str(row[key]) for key in ("name", "result", "unit")]
 
 
-def test_every_window_fits(examples, tokenizer):
+def test_every_window_fits(examples, tokenizer, tiny_model):
+    family = family_of(tiny_model.config, tokenizer)
+    whole = DataConfig(train="a", validation="b", max_length=8192)
+    windows = whole.model_copy(update={"window_tokens": (256, 256)})
     for example in examples[:4]:
-        [whole] = encode(example, CONTRACT, tokenizer, 8192)
-        pieces = encode(example, CONTRACT, tokenizer, 8192, window_tokens=256)
+        [row] = encode_all([example], CONTRACT, family, whole, seed=0)
+        pieces = list(encode_all([example], CONTRACT, family, windows, seed=0))
         assert len(pieces) > 1
         for piece in pieces:
             assert piece["labels"].count(-100) <= 256
-        assert whole["labels"].count(-100) > 256
+        assert row["labels"].count(-100) > 256

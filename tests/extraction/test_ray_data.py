@@ -1,0 +1,102 @@
+"""The pipeline for many machines, on a cluster of this one: two actors, and what is killed meanwhile."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from reportlab.pdfgen.canvas import Canvas
+
+pytest.importorskip("ray")
+
+from extraction.errors import AssayError
+from extraction.ray_data import extract, read_paths
+from scripts.bench_batch import tiny_model
+
+COUNT = 16
+
+
+def rows(out):
+    """The rows of all files that are whole."""
+    from pyarrow import ArrowInvalid, parquet
+
+    found = []
+    for file in sorted(Path(out).glob("*.parquet")):
+        with contextlib.suppress(ArrowInvalid):
+            found += parquet.read_table(file).to_pylist()
+    return found
+
+
+def started(*arguments):
+    command = [sys.executable, "-m", "extraction.ray_data", *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def running(mark, name=""):
+    """The processes of this test whose command line has this name."""
+    psutil = pytest.importorskip("psutil")
+    found = []
+    for process in psutil.process_iter():
+        try:
+            own = process.pid != os.getpid() and process.environ().get("ASSAY_MARK") == mark
+            if own and name in " ".join(process.cmdline()):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def test_nothing_is_lost_and_nothing_is_there_twice(tmp_path, monkeypatch):
+    """The driver is killed halfway; of two actors in the second start one is; a third start finds nothing to do."""
+    monkeypatch.setenv("ASSAY_MARK", str(tmp_path))
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    for number in range(COUNT):
+        canvas = Canvas(str(tmp_path / "in" / "sub" / f"{number}.pdf"))
+        canvas.drawString(72, 700, f"Glucose {number} mg/dL")
+        canvas.save()
+    (tmp_path / "in" / "bad.pdf").write_bytes(b"no document")
+    model, out = tiny_model(tmp_path / "model"), tmp_path / "out"
+    command = (f"file://{tmp_path}/in", out, "--model", model, "--batch", 2)
+
+    first = started(*command, "--actors", 1)
+    while first.poll() is None and not rows(out):
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    while running(str(tmp_path)):  # what it had started ends soon after it
+        time.sleep(0.1)
+    before = [row["path"] for row in rows(out)]
+    assert 0 < len(before) < COUNT + 1, "nothing to resume"
+
+    second = started(*command)
+    while second.poll() is None and not (actors := running(str(tmp_path), "MapWorker")):
+        time.sleep(0.05)
+    actors[0].kill()
+    _, said = second.communicate()
+    assert second.returncode == 0, said
+    found = rows(out)
+    paths = [row["path"] for row in found]
+    assert len(paths) == len(set(paths)) == COUNT + 1 and set(before) < set(paths)
+    told = {Path(row["path"]).stem: row for row in found}
+    bad = told.pop("bad")
+    assert bad["status"] == "failed" and "PDF" in bad["error"] and json.loads(bad["record"])["data"] is None
+    assert all(row["error"] is None and json.loads(row["record"])["data"]["kind"] for row in told.values())
+
+    assert extract(f"file://{tmp_path}/in", str(out), model=str(model)) == 0
+
+
+def test_a_file_that_was_cut_short_is_read_again_and_models_are_not_mixed(tmp_path):
+    from pyarrow import parquet, table
+
+    whole = tmp_path / "a.parquet"
+    parquet.write_table(table({"path": ["file:///a.pdf"], "model": ["m"]}), whole)
+    (tmp_path / "b.parquet").write_bytes(whole.read_bytes()[:-20])
+    assert read_paths(str(tmp_path), "m") == {"file:///a.pdf"}
+    assert not (tmp_path / "b.parquet").exists()
+    with pytest.raises(AssayError, match="another model"):
+        read_paths(f"file://{tmp_path}", "other")

@@ -1,0 +1,74 @@
+"""recipes/README.md, run as it stands: a new task in one file, trained, judged and served with a tiny random model."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from finetune.run import read_metrics
+from tests.conftest import tiny_medgemma
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8")
+# What a tiny model on a processor wants otherwise.
+SMALL = {
+    "model": "model",
+    "train.quantization": "null",
+    "train.dtype": "float32",
+    "train.batch_size": "2",
+    "train.accumulation": "1",
+    "train.checkpoint_steps": "2",
+    "train.max_steps": "2",
+    "train.log_steps": "1",
+    "train.learning_rate": "0.01",
+}
+
+
+def block(kind, number=0):
+    """The page's code of a kind, in the order of the page."""
+    return re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)[number]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory, image_tokenizer):
+    folder = tmp_path_factory.mktemp("image-qa")
+    tiny_medgemma(1).save_pretrained(folder / "model")
+    image_tokenizer.save_pretrained(folder / "model")
+    (folder / "image_qa.py").write_text(block("python"))
+    (folder / "image_qa.yaml").write_text(block("yaml"))
+    for number, split in enumerate(("train", "validation", "test")):
+        (folder / "data" / split).mkdir(parents=True)
+        for slide in (1, 2):
+            colour = (90 * number, 120 * slide, 60)
+            Image.new("RGB", (140, 112), colour).save(folder / "data" / split / f"slide-{slide}.png")
+        (folder / "data" / split / "questions.jsonl").write_text(block("json"))
+    Image.new("RGB", (112, 112), "brown").save(folder / "new.png")
+    return folder
+
+
+def run(work, *command):
+    environment = {**os.environ, "PYTHONPATH": f".:{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, *command], cwd=work, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_page_adds_a_task(work):
+    changes = [f"{key}={value}" for key, value in SMALL.items()]
+    assert "adapter:" in run(work, "-m", "recipes.cli", "plan", "image_qa.yaml", *changes)
+    run(work, "-m", "finetune.launch", "--config", "image_qa.yaml", *changes)
+    rows = read_metrics(work / "runs" / "image-qa" / "metrics.jsonl")
+    assert [row["step"] for row in rows if "loss" in row] == [1, 2]
+    assert any("eval_accuracy" in row for row in rows)
+    figures = run(work, "-m", "recipes.cli", "evaluate", "runs/image-qa/adapter", "data/test", "--json")
+    assert json.loads(figures)["questions"] == 3
+    said = run(work, "-c", block("python", 1)).splitlines()
+    assert len(said) == 2 and all(line.split()[0] in ("ok", "partial", "failed") for line in said)
+    run(work, "-m", "recipes.cli", "merge", "runs/image-qa", "--out", "runs/merged")
