@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="reports to train on")
     parser.add_argument("--rows", type=int, default=24, help="most rows of a report")
     parser.add_argument("--held-out", type=int, default=24, help="reports to read")
+    parser.add_argument("--forms", nargs="+", choices=list(FORMS), default=list(FORMS), help="to compare")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("settings", nargs="*", default=[], help="of every form: section.key=value")
     arguments = parser.parse_intermixed_args()
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     from extraction.files import write_whole
 
-    rows = [measure(form, arguments) for form in FORMS]
+    rows = [measure(form, arguments) for form in arguments.forms]
     table = Table(title=f"{arguments.count} reports, each once")
     for column in rows[0]:
         table.add_column(column, justify="left" if column == "form" else "right")
