@@ -8,7 +8,7 @@ import pytest
 from reportlab.pdfgen.canvas import Canvas
 
 from extraction.document import open_document
-from extraction.evidence import Evidence
+from extraction.evidence import PageEvidence
 from extraction.record.record import Field, Record
 from finetune.report import write_report
 
@@ -34,7 +34,7 @@ def inner(page):
 
 def test_it_shows_the_curves_the_figures_and_the_evidence_page(tmp_path, document):
     data = {"tests": [{"name": "<script>alert(1)</script>", "result": "5,0"}]}
-    field = Field("5,0", "/tests/0/result", 0.5, Evidence(1, (120.0, 130.0, 140.0, 145.0), "5,0"))
+    field = Field("5,0", "/tests/0/result", 0.5, PageEvidence("5,0", page=1, box=(120.0, 130.0, 140.0, 145.0)))
     record = Record("a.pdf", "ok", data, fields={field.path: field}, document=open_document(document))
     page = report(tmp_path, document, record, {"step": 4, "loss": 1.5}, {"step": 8, "loss": 0.5, "eval_micro_f1": 0.25})
     assert "step 8: 0.500" in page and "step 8: 0.250" in page and "0.500</td>" in page
