@@ -131,16 +131,16 @@ def now() -> float:
     return time.perf_counter()
 
 
-def record_of(tokenizer: Any, tokens: int, count: int) -> Any:
+def record_of(family: Any, tokens: int, count: int) -> Any:
     """A synthetic patient's record of at most `tokens` tokens, not much less, with `count` questions to ask."""
-    from finetune.questions import token_counter
-
     from extraction.errors import AssayError
     from recipes.ehr_qa.questions import make_questions
     from recipes.ehr_qa.records import read_record
     from recipes.ehr_qa.synthetic import make_bundle
 
-    length = token_counter(tokenizer)
+    def length(text: str) -> int:
+        return len(family.encode(text))
+
     lines = tokens // 8 if tokens > 4000 else None  # a usual patient has fewer
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bundle.json"
@@ -157,9 +157,7 @@ def record_of(tokenizer: Any, tokens: int, count: int) -> Any:
 
 def trainer_of(examples: list[dict[str, Any]], recomputed: bool = False) -> Any:
     """The project's own trainer for examples, as a run builds it."""
-    from finetune.prepare import Prepared
-
-    from extraction.generate.models import load_tokenizer
+    from extraction.generate.models import load_family
     from finetune.config import load_config
     from finetune.run import RunFolder
     from finetune.train import build_trainer
@@ -169,8 +167,8 @@ def trainer_of(examples: list[dict[str, Any]], recomputed: bool = False) -> Any:
         ROOT / "recipes" / "ehr_qa" / "release_short.yaml",
         [f"train.output={folder}", f"train.activation_checkpointing={recomputed}"],
     )
-    prepared = Prepared(examples, lambda _: {}, "accuracy")
-    trainer = build_trainer(config, RunFolder(Path(folder)), load_tokenizer(config.model), prepared)
+    family = load_family(config.model)
+    trainer = build_trainer(config, RunFolder(Path(folder)), family, examples, lambda _: {}, "accuracy")
     if recomputed:  # which a trainer turns on where its training begins
         trainer.model.get_base_model().activation_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs)
     return trainer
@@ -178,19 +176,15 @@ def trainer_of(examples: list[dict[str, Any]], recomputed: bool = False) -> Any:
 
 def examples_of(tokens: int, most: int, count: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Separate examples of the first `count` of `most` questions, and the one that shares their context."""
-    from finetune.questions import Context, encode_context
+    from extraction.generate.models import load_family
+    from finetune.encode import encode
+    from recipes.ehr_qa.task import CONTRACT, branch_of, record_example
 
-    from extraction.generate.models import load_tokenizer
-    from recipes.ehr_qa.task import CONTRACT, asked_of
-
-    tokenizer = load_tokenizer("gemma-3-270m")
-    record, questions = record_of(tokenizer, tokens, most)
-    asked = [asked_of(question) for question in questions[:count]]
-    separate = []
-    for one in asked:
-        row = encode_context(Context("record", record.text, [one]), CONTRACT, tokenizer, 2**20)[0]
-        separate.append({"input_ids": row["input_ids"], "labels": row["labels"]})
-    return separate, encode_context(Context("record", record.text, asked), CONTRACT, tokenizer, 2**20)[0]
+    family = load_family("gemma-3-270m")
+    record, questions = record_of(family, tokens, most)
+    asked = [branch_of(question) for question in questions[:count]]
+    separate = [encode(record_example(record, [one], CONTRACT), CONTRACT, family, 2**20)[0] for one in asked]
+    return separate, encode(record_example(record, asked, CONTRACT), CONTRACT, family, 2**20)[0]
 
 
 def train_separate(way: str, tokens: int, most: int, sample: int) -> dict[str, Any]:
@@ -275,7 +269,7 @@ def serve(model: str, tokens: int, most: int, count: int, sample: int, dtype: st
     from recipes.ehr_qa.answer import Answerer
 
     answerer = Answerer.from_pretrained(model, dtype=dtype)
-    record, made = record_of(answerer.backend.tokenizer, tokens, most)
+    record, made = record_of(answerer.extractor.backend.family, tokens, most)
     questions = [question.question for question in made[:count]]
     start = now()
     together = answerer.answer_record(record, questions)

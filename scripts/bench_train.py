@@ -88,33 +88,28 @@ def train(way: str, steps: int, size: int) -> dict[str, Any]:
 
 def trainer_of(way: str, steps: int, size: int) -> tuple[Any, list[dict[str, Any]]]:
     """A trainer as a run builds it, with its examples: windows of synthetic reports in the order of training."""
-    import random
-
     from datasets import Dataset
-    from finetune.dataset import read_examples
-    from finetune.prepare import Prepared
     from trl import SFTConfig, SFTTrainer
 
-    from extraction.generate.models import load_tokenizer
+    from extraction.generate.models import load_family
     from finetune.adapter import load_trainable
     from finetune.config import SyntheticConfig, load_config
-    from finetune.encode import encode, training_order
+    from finetune.data import read_documents
+    from finetune.encode import encode_all, training_order
     from finetune.run import RunFolder
     from finetune.train import build_trainer
-    from recipes.lab_report.task import CONTRACT, synthesize
+    from recipes.lab_report.task import CONTRACT, TASK
 
     folder = Path(tempfile.mkdtemp(prefix="assay-bench-"))
     config = load_config(ROOT / "recipes" / "lab_report" / "release_first.yaml", [f"train.output={folder / 'run'}"])
-    tokenizer, lengths = load_tokenizer(config.model), random.Random(0)
-    synthesize(folder / "reports", "train", SyntheticConfig(count=2 * steps, seed=5))
-    made: list[dict[str, Any]] = []
-    for one in read_examples(folder / "reports", CONTRACT):
-        made += encode(one, CONTRACT, tokenizer, config.data.max_length, lengths.randint(192, 900))
+    family = load_family(config.model)
+    TASK.synthesize(folder / "reports", "train", SyntheticConfig(count=2 * steps, seed=5))
+    made = list(encode_all(read_documents(folder / "reports", CONTRACT), CONTRACT, family, config.data, seed=0))
     order = training_order([len(one["input_ids"]) for one in made], 1, size, 0)[: size * steps]
     examples = [made[index] for index in order]
     if way == "Assay":
-        prepared = Prepared(examples, lambda _: {}, "micro_f1")
-        return build_trainer(config, RunFolder(folder / "run"), tokenizer, prepared), examples
+        trainer = build_trainer(config, RunFolder(folder / "run"), family, examples, lambda _: {}, "micro_f1")
+        return trainer, examples
     settings = SFTConfig(
         output_dir=str(folder / "run"),
         max_length=None,
@@ -127,7 +122,7 @@ def trainer_of(way: str, steps: int, size: int) -> tuple[Any, list[dict[str, Any
     rival = SFTTrainer(
         model=load_trainable(config),
         args=settings,
-        processing_class=tokenizer,
+        processing_class=family.tokenizer,
         train_dataset=Dataset.from_list(examples),
     )
     return rival, examples

@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="reports to train on")
     parser.add_argument("--rows", type=int, default=24, help="most rows of a report")
     parser.add_argument("--held-out", type=int, default=24, help="reports to read")
+    parser.add_argument("--forms", nargs="+", choices=list(FORMS), default=list(FORMS), help="to compare")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("settings", nargs="*", default=[], help="of every form: section.key=value")
     arguments = parser.parse_intermixed_args()
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     from extraction.files import write_whole
 
-    rows = [measure(form, arguments) for form in FORMS]
+    rows = [measure(form, arguments) for form in arguments.forms]
     table = Table(title=f"{arguments.count} reports, each once")
     for column in rows[0]:
         table.add_column(column, justify="left" if column == "form" else "right")
@@ -61,15 +62,13 @@ def run(arguments: argparse.Namespace) -> None:
 
 def measure(form: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """One form's figures."""
-    from finetune.dataset import read_examples
-    from finetune.evaluate import evaluate, headline
-
     from extraction.api import Extractor
     from extraction.files import write_whole
     from extraction.generate.models import load_tokenizer
     from finetune.config import load_config
+    from finetune.data import read_documents
     from finetune.run import read_metrics
-    from finetune.task import contract_of
+    from finetune.task import contract_of, evaluate
     from finetune.train import train
     from recipes.lab_report.task import TASK
 
@@ -93,11 +92,11 @@ def measure(form: str, arguments: argparse.Namespace) -> dict[str, Any]:
     if (done := out / "figures.json").exists():
         return json.loads(done.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
     steps = [row for row in read_metrics(out / "metrics.jsonl") if "loss" in row]
-    examples = read_examples(Path(config.data.validation), contract)
+    examples = read_documents(Path(config.data.validation), contract)
     start = time.perf_counter()
-    figures = headline(evaluate(Extractor.from_pretrained(adapter), examples, TASK, label=form), TASK)
+    figures = evaluate(Extractor.from_pretrained(adapter), TASK, examples, label=form).figures
     seconds = time.perf_counter() - start
-    answers = [len(tokenizer.encode(contract.target.encode(example.record))) for example in examples]
+    answers = [len(tokenizer.encode(contract.target.encode(example.branches[0].gold))) for example in examples]
     row = {
         "form": form,
         "steps": steps[-1]["step"],

@@ -32,20 +32,20 @@ def main() -> None:
 
 
 def run(out: Path) -> None:
-    from finetune.dataset import read_examples
-    from finetune.evaluate import evaluate, extractor_for, headline
     from rich.console import Console
     from rich.table import Table
 
     from extraction.api import Extractor
     from extraction.errors import AssayError
     from extraction.files import write_whole
+    from extraction.generate import LocalBackend
     from extraction.generate.models import load_model, load_tokenizer, quiet_libraries
     from finetune.config import load_config
+    from finetune.data import read_documents
     from finetune.merge import merge
     from finetune.report import write_report
     from finetune.run import METRICS
-    from finetune.task import contract_of
+    from finetune.task import contract_of, evaluate
     from finetune.train import train
     from recipes.lab_report.synthetic import families, write_reports
     from recipes.lab_report.task import TASK
@@ -82,18 +82,18 @@ def run(out: Path) -> None:
         for name, names, count in (("seen", layouts, SEEN), ("unseen", families("test"), UNSEEN)):
             folder = out / "data" / f"test-{name}"
             write_reports(folder, names=names, count=count, seed=1000, max_rows=max_rows)
-            sets[name] = read_examples(folder, contract)
+            sets[name] = read_documents(folder, contract)
     with stage("model", "2. Loading Gemma 3 270M"):
         model, tokenizer = load_model(config.model), load_tokenizer(config.model)
 
     def measure(extractor, label, limit=None):
         return {
-            name: headline(evaluate(extractor, examples[:limit], TASK, label=f"{label}, {name} layouts"), TASK)
+            name: evaluate(extractor, TASK, examples[:limit], label=f"{label}, {name} layouts").figures
             for name, examples in sets.items()
         }
 
     with stage("before", f"3. Reading {2 * BEFORE} of them with the untrained model"):
-        before = measure(extractor_for(model, tokenizer, contract, 8), "before", BEFORE)
+        before = measure(Extractor(LocalBackend(model, tokenizer), contract), "before", BEFORE)
         del model
     with stage("train", "4. Training"):
         train(config)
@@ -105,7 +105,7 @@ def run(out: Path) -> None:
         extractor = Extractor.from_pretrained(merged)
         after = measure(extractor, "after")
     with stage("extract", "7. Extracting one PDF of a layout it has seen"):
-        document = sets["seen"][0].document.path
+        document = sets["seen"][0].context.index.document.path
         record = extractor.extract(document)
         path = out / f"{document.stem}.record.json"
         record.save(path)

@@ -42,7 +42,6 @@ def run(recipe: str) -> None:
     from safetensors.torch import save_file
 
     from extraction.errors import AssayError
-    from extraction.generate.models import SHIPPED, SHIPPED_ANSWERER, shipped
     from finetune.config import load_config
     from finetune.train import train
 
@@ -51,7 +50,7 @@ def run(recipe: str) -> None:
         if not (Path(config.train.output) / "adapter").exists():
             train(config)
     adapter = train(last)
-    target = Path(shipped({"lab_report": SHIPPED, "ehr_qa": SHIPPED_ANSWERER}[recipe]))
+    target = ROOT / "recipes" / recipe / "adapter"
     sources = [adapter]
     if recipe == "lab_report":
         sources = [Path(before[-1].train.output) / "adapter", *_checkpoints(adapter.parent)[-2:]]

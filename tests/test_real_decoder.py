@@ -7,8 +7,10 @@ import torch
 
 from extraction.api import Extractor
 from extraction.contract import Contract
+from extraction.document import open_document
 from extraction.generate import LocalBackend
 from extraction.generate.models import embedded_model, load_model, resolve_model
+from extraction.reading import document_example
 from finetune.config import load_config
 from finetune.run import read_metrics
 from finetune.train import train
@@ -46,11 +48,13 @@ def test_drafts_change_nothing_on_the_real_decoder(model, tokenizer, tmp_path):
     contract = Contract.for_schema(schema).model_copy(update={"max_answer_tokens": 60})
     plain = Extractor(LocalBackend(model, tokenizer, rows=1, draft=0), contract)
     fast = Extractor(LocalBackend(model, tokenizer, rows=2, draft=16), contract)
-    from extraction.document import open_document
+    asked = [document_example(open_document(path), contract) for path in paths]
 
-    requests = [request for path in paths for request in plain.requests(open_document(path))]
-    slow = plain.backend.generate(requests)
-    quick = fast.backend.generate(requests)
+    def answers(extractor):
+        found = {done[0].context.name: done[2] for done in extractor.backend.generate(asked, contract) if done}
+        return [found[path.name] for path in paths]
+
+    slow, quick = answers(plain), answers(fast)
     assert [g.text for g in quick] == [g.text for g in slow]
     assert sum(g.passes for g in quick) < sum(g.passes for g in slow)
     for one, two in zip(slow, quick, strict=True):

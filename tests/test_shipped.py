@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from extraction.contract import Contract
-from extraction.generate.models import SHIPPED, SHIPPED_ANSWERER, shipped
+from extraction.generate.models import shipped
 from finetune.config import RunConfig, load_config
 from finetune.merge import fingerprint
 from finetune.task import load_task
@@ -18,7 +18,7 @@ from recipes.lab_report.synthetic import write_reports
 from tests.recipes.ehr_bundles import everything, write
 
 ROOT = Path(__file__).parents[1]
-ADAPTERS = {"lab_report": Path(shipped(SHIPPED)), "ehr_qa": Path(shipped(SHIPPED_ANSWERER))}
+ADAPTERS = {"lab_report": Path(shipped("lab-report-270m")), "ehr_qa": Path(shipped("ehr-qa-270m"))}
 every_adapter = pytest.mark.parametrize(("recipe", "folder"), ADAPTERS.items())
 
 

@@ -9,7 +9,7 @@ from extraction.generate.backend import Generation
 from extraction.generate.grammar import simplify
 from extraction.schema import load_schema
 from extraction.target import Target
-from tests.conftest import document_of, record_of
+from tests.conftest import document_of, record_of, text_of
 
 
 def obj(**properties):
@@ -78,4 +78,4 @@ def test_pydantic_models_are_schemas():
     target = Target(contract.record_schema, "rows")
     text = target.encode({"results": [{"name": "Na", "value": 140}], "patient": None})
     assert text == '{"patient":null,"results":[["Na",140]]}'
-    assert "Report" in contract.messages(["page"])[0]["content"]
+    assert "Report" in text_of(contract.messages(["page"]))

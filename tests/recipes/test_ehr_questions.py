@@ -11,7 +11,7 @@ from recipes.ehr_qa.grade import grade
 from recipes.ehr_qa.hierarchy import GROUPS, akin, groups_of
 from recipes.ehr_qa.questions import ANSWER_SCHEMA, CATEGORIES, make_questions, split
 from recipes.ehr_qa.records import read_record, read_records
-from recipes.ehr_qa.task import CONTRACT, asked_of
+from recipes.ehr_qa.task import CONTRACT, branch_of
 from recipes.ehr_qa.vocabulary import CONDITIONS, HELD
 from recipes.ehr_qa.wordings import WORDINGS, wordings
 from tests.recipes.ehr_bundles import condition, drug, everything, measured, patient, write
@@ -171,7 +171,7 @@ def test_what_was_found_stands_in_the_lines_and_decides_the_answer(record):
     assert any(question.answer == "D" and question.found for question in questions)
     assert any(question.answer == "no" and question.found for question in questions)
     free, decided = (
-        next(asked_of(q).answer for q in questions if bool(q.found) is found and q.answer) for found in (False, True)
+        next(branch_of(q).gold for q in questions if bool(q.found) is found and q.answer) for found in (False, True)
     )
     assert "found" not in CONTRACT.target.encode(free)
     assert list(json.loads(CONTRACT.target.encode(decided))) == ["evidence", "found", "answer"]
