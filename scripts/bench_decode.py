@@ -51,10 +51,10 @@ class Request(NamedTuple):
         return local.family.render(self.contract.messages(self.example.context.parts)).ids
 
 
-# Where drafts come from, given a prompt's token ids and Assay's drafter; the simplest first.
+# Where drafts come from, given a prompt and Assay's drafter; the simplest first.
 SOURCES = {
     "token by token": None,
-    "prompt lookup": lambda prompt, drafter: type(drafter.lookup)(prompt),
+    "prompt lookup": lambda prompt, drafter: type(drafter.lookup)(prompt.ids),
     "the page's words": lambda prompt, drafter: drafter.lookup,
     "drafts": lambda prompt, drafter: drafter,
 }
