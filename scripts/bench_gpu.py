@@ -214,9 +214,9 @@ def measure(job: Job) -> dict[str, Any]:
     examples = json.loads((job.folder / f"{job.view}.json").read_text(encoding="utf-8"))
     try:
         with tempfile.TemporaryDirectory(dir=job.folder) as scratch:
-            trainer = (ours if WAYS[job.way] else notebook)(job, examples, Path(scratch))
+            trainer, collate = (ours if WAYS[job.way] else notebook)(job, examples, Path(scratch))
             once = seconds_of_features(Path(scratch))
-            watch = stopwatch(trainer, job, examples)
+            watch = stopwatch(trainer, collate, job, examples)
             trainer.add_callback(watch)
             trainer.train()
     except RuntimeError as error:  # PyTorch's own, or that of a library's kernel
@@ -249,10 +249,8 @@ def seconds_of_features(folder: Path) -> float:
     return total
 
 
-def ours(job: Job, examples: list[dict[str, Any]], scratch: Path) -> Any:
-    """The recipe's trainer."""
-    from finetune.prepare import Prepared
-
+def ours(job: Job, examples: list[dict[str, Any]], scratch: Path) -> tuple[Any, Any]:
+    """The recipe's trainer, and what makes its batches."""
     from finetune.run import RunFolder
     from finetune.train import build_trainer
 
@@ -265,12 +263,13 @@ def ours(job: Job, examples: list[dict[str, Any]], scratch: Path) -> Any:
     config = recipe(job.way, [*overrides, "train.dtype=float32"] if job.tiny else overrides)
     folder = RunFolder(config.train.output)
     folder.open(config)
-    vision = eyes(job) if job.view == "both" else None
-    return build_trainer(config, folder, tokenizer(), Prepared(examples, None, "micro_f1"), vision)
+    # Nothing is judged: the stopwatch forbids it.
+    trainer = build_trainer(config, folder, family(job), examples, lambda _: {}, "micro_f1")
+    return trainer, trainer.data_collator
 
 
-def notebook(job: Job, examples: list[dict[str, Any]], scratch: Path) -> Any:
-    """The public notebook's trainer: its settings, whatever they cost."""
+def notebook(job: Job, examples: list[dict[str, Any]], scratch: Path) -> tuple[Any, Any]:
+    """The public notebook's trainer, its settings whatever they cost, and what makes batches that train answers."""
     import torch
     from datasets import Dataset
     from peft import LoraConfig
@@ -292,14 +291,13 @@ def notebook(job: Job, examples: list[dict[str, Any]], scratch: Path) -> Any:
             bnb_4bit_quant_storage=dtype,
         ),
     )
-    collate = collator(job)
+    own = family(job)
 
     def labelled(rows: list[dict[str, Any]]) -> dict[str, Any]:
-        batch = collate(rows)
-        ids = batch["input_ids"]
-        soft = ids == model.config.image_token_id
-        # Of padding and images alone the notebook takes the labels away; its processor always marks the images.
-        return {**batch, "labels": ids.masked_fill(soft | (ids == PAD), -100), "token_type_ids": soft.long()}
+        batch = padded(rows, own)
+        # Of padding and images alone the notebook takes the labels away.
+        untrained = (batch["attention_mask"] == 0) | (batch["token_type_ids"] == 1)
+        return {**batch, "labels": batch["input_ids"].masked_fill(untrained, -100)}
 
     arguments = SFTConfig(
         output_dir=str(scratch),
@@ -337,44 +335,56 @@ def notebook(job: Job, examples: list[dict[str, Any]], scratch: Path) -> Any:
         args=arguments,
         train_dataset=Dataset.from_list(examples),
         peft_config=lora,
-        processing_class=tokenizer(),
+        processing_class=own.tokenizer,
         data_collator=labelled,
     )
     trainer.remove_callback(PrinterCallback)
-    return trainer
+    return trainer, lambda rows: padded(rows, own)
 
 
-def tokenizer() -> Any:
-    """Enough of a tokenizer for a trainer: the examples are words already."""
+def padded(rows: list[dict[str, Any]], family: Any) -> dict[str, Any]:
+    """A batch as the notebook's processor makes it: padded, images as pixels, their tokens always marked."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    from finetune.batch import IGNORED, load_pictures
+
+    def filled(key: str, fill: int) -> torch.Tensor:
+        return pad_sequence([torch.tensor(row[key]) for row in rows], batch_first=True, padding_value=fill)
+
+    ids = filled("input_ids", PAD)
+    files = [file for row in rows for file in row.get("files", ())]
+    return {
+        "input_ids": ids,
+        "labels": filled("labels", IGNORED),
+        "attention_mask": (ids != PAD).long(),
+        "token_type_ids": (ids == family.soft).long(),
+        **(family.pixels(load_pictures(files)) if files else {}),
+    }
+
+
+def family(job: Job) -> Any:
+    """The model's family, with enough of a tokenizer for a trainer: the examples are tokens already."""
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
-    from transformers import PreTrainedTokenizerFast
+    from transformers import AutoConfig, PreTrainedTokenizerFast
 
-    words = {"<pad>": PAD, "<eos>": EOS, "<bos>": BOS}
-    return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(WordLevel(words, unk_token="<pad>")), pad_token="<pad>", eos_token="<eos>"
+    from extraction.families import family_of
+
+    shape = AutoConfig.from_pretrained(job.folder / "model")
+    words = {
+        **{"<pad>": PAD, "<eos>": EOS, "<bos>": BOS, "<start_of_image>": shape.boi_token_index},
+        **{"<image_soft_token>": shape.image_token_index, "<end_of_image>": shape.eoi_token_index},
+    }
+    return family_of(
+        shape,
+        PreTrainedTokenizerFast(
+            tokenizer_object=Tokenizer(WordLevel(words, unk_token="<pad>")), pad_token="<pad>", eos_token="<eos>"
+        ),
     )
 
 
-def eyes(job: Job) -> Any:
-    from extraction.generate.vision import Vision
-    from transformers import AutoConfig
-
-    shape = AutoConfig.from_pretrained(job.folder / "model")
-    marks = (shape.boi_token_index, shape.image_token_index, shape.eoi_token_index)
-    return Vision(shape.vision_config.image_size, shape.mm_tokens_per_image, shape.image_token_index, marks)
-
-
-def collator(job: Job) -> Any:
-    from finetune.pixels import loader
-
-    from finetune.batch import Collator
-
-    vision = eyes(job)
-    return Collator(PAD, vision.soft, loader(vision))
-
-
-def stopwatch(trainer: Any, job: Job, examples: list[dict[str, Any]]) -> Any:
+def stopwatch(trainer: Any, collate: Any, job: Job, examples: list[dict[str, Any]]) -> Any:
     """A callback that takes the loss before the first step, the time of each step, and the most memory of all."""
     import resource
     import time
@@ -388,7 +398,7 @@ def stopwatch(trainer: Any, job: Job, examples: list[dict[str, Any]]) -> Any:
             self.loss, self.peak = 0.0, 0
 
         def on_train_begin(self, *_: Any, **__: Any) -> None:
-            self.loss = answer_loss(trainer, collator(job), examples, job.batch)
+            self.loss = answer_loss(trainer, collate, examples, job.batch)
             if not job.tiny:
                 torch.cuda.empty_cache()
                 torch.cuda.reset_peak_memory_stats()
