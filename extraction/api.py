@@ -64,7 +64,7 @@ class Extractor:
         """
         contract = contract_for(model, schema)
         if contract.view != "text":
-            check_sight(load_family(str(model)).sees, str(model))  # now, and not after its weights are loaded
+            load_family(str(model)).check_sees()  # now, and not after its weights are loaded
         return cls(backend_for(model, dtype=dtype, device=device), contract)
 
     @classmethod
@@ -179,7 +179,7 @@ class Extractor:
         """An example on its way to its records; its `examples` are what the model is shown first."""
         shown = [*example.context.parts, *(part for branch in example.branches for part in branch.parts)]
         if any(isinstance(part, ImagePart) for part in shown):
-            check_sight(self.backend.sees, "The model")
+            check_sight(self.backend)
         if isinstance(example.context.index, PageIndex) and not any(branch.parts for branch in example.branches):
             return DocumentReading(example, self.contract, self._fits)
         return ContextReading(example, self.contract)
@@ -188,11 +188,11 @@ class Extractor:
         return self.backend.count_tokens(self.contract.messages(parts)) <= self.contract.max_prompt_tokens
 
 
-def check_sight(sees: bool, name: str) -> None:
+def check_sight(backend: Backend) -> None:
     """Raise AssayError where a model without eyes would be shown images."""
-    if not sees:
+    if not backend.sees:
         raise AssayError(
-            f"{name} reads text alone, and is to be shown images; take a model with a vision tower "
+            "The model reads text alone, and is to be shown images; take a model with a vision tower "
             "(google/medgemma-1.5-4b-it), or contract.view=text."
         )
 

@@ -14,7 +14,7 @@ from math import inf
 from statistics import median
 
 from extraction.document.pages import Page, Word
-from extraction.document.rows import GAP, Cell, Row, gather_rows, row_pitch
+from extraction.document.rows import GAP, TextCell, TextRow, gather_rows, row_pitch
 
 _COLUMN_GAP = 2  # blanks between cells
 _COMPARED = 40  # columns: how many neighbours of a column are looked at
@@ -74,7 +74,7 @@ def layout_lines(page: Page) -> list[Line]:
     return result
 
 
-def _blocks(rows: list[Row], tolerance: float) -> list[list[int]]:
+def _blocks(rows: list[TextRow], tolerance: float) -> list[list[int]]:
     """Indices of rows that share one set of columns: parted by wide gaps, rejoined where columns agree."""
     pitch = row_pitch(rows)
     parts: list[list[int]] = [[0]]
@@ -96,7 +96,7 @@ def _blocks(rows: list[Row], tolerance: float) -> list[list[int]]:
     return list(blocks.values())
 
 
-def _common_edges(rows: list[Row], tolerance: float) -> list[float]:
+def _common_edges(rows: list[TextRow], tolerance: float) -> list[float]:
     """Left edges that cells right of the first share in these rows, the columns of a table."""
     edges = _cluster([cell.x0 for row in rows for cell in row.cells[1:]], tolerance)
     return [middle for middle, _, _ in edges]
@@ -113,7 +113,7 @@ def _cluster(values: list[float], tolerance: float) -> list[tuple[float, float, 
     return [(sum(group) / len(group), group[-1], len(group)) for group in groups]
 
 
-def _offsets(rows: list[Row], tolerance: float, width: float) -> list[int]:
+def _offsets(rows: list[TextRow], tolerance: float, width: float) -> list[int]:
     """Tie each cell to a column by its left or its right edge; return the columns' character offsets."""
     cells = [cell for row in rows for cell in row.cells]
     lefts = _cluster([cell.x0 for cell in cells], tolerance)
@@ -141,7 +141,7 @@ def _offsets(rows: list[Row], tolerance: float, width: float) -> list[int]:
     before: list[dict[int, int]] = [{} for _ in columns]
     offsets = [0] * len(columns)
     for row in rows:
-        previous: Cell | None = None
+        previous: TextCell | None = None
         for cell in row.cells:
             own = len(cell.text) if cell.right else 0
             if previous is None:
@@ -183,7 +183,7 @@ def _right_aligned(ties: list[tuple[int, int]]) -> set[tuple[int, int]]:
 
 
 def _pull_right(
-    rows: list[Row],
+    rows: list[TextRow],
     columns: list[tuple[float, bool, int]],
     extents: list[list[int]],
     before: list[dict[int, int]],
@@ -191,7 +191,7 @@ def _pull_right(
 ) -> None:
     """Move columns nearer to what follows them (a flag before a value) next to it, where there is room."""
     gaps: dict[int, list[tuple[float, float]]] = defaultdict(list)
-    members: dict[int, list[Cell]] = defaultdict(list)
+    members: dict[int, list[TextCell]] = defaultdict(list)
     for row in rows:
         for place, cell in enumerate(row.cells):
             to_left = cell.x0 - row.cells[place - 1].x1 if place else 0.0
@@ -217,7 +217,7 @@ def _pull_right(
             room[c] = min(room[c], offsets[a] - need)
 
 
-def _compose(row: Row, offsets: list[int], indent: int, words: Sequence[Word]) -> Line:
+def _compose(row: TextRow, offsets: list[int], indent: int, words: Sequence[Word]) -> Line:
     text = ""
     spans: list[tuple[int, int, int]] = []
     for cell in row.cells:

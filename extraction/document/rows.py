@@ -14,7 +14,7 @@ GAP = 1.4  # times the usual distance of lines: more is shown as an empty line
 
 
 @dataclass(slots=True)
-class Cell:
+class TextCell:
     """Words a blank apart, from x0 to x1 points; `anchor` is its column, `right` which edge ties it there."""
 
     words: list[int]
@@ -26,7 +26,7 @@ class Cell:
 
 
 @dataclass(slots=True)
-class Row:
+class TextRow:
     """A line being built: its words' indices and horizontal extents, and the band of height they take."""
 
     words: list[int]
@@ -34,7 +34,7 @@ class Row:
     y0: float
     y1: float
     weight: float
-    cells: list[Cell] = field(default_factory=list)
+    cells: list[TextCell] = field(default_factory=list)
 
     @property
     def middle(self) -> float:
@@ -42,7 +42,7 @@ class Row:
         return (self.y0 + self.y1) / 2
 
 
-def gather_rows(words: Sequence[Word]) -> list[Row]:
+def gather_rows(words: Sequence[Word]) -> list[TextRow]:
     """Gather words whose boxes share most of their height and do not cover each other, from top to bottom."""
     rows = _bands(_straight(words))
     for row in rows:
@@ -77,9 +77,9 @@ def _straight(words: Sequence[Word]) -> Sequence[Word]:
     ]
 
 
-def _bands(words: Sequence[Word]) -> list[Row]:
+def _bands(words: Sequence[Word]) -> list[TextRow]:
     order = sorted(range(len(words)), key=lambda i: (words[i].box[1] + words[i].box[3], words[i].box[0], i))
-    rows: list[Row] = []
+    rows: list[TextRow] = []
     for index in order:
         x0, y0, x1, y1 = words[index].box
         best, best_share = None, 0.5
@@ -90,7 +90,7 @@ def _bands(words: Sequence[Word]) -> list[Row]:
             if share > best_share and not _covers(row.extents, x0, x1):
                 best, best_share = row, share
         if best is None:
-            rows.append(Row([index], [(x0, x1)], y0, y1, max(x1 - x0, 0.01)))
+            rows.append(TextRow([index], [(x0, x1)], y0, y1, max(x1 - x0, 0.01)))
             continue
         # The band is the mean of its words, weighted by width: a chain of small shifts does not widen it.
         weight = max(x1 - x0, 0.01)
@@ -111,8 +111,8 @@ def _covers(taken: list[tuple[float, float]], x0: float, x1: float) -> bool:
     return any(min(a1, x1) - max(a0, x0) > 0.3 * min(a1 - a0, x1 - x0) for a0, a1 in near)
 
 
-def _cells(row: Row, words: Sequence[Word]) -> list[Cell]:
-    cells: list[Cell] = []
+def _cells(row: TextRow, words: Sequence[Word]) -> list[TextCell]:
+    cells: list[TextCell] = []
     last: Word | None = None
     for index in row.words:
         word = words[index]
@@ -125,16 +125,16 @@ def _cells(row: Row, words: Sequence[Word]) -> list[Cell]:
                 cell.x1 = max(cell.x1, word.box[2])
                 last = word
                 continue
-        cells.append(Cell([index], word.text, word.box[0], word.box[2]))
+        cells.append(TextCell([index], word.text, word.box[0], word.box[2]))
         last = word
     return cells
 
 
-def _part_close_cells(rows: list[Row], words: Sequence[Word]) -> None:
+def _part_close_cells(rows: list[TextRow], words: Sequence[Word]) -> None:
     """Part a flag or number from a next word that is only a blank away but starts a column of the page."""
     edges = sorted(cell.x0 for row in rows for cell in row.cells[1:])
     for row in rows:
-        parted: list[Cell] = []
+        parted: list[TextCell] = []
         for cell in row.cells:
             first = words[cell.words[0]]
             if len(cell.words) > 1 and (len(first.text) <= 3 or not any(map(str.isalpha, first.text))):
@@ -142,14 +142,14 @@ def _part_close_cells(rows: list[Row], words: Sequence[Word]) -> None:
                 near = 0.1 * (second.box[3] - second.box[1])
                 begin = second.box[0]
                 if bisect_left(edges, begin + near) - bisect_left(edges, begin - near) >= 2:
-                    parted.append(Cell(cell.words[:1], first.text, cell.x0, first.box[2]))
+                    parted.append(TextCell(cell.words[:1], first.text, cell.x0, first.box[2]))
                     rest = cell.words[1:]
-                    cell = Cell(rest, cell.text[len(first.text) + 1 :], begin, cell.x1)
+                    cell = TextCell(rest, cell.text[len(first.text) + 1 :], begin, cell.x1)
             parted.append(cell)
         row.cells = parted
 
 
-def row_pitch(rows: list[Row]) -> float:
+def row_pitch(rows: list[TextRow]) -> float:
     """The usual distance from line to line."""
     steps = [b.middle - a.middle for a, b in pairwise(rows)]
     heights = [row.y1 - row.y0 for row in rows]

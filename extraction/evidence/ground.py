@@ -38,7 +38,7 @@ _WORDS = re.compile(r"[^\W\d_]{2}")
 
 
 @dataclass(slots=True)
-class Cell:
+class PlacedCell:
     """A value of a row, the places where its text is printed, and the one that was chosen."""
 
     path: Path
@@ -51,11 +51,11 @@ class Cell:
 
 
 @dataclass(slots=True)
-class Row:
+class PlacedRow:
     """A row of a record: its cells, which of them is its name, and the spot where it stands."""
 
-    cells: list[Cell]
-    name: Cell | None = None
+    cells: list[PlacedCell]
+    name: PlacedCell | None = None
     anchor: Spot | None = None
     score: float = 0.0
 
@@ -85,19 +85,19 @@ def ground(
     printed = Printed(document)
     sought = Sought(printed)
     above = {*carried, *(name for name, role in roles.items() if role in ("heading", "time"))}
-    tables: dict[Path, dict[Path, list[Cell]]] = defaultdict(lambda: defaultdict(list))
-    scalars: list[Cell] = []
+    tables: dict[Path, dict[Path, list[PlacedCell]]] = defaultdict(lambda: defaultdict(list))
+    scalars: list[PlacedCell] = []
     for leaf in leaves:
         last = max((i for i, step in enumerate(leaf.path) if isinstance(step, int)), default=-1)
         name = next((step for step in reversed(leaf.path) if isinstance(step, str)), "")
         spots = _on_pages(sought.spots(leaf.value, roles.get(name)), leaf.path, pages)
-        cell = Cell(leaf.path, name, str(leaf.value), name in above, spots, [spot.line for spot in spots])
+        cell = PlacedCell(leaf.path, name, str(leaf.value), name in above, spots, [spot.line for spot in spots])
         if last < 0:
             scalars.append(cell)
         else:
             shape = tuple("*" if isinstance(step, int) else step for step in leaf.path[: last + 1])
             tables[shape][leaf.path[: last + 1]].append(cell)
-    groups = [[Row(cells) for cells in rows.values()] for rows in tables.values()]
+    groups = [[PlacedRow(cells) for cells in rows.values()] for rows in tables.values()]
     for rows in groups:
         _align(rows, printed, _name_field(rows, roles))
     placer = Placer(printed, groups)
@@ -121,7 +121,7 @@ def _on_pages(spots: list[Spot], path: Path, pages: Mapping[Path, Collection[int
     return spots if allowed is None else [spot for spot in spots if spot.page in allowed]
 
 
-def _name_field(rows: Sequence[Row], roles: Mapping[str, str]) -> str | None:
+def _name_field(rows: Sequence[PlacedRow], roles: Mapping[str, str]) -> str | None:
     """The field that names the rows: by its role, the first whose values are words and mostly differ, or the first."""
     told = next((cell.field for row in rows for cell in row.cells if roles.get(cell.field) == "name"), None)
     if told:
@@ -138,7 +138,7 @@ def _name_field(rows: Sequence[Row], roles: Mapping[str, str]) -> str | None:
     return next(iter(texts), None)
 
 
-def _align(rows: Sequence[Row], printed: Printed, key: str | None) -> None:
+def _align(rows: Sequence[PlacedRow], printed: Printed, key: str | None) -> None:
     """Give every row of a table the spot of its name (field `key`) that suits its other values and the order best."""
     headings = _Headings(rows)
     ranks: dict[str, list[int]] = defaultdict(list)
@@ -165,7 +165,7 @@ def _align(rows: Sequence[Row], printed: Printed, key: str | None) -> None:
             rows[number].score = candidates[number][index].score
 
 
-def _agreement(spot: Spot, others: Sequence[Cell], printed: Printed) -> float:
+def _agreement(spot: Spot, others: Sequence[PlacedCell], printed: Printed) -> float:
     """How many of a row's other values stand on the lines of its name, or a little below."""
     score = 0.0
     for cell in others:
@@ -184,7 +184,7 @@ def _agreement(spot: Spot, others: Sequence[Cell], printed: Printed) -> float:
 class _Headings:
     """Which of the headings that a table's rows name stands last above a place."""
 
-    def __init__(self, rows: Sequence[Row]):
+    def __init__(self, rows: Sequence[PlacedRow]):
         texts: dict[str, dict[str, list[Spot]]] = defaultdict(dict)
         for row in rows:
             for cell in row.cells:
@@ -196,7 +196,7 @@ class _Headings:
                 pairs = sorted((spot.line, text) for text, spots in known.items() for spot in spots)
                 self._places[key] = ([line for line, _ in pairs], [text for _, text in pairs])
 
-    def agree(self, spot: Spot, row: Row) -> float:
+    def agree(self, spot: Spot, row: PlacedRow) -> float:
         """0.5 for every carried value of the row that is the last of its kind above the spot."""
         score = 0.0
         for cell in row.cells:
@@ -208,7 +208,7 @@ class _Headings:
         return score
 
 
-def _place_scalars(cells: Sequence[Cell]) -> None:
+def _place_scalars(cells: Sequence[PlacedCell]) -> None:
     """Choose the spots of values outside tables: near those of their object that stand in one place only."""
     for _, group in groupby(cells, key=lambda cell: cell.path[:-1]):
         members = list(group)

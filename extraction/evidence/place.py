@@ -13,9 +13,9 @@ from extraction.evidence.printed import Printed, Spot
 from extraction.evidence.walls import Walls
 
 if TYPE_CHECKING:
-    from extraction.evidence.ground import Cell, Row
+    from extraction.evidence.ground import PlacedCell, PlacedRow
 
-Wish = tuple[float, int, int, Spot, "Cell"]
+Wish = tuple[float, int, int, Spot, "PlacedCell"]
 _COST: dict[Relation, float] = {"beside": 0.0, "below": 1.0, "left": 1.2, "flow": 1.5}
 _NUMBER = re.compile(r"[<>≤≥=~+-]*\s*\d[\d.,' ]*")
 _SUPPORT = 3.0  # what agreement with the rows around counts against the relation
@@ -24,7 +24,7 @@ _SUPPORT = 3.0  # what agreement with the rows around counts against the relatio
 class Placer:
     """Chooses the spots of all tables of a record; a printed word serves one row, and one of its values, only."""
 
-    def __init__(self, printed: Printed, tables: Sequence[Sequence[Row]]):
+    def __init__(self, printed: Printed, tables: Sequence[Sequence[PlacedRow]]):
         self.printed = printed
         self.walls = Walls(printed)
         self.claimed: set[int] = set()
@@ -36,7 +36,7 @@ class Placer:
                     self.claimed.update(row.anchor.atoms)
                     self.walls.stand(id(row), row.anchor)
 
-    def place(self, rows: Sequence[Row]) -> None:
+    def place(self, rows: Sequence[PlacedRow]) -> None:
         """Choose a spot for every cell of a table's rows that has one in the row's neighbourhood."""
         samples = self._samples(rows)
         for number, row in enumerate(rows):
@@ -47,10 +47,10 @@ class Placer:
         for name in fields:
             self._carry([(row, cell) for row in rows for cell in row.cells if cell.carried and cell.field == name])
 
-    def _own(self, row: Row) -> list[Cell]:
+    def _own(self, row: PlacedRow) -> list[PlacedCell]:
         return [cell for cell in row.cells if cell is not row.name and not cell.carried]
 
-    def _options(self, row: Row, cell: Cell, own: Collection[int] = ()) -> Iterator[Option]:
+    def _options(self, row: PlacedRow, cell: PlacedCell, own: Collection[int] = ()) -> Iterator[Option]:
         """The spots of a cell in its row's neighbourhood that no other value has taken."""
         anchor = row.anchor
         if anchor is None:
@@ -66,7 +66,7 @@ class Placer:
                 if relation:
                     yield Option(spot, relation)
 
-    def _samples(self, rows: Sequence[Row]) -> dict[str, list[Sample]]:
+    def _samples(self, rows: Sequence[PlacedRow]) -> dict[str, list[Sample]]:
         """By field, the values that stand at one spot only of their row's neighbourhood."""
         samples: dict[str, list[Sample]] = defaultdict(list)
         for number, row in enumerate(rows):
@@ -76,7 +76,7 @@ class Placer:
                     samples[cell.field].append(Sample(number, row.anchor, *options[0]))
         return samples
 
-    def _choose(self, number: int, row: Row, anchor: Spot, samples: dict[str, list[Sample]]) -> None:
+    def _choose(self, number: int, row: PlacedRow, anchor: Spot, samples: dict[str, list[Sample]]) -> None:
         """Choose the row's own values: first those beside the name, then those for which it has no room there."""
         own = set(anchor.atoms)
         cells = self._own(row)
@@ -115,7 +115,7 @@ class Placer:
         """
         barred: set[int] = set()
         spots: dict[str, dict[int, Spot]] = defaultdict(dict)
-        rivals: dict[str, list[Cell]] = defaultdict(list)
+        rivals: dict[str, list[PlacedCell]] = defaultdict(list)
         for _, _, place, spot, cell in wishes:
             spots[cell.text][place] = spot
             if cell not in rivals[cell.text]:
@@ -127,7 +127,9 @@ class Placer:
                 barred.update(id(cell) for at, cell in enumerate(cells) if at != max(shares)[1])
         return barred
 
-    def _stands(self, option: Option, row: Row, cell: Cell, usual: Column | None, own: Collection[int]) -> bool:
+    def _stands(
+        self, option: Option, row: PlacedRow, cell: PlacedCell, usual: Column | None, own: Collection[int]
+    ) -> bool:
         """Whether nothing speaks against an option.
 
         Where the rows around agree on a column, what stands elsewhere (an earlier result, a limit) is no evidence.
@@ -172,7 +174,7 @@ class Placer:
             return False
         return any(word.text[:1].isdigit() and word.first < last and word.first not in own for word in words)
 
-    def _adopt(self, rows: Sequence[Row]) -> None:
+    def _adopt(self, rows: Sequence[PlacedRow]) -> None:
         """Place rows whose name is not printed on the only free line that has all of three or more other values."""
         for row in rows:
             cells = [cell for cell in self._own(row) if cell.spots]
@@ -191,7 +193,7 @@ class Placer:
                         self.claimed.update(spot.atoms)
                 row.anchor = here[full[0]][0]
 
-    def _carry(self, pairs: Sequence[tuple[Row, Cell]]) -> None:
+    def _carry(self, pairs: Sequence[tuple[PlacedRow, PlacedCell]]) -> None:
         """Choose the spots of one field that headings may give: in the row where that is the rule, else above."""
         inside = [self._within(row, cell) for row, cell in pairs]
         beside = sum(any(option.relation == "beside" for option in options) for options in inside)
@@ -209,7 +211,7 @@ class Placer:
             cell.choice = self._above(cell, row, last) or (near.spot if near else cell.spots[0])
             last[cell.text] = cell.choice
 
-    def _within(self, row: Row, cell: Cell) -> list[Option]:
+    def _within(self, row: PlacedRow, cell: PlacedCell) -> list[Option]:
         """The spots of a carried cell beside its row's name or right below the row's other lines."""
         spots = [other.choice for other in row.cells if other.choice]
         if not spots:
@@ -217,7 +219,7 @@ class Placer:
         lowest, height = max(spot.box[3] for spot in spots), spots[0].box[3] - spots[0].box[1]
         return [option for option in self._options(row, cell) if option.spot.box[1] < lowest + height]
 
-    def _above(self, cell: Cell, row: Row, last: dict[str, Spot]) -> Spot | None:
+    def _above(self, cell: PlacedCell, row: PlacedRow, last: dict[str, Spot]) -> Spot | None:
         """The heading for a row: the nearest above it, of those that stand by themselves.
 
         On a page with tables side by side, what stands above the other table is further away.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from extraction.families.base import Family
 
 
-class Decoder(Family):
+class PlainDecoder(Family):
     """A decoder whose layers all attend to all that stands before."""
 
     model_types = ("qwen3", "llama", "smollm3", "qwen2")
@@ -14,4 +14,4 @@ class Decoder(Family):
     thinking = ("<think>", "</think>")
 
 
-FAMILY = Decoder
+FAMILY = PlainDecoder

@@ -1,7 +1,7 @@
 """How far the confidence of values can be relied on: does it rank the wrong ones last, and what does a review catch?
 
-The unit is a predicted value that counts in the score (`Cell`): right when the score counts it as agreed, wrong when
-it counts it as only predicted. What is missing from a record has no confidence and is no part of this.
+The unit is a predicted value that counts in the score (`JudgedCell`): right when the score counts it as agreed, wrong
+when it counts it as only predicted. What is missing from a record has no confidence and is no part of this.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EDGES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
 
 
 @dataclass(frozen=True)
-class Cell:
+class JudgedCell:
     """A predicted value that counts in a score.
 
     Attributes:
@@ -177,7 +177,7 @@ class Reliability:
         return render_reliability(self)
 
 
-def reliability(documents: Iterable[tuple[Mapping[str, Any], Iterable[Cell]]]) -> Reliability | None:
+def reliability(documents: Iterable[tuple[Mapping[str, Any], Iterable[JudgedCell]]]) -> Reliability | None:
     """The reliability of records (as saved) whose values were judged; None where no value has a confidence."""
     rows: list[tuple[bool, float, bool, bool]] = []
     for record, cells in documents:

@@ -11,7 +11,7 @@ import numpy as np
 
 from extraction.errors import AssayError
 from extraction.score.pairing import Row, name_path, pair_rows
-from extraction.score.reliability import Cell, Reliability, reliability
+from extraction.score.reliability import JudgedCell, Reliability, reliability
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -114,7 +114,7 @@ class DocumentScore:
     unjudged: int = 0
     wrong: list[frozenset[str]] = field(default_factory=list)
     unlabelled: tuple[str, ...] = ()
-    cells: list[Cell] = field(default_factory=list, repr=False)
+    cells: list[JudgedCell] = field(default_factory=list, repr=False)
     record: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
@@ -456,7 +456,7 @@ class _Counting:
                 right = missing[text] > 0
                 missing[text] -= right
                 agreed += right
-                self.document.cells.append(Cell(at, label, right))
+                self.document.cells.append(JudgedCell(at, label, right))
             cells = self.tally.setdefault(label, [0, 0, 0])
             cells[0] += agreed
             cells[1] += len(ours) - agreed

@@ -13,8 +13,7 @@ from extraction.evidence import LineEvidence
 from extraction.example import Branch
 from extraction.record.record import Record
 from extraction.room import Room
-from recipes.ehr_qa.records import Record as PatientRecord
-from recipes.ehr_qa.records import read_record
+from recipes.ehr_qa.records import PatientRecord, read_record
 from recipes.ehr_qa.task import record_example
 
 ADAPTER = "ehr-qa-270m"

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 
 from recipes.ehr_qa.facts import Fact
-from recipes.ehr_qa.records import Record
+from recipes.ehr_qa.records import PatientRecord
 from recipes.ehr_qa.vocabulary import Names
 
 LONGEST_SET = 8
@@ -93,12 +93,12 @@ def choices(
     return made
 
 
-def facts_of(record: Record, kind: str) -> list[Fact]:
+def facts_of(record: PatientRecord, kind: str) -> list[Fact]:
     """The facts of a section that are facts about the patient."""
     return [fact for fact in record.facts if fact.kind == kind and fact.counts]
 
 
-def whole(record: Record, kind: str) -> bool:
+def whole(record: PatientRecord, kind: str) -> bool:
     """Whether a section shows all there is, so that what it lacks is absent and what it lists is complete."""
     return not record.omitted.get(kind) and all(fact.counts for fact in record.facts if fact.kind == kind)
 

@@ -30,13 +30,13 @@ from recipes.ehr_qa.drafts_observations import dependent_observations, observati
 from recipes.ehr_qa.facts import Fact
 from recipes.ehr_qa.hierarchy import GROUPS, akin, groups_of
 from recipes.ehr_qa.names import UNRESOLVED
-from recipes.ehr_qa.records import Record
+from recipes.ehr_qa.records import PatientRecord
 from recipes.ehr_qa.vocabulary import Names
 
 ACTIVE = ("active", "recurrence", "relapse")
 
 
-def draft_all(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
+def draft_all(record: PatientRecord, rng: random.Random, names: Names) -> Iterator[Draft]:
     """All drafts of all categories, in an order that depends on the record and the generator's seed alone.
 
     `names` holds what a record may lack.
@@ -63,7 +63,7 @@ def _several(category: str, facts: list[Fact]) -> Iterator[Draft]:
         yield free(category, "set", {}, names or None, facts, f"{category}.free")
 
 
-def condition_existence(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
+def condition_existence(record: PatientRecord, rng: random.Random, names: Names) -> Iterator[Draft]:
     """Whether a condition is listed, which are active."""
     category = "condition_existence"
     facts, complete = facts_of(record, "condition"), whole(record, "condition")
@@ -80,7 +80,7 @@ def condition_existence(record: Record, rng: random.Random, names: Names) -> Ite
         yield from _several(category, [fact for fact in facts if fact.status in ACTIVE])
 
 
-def condition_hierarchy(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
+def condition_hierarchy(record: PatientRecord, rng: random.Random, names: Names) -> Iterator[Draft]:
     """Whether a condition of a wider group is listed, and which."""
     category = "condition_hierarchy"
     members: dict[str, list[Fact]] = {}
@@ -107,7 +107,7 @@ def condition_hierarchy(record: Record, rng: random.Random, names: Names) -> Ite
         yield free(category, "set", {"name": group}, None, (), f"{category}.free")
 
 
-def immunization_date(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
+def immunization_date(record: PatientRecord, rng: random.Random, names: Names) -> Iterator[Draft]:
     """When a vaccine was given."""
     category = "immunization_date"
     facts, complete = facts_of(record, "immunization"), whole(record, "immunization")
@@ -138,13 +138,13 @@ def _dates(
         yield yes_no(category, {"name": name, "date": one}, False, last, [day(last[0])], f"{category}.yes_no")
 
 
-def _drugs(record: Record) -> tuple[list[Fact], bool, list[str]]:
+def _drugs(record: PatientRecord) -> tuple[list[Fact], bool, list[str]]:
     """Prescriptions, whether they are all, and every name of the section."""
     names = [fact.name for fact in record.facts if fact.kind == "medication"]
     return facts_of(record, "medication"), whole(record, "medication"), names
 
 
-def current_medication(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
+def current_medication(record: PatientRecord, rng: random.Random, names: Names) -> Iterator[Draft]:
     """Which medications are active."""
     category = "current_medication"
     facts, complete, listed = _drugs(record)
@@ -165,7 +165,7 @@ def current_medication(record: Record, rng: random.Random, names: Names) -> Iter
         yield from _several(category, [fact for found in taken.values() for fact in found])
 
 
-def medication_existence(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
+def medication_existence(record: PatientRecord, rng: random.Random, names: Names) -> Iterator[Draft]:
     """Whether a medication was ever prescribed."""
     category = "medication_existence"
     facts, complete, listed = _drugs(record)
@@ -180,7 +180,7 @@ def medication_existence(record: Record, rng: random.Random, names: Names) -> It
         yield from _several(category, facts)
 
 
-def medication_prescriber(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
+def medication_prescriber(record: PatientRecord, rng: random.Random, names: Names) -> Iterator[Draft]:
     """Who prescribed a medication last."""
     category = "medication_prescriber"
     facts, complete, listed = _drugs(record)
@@ -203,7 +203,7 @@ def medication_prescriber(record: Record, rng: random.Random, names: Names) -> I
         yield free(category, "name", {"name": name}, None, ())
 
 
-def medication_date(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
+def medication_date(record: PatientRecord, rng: random.Random, names: Names) -> Iterator[Draft]:
     """When a medication was prescribed."""
     category = "medication_date"
     facts, complete, listed = _drugs(record)
@@ -215,7 +215,7 @@ def medication_date(record: Record, rng: random.Random, names: Names) -> Iterato
         yield free(category, "date", {"name": name}, None, ())
 
 
-def medication_for_condition(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
+def medication_for_condition(record: PatientRecord, rng: random.Random, names: Names) -> Iterator[Draft]:
     """What was prescribed for a condition, and for what a medication was."""
     category = "medication_for_condition"
     facts, complete, _ = _drugs(record)

@@ -10,7 +10,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from recipes.ehr_qa.draft import Draft, absent, by_name, choices, day, facts_of, free, latest, sound, whole, yes_no
 from recipes.ehr_qa.facts import Fact
-from recipes.ehr_qa.records import Record
+from recipes.ehr_qa.records import PatientRecord
 from recipes.ehr_qa.vocabulary import Names
 
 _NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)(?: (.+))?")
@@ -38,7 +38,7 @@ class Value:
         return "number" if self.number else "text"
 
 
-def _series(record: Record) -> dict[str, list[Value]]:
+def _series(record: PatientRecord) -> dict[str, list[Value]]:
     """The values of each measurement, oldest first, of days with exactly one; none of a measurement with a bad date."""
     found: dict[str, list[Value]] = {}
     spoilt: set[str] = set()
@@ -64,7 +64,7 @@ def _last(values: Sequence[Value]) -> Value | None:
     return last[0] if len(last) == 1 else None
 
 
-def _all_names(record: Record) -> list[str]:
+def _all_names(record: PatientRecord) -> list[str]:
     facts = [fact for fact in record.facts if fact.kind == "observation"]
     return [name for fact in facts for name in (fact.name, *(label for label, _ in fact.values))]
 
@@ -105,7 +105,7 @@ def _above(
     ]
 
 
-def observation_values(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
+def observation_values(record: PatientRecord, rng: random.Random, names: Names) -> Iterator[Draft]:
     """The latest value of a measurement, and that of a day."""
     category = "observation_value"
     for name, values in _series(record).items():
@@ -126,7 +126,7 @@ def observation_values(record: Record, rng: random.Random, names: Names) -> Iter
             yield free(category, "number", {"name": name}, None, ())
 
 
-def dependent_observations(record: Record, rng: random.Random, names: Names) -> Iterator[Draft]:
+def dependent_observations(record: PatientRecord, rng: random.Random, names: Names) -> Iterator[Draft]:
     """A value found by way of a date, a condition's onset, a prescription, or another measurement."""
     category = "dependent_observation"
     series, complete = _series(record), whole(record, "observation")

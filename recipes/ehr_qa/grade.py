@@ -22,7 +22,7 @@ _NO_UNIT = {"score", "nominal", "ph", "1"}
 
 
 @dataclass(frozen=True)
-class Score:
+class Grades:
     """Accuracies, each between 0 and 1.
 
     Attributes:
@@ -70,7 +70,7 @@ def grade(question: Question, answer: Any) -> bool:
     return compare(answer, gold)
 
 
-def score(questions: Sequence[Question], replies: Sequence[Any], lines: int | Mapping[str, int]) -> Score:
+def score(questions: Sequence[Question], replies: Sequence[Any], lines: int | Mapping[str, int]) -> Grades:
     """Score replies, in the questions' order.
 
     Args:
@@ -97,7 +97,7 @@ def score(questions: Sequence[Question], replies: Sequence[Any], lines: int | Ma
             cited.append(bool(evidence & set(question.evidence)))
     categories = {category: sum(found) / len(found) if found else None for category, found in right.items()}
     known = [value for value in categories.values() if value is not None]
-    return Score(
+    return Grades(
         mean=sum(known) / len(known) if known else 0.0,
         categories=categories,
         counts={category: len(found) for category, found in right.items()},

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from recipes.ehr_qa.drafts import Draft, draft_all
-from recipes.ehr_qa.records import Record
+from recipes.ehr_qa.records import PatientRecord
 from recipes.ehr_qa.vocabulary import names
 from recipes.ehr_qa.wordings import FORMAT_HINTS, NONE_OF_THESE, wordings
 
@@ -88,7 +88,9 @@ class Question:
 Words = Literal["train", "held_out", "all"]
 
 
-def make_questions(record: Record, count: int | None = None, seed: int = 0, words: Words = "all") -> list[Question]:
+def make_questions(
+    record: PatientRecord, count: int | None = None, seed: int = 0, words: Words = "all"
+) -> list[Question]:
     """Questions on a record, spread evenly over the categories, and in each over its formats and answers.
 
     Args:
@@ -127,7 +129,7 @@ def split(patients: Sequence[str], seed: int = 0) -> dict[str, list[str]]:
     return {name: sorted(part) for name, part in parts.items()}
 
 
-def _ask(draft: Draft, record: Record, rng: random.Random, words: Words) -> Question:
+def _ask(draft: Draft, record: PatientRecord, rng: random.Random, words: Words) -> Question:
     text = rng.choice(wordings(draft.wording, words)).format(**draft.slots)
     kind, answer = draft.kind, draft.answer
     options: tuple[str, ...] = ()

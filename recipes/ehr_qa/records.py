@@ -43,7 +43,7 @@ GIVES_WAY = (
 
 
 @dataclass(frozen=True)
-class Line:
+class RecordLine:
     """A line of a record.
 
     Attributes:
@@ -58,7 +58,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Record:
+class PatientRecord:
     """One patient's record as text.
 
     Attributes:
@@ -74,18 +74,18 @@ class Record:
     not_shown: Mapping[str, int]
 
     @cached_property
-    def lines(self) -> tuple[Line, ...]:
+    def lines(self) -> tuple[RecordLine, ...]:
         """The lines; line number n, counted from 1, is `lines[n - 1]`."""
         lines = []
         for kind, title in SECTIONS.items():
             facts, gone = [fact for fact in self.facts if fact.kind == kind], self.omitted.get(kind, 0)
             if title and (facts or gone):
                 note = f" ({gone} of {gone + len(facts)} lines left out)" if gone else ""
-                lines.append(Line(title + note, None, kind))
-            lines += [Line(fact.text, fact.resource, kind) for fact in facts]
+                lines.append(RecordLine(title + note, None, kind))
+            lines += [RecordLine(fact.text, fact.resource, kind) for fact in facts]
         if self.not_shown:
             types = ", ".join(f"{count} {kind}" for kind, count in sorted(self.not_shown.items()))
-            lines.append(Line(f"Not shown: {types}", None, "not_shown"))
+            lines.append(RecordLine(f"Not shown: {types}", None, "not_shown"))
         return tuple(lines)
 
     @cached_property
@@ -98,7 +98,7 @@ class Record:
         """The line number of each resource, by `Type/id`."""
         return {line.resource: number for number, line in enumerate(self.lines, 1) if line.resource}
 
-    def fit(self, budget: int, count: Callable[[str], int]) -> Record:
+    def fit(self, budget: int, count: Callable[[str], int]) -> PatientRecord:
         """The record within a number of tokens: `GIVES_WAY` says what goes first, the headings how much is gone.
 
         Args:
@@ -131,11 +131,11 @@ class Record:
                 low = middle
         return self._without(order[:high])
 
-    def _without(self, gone: Sequence[Fact]) -> Record:
+    def _without(self, gone: Sequence[Fact]) -> PatientRecord:
         names = {fact.resource for fact in gone}
         kept = tuple(fact for fact in self.facts if fact.resource not in names)
         omitted = Counter(fact.kind for fact in gone) + Counter(self.omitted)
-        return Record(self.patient, kept, dict(omitted), self.not_shown)
+        return PatientRecord(self.patient, kept, dict(omitted), self.not_shown)
 
 
 def _giving_way(facts: Sequence[Fact]) -> list[Fact]:
@@ -165,7 +165,7 @@ def _age(fact: Fact) -> tuple[str, str]:
     return (when.day, when.clock) if when else ("", "")
 
 
-def read_record(path: Path, context: Sequence[Path] = ()) -> Record:
+def read_record(path: Path, context: Sequence[Path] = ()) -> PatientRecord:
     """The record of a file's or folder's one patient.
 
     Args:
@@ -181,7 +181,7 @@ def read_record(path: Path, context: Sequence[Path] = ()) -> Record:
     return records[0]
 
 
-def read_records(path: Path, context: Sequence[Path] = ()) -> list[Record]:
+def read_records(path: Path, context: Sequence[Path] = ()) -> list[PatientRecord]:
     """The records of all patients of a file or folder, in the order of their ids.
 
     A `.json` bundle holds one patient. A folder may hold many bundles, each of one patient, and bundles of hospitals
@@ -196,7 +196,7 @@ def read_records(path: Path, context: Sequence[Path] = ()) -> list[Record]:
     beside = [bundle for one in context for bundle in read_bundles(one)]
     own = [bundle for bundle in bundles if not bundle.shared_only]
     beside = [bundle for bundle in bundles if bundle.shared_only] + beside
-    records: dict[str, Record] = {}
+    records: dict[str, PatientRecord] = {}
     for bundle in own or bundles:
         for part in _patients(bundle):
             record = _record(part, [bundle, *beside])
@@ -234,7 +234,7 @@ def _patients(bundle: Bundle) -> list[Bundle]:
     return list(parts.values())
 
 
-def _record(bundle: Bundle, context: Sequence[Bundle]) -> Record:
+def _record(bundle: Bundle, context: Sequence[Bundle]) -> PatientRecord:
     patient = bundle.resources[bundle.of_type("Patient")[0]]
     born = read_when(patient.get("birthDate"))
     days: dict[str, set[When]] = {}
@@ -253,6 +253,6 @@ def _record(bundle: Bundle, context: Sequence[Bundle]) -> Record:
         for resource in bundle.resources.values()
         if resource["resourceType"] not in KINDS and resource["resourceType"] not in SHARED
     )
-    return Record(
+    return PatientRecord(
         str(patient.get("id") or bundle.of_type("Patient")[0].partition("/")[2]), tuple(facts), {}, dict(other)
     )

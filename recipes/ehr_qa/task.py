@@ -14,8 +14,7 @@ from finetune.config import SyntheticConfig
 from finetune.task import DataRequest, Grade, Task
 from recipes.ehr_qa.grade import score
 from recipes.ehr_qa.questions import ANSWER_SCHEMA, Question, Words, make_questions
-from recipes.ehr_qa.records import Record as PatientRecord
-from recipes.ehr_qa.records import read_records
+from recipes.ehr_qa.records import PatientRecord, read_records
 from recipes.ehr_qa.synthetic import synthesize
 
 CONTRACT = Contract(

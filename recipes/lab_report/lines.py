@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from extraction.checks import MissedLine
 from extraction.document import Document, Page
-from extraction.document.rows import Row, gather_rows
+from extraction.document.rows import TextRow, gather_rows
 from extraction.values.dates import moments
 from extraction.values.signs import PLAIN
 
@@ -174,7 +174,7 @@ def without_earlier(document: Document) -> Document:
     return replace(document, pages=pages)
 
 
-def _cells(page: Page, row: Row) -> Iterator[_Cell]:
+def _cells(page: Page, row: TextRow) -> Iterator[_Cell]:
     for cell in row.cells:
         boxes = [page.words[index].box for index in cell.words]
         box = (cell.x0, min(box[1] for box in boxes), cell.x1, max(box[3] for box in boxes))
