@@ -17,6 +17,7 @@ from extraction.document.ocr import needs_ocr
 from extraction.errors import DocumentError
 from extraction.generate import Generation
 from recipes.lab_report.task import CONTRACT
+from tests.conftest import Reader
 
 SCANS = Path(__file__).parents[2].parent / "shared" / "data" / "lab_reports" / "be_scans"
 ROWS = [
@@ -70,21 +71,14 @@ def no_engine(monkeypatch):
     monkeypatch.setitem(sys.modules, "rapidocr", None)
 
 
-class Answering:
-    """A backend with one answer, a text or a `Generation`."""
+class Answering(Reader):
+    """A backend that always writes the same."""
 
-    def __init__(self, answer):
-        self.answer = answer
+    def __init__(self, text):
+        self.text = text
 
-    def generate(self, requests, on_done=None):
-        whole = isinstance(self.answer, Generation)
-        out = [self.answer if whole else Generation(self.answer, "stop") for _ in requests]
-        for index, generation in enumerate(out):
-            on_done(index, generation)
-        return out
-
-    def count_tokens(self, messages):
-        return 1
+    def answer(self, text):
+        return Generation(self.text, "stop")
 
 
 # Which pages are read
