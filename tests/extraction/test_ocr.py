@@ -72,13 +72,13 @@ def no_engine(monkeypatch):
 
 
 class Answering(Reader):
-    """A backend that always writes the same."""
+    """A backend with one answer, a text or a `Generation`."""
 
-    def __init__(self, text):
-        self.text = text
+    def __init__(self, given):
+        self.given = given if isinstance(given, Generation) else Generation(given, "stop")
 
     def answer(self, text):
-        return Generation(self.text, "stop")
+        return self.given
 
 
 # Which pages are read
