@@ -127,6 +127,7 @@ def train(model: Any, rng: random.Random, steps: int, hardest: float) -> None:
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
     wild, smooth = 0.0, 3.0
+    collate = collator_of(model)
     model.train()
     with trange(steps, desc="training", unit="step") as bar:
         for step in bar:
@@ -134,7 +135,7 @@ def train(model: Any, rng: random.Random, steps: int, hardest: float) -> None:
             for group in optimizer.param_groups:
                 group["lr"] = RATE * min(1.0, (step + 1) / 50) * (0.01 + 0.99 * left)
             texts = [result(rng) for _ in range(BATCH)]
-            loss = loss_of(model, [draw(text, rng, wild) for text in texts], texts)
+            loss = loss_of(model, collate, [draw(text, rng, wild) for text in texts], texts)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
@@ -195,15 +196,32 @@ def pixels_of(images: list[Image.Image]) -> torch.Tensor:
     return (grey.view(-1, 1, SIDE, SIDE).expand(-1, 3, -1, -1).float() / 255 - 0.5) / 0.5
 
 
-def loss_of(model: Any, images: list[Image.Image], texts: list[str]) -> torch.Tensor:
+def collator_of(model: Any) -> Any:
+    """The trainer's batches for a model, with enough of a tokenizer: results are tokens already."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from transformers import PreTrainedTokenizerFast
+
+    from extraction.families import family_of
+    from extraction.generate.spans import NAME
+    from finetune.batch import Collator
+
+    marks = {"<pad>": PAD, "<start_of_image>": BOI, "<image_soft_token>": SOFT, "<end_of_image>": EOI}
+    words = Tokenizer(WordLevel(marks, unk_token="<pad>"))
+    model.set_attn_implementation(NAME)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>")
+    return Collator(family_of(model.config, tokenizer), in_row=True)
+
+
+def loss_of(model: Any, collate: Any, images: list[Image.Image], texts: list[str]) -> torch.Tensor:
     """The loss over the results' letters and their end."""
-    from finetune.batch import IGNORED, Collator
+    from finetune.batch import IGNORED
 
     examples = []
     for text in texts:
         answer = [FIRST + LETTERS.index(letter) for letter in text] + [STOP]
-        examples.append({"input_ids": PROMPT + answer, "labels": [IGNORED] * len(PROMPT) + answer, "files": [text]})
-    return model(**Collator(PAD, SOFT, lambda _: pixels_of(images))(examples)).loss
+        examples.append({"input_ids": PROMPT + answer, "labels": [IGNORED] * len(PROMPT) + answer})
+    return model(**collate(examples), pixel_values=pixels_of(images)).loss
 
 
 @torch.inference_mode()
