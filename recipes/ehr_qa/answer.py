@@ -14,7 +14,7 @@ from extraction.example import Branch
 from extraction.record.record import Record
 from extraction.room import Room
 from recipes.ehr_qa.records import PatientRecord, read_record
-from recipes.ehr_qa.task import record_example
+from recipes.ehr_qa.task import CONTRACT, record_example
 
 ADAPTER = "ehr-qa-270m"
 
@@ -66,6 +66,8 @@ class Answerer:
         if not {"answer", "evidence"} <= extractor.contract.target.keys:
             raise AssayError("This model was not taught to answer questions; give one of the recipe ehr_qa (--model).")
         self.extractor = extractor
+        if not extractor.contract.roles:  # of the first version, which had none
+            extractor.contract = extractor.contract.model_copy(update={"roles": CONTRACT.roles})
 
     @classmethod
     def from_pretrained(cls, model: str | Path = ADAPTER, **options: Any) -> Answerer:
