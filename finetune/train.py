@@ -105,7 +105,7 @@ def read_data(
         if not target.exists():
             say(f"Making {wanted.count} documents in {target}")
             task.synthesize(target, split, wanted)
-    say(f"Reading {data.train} and {data.validation}")
+    say(f"Reading the data of {data.train} and {data.validation}")
     room = Room(family.count, contract)
     train, held_out = (
         task.read(DataRequest(folder, split, contract, room, data.questions, config.train.seed))

@@ -59,7 +59,7 @@ def test_two_processes_train_what_one_trains_and_go_on_where_they_stopped(work):
 
     told = launch(options(work, "two", 2)).stderr
     run = work / "two"
-    assert told.count("Reading documents") == 1 and told.count("Best: ") == 1
+    assert told.count("Reading the data of") == 1 and told.count("Best: ") == 1
     assert losses(run) == pytest.approx(expected, rel=1e-5)
     assert close(load(run / "adapter"), one)
     last = load(run / "checkpoints" / "checkpoint-3")
