@@ -10,11 +10,13 @@ import pytest
 import yaml
 
 from extraction.contract import Contract
+from extraction.generate.checks import check_fit
 from extraction.generate.models import shipped
 from finetune.config import RunConfig, load_config
 from finetune.merge import fingerprint
-from finetune.task import load_task
+from finetune.task import load_task, recipe_of
 from recipes.lab_report.synthetic import write_reports
+from recipes.lab_report.task import CONTRACT
 from tests.recipes.ehr_bundles import everything, write
 
 ROOT = Path(__file__).parents[1]
@@ -60,3 +62,13 @@ def test_one_command_and_a_file(tmp_path):
     assert result.returncode == 0, result.stderr
     record = json.loads((tmp_path / "records" / f"{path.stem}.json").read_text())
     assert record["data"]["tests"] and record["data"]["tests"][0]["name"] in result.stdout
+
+
+def test_a_run_folder_of_the_first_version_loads():
+    """Its contract has no roles and no checks by name, its versions no recipe; all of it is found."""
+    run = Path(__file__).parent / "fixtures" / "first_run"
+    assert json.loads((run / "adapter" / "contract.json").read_text())["version"] == 1
+    assert Contract.load(run / "adapter").model_copy(update={"max_answer_tokens": 4096}) == CONTRACT
+    assert recipe_of(str(run / "adapter")) == "lab_report"
+    assert RunConfig.model_validate(yaml.safe_load((run / "config.yaml").read_text())).adapter.r == 1
+    check_fit(run / "adapter", "gemma-3-270m")
