@@ -30,7 +30,8 @@ def test_it_has_all_that_a_reader_asks_for(recipe, folder):
     wanted = {"adapter_model.safetensors", "adapter_config.json", "contract.json", "versions.json", "config.yaml"}
     assert names >= wanted | {"metrics.jsonl", "README.md"}
     assert (folder / "adapter_model.safetensors").stat().st_size <= 20_000_000
-    assert Contract.load(folder).record_schema == load_task(recipe).contract.record_schema
+    contract, taught = Contract.load(folder), load_task(recipe).contract
+    assert (contract.record_schema, contract.roles) == (taught.record_schema, taught.roles)
     # Keys that are younger than the run have their defaults.
     run = RunConfig.model_validate(yaml.safe_load((folder / "config.yaml").read_text()))
     assert run == load_config(ROOT / "recipes" / recipe / "release.yaml")
