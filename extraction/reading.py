@@ -94,11 +94,8 @@ def window_example(window: Window, contract: Contract, branch: Branch) -> Exampl
     return Example(Context(document.path.name, (*images, *texts), PageIndex(window), document.sha256), (branch,))
 
 
-def windows_of(document: Document, contract: Contract, fits: Fits) -> list[Window]:
-    """The windows in which a document is shown: one where it fits a prompt."""
-    example = document_example(document, contract)
-    assert isinstance(example.context.index, PageIndex)
-    whole = example.context.index.window
+def windows_of(whole: Window, contract: Contract, fits: Fits) -> list[Window]:
+    """The windows in which a document is shown: one where it fits a prompt. `whole` is all of it."""
     if contract.view == "text":
         return text_windows(whole, contract, fits)
     return split_pages(whole.lines, _page_fits(contract, fits))
@@ -165,7 +162,7 @@ class DocumentReading:
         self._shown: set[Window] = set()
         self._looks: dict[Window, set[int]] = {}
         self._rounds = 0
-        windows = self._split(whole) if contract.view == "text" else self._pages(1)
+        windows = windows_of(whole, contract, fits)
         self.examples = self._examples(windows)
         self._open = len(windows)
 
@@ -211,12 +208,11 @@ class DocumentReading:
         told = reply.stop - window.start
         start = reply.stop - min(OVERLAP, told // 2)
         # The last line it told of may hold more (tables side by side), so the rest is never empty.
-        return self._split(window.part(start)) if reply.in_list and told > 1 else []
+        if not reply.in_list or told <= 1:
+            return []
+        return text_windows(window.part(start), self._contract, self._fits)
 
-    def _split(self, window: Window) -> list[Window]:
-        return text_windows(window, self._contract, self._fits)
-
-    def _pages(self, first: int, last: int | None = None) -> list[Window]:
+    def _pages(self, first: int, last: int) -> list[Window]:
         return split_pages(self._lines, _page_fits(self._contract, self._fits), first, last)
 
     def _second_looks(self) -> list[Window]:

@@ -94,7 +94,7 @@ def divide(example: Example, contract: Contract, fits: Callable[[Sequence[Part]]
     index, branch = example.context.index, example.branches[0]
     if not isinstance(index, PageIndex) or branch.parts:
         return [example]
-    windows = windows_of(index.document, contract, fits)
+    windows = windows_of(index.window, contract, fits)
     golds = [branch.gold]
     if len(windows) > 1:
         if not index.document.has_text:

@@ -219,6 +219,10 @@ def test_what_is_not_a_list_is_taken_from_the_first_window_that_has_it():
     assert record.status == "ok"
 
 
+def windows_in(document, contract, fits):
+    return windows_of(document_example(document, contract).context.index.window, contract, fits)
+
+
 def test_windows_show_every_line_and_part_at_the_ends_of_pages():
     document = document_of(*("\n".join(f"page {p} line {n}" for n in range(3 * p + 1)) for p in range(9)))
     lines = Lines(document)
@@ -273,10 +277,10 @@ Natrium      139                   141           mmol/L"""
     # Of two titles that can't be told apart, neither hides anything.
     merged = document_of(f"{TITLES.replace('      Resultat', ' Resultat')}\n{rows}")
     assert without_earlier(merged).pages == merged.pages
-    windows = windows_of(document, CONTRACT, lambda texts: True)
+    windows = windows_in(document, CONTRACT, lambda texts: True)
     assert [" ".join(line.split()) for line in "\n".join(windows[0].texts).splitlines()] == text
     unchecked = CONTRACT.model_copy(update={"view": "text", "checks": None})
-    assert "139" in windows_of(document, unchecked, lambda texts: True)[0].texts[0]
+    assert "139" in windows_in(document, unchecked, lambda texts: True)[0].texts[0]
 
 
 def test_a_window_that_begins_within_a_table_is_shown_its_titles():
@@ -289,7 +293,7 @@ def test_a_window_that_begins_within_a_table_is_shown_its_titles():
         return len("\n".join(texts).splitlines()) <= 16
 
     contract = CONTRACT.model_copy(update={"view": "text"})
-    windows = windows_of(document, contract, fits)
+    windows = windows_in(document, contract, fits)
     assert windows[0].start == 0 and windows[-1].stop == len(windows[0].lines) and len(windows) > 6
     for before, after in pairwise(windows):
         assert before.start < after.start <= before.stop
@@ -300,7 +304,7 @@ def test_a_window_that_begins_within_a_table_is_shown_its_titles():
         words = [word.text for page in window.document.pages for word in page.words]
         assert words == " ".join(window.texts).split()
     unchecked = contract.model_copy(update={"checks": None})
-    assert not any(window.head for window in windows_of(document, unchecked, fits))
+    assert not any(window.head for window in windows_in(document, unchecked, fits))
 
 
 def test_an_instruction_that_leaves_no_room_is_one_sentence():
