@@ -120,7 +120,11 @@ class Extractor:
         Args:
             opened: a key and its document, or its record where there is nothing to read; taken only as the model has
                 room. None says that none is ready now: None comes back as soon as nothing better can be done.
+
+        Raises:
+            AssayError: the model was taught something else than to read documents.
         """
+        check_documents(self.contract)
         ready: deque[tuple[Any, Record]] = deque()
         keys: dict[int, tuple[Any, Example]] = {}
 
@@ -186,6 +190,15 @@ class Extractor:
 
     def _fits(self, parts: Sequence[Part]) -> bool:
         return self.backend.count_tokens(self.contract.messages(parts)) <= self.contract.max_prompt_tokens
+
+
+def check_documents(contract: Contract) -> None:
+    """Raise AssayError where a contract is for questions on numbered lines, and documents are to be read by it."""
+    if contract.fields("line"):
+        raise AssayError(
+            "This model was taught to answer questions on records and to cite their lines, not to read documents; "
+            f"take one that was ({DEFAULT}), or ask this one its questions (assay answer)."
+        )
 
 
 def check_sight(backend: Backend) -> None:

@@ -52,7 +52,7 @@ def extract(
     from rich.console import Console
     from tqdm import tqdm
 
-    from extraction.api import Extractor, contract_for
+    from extraction.api import Extractor, check_documents, contract_for
     from extraction.batch import Batch, find_jobs, run_batch, task_id
     from extraction.generate.grammar import simplify
     from extraction.generate.models import DEFAULT, resolve_model
@@ -66,6 +66,7 @@ def extract(
             )
         model = DEFAULT
     contract = contract_for(model, schema)
+    check_documents(contract)
     if server is None:
         resolve_model(str(model))
     batch = Batch(out, task_id(model, schema))

@@ -15,6 +15,8 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from traceback import extract_tb
+from types import ModuleType
 from typing import Any
 
 from extraction.errors import AssayError
@@ -38,21 +40,35 @@ def load(group: str, name: str, module: str, attribute: str) -> Any:
         module, attribute: where a recipe has it: `recipes.NAME.MODULE:ATTRIBUTE`.
 
     Raises:
-        AssayError: nothing installed has that name.
+        AssayError: nothing installed has that name, or what has it cannot be imported.
     """
     found = next(iter(entry_points(group=group, name=name)), None)
-    if found:
-        return found.load()
-    try:
-        return getattr(import_module(f"{_OWN}.{name}.{module}"), attribute)
-    except (ModuleNotFoundError, AttributeError) as error:
-        missing = getattr(error, "name", None) or ""
-        if isinstance(error, ModuleNotFoundError) and not f"{_OWN}.{name}.{module}".startswith(missing):
-            raise
+    path, _, within = (found.value if found else f"{_OWN}.{name}.{module}:{attribute}").partition(":")
+    source = import_source(path)
+    if source is None:
         raise AssayError(
             f"Nothing installed has the name {name} among {group}; known are {', '.join(installed(group, module))}. "
             "Install the package that brings it."
-        ) from None
+        )
+    if not hasattr(source, within):
+        raise AssayError(f"{path} has no {within}, which the name {name} among {group} stands for; define it there.")
+    return getattr(source, within)
+
+
+def import_source(path: str) -> ModuleType | None:
+    """A module that somebody wrote for Assay; None where there is none of that name.
+
+    Raises:
+        AssayError: it is there and cannot be imported; its own line is named.
+    """
+    try:
+        return import_module(path)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{path}.".startswith(f"{error.name}."):
+            return None
+        frames = [frame for frame in extract_tb(error.__traceback__) if frame.name == "<module>"]
+        at = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else path
+        raise AssayError(f"{path} cannot be imported ({at}): {type(error).__name__}: {error}") from error
 
 
 def adapters() -> list[str]:

@@ -16,6 +16,7 @@ from extraction.generate.models import auto_class, resolve_model, shipped
 from finetune.adapter import add_adapter, check_adapter
 from finetune.config import RunConfig
 from finetune.features import check_taken
+from finetune.task import contract_of, load_task
 
 # The architecture of the gated MedGemma 4B models: Gemma 3 4B's (arXiv 2503.19786, 2507.05201). Used for the plan
 # alone, where the model itself is not on this machine.
@@ -108,10 +109,12 @@ def plan(config: RunConfig) -> Plan:
     """Build the configured model without weights, put the adapter on it, and count.
 
     Raises:
-        AssayError: the model's architecture is not known here, or has no module that the adapter's options mean.
+        AssayError: no such recipe, a contract that does not fit, an architecture that is not known here or has no
+            module that the adapter's options mean.
     """
     import torch
 
+    contract_of(load_task(config.recipe), config.contract)
     shape = architecture(config.model)
     family = family_class(shape, config.model)
     with torch.device("meta"):
@@ -143,13 +146,16 @@ def architecture(name: str) -> Any:
     """The transformers config of a model by name; MedGemma 4B's is known without its files.
 
     Raises:
-        AssayError: the model is not on this machine.
+        AssayError: the model is not on this machine, or its config cannot be read.
     """
     from transformers import AutoConfig, Gemma3Config
 
+    source = resolve_model(name)
     try:
-        return AutoConfig.from_pretrained(resolve_model(name), local_files_only=True)
-    except (OSError, ValueError):
+        return AutoConfig.from_pretrained(source, local_files_only=True)
+    except (OSError, ValueError) as error:
+        if Path(source).is_dir():
+            raise AssayError(f"The model {name} cannot be loaded: {str(error).splitlines()[0]}") from None
         if name.startswith("google/medgemma-") and "-4b" in name:
             return Gemma3Config(**_GEMMA_4B)
         raise AssayError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,7 +14,7 @@ from extraction.contract import Contract
 from extraction.errors import AssayError
 from extraction.example import Branch, Example
 from extraction.generate.models import FACTS, shipped
-from extraction.plugins import load
+from extraction.plugins import import_source, installed, load
 from extraction.record.record import Record
 from extraction.room import Room
 from finetune.config import ContractConfig, SyntheticConfig
@@ -151,15 +150,14 @@ def load_task(recipe: str) -> Task:
     Raises:
         AssayError: there is none.
     """
-    try:
-        task = getattr(import_module(recipe), "TASK", None)
-    except ModuleNotFoundError as error:
-        if not (error.name and recipe.startswith(error.name)):
-            raise
-        task = None
-    task = task if task is not None else load("assay.tasks", recipe, "task", "TASK")
+    module = import_source(recipe)
+    if module is not None and not hasattr(module, "TASK") and recipe not in installed("assay.tasks", "task"):
+        raise AssayError(f"The module {recipe} ({module.__file__}) has no TASK; define it there.")
+    task = getattr(module, "TASK", None) or load("assay.tasks", recipe, "task", "TASK")
     if not isinstance(task, Task):
-        raise AssayError(f"There is no recipe {recipe}: what it names TASK is none.")
+        raise AssayError(
+            f"There is no recipe {recipe}: its TASK is {task!r}, and must be an object of a class of Task."
+        )
     return task
 
 

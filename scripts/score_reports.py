@@ -69,7 +69,7 @@ def run(folder: Path, model: str, scans: bool, out: Path | None) -> None:
         raise AssayError(f"{folder} holds no PDF with a label file beside it.")
     extractor = Extractor.from_pretrained(model)
     contract = extractor.contract
-    pairs, by_rules, rows = [], [], []
+    pairs, by_rules, read = [], [], []
     for pdf, gold in tqdm(documents, desc="reading", unit="report", leave=False):
         with tempfile.TemporaryDirectory() as drawn:
             shown = scan(pdf, drawn) if scans else pdf
@@ -77,27 +77,27 @@ def run(folder: Path, model: str, scans: bool, out: Path | None) -> None:
             record = extractor.extract(shown)
             seconds = time.time() - start
         pair = read_gold(gold, pdf.stem, contract).predicted(record.to_dict())
-        outcome = score([pair], contract)
-        one = outcome.core
         pairs.append(pair)
         by_rules.append(pair.predicted(read_by_rules(record.document) if record.document else None))
-        baseline = score(by_rules[-1:], contract, fields=outcome.core_fields or None)
-        rows.append(
-            {
-                "document": pdf.stem,
-                "status": record.status,
-                "rows": one.rows_gold,
-                "found": one.rows_predicted,
-                "omitted": one.omissions,
-                "invented": one.inventions,
-                "wrong": one.wrong_values,
-                "F1": one.micro_f1,
-                "rules F1": baseline.micro_f1,
-                "seconds": round(seconds, 1),
-            }
-        )
+        read.append((record.status, round(seconds, 1)))
     full = score(pairs, contract)
     core, fields = full.core, " + ".join(full.core_fields) or "all fields"
+    rules = score(by_rules, contract, fields=full.core_fields or None)
+    rows = [
+        {
+            "document": one.name,
+            "status": status,
+            "rows": one.rows_gold,
+            "found": one.rows_predicted,
+            "omitted": one.omissions,
+            "invented": one.inventions,
+            "wrong": one.wrong_values,
+            "F1": one.f1,
+            "rules F1": plain.f1,
+            "seconds": seconds,
+        }
+        for one, plain, (status, seconds) in zip(core.documents, rules.documents, read, strict=True)
+    ]
     table = Table(box=None, pad_edge=False)
     for column in rows[0]:
         table.add_column(column, justify="left" if column in ("document", "status") else "right", no_wrap=True)
@@ -110,7 +110,6 @@ def run(folder: Path, model: str, scans: bool, out: Path | None) -> None:
         f"{fields}: micro F1 {core.micro_f1:.3f} (95% {low:.3f} to {high:.3f}), macro {core.macro_f1:.3f}; "
         f"all labelled fields: micro F1 {full.micro_f1:.3f}; wrong values: {core.wrong_values}"
     )
-    rules = score(by_rules, contract, fields=full.core_fields or None)
     console.print(
         f"plain rules (scripts/rules.py), {fields}: micro F1 {rules.micro_f1:.3f}, "
         f"macro {rules.macro_f1:.3f}; wrong values: {rules.wrong_values}"

@@ -56,6 +56,7 @@ def test_mistakes_before_any_model_is_loaded(tmp_path):
     named = ("--model", "no/such", "--schema", tmp_path / "s.json")
     mistake(assay("extract", tmp_path / "a.pdf", *named, "--out", tmp_path / "b"), "not empty")
     mistake(assay("extract", tmp_path / "a.pdf", "--schema", tmp_path / "s.json"), "knows its own schema only")
+    mistake(assay("extract", tmp_path / "a.pdf", "--model", "ehr-qa-270m"), "not to read documents")
     mistake(assay("train", tmp_path / "none.yaml"), "cannot be read")
     mistake(assay("merge", tmp_path, "--out", tmp_path / "m"), "no finished adapter")
     mistake(assay("score", tmp_path / "none", tmp_path), "none")

@@ -6,10 +6,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from extraction.schema import validator
+from finetune.data import read_record
 from finetune.run import read_metrics
 from tests.conftest import tiny_medgemma
 
@@ -72,3 +75,20 @@ def test_the_page_adds_a_task(work):
     said = run(work, "-c", block("python", 1)).splitlines()
     assert len(said) == 2 and all(line.split()[0] in ("ok", "partial", "failed") for line in said)
     run(work, "-m", "recipes.cli", "merge", "runs/image-qa", "--out", "runs/merged")
+
+
+def test_documents_need_a_contract_alone(work):
+    (work / "invoices.py").write_text(block("python", 2))
+    (work / "data" / "pages").mkdir()
+    gold = {"seller": "Ann", "items": [{"article": "Nails", "price": "2.00"}]}
+    (work / "data" / "pages" / "a.json").write_text(json.dumps(gold))
+    changes = [f"{key}={value}" for key, value in {**SMALL, "recipe": "invoices"}.items()]
+    assert "adapter:" in run(work, "-m", "recipes.cli", "plan", "image_qa.yaml", *changes)
+    here: dict[str, Any] = {}
+    exec(block("python", 2), here)
+    contract = here["TASK"].contract
+    assert contract.roles.keys() == {"article", "price", "seller"}
+    exec(block("python", 3), here)
+    branch = here["branch"]
+    assert read_record(work / "data" / "pages" / "a.json", contract)["seller"] == "Ann"
+    assert validator(branch.schema).is_valid(branch.gold) and contract.target_for(branch.schema).encode(branch.gold)

@@ -36,7 +36,8 @@ def family_class(config: Any, name: str = "") -> type[Family]:
             return family
     known = ", ".join(kind for family in families() for kind in family.model_types)
     raise AssayError(
-        f"{name or 'The model'} is of the architecture {config.model_type}, which is not known here; known are {known}."
+        f"{name or 'The model'} is of the architecture {config.model_type}, which is not known here; known are "
+        f"{known}. Take a model of one of these, or let a server run it (--server URL)."
     )
 
 

@@ -287,8 +287,18 @@ class Score:
 
     @property
     def core(self) -> "Score":
-        """The score on `core_fields` alone, the headline; the whole one where there are none."""
-        return self.on(self.core_fields) if self.core_fields else self
+        """The score on `core_fields` alone, the headline; the whole one where there are none.
+
+        Raises:
+            AssayError: nothing has a value in those, so that nothing would be scored.
+        """
+        core = self.on(self.core_fields) if self.core_fields else self
+        if core.counts == Counts():
+            raise AssayError(
+                f"There is nothing to score in {', '.join(self.core_fields)}: neither the records nor gold have a "
+                "value there; --fields names others."
+            )
+        return core
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, JSON-ready."""
@@ -345,7 +355,7 @@ def score(
             without the first is named by its first text field.
 
     Raises:
-        AssayError: there is no document, or none of the fields is in any record, so that nothing would be scored.
+        AssayError: there is no document, or nothing to score: no value in any of the fields, on either side.
     """
     roles = contract.roles if contract else {}
     if fields is None:
@@ -358,18 +368,19 @@ def score(
         names = [name for name, role in roles.items() if role == "name"]
     else:
         names, above = list(key[:1]), list(key[1:])
-    documents, held = [], set[str]()
+    documents, said, held = [], set[str](), set[str]()
     for number, item in enumerate(pairs, 1):
         pair = item if isinstance(item, Pair) else Pair(*item)
         document = DocumentScore(pair.name or f"document {number}")
         _Counting(document, pair, wanted, names, above).run(roles)
         documents.append(document)
-        held.update(_paths(pair.prediction), _paths(pair.gold))
+        said.update(_paths(pair.prediction))
+        held.update(_paths(pair.gold))
     if not documents:
         raise AssayError("There is no document to score: give at least one prediction with its gold.")
-    if wanted is not None:
-        _check_fields(wanted, held, documents)
-    return Score(documents, core_fields=core)
+    if not any(document.counts != Counts() for document in documents):
+        raise _nothing_scored(wanted, said | held, documents)
+    return Score(documents, _notes(fields, said, held), core_fields=core)
 
 
 def _paths(value: Any, path: str = "") -> Iterator[str]:
@@ -386,18 +397,40 @@ def _paths(value: Any, path: str = "") -> Iterator[str]:
         yield path
 
 
-def _check_fields(fields: Sequence[str], held: Collection[str], documents: Sequence[DocumentScore]) -> None:
-    """Raise AssayError where nothing can be scored, which would count as perfect."""
-    asked = ", ".join(fields)
+def _nothing_scored(wanted: Sequence[str] | None, held: set[str], documents: Sequence[DocumentScore]) -> AssayError:
+    """Why no cell was counted, which would pass for perfect."""
+    if wanted is None:
+        return AssayError("There is nothing to score: neither the records nor gold have any value.")
+    asked = ", ".join(wanted)
     if not any(document.fields for document in documents):
-        raise AssayError(f"Gold labels none of the fields that are scored ({asked}); name others with --fields.")
-    unknown = [path for path in held if path.endswith("[]") and not any(o.startswith(f"{path}.") for o in held)]
-    if held and not unknown and not any(_field(path, fields) for path in held):
-        others = ", ".join(sorted({path.rpartition("[].")[2] for path in held if not path.endswith("[]")})[:8])
-        raise AssayError(
-            f"None of the fields that are scored ({asked}) is in any record: there are {others}. Name fields with "
-            "--fields (`all` for every one), or put the contract.json of these records beside them."
+        return AssayError(f"Gold labels none of the fields that are scored ({asked}); name others with --fields.")
+    others = ", ".join(_names(held)[:8])
+    there = f"there are {others}" if others else "neither the records nor gold have any value"
+    return AssayError(
+        f"There is nothing to score: no record has a value in the fields that are scored ({asked}); {there}. Name "
+        "fields with --fields (`all` for every one), or put the contract.json of these records beside them."
+    )
+
+
+def _notes(fields: Sequence[str] | str | None, said: set[str], held: set[str]) -> list[str]:
+    """What makes a low score suspect: fields that no record has, records that have nothing in common with gold."""
+    notes = []
+    if fields is not None and not isinstance(fields, str):
+        absent = [name for name in fields if not any(_field(path, [name]) for path in said | held)]
+        if absent:
+            notes.append(f"Asked for, and in no record: {', '.join(absent)}.")
+    said, held = ({path for path in paths if not path.endswith("[]")} for paths in (said, held))
+    if said and held and not said & held:
+        notes.append(
+            "Records and gold have no field in common, so they may follow different schemas: records have "
+            f"{', '.join(_names(said)[:6])}; gold has {', '.join(_names(held)[:6])}."
         )
+    return notes
+
+
+def _names(paths: Iterable[str]) -> list[str]:
+    """Names of fields, without the lists that they stand in."""
+    return sorted({path.rpartition("[].")[2] for path in paths if not path.endswith("[]")})
 
 
 def _field(path: str, fields: Collection[str]) -> str | None:

@@ -1,5 +1,7 @@
 """The YAML: short, checked, and clear about mistakes."""
 
+import importlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,24 @@ def test_the_order_of_training_is_a_shuffle_of_every_epoch():
 def test_windows_go_from_the_shortest_to_the_longest(tmp_path):
     with pytest.raises(AssayError, match="in this order"):
         load_config(DEMO, ["data.window_tokens=[900, 300]"])
+
+
+@pytest.mark.parametrize(
+    "source, said",
+    [
+        ("X = 3", r"odd_recipe.*has no TASK"),
+        ("TASK = 3", "its TASK is 3"),
+        ("import nothere", r"odd_recipe\.py, line 1\): ModuleNotFoundError: No module named 'nothere'"),
+        (
+            "\nfrom extraction.contract import Contract\nContract(instruction='', record_schema={'type': 'texd'})",
+            "line 3",
+        ),
+    ],
+)
+def test_a_recipe_that_cannot_be_used_is_named_with_its_line(tmp_path, monkeypatch, source, said):
+    (tmp_path / "odd_recipe.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "odd_recipe", raising=False)
+    importlib.invalidate_caches()
+    with pytest.raises(AssayError, match=said):
+        load_task("odd_recipe")

@@ -28,3 +28,14 @@ def test_modules_that_the_model_does_not_have_are_refused():
 def test_a_model_that_is_not_here_is_named():
     with pytest.raises(AssayError, match="some/model"):
         plan(load_config(RECIPES / "demo.yaml", ["model=some/model"]))
+
+
+def test_a_broken_config_is_not_called_missing(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": ')
+    with pytest.raises(AssayError, match="cannot be loaded"):
+        plan(load_config(RECIPES / "demo.yaml", [f"model={tmp_path}"]))
+
+
+def test_a_plan_names_a_recipe_that_is_not_there():
+    with pytest.raises(AssayError, match="the name lab_repart"):
+        plan(load_config(RECIPES / "demo.yaml", ["recipe=lab_repart"]))
