@@ -1,9 +1,9 @@
 """Many questions on one record: trained as branches of it beside TRL on separate examples; answered together and apart.
 
-    .venv/bin/python scripts/bench_shared_context.py [--model ADAPTER] [--tokens 4000] [--questions 1 10 25 50 100 200]
+    .venv/bin/python scripts/bench_shared_context.py [--model ADAPTER] [--base MODEL] [--tokens 4000] [--questions 1 10 25 50 100 200]
         [--sample 5] [--json FILE]
 
-Training: forward and backward passes of the embedded decoder with a fresh adapter, without the optimiser's step, on a
+Training: forward and backward passes of a base with a fresh adapter, without the optimiser's step, on a
 GPU where there is one.
 Separate examples all cost the same, so a sample of them is timed and their number multiplied; their losses are compared
 with those of the same questions as branches. Serving: greedy answers; of asking one by one, a sample of questions is
@@ -32,6 +32,7 @@ def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="scripts/bench_shared_context.py", description="The cost of many questions.")
     parser.add_argument("--model", help="an adapter of the recipe ehr_qa; without one, serving is left out")
+    parser.add_argument("--base", default="gemma-3-270m", help="what is trained")
     parser.add_argument("--tokens", type=int, default=4000, help="length of the record")
     parser.add_argument("--questions", type=int, nargs="+", default=[1, 10, 25, 50, 100, 200], help="on the record")
     parser.add_argument("--sample", type=int, default=5, help="separate examples and calls that are timed")
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     figures: dict[str, Any] = {"record tokens": arguments.tokens, "sample": arguments.sample}
     curve, sample = sorted(arguments.questions), arguments.sample
     most = max(curve[-1], sample)  # that the record must have room for
-    figures["training"] = training(arguments.tokens, most, curve, sample)
+    figures["training"] = training(arguments.base, arguments.tokens, most, curve, sample)
     if arguments.model:
         figures["serving"] = [
             apart(serve, arguments.model, arguments.tokens, most, min(50, curve[-1]), sample, dtype)
@@ -62,9 +63,11 @@ def run(arguments: argparse.Namespace) -> None:
         write_whole(arguments.json, json.dumps(figures, indent=1) + "\n")
 
 
-def training(tokens: int, most: int, counts: list[int], sample: int) -> dict[str, Any]:
+def training(base: str, tokens: int, most: int, counts: list[int], sample: int) -> dict[str, Any]:
     """The three ways, and the curve over the number of questions."""
-    separate = {way: apart(train_separate, way, tokens, most, sample) for way in ("TRL", "Assay, separate examples")}
+    separate = {
+        way: apart(train_separate, way, base, tokens, most, sample) for way in ("TRL", "Assay, separate examples")
+    }
     trl, own = separate["TRL"], separate["Assay, separate examples"]
     print(f"separate examples of {trl['tokens'] / sample:.0f} tokens, seconds each:")
     for way, row in separate.items():
@@ -72,7 +75,7 @@ def training(tokens: int, most: int, counts: list[int], sample: int) -> dict[str
     print("questions  shared s      GB  TRL s  ratio  own separate s  ratio  token ratio  largest loss difference")
     curve = []
     for count in counts:
-        row = apart(train_shared, tokens, most, count)
+        row = apart(train_shared, base, tokens, most, count)
         row["questions"] = count
         row["ratio to TRL"] = trl["seconds"] / sample * count / row["seconds"]
         row["ratio to own separate"] = own["seconds"] / sample * count / row["seconds"]
@@ -155,7 +158,7 @@ def record_of(family: Any, tokens: int, count: int) -> Any:
     raise AssayError(f"No synthetic patient has {count} questions at {tokens} tokens; ask for fewer or more tokens.")
 
 
-def trainer_of(examples: list[dict[str, Any]], recomputed: bool = False) -> Any:
+def trainer_of(base: str, examples: list[dict[str, Any]], recomputed: bool = False) -> Any:
     """The project's own trainer for examples, as a run builds it."""
     from extraction.generate.models import load_family
     from finetune.config import load_config
@@ -165,7 +168,12 @@ def trainer_of(examples: list[dict[str, Any]], recomputed: bool = False) -> Any:
     folder = tempfile.mkdtemp(prefix="assay-bench-")
     config = load_config(
         ROOT / "recipes" / "ehr_qa" / "release_short.yaml",
-        [f"train.output={folder}", f"train.activation_checkpointing={recomputed}"],
+        [
+            f"model={base}",
+            "adapter.start=null",
+            f"train.output={folder}",
+            f"train.activation_checkpointing={recomputed}",
+        ],
     )
     family = load_family(config.model)
     trainer = build_trainer(config, RunFolder(Path(folder)), family, examples, lambda _: {}, "accuracy")
@@ -174,25 +182,25 @@ def trainer_of(examples: list[dict[str, Any]], recomputed: bool = False) -> Any:
     return trainer
 
 
-def examples_of(tokens: int, most: int, count: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def examples_of(base: str, tokens: int, most: int, count: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Separate examples of the first `count` of `most` questions, and the one that shares their context."""
     from extraction.generate.models import load_family
     from finetune.encode import encode
     from recipes.ehr_qa.task import CONTRACT, branch_of, record_example
 
-    family = load_family("gemma-3-270m")
+    family = load_family(base)
     record, questions = record_of(family, tokens, most)
     asked = [branch_of(question) for question in questions[:count]]
     separate = [encode(record_example(record, [one], CONTRACT), CONTRACT, family, 2**20)[0] for one in asked]
     return separate, encode(record_example(record, asked, CONTRACT), CONTRACT, family, 2**20)[0]
 
 
-def train_separate(way: str, tokens: int, most: int, sample: int) -> dict[str, Any]:
+def train_separate(way: str, base: str, tokens: int, most: int, sample: int) -> dict[str, Any]:
     """Separate examples through TRL's trainer as it is, or the project's."""
     from trl import SFTTrainer
 
-    examples, _ = examples_of(tokens, most, sample)
-    trainer = trainer_of(examples)
+    examples, _ = examples_of(base, tokens, most, sample)
+    trainer = trainer_of(base, examples)
     if way == "TRL":
         from datasets import Dataset
         from transformers.trainer_utils import IntervalStrategy
@@ -200,7 +208,9 @@ def train_separate(way: str, tokens: int, most: int, sample: int) -> dict[str, A
         from finetune.adapter import load_trainable
         from finetune.config import load_config
 
-        config = load_config(ROOT / "recipes" / "ehr_qa" / "release_short.yaml")
+        config = load_config(
+            ROOT / "recipes" / "ehr_qa" / "release_short.yaml", [f"model={base}", "adapter.start=null"]
+        )
         model = load_trainable(config)
         trainer.args.eval_strategy, trainer.args.load_best_model_at_end = IntervalStrategy.NO, False
         trainer = SFTTrainer(
@@ -212,10 +222,10 @@ def train_separate(way: str, tokens: int, most: int, sample: int) -> dict[str, A
     return passes(trainer, examples)
 
 
-def train_shared(tokens: int, most: int, count: int) -> dict[str, Any]:
+def train_shared(base: str, tokens: int, most: int, count: int) -> dict[str, Any]:
     """The same questions as branches of their record."""
-    _, shared = examples_of(tokens, most, count)
-    trainer = trainer_of([shared], recomputed=count > KEPT)
+    _, shared = examples_of(base, tokens, most, count)
+    trainer = trainer_of(base, [shared], recomputed=count > KEPT)
     recomputed = any(getattr(module, "gradient_checkpointing", False) for module in trainer.model.modules())
     return {**passes(trainer, [shared]), "recomputed": recomputed}
 

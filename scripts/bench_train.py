@@ -1,8 +1,8 @@
 """A step of training on lab reports on a CPU: TRL's trainer as it is beside the project's, on the same batches.
 
-    .venv/bin/python scripts/bench_train.py [--steps 12] [--batch 4] [--json FILE]
+    .venv/bin/python scripts/bench_train.py [--model MODEL] [--steps 12] [--batch 4] [--json FILE]
 
-Forward and backward passes of the embedded decoder with a fresh adapter over batches of windows, without the
+Forward and backward passes of a model with a fresh adapter over batches of windows, without the
 optimiser's step, each trainer under the precision it chooses. Losses are compared by the whole output layer. Every way
 runs in a process of its own, whose peak memory is printed; the first step warms up and is not counted.
 """
@@ -23,6 +23,7 @@ from bench_shared_context import ROOT, apart
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="scripts/bench_train.py", description="A step of training on a CPU.")
+    parser.add_argument("--model", default="gemma-3-270m", help="what is trained")
     parser.add_argument("--steps", type=int, default=12, help="batches that are timed")
     parser.add_argument("--batch", type=int, default=4, help="windows of a batch")
     parser.add_argument("--json", type=Path, help="also write the figures here")
@@ -31,14 +32,14 @@ def main() -> None:
     from extraction.errors import run_command
 
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # for the processes that measure, too
-    run_command(lambda: run(arguments.steps, arguments.batch, arguments.json))
+    run_command(lambda: run(arguments.model, arguments.steps, arguments.batch, arguments.json))
 
 
-def run(steps: int, batch: int, out: Path | None) -> None:
+def run(model: str, steps: int, batch: int, out: Path | None) -> None:
     """Measure, print, and write the figures where a file is named."""
     from extraction.files import write_whole
 
-    rows = {way: apart(train, way, steps, batch) for way in ("TRL", "Assay")}
+    rows = {way: apart(train, way, model, steps, batch) for way in ("TRL", "Assay")}
     slowest = rows["TRL"]["median s"]
     print("way    s a step  times less  tokens a step  peak GB  largest loss difference")
     for way, row in rows.items():
@@ -51,13 +52,13 @@ def run(steps: int, batch: int, out: Path | None) -> None:
         write_whole(out, json.dumps(rows, indent=1) + "\n")
 
 
-def train(way: str, steps: int, size: int) -> dict[str, Any]:
+def train(way: str, model: str, steps: int, size: int) -> dict[str, Any]:
     """Median seconds of a forward and a backward pass over a batch, and each batch's loss by the whole output layer."""
     import statistics
 
     import torch
 
-    trainer, examples = trainer_of(way, steps, size)
+    trainer, examples = trainer_of(way, model, steps, size)
     trainer.model.train()
     batches = [
         trainer.data_collator([dict(one) for one in examples[start : start + size]])
@@ -86,7 +87,7 @@ def train(way: str, steps: int, size: int) -> dict[str, Any]:
     }
 
 
-def trainer_of(way: str, steps: int, size: int) -> tuple[Any, list[dict[str, Any]]]:
+def trainer_of(way: str, model: str, steps: int, size: int) -> tuple[Any, list[dict[str, Any]]]:
     """A trainer as a run builds it, with its examples: windows of synthetic reports in the order of training."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
@@ -101,7 +102,9 @@ def trainer_of(way: str, steps: int, size: int) -> tuple[Any, list[dict[str, Any
     from recipes.lab_report.task import CONTRACT, TASK
 
     folder = Path(tempfile.mkdtemp(prefix="assay-bench-"))
-    config = load_config(ROOT / "recipes" / "lab_report" / "release_first.yaml", [f"train.output={folder / 'run'}"])
+    config = load_config(
+        ROOT / "recipes" / "lab_report" / "release_first.yaml", [f"model={model}", f"train.output={folder / 'run'}"]
+    )
     family = load_family(config.model)
     TASK.synthesize(folder / "reports", "train", SyntheticConfig(count=2 * steps, seed=5))
     made = list(encode_all(read_documents(folder / "reports", CONTRACT), CONTRACT, family, config.data, seed=0))

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from finetune.config import load_config
+from recipes.ehr_qa import task as ehr_qa
 from recipes.lab_report.synthetic import write_reports
 from recipes.lab_report.task import CONTRACT
 from tests.conftest import tiny_gemma
@@ -113,18 +115,19 @@ def test_the_parts_of_a_release_go_on_from_each_other(monkeypatch):
             assert Path(after.adapter.start) == Path(before.train.output) / "adapter"
 
 
-@pytest.mark.slow
-def test_bench_train(tmp_path):
-    start("bench_train.py", "--steps", 1, "--batch", 1, "--json", tmp_path / "figures.json")
+def test_bench_train(model, tmp_path):
+    size = ("--steps", 1, "--batch", 1)
+    start("bench_train.py", "--model", model, *size, "--json", tmp_path / "figures.json")
     trl, own = json.loads((tmp_path / "figures.json").read_text()).values()
     assert own["losses"] == pytest.approx(trl["losses"], abs=0.1) and own["tokens"] == trl["tokens"]
 
 
-@pytest.mark.slow
-def test_bench_shared_context(tmp_path):
+def test_bench_shared_context(model, tmp_path):
+    asked = shutil.copytree(model, tmp_path / "model")
+    ehr_qa.CONTRACT.model_copy(update={"max_answer_tokens": 8}).save(asked)
     out = tmp_path / "figures.json"
     few = ("--tokens", 300, "--questions", 2, "--sample", 1)
-    start("bench_shared_context.py", "--model", "ehr-qa-270m", *few, "--json", out)
+    start("bench_shared_context.py", "--model", asked, "--base", model, *few, "--json", out)
     figures = json.loads(out.read_text())
     [shared] = figures["training"]["shared"]
     assert shared["loss difference"] < 0.2 and not shared["recomputed"]
