@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -53,12 +53,12 @@ class Checks:
         return []
 
     def missed(
-        self, document: Document, data: Any, evidence: Sequence[PageEvidence], contract: Contract
+        self, document: Document, data: Any, evidence: Mapping[Path, PageEvidence], contract: Contract
     ) -> list[MissedLine]:
         """Lines that look like rows of the record's lists although nothing in `evidence` was read from them."""
         if not _has_rows(contract.record_schema):
             return []
-        lines = unread_rows(document, list(_rows(data)), evidence)
+        lines = unread_rows(document, list(_rows(data)), list(evidence.values()))
         return [MissedLine(line.page, line.box, line.text) for line in lines]
 
     def issues(

@@ -15,7 +15,7 @@ from extraction.example import Branch, Context, Example, ImagePart, Part
 from extraction.generate.backend import Backend, Generation
 from extraction.record.build import build_answer, build_record
 from extraction.record.record import Record
-from extraction.record.reply import WindowReply, plain, printed, read_reply, read_window
+from extraction.record.reply import WindowReply, places_of, plain, printed, read_reply, read_window
 
 OVERLAP = 6
 """Lines that two windows of a document share: more than a row of a table takes, heading or comment included."""
@@ -222,9 +222,9 @@ class DocumentReading:
         if not rules.looks_again or self._rounds == LOOKS or self._contract.view != "text":
             return []
         self._rounds += 1
-        places = [place for reply in self._replies for place in printed(reply.tree)]
-        data = [plain(reply.tree) for reply in self._replies if reply.tree]
-        lines = rules.missed(self._document, data, places, self._contract)
+        trees = [reply.tree for reply in self._replies if reply.tree]
+        data = [plain(tree) for tree in trees]
+        lines = rules.missed(self._document, data, places_of(trees), self._contract)
         missed = sorted({self._lines.find(line.page, line.box) for line in lines} - {-1})
         groups: list[list[int]] = []
         for line in missed:

@@ -7,14 +7,24 @@ A schema may come from anyone and the data from a model: `check_schema` refuses 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from extraction.errors import AssayError
 from extraction.validation import compiled, validator
 
-__all__ = ["Schema", "allows_null", "check_schema", "load_schema", "map_subschemas", "pointer", "resolve", "validator"]
+__all__ = [
+    "Schema",
+    "allows_null",
+    "check_schema",
+    "load_schema",
+    "map_subschemas",
+    "nodes",
+    "pointer",
+    "resolve",
+    "validator",
+]
 
 Schema = dict[str, Any]
 _Path = tuple[str | int, ...]
@@ -203,6 +213,16 @@ def _subschemas(schema: Schema) -> list[tuple[Any, _Path]]:
     """Every direct subschema of any keyword, with the path to it from here."""
     found: list[tuple[Any, _Path]] = [(schema[key], (key,)) for key in _ASKED if key in schema]
     map_subschemas(schema, lambda sub, step: found.append((sub, step)))
+    return found
+
+
+def nodes(schema: Schema, path: Sequence[str | int]) -> list[Schema]:
+    """What a schema says of the values on the way to `path` in its data, from the root to the value itself."""
+    found = [resolve(schema, schema)]
+    for step in path:
+        node = found[-1]
+        below = node.get("items", {}) if isinstance(step, int) else node.get("properties", {}).get(step, {})
+        found.append(resolve(below, schema))
     return found
 
 

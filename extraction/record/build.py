@@ -7,12 +7,12 @@ from typing import Any
 
 from extraction.contract import Contract
 from extraction.document import Document, Page
-from extraction.evidence import PageEvidence
 from extraction.example import Branch, Context
+from extraction.record.aside import set_aside_rows, set_aside_values
 from extraction.record.join import drop_repeated, join
-from extraction.record.record import Field, Issue, Record
-from extraction.record.reply import Reply, Value, WindowReply, plain
-from extraction.schema import Schema, pointer, resolve, validator
+from extraction.record.record import Field, Issue, Record, SetAside
+from extraction.record.reply import Reply, Value, WindowReply, places_of, plain, values_of
+from extraction.schema import Schema, nodes, pointer, validator
 
 Path = tuple[str | int, ...]
 
@@ -39,18 +39,44 @@ def build_record(document: Document, replies: Sequence[WindowReply], contract: C
     views = [page.view if contract.view == "text" else contract.view for page in document.pages]
     if not any(reply.tree for reply in replies):
         return Record(source, "failed", None, issues or [Issue("empty", "The model gave no record.")], views=views)
+    grounded = document.has_text or contract.view == "text"
     tree, doubts = join(replies, contract)
-    issues += doubts + drop_repeated(tree, contract)
-    record = _record(source, tree, contract, contract.record_schema, document.has_text or contract.view == "text")
-    record.views, record.document = views, document
-    evidence = {path: value.evidence for path, value in _values(tree, ()) if isinstance(value.evidence, PageEvidence)}
-    more = list(contract.rules.issues(document, record.data or {}, evidence, contract))
-    for line in contract.rules.missed(document, record.data, list(evidence.values()), contract):
+    doubts += drop_repeated(tree, contract)
+    rows = set_aside_rows(tree, contract, _checked(tree, document, contract), grounded)
+    values = set_aside_values(rows.tree, contract, _checked(rows.tree, document, contract), grounded)
+    record = _record(source, values.tree, contract, contract.record_schema, grounded)
+    record.views, record.document, record.set_aside = views, document, rows.aside + values.aside
+    issues += [*map(rows.moves, doubts), *_set_aside(rows.aside, values.aside, contract), *record.issues]
+    issues += _checked(values.tree, document, contract)
+    evidence = {**places_of(values.tree), **rows.places}
+    for line in contract.rules.missed(document, record.data, evidence, contract):
         message = f"This line looks like a {contract.rules.row} and is in no row: {line.text}"
-        more.append(Issue("row_left_out", message, page=line.page))
-    record.issues = [*issues, *record.issues, *more]
+        issues.append(Issue("row_left_out", message, page=line.page))
+    record.issues = issues
     record.status = "partial" if record.issues else "ok"
     return record
+
+
+def _checked(tree: dict[str, Any], document: Document, contract: Contract) -> list[Issue]:
+    """What the task's checks say of a tree."""
+    return list(contract.rules.issues(document, plain(tree), places_of(tree), contract))
+
+
+def _set_aside(rows: Sequence[SetAside], values: Sequence[SetAside], contract: Contract) -> Iterator[Issue]:
+    """An issue for each row that was set aside and for each value; one for all that a heading gave to many rows."""
+    for row in rows:
+        name = next((row.data[key] for key in contract.fields("name") if row.data.get(key) is not None), None)
+        said = f"A row, “{name}”," if name is not None else "A row"
+        yield Issue("set_aside", f"{said} was set aside: {row.reason}.", row.path, row.page)
+    alike: dict[Any, list[SetAside]] = {}
+    for value in values:
+        key = value.path.rpartition("/")[2]
+        shared = key in contract.headings
+        alike.setdefault((key, value.data, value.reason) if shared else value.path, []).append(value)
+    for group in alike.values():
+        many = f" (in {len(group)} rows)" if len(group) > 1 else ""
+        code = "misplaced" if group[0].page else "not_found"
+        yield Issue(code, f"{group[0].reason}{many}.", group[0].path, group[0].page)
 
 
 def build_answer(context: Context, branch: Branch, reply: Reply, contract: Contract) -> Record:
@@ -72,7 +98,7 @@ def _record(source: str, tree: dict[str, Any], contract: Contract, schema: Schem
     data, issues = plain(tree), []
     for error in sorted(validator(schema).iter_errors(data), key=lambda e: pointer(e.absolute_path)):
         issues.append(Issue("invalid", error.message[:200], pointer(error.absolute_path) or "/"))
-    values = dict(_values(tree, ()))
+    values = dict(values_of(tree))
     fields = {
         pointer(path): Field(
             value.value, pointer(path), value.confidence, value.evidence, contract.roles.get(_name(path))
@@ -113,18 +139,6 @@ def _page_issue(page: Page, view: str) -> Issue | None:
     return None
 
 
-def _values(tree: Any, path: Path) -> Iterator[tuple[Path, Value]]:
-    """Every value of a tree that is not null, with its path."""
-    if isinstance(tree, Value):
-        yield path, tree
-    elif isinstance(tree, dict):
-        for key, value in tree.items():
-            yield from _values(value, (*path, key))
-    elif isinstance(tree, list):
-        for index, item in enumerate(tree):
-            yield from _values(item, (*path, index))
-
-
 def _name(path: Path) -> str:
     """The field that a path leads to."""
     return next((step for step in reversed(path) if isinstance(step, str)), "")
@@ -153,14 +167,8 @@ def _not_found(values: dict[Path, Value], contract: Contract, schema: Schema) ->
 
 def _is_choice(schema: Schema, path: Sequence[str | int]) -> bool:
     """Whether the schema offers the value at `path`, or what holds it, as one of a list."""
-    node = resolve(schema, schema)
-    for step in path:
-        if _offers(node):
-            return True
-        branch = node.get("items", {}) if isinstance(step, int) else node.get("properties", {}).get(step, {})
-        node = resolve(branch, schema)
-    return _offers(node)
-
-
-def _offers(node: Schema) -> bool:
-    return any("enum" in option or "const" in option for option in (node, *node.get("anyOf", ())))
+    return any(
+        "enum" in option or "const" in option
+        for node in nodes(schema, path)
+        for option in (node, *node.get("anyOf", ()))
+    )

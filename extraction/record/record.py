@@ -61,6 +61,9 @@ class Issue:
       that is not its own.
     - `no_result`: a row has a name and no value: it may be a heading or a sentence.
     - `differs`: two readings of one place disagree; the message has the other one.
+    - `set_aside`: a row was taken out of the data, since its name or value does not stand where it should, is of another
+      column, or is doubted by the model itself. A value that is `not_found` or `misplaced` and may be null is null in
+      the data. `Record.set_aside` has both.
 
     Attributes:
         code: one of these.
@@ -124,6 +127,31 @@ class Field:
         return type_range(text) if self.role == "range" else type_value(text)
 
 
+@dataclass(frozen=True)
+class SetAside:
+    """A row or a value that was read and is not data, since nothing printed bears it out.
+
+    Attributes:
+        path: JSON pointer to where it would stand: to its list (`/items`) for a row, to its own place for a value.
+        data: the row, or the value, as it was read.
+        reason: why it is not data, without a full stop.
+        page: the page that it was read from, from 1; None where it stands nowhere.
+        box: where on it, in points from the top left.
+    """
+
+    path: str
+    data: Any
+    reason: str
+    page: int | None = None
+    box: tuple[float, float, float, float] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as JSON, without what is not known; the box to a tenth of a point."""
+        box = {"box": [round(edge, 1) for edge in self.box]} if self.box else {}
+        page = {"page": self.page} if self.page else {}
+        return {"path": self.path, "data": self.data, "reason": self.reason, **page, **box}
+
+
 @dataclass
 class Record:
     """What was read from one document.
@@ -138,6 +166,7 @@ class Record:
         data: plain JSON that follows the schema (None when failed).
         issues: reasons for doubt.
         fields: every leaf value that is not null, by its JSON pointer.
+        set_aside: rows and values that were read and are not in the data, each with the reason.
         views: for each page, what the model was shown of it (`text`: the file's own text
             layer, `ocr`: words read by OCR, `image`: its pixels, `both`: its pixels and words).
         document: the pages, for `save_html`; not saved.
@@ -148,6 +177,7 @@ class Record:
     data: dict[str, Any] | None
     issues: list[Issue] = field(default_factory=list)
     fields: dict[str, Field] = field(default_factory=dict)
+    set_aside: list[SetAside] = field(default_factory=list)
     views: list[str] = field(default_factory=list)
     document: Document | None = field(default=None, repr=False, compare=False)
 
@@ -174,12 +204,13 @@ class Record:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON: `source`, `status`, `issues`, `data`, then `views` and `evidence` by JSON pointer."""
+        """The record as JSON: `source`, `status`, `issues`, `data`, `set_aside`, `views`, `evidence` by JSON pointer."""
         return {
             "source": self.source,
             "status": self.status,
             "issues": [issue.to_dict() for issue in self.issues],
             "data": self.data,
+            "set_aside": [one.to_dict() for one in self.set_aside],
             "views": self.views,
             "evidence": {path: _evidence(field) for path, field in self.fields.items()},
         }

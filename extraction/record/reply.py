@@ -145,6 +145,23 @@ def printed(tree: Any, without: Collection[str] = ()) -> Iterator[PageEvidence]:
             yield from printed(item, without)
 
 
+def values_of(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Value]]:
+    """Every value of a tree that is not null, with its path."""
+    if isinstance(tree, Value):
+        yield path, tree
+    elif isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from values_of(value, (*path, key))
+    elif isinstance(tree, list):
+        for index, item in enumerate(tree):
+            yield from values_of(item, (*path, index))
+
+
+def places_of(tree: Any) -> dict[Path, PageEvidence]:
+    """The places on pages of a tree's values, by their paths."""
+    return {path: value.evidence for path, value in values_of(tree) if isinstance(value.evidence, PageEvidence)}
+
+
 def plain(tree: Any) -> Any:
     """The data of a tree."""
     if isinstance(tree, Value):

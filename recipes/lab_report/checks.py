@@ -6,7 +6,7 @@ A model that takes one column for the next is sure of every value: values in eac
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from extraction.checks import Checks, MissedLine, Path
@@ -53,16 +53,31 @@ class LabChecks(Checks):
         return [number for number, (_, line) in enumerate(lines.lines) if names_columns(line.text)]
 
     def missed(
-        self, document: Document, data: Any, evidence: Sequence[PageEvidence], contract: Contract
+        self, document: Document, data: Any, evidence: Mapping[Path, PageEvidence], contract: Contract
     ) -> list[MissedLine]:
-        """Lines that look like results although no value in `evidence` was read from them."""
-        read: dict[int, list[tuple[float, float]]] = {}
-        for place in evidence:
-            read.setdefault(place.page, []).append((place.box[1], place.box[3]))
+        """Lines that look like results although no row's own name or value in `evidence` was read from them.
+
+        A row tells of what stands between the ends of its own values, at the height of its name or its value: not of a
+        table beside it at the same height, nor of the line that gave it a heading or a time.
+        """
+        rows: dict[Path, dict[Any, PageEvidence]] = {}
+        for path, place in evidence.items():
+            if path[-1] not in contract.headings:
+                rows.setdefault(path[:-1], {})[path[-1]] = place
+        told = contract.fields("name", "value")
+        read = [
+            (row[key], min(p.box[0] for p in row.values()), max(p.box[2] for p in row.values()))
+            for row in rows.values()
+            for key in told
+            if key in row
+        ]
 
         def is_read(line: MissedLine) -> bool:
             middle = (line.box[1] + line.box[3]) / 2
-            return any(top <= middle <= bottom for top, bottom in read.get(line.page, ()))
+            return any(
+                own.page == line.page and own.box[1] <= middle <= own.box[3] and x0 < line.box[2] and x1 > line.box[0]
+                for own, x0, x1 in read
+            )
 
         return [line for line in rows_like_results(document) if not is_read(line)]
 

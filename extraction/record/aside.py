@@ -1,0 +1,140 @@
+"""What was read and is not data: rows and values that nothing printed bears out, each with the reason.
+
+A record is what its document says. A row whose name or value does not stand where it should, whose value is of another
+column, or which the model itself doubts, is none of it; nor is a heading, a unit or a time that is not printed. They are
+taken out of the data and kept, for a person to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from extraction.contract import Contract
+from extraction.evidence import Evidence, PageEvidence
+from extraction.record.record import Issue, SetAside
+from extraction.record.reply import Value, plain
+from extraction.schema import allows_null, nodes, pointer
+
+Path = tuple[str | int, ...]
+
+DOUBTED = 0.3
+"""A row whose value has a lower confidence is set aside: `scripts/choose_doubt.py` prints what other figures do."""
+_GROUNDED = ("name", "value")  # roles without which a row is no row
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A tree without what was set aside.
+
+    Attributes:
+        tree: what is left.
+        aside: what was taken out, in order.
+        places: where the values of rows that were taken out stand, all the same: nothing there was overlooked.
+        moved: JSON pointers of rows before and after; None for those that were taken out.
+    """
+
+    tree: dict[str, Any]
+    aside: list[SetAside]
+    places: dict[Path, PageEvidence] = field(default_factory=dict)
+    moved: dict[str, str | None] = field(default_factory=dict)
+
+    def moves(self, issue: Issue) -> Issue:
+        """An issue about the tree before, about what is left of it."""
+        steps = (issue.path or "").split("/")
+        for end in range(len(steps), 1, -1):
+            old = "/".join(steps[:end])
+            if old in self.moved:
+                new = self.moved[old]
+                at = old.rpartition("/")[0] if new is None else "/".join([new, *steps[end:]])
+                return replace(issue, path=at)
+        return issue
+
+
+def set_aside_rows(tree: dict[str, Any], contract: Contract, issues: Collection[Issue], grounded: bool) -> Pruned:
+    """Take rows out whose name or value is doubtful.
+
+    Args:
+        tree: data with a `Value` in place of everything that is not null.
+        contract: whose roles say what names a row and what is told of it; a task without those roles keeps its rows.
+        issues: of the task's checks, about this tree: one at a row's name or value speaks against the row.
+        grounded: whether there are words on which values could have been found.
+    """
+    wanted = {name: role for name, role in contract.roles.items() if role in _GROUNDED}
+    against = {issue.path: issue.message for issue in issues if issue.path}
+    pruned = Pruned({}, [])
+
+    def visit(node: Any, path: Path, new: Path) -> Any:
+        if isinstance(node, dict):
+            return {key: visit(value, (*path, key), (*new, key)) for key, value in node.items()}
+        if not isinstance(node, list):
+            return node
+        kept: list[Any] = []
+        for number, item in enumerate(node):
+            old, now = (*path, number), (*new, len(kept))
+            reason = _against_row(item, old, wanted, against, grounded) if isinstance(item, dict) else None
+            pruned.moved[pointer(old)] = None if reason else pointer(now)
+            if reason is None:
+                kept.append(visit(item, old, now))
+                continue
+            cells = {key: cell.evidence for key, cell in item.items() if isinstance(cell, Value)}
+            places = {key: place for key, place in cells.items() if isinstance(place, PageEvidence)}
+            own = [place for key, place in places.items() if key in wanted]
+            outside = ("set_aside", *old)
+            pruned.places.update({(*outside, k): place for k, place in places.items() if k not in contract.headings})
+            pruned.aside.append(SetAside(pointer(path), plain(item), reason, *_place(own)))
+        return kept
+
+    return replace(pruned, tree=visit(tree, (), ()))
+
+
+def set_aside_values(tree: dict[str, Any], contract: Contract, issues: Collection[Issue], grounded: bool) -> Pruned:
+    """Make null what is not printed where it should be, or is of another field's kind, where the schema allows null.
+
+    Fields without a role, choices and the model's own words stay as they are: nothing says that they are copied.
+    Arguments as for `set_aside_rows`.
+    """
+    copied = {name for name, role in contract.roles.items() if role not in ("choice", "text", "line")}
+    against = {issue.path: issue.message for issue in issues if issue.path}
+    aside: list[SetAside] = []
+
+    def visit(node: Any, path: Path) -> Any:
+        if isinstance(node, dict):
+            return {key: visit(value, (*path, key)) for key, value in node.items()}
+        if isinstance(node, list):
+            return [visit(value, (*path, number)) for number, value in enumerate(node)]
+        if not isinstance(node, Value) or not path or path[-1] not in copied:
+            return node
+        reason = against.get(pointer(path))
+        if reason is None and grounded and node.evidence is None:
+            reason = f"“{node.value}” does not stand on the page where it should."
+        if reason is None or not allows_null(nodes(contract.record_schema, path)[-1], contract.record_schema):
+            return node
+        aside.append(SetAside(pointer(path), node.value, reason.rstrip("."), *_place([node.evidence])))
+        return None
+
+    return Pruned(visit(tree, ()), aside)
+
+
+def _against_row(
+    item: Mapping[str, Any], at: Path, wanted: Mapping[str, str], against: Mapping[Any, str], grounded: bool
+) -> str | None:
+    """What speaks against a row, if anything does."""
+    cells = {name: item[name] for name in wanted if isinstance(item.get(name), Value)}
+    for name, cell in cells.items():
+        if grounded and cell.evidence is None:
+            return f"its {name} “{cell.value}” does not stand on the page where it should"
+    for name in cells:
+        if pointer((*at, name)) in against:
+            return against[pointer((*at, name))].rstrip(".")
+    doubts = [cell.confidence for cell in cells.values() if cell.confidence is not None]
+    if doubts and min(doubts) < DOUBTED:
+        return f"the model itself doubts it (confidence {min(doubts):.2f})"
+    return None
+
+
+def _place(found: Collection[Evidence | None]) -> tuple[int | None, Any]:
+    """Page and box of the first of some places that has them."""
+    place = next((place for place in found if isinstance(place, PageEvidence)), None)
+    return (place.page, place.box) if place else (None, None)
