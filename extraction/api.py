@@ -12,11 +12,10 @@ from extraction.contract import Contract
 from extraction.document import Document, Limits, ocr_available, open_document, read_scans
 from extraction.document.ocr import REMEDY
 from extraction.errors import AssayError, DocumentError
-from extraction.evidence import PageIndex
 from extraction.example import Example, ImagePart, Part
 from extraction.generate.backend import Backend
 from extraction.generate.models import DEFAULT, load_family, shipped
-from extraction.reading import ContextReading, DocumentReading, Reading, document_example, serve
+from extraction.reading import ContextReading, DocumentReading, Reading, document_example, in_windows, serve
 from extraction.record.record import Record
 from extraction.schema import Schema, load_schema
 
@@ -184,7 +183,7 @@ class Extractor:
         shown = [*example.context.parts, *(part for branch in example.branches for part in branch.parts)]
         if any(isinstance(part, ImagePart) for part in shown):
             check_sight(self.backend)
-        if isinstance(example.context.index, PageIndex) and not any(branch.parts for branch in example.branches):
+        if in_windows(example):
             return DocumentReading(example, self.contract, self._fits)
         return ContextReading(example, self.contract)
 

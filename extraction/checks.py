@@ -56,9 +56,10 @@ class Checks:
         self, document: Document, data: Any, evidence: Mapping[Path, PageEvidence], contract: Contract
     ) -> list[MissedLine]:
         """Lines that look like rows of the record's lists although nothing in `evidence` was read from them."""
-        if not _has_rows(contract.record_schema):
+        fields = _row_fields(contract.record_schema)
+        if not fields:
             return []
-        lines = unread_rows(document, list(_rows(data)), list(evidence.values()))
+        lines = unread_rows(document, list(_rows(data)), list(evidence.values()), fields)
         return [MissedLine(line.page, line.box, line.text) for line in lines]
 
     def issues(
@@ -88,14 +89,19 @@ def _rows(data: Any, in_list: bool = False) -> Iterator[Mapping[str, Any]]:
             yield from _rows(value, in_list=True)
 
 
-def _has_rows(schema: Schema) -> bool:
-    """Whether a schema has a list of objects with two values or more."""
-    found = False
+def _row_fields(schema: Schema) -> set[str]:
+    """The fields of the objects, of two fields or more, that a schema's lists hold, alternatives among them."""
+    found: set[str] = set()
+
+    def fields(sub: Any) -> set[str]:
+        node = resolve(sub, schema)
+        parts = [part for key in ("anyOf", "oneOf", "allOf") for part in node.get(key, ())]
+        return {*node.get("properties", ()), *(name for part in parts for name in fields(part))}
 
     def visit(sub: Any) -> Any:
-        nonlocal found
         if isinstance(sub, dict):
-            found = found or len(resolve(sub.get("items", {}), schema).get("properties", ())) > 1
+            own = fields(sub.get("items", {}))
+            found.update(own if len(own) > 1 else ())
             map_subschemas(sub, lambda inner, _: visit(inner))
         return sub
 

@@ -7,6 +7,7 @@ both build their prompts with `Contract.messages` and their answers with `Contra
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -80,7 +81,10 @@ class Contract(BaseModel):
         if values.pop("check_rows", False):
             name = "lab_report"
             checks = load_checks(name)
-            values |= {"checks": name, "roles": dict(checks.roles), "scored": checks.scored}
+            known = _names(values.get("record_schema") or {})
+            roles = {key: role for key, role in checks.roles.items() if key in known}
+            scored = tuple(key for key in checks.scored if key in known)
+            values |= {"checks": name, "roles": roles, "scored": scored}
         return values
 
     @field_validator("record_schema")
@@ -88,6 +92,17 @@ class Contract(BaseModel):
     def _valid_schema(cls, schema: Schema) -> Schema:
         check_schema(schema)
         return schema
+
+    @model_validator(mode="after")
+    def _known_fields(self) -> Contract:
+        known = _names(self.record_schema)
+        for what, names in (("roles", self.roles), ("scored", self.scored), ("carry", self.carry)):
+            for name in names:
+                if name not in known:
+                    near = difflib.get_close_matches(name, known, n=1)
+                    meant = f"; did you mean `{near[0]}`?" if near else f"; it has {', '.join(sorted(known))}."
+                    raise AssayError(f"The contract's {what} name `{name}`, which is no field of its schema{meant}")
+        return self
 
     @classmethod
     def for_schema(cls, schema: Schema) -> Contract:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from extraction.document import Document, Limits, Page, open_document, render_page
+from extraction.errors import AssayError
 from extraction.schema import Schema
 
 if TYPE_CHECKING:
@@ -79,6 +80,15 @@ Part = str | ImagePart
 """A piece of what a model is shown, in order: text, or an image."""
 
 
+def _parts(parts: Sequence[Part] | Part) -> tuple[Part, ...]:
+    """Parts as a tuple; one part stands for itself (a text alone would else be as many parts as it has letters)."""
+    found = (parts,) if isinstance(parts, str | ImagePart) else tuple(parts)
+    odd = next((part for part in found if not isinstance(part, str | ImagePart)), None)
+    if odd is not None:
+        raise AssayError(f"Parts are texts and images (ImagePart), not {type(odd).__name__}.")
+    return found
+
+
 class Index(Protocol):
     """Where things stand in a context: the words of pages with their boxes, the numbered lines of a record."""
 
@@ -103,6 +113,9 @@ class Context:
     index: Index | None = None
     sha256: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", _parts(self.parts))
+
 
 @dataclass(frozen=True)
 class Branch:
@@ -119,6 +132,9 @@ class Branch:
     schema: Schema | None = None
     gold: Any = None
     source: Any = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", _parts(self.parts))
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,12 @@ class ContextReading:
         return [self._records[number] for number in range(len(self._example.branches))]
 
 
+def in_windows(example: Example) -> bool:
+    """Whether an example is a document to be read as a whole, in windows where it is long, and not asked questions."""
+    branch, *more = example.branches
+    return isinstance(example.context.index, PageIndex) and not (more or branch.parts or branch.schema)
+
+
 def document_example(document: Document, contract: Contract, gold: Any = None) -> Example:
     """A document as an example, however long: all of its lines, and its pages' pixels where the contract shows them.
 

@@ -15,7 +15,7 @@ from extraction.errors import AssayError
 from extraction.evidence import PageIndex
 from extraction.example import Branch, Example, Part
 from extraction.generate.backend import Generation
-from extraction.reading import document_example, window_example, windows_of
+from extraction.reading import document_example, in_windows, window_example, windows_of
 from extraction.record.reply import Value, plain, printed, read_window
 from extraction.schema import pointer, validator
 
@@ -79,9 +79,9 @@ def _source(example: Example) -> Any:
 def divide(example: Example, contract: Contract, fits: Callable[[Sequence[Part]], bool]) -> list[Example]:
     """What a model is shown of an example, each window of a document with the record of what stands in it.
 
-    A context that is no document, or that fits a prompt, is one example with its whole answer. Otherwise the true
-    values are found on the page, and each window has the items whose own words it shows; a value that stands outside
-    it, such as a heading above, is null there, as it is for a model that reads the window alone.
+    A context that is no document, that questions are asked on, or that fits a prompt, is one example as it is.
+    Otherwise the true values are found on the page, and each window has the items whose own words it shows; a value
+    that stands outside it, such as a heading above, is null there, as it is for a model that reads the window alone.
 
     Args:
         example: a context with gold answers.
@@ -92,7 +92,7 @@ def divide(example: Example, contract: Contract, fits: Callable[[Sequence[Part]]
         AssayError: a document without words takes several windows of pages, so its record cannot be divided.
     """
     index, branch = example.context.index, example.branches[0]
-    if not isinstance(index, PageIndex) or branch.parts:
+    if not isinstance(index, PageIndex) or not in_windows(example):
         return [example]
     windows = windows_of(index.window, contract, fits)
     golds = [branch.gold]

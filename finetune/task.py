@@ -183,5 +183,6 @@ def contract_of(task: Task, changes: ContractConfig) -> Contract:
     if changes.record_schema:
         contract = contract.with_schema(load_schema(changes.record_schema))
     contract = Contract.model_validate({**contract.model_dump(), **values})
-    _ = contract.target  # a style that does not fit the schema is an error now, not after loading a model
+    # A style that does not fit the schema, or checks that nothing has, are errors now, not after loading a model.
+    _ = contract.target, contract.rules
     return contract

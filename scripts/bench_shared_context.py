@@ -1,7 +1,7 @@
 """Many questions on one record: trained as branches of it beside TRL on separate examples; answered together and apart.
 
-    .venv/bin/python scripts/bench_shared_context.py [--model ADAPTER] [--base MODEL] [--tokens 4000] [--questions 1 10 25 50 100 200]
-        [--sample 5] [--json FILE]
+    .venv/bin/python scripts/bench_shared_context.py [--model ADAPTER] [--base MODEL] [--tokens 4000]
+        [--questions 1 10 25 50 100 200] [--sample 5] [--json FILE]
 
 Training: forward and backward passes of a base with a fresh adapter, without the optimiser's step, on a
 GPU where there is one.

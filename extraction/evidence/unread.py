@@ -115,7 +115,10 @@ class PrintedLine:
 
 
 def unread_rows(
-    document: Document, rows: Sequence[Mapping[str, Any]], places: Collection[PageEvidence]
+    document: Document,
+    rows: Sequence[Mapping[str, Any]],
+    places: Collection[PageEvidence],
+    fields: Collection[str] = (),
 ) -> list[PrintedLine]:
     """The lines of a document that look like rows of a record's lists and were not read, from top to bottom.
 
@@ -123,24 +126,46 @@ def unread_rows(
         document: with its words.
         rows: those that were read.
         places: of all values that were read.
+        fields: names of the lists' fields: a line that has two of them is taken for the titles of a table.
     """
     told = {_key(value) for row in rows for value in row.values() if value is not None}
     pages = [_lines(page, [place for place in places if place.page == page.number], told) for page in document.pages]
+    titled = [line for lines in pages for line in _under_titles(lines, fields)]
     furniture = _repeated(pages)
     pages = [[line for line in lines if _masked(line) not in furniture or line.is_row] for lines in pages]
-    if not rows:
-        return [line for lines in pages for run in _runs(lines) for line in run]
     shown = [number for number, lines in enumerate(pages) if any(line.is_row for line in lines)]
-    found: list[PrintedLine] = []
+    beside: list[PrintedLine] = []
     for number, lines in enumerate(pages):
         # A page from which nothing was read goes on like the one before it.
         near = max((other for other in shown if other <= number), default=None)
         if near is not None:
-            found += _beside(lines, [line for line in pages[near] if line.is_row])
+            beside += _beside(lines, [line for line in pages[near] if line.is_row])
     # What opens several of them and no row that was read is the title of a line ("Norm").
     names = {line.cells[0].text for lines in pages for line in lines if line.is_row}
-    titles = Counter(line.cells[0].text for line in found)
-    return [line for line in found if line.cells[0].text in names or titles[line.cells[0].text] < 2]
+    titles = Counter(line.cells[0].text for line in beside)
+    beside = [line for line in beside if line.cells[0].text in names or titles[line.cells[0].text] < 2]
+    # A row that was read and stands nowhere is none; beside a table longer than all that was read, those are few.
+    longer: list[PrintedLine] = []
+    for lines in pages:
+        own = [line for line in lines if line.is_row]
+        runs = _runs(lines) if own or not shown else []
+        longer += [line for run in runs if len(run) > len(own) for line in _without_totals(run, own)]
+    return sorted({*titled, *beside, *longer}, key=lambda line: (line.page, line.middle))
+
+
+def _under_titles(lines: Sequence[PrintedLine], fields: Collection[str]) -> list[PrintedLine]:
+    """Lines that nothing was read from, right below titles that are the fields' names, in their columns."""
+    names = {_key(name.replace("_", " ")) for name in fields}
+    found: list[PrintedLine] = []
+    titles: tuple[PrintedCell, ...] = ()
+    for line in lines:
+        if sum(_key(cell.text) in names for cell in line.cells) > 1:
+            titles = line.cells
+        elif sum(any(cell.in_line(title) for title in titles) for cell in line.cells) < 2:
+            titles = ()
+        elif line.fresh:
+            found.append(line)
+    return _without_totals(found, [line for line in lines if line.is_row])
 
 
 def _key(value: Any) -> str:

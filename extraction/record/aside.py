@@ -1,8 +1,8 @@
 """What was read and is not data: rows and values that nothing printed bears out, each with the reason.
 
 A record is what its document says. A row whose name or value does not stand where it should, whose value is of another
-column, or which the model itself doubts, is none of it; nor is a heading, a unit or a time that is not printed. They are
-taken out of the data and kept, for a person to look at.
+column, or which the model itself doubts, is none of it; nor is a heading, a unit or a time that is not printed. They
+are taken out of the data and kept, for a person to look at.
 """
 
 from __future__ import annotations

@@ -61,9 +61,9 @@ class Issue:
       that is not its own.
     - `no_result`: a row has a name and no value: it may be a heading or a sentence.
     - `differs`: two readings of one place disagree; the message has the other one.
-    - `set_aside`: a row was taken out of the data, since its name or value does not stand where it should, is of another
-      column, or is doubted by the model itself. A value that is `not_found` or `misplaced` and may be null is null in
-      the data. `Record.set_aside` has both.
+    - `set_aside`: a row was taken out of the data, since its name or value does not stand where it should, is of
+      another column, or is doubted by the model itself. A value that is `not_found` or `misplaced` and may be null is
+      null in the data. `Record.set_aside` has both.
 
     Attributes:
         code: one of these.
@@ -204,7 +204,7 @@ class Record:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON: `source`, `status`, `issues`, `data`, `set_aside`, `views`, `evidence` by JSON pointer."""
+        """The record as JSON: `source`, `status`, `issues`, `data`, `set_aside`, `views`, `evidence` by pointer."""
         return {
             "source": self.source,
             "status": self.status,

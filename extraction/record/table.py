@@ -33,9 +33,17 @@ def record_table(record: Record, review: Collection[str] = ()) -> Group:
             parts.append(Text.assemble(f"{key}: ", _value(value, pointer([key]) in review)))
         else:
             parts.append(Text(f"{key}: none", style="dim"))
+    rows = [one for one in record.set_aside if isinstance(one.data, dict)]
+    if rows:
+        parts.append(Text(f"set aside ({len(rows)}), not among the data:", style="dim"))
+        parts += [Text(f"  {_printed(one.data)}: {one.reason}", style="dim") for one in rows]
     if review:
         parts.append(Text(f"to review: {len(review)} of {len(record.fields)} values (?)", style="yellow"))
     return Group(*parts)
+
+
+def _printed(row: dict[str, Any]) -> str:
+    return "  ".join(str(value) for value in row.values() if value not in (None, [], {}))
 
 
 def _rows(title: str, rows: list[dict[str, Any]], review: Collection[str]) -> Table:

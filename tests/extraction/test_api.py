@@ -3,13 +3,17 @@
 import io
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from reportlab.pdfgen.canvas import Canvas
 
 from extraction.api import Extractor
+from extraction.example import Branch
 from extraction.generate import Generation
+from extraction.reading import document_example
 from extraction.record.reply import confidence
+from finetune.data import divide
 from recipes.lab_report.task import CONTRACT
 from tests.conftest import Scripted, document_of, record_of
 
@@ -198,3 +202,14 @@ def test_a_record_is_written_whole(tmp_path):
     record.save(tmp_path / "a.json")
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == record.to_dict()
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_questions_without_a_text_of_their_own_are_all_answered_by_their_schemas():
+    """Branches of a document that differ in their schemas alone."""
+    depot = {"type": "object", "properties": {"depot": {"type": "string", "enum": ["Ghent"]}}, "required": ["depot"]}
+    asked = Branch(schema=depot), Branch(schema=CONTRACT.record_schema)
+    example = replace(document_example(document_of(PRINTED), CONTRACT), branches=asked)
+    backend = Scripted('{"depot":"Ghent"}', f'{{"tests":[{ROW}]}}')
+    one, two = Extractor(backend, CONTRACT).answer(example)
+    assert one.data == {"depot": "Ghent"} and two.data["tests"][0]["result"] == "5,0"
+    assert divide(example, CONTRACT, lambda parts: True) == [example]

@@ -7,7 +7,7 @@ import pytest
 from extraction.checks import Checks
 from extraction.contract import Contract
 from extraction.errors import AssayError
-from extraction.example import ImagePart
+from extraction.example import Branch, Context, ImagePart
 from extraction.families import family_of
 from recipes.lab_report.task import CONTRACT
 
@@ -84,3 +84,16 @@ def test_another_schema_keeps_what_still_holds():
     assert changed.roles == {"name": "name", "panel": "heading"} and changed.carry == ("panel",)
     assert changed.scored == ("name",) and changed.checks is None
     assert CONTRACT.with_schema(CONTRACT.record_schema) == CONTRACT
+
+
+@pytest.mark.parametrize("what, value", [("roles", {"nmae": "name"}), ("scored", ("nmae",)), ("carry", ("nmae",))])
+def test_fields_that_a_schema_lacks_are_refused(what, value):
+    schema = {"type": "object", "properties": {"name": {"type": "string"}}}
+    with pytest.raises(AssayError, match=rf"{what} name `nmae`.* mean `name`"):
+        Contract(instruction="", record_schema=schema, **{what: value})
+
+
+def test_one_text_is_one_part():
+    assert Branch("How many?").parts == ("How many?",) and Context("a", "text").parts == ("text",)
+    with pytest.raises(AssayError, match="not int"):
+        Branch((5,))

@@ -177,3 +177,55 @@ def test_few_alarms_on_whole_records_and_few_losses_unseen(tmp_path):
     assert sum(bool(report.missed([])) for report in long) > 0.75 * len(long)
     without = [[i for i in range(len(report.rows)) if i != 2] for report in long]
     assert sum(bool(report.missed(kept)) for report, kept in zip(long, without, strict=True)) > 0.6 * len(long)
+
+
+class Part(BaseModel):
+    good: str | None = None
+    count: str | None = None
+
+
+GOODS = ["Bolts", "Washers", "Nuts", "Screws", "Hinges", "Nails"]
+PLAIN = "\n".join(f"{name:20}{3 + 4 * number}" for number, name in enumerate(GOODS))
+
+
+@pytest.mark.parametrize("titles", ["", "Good                Count\n"])
+@pytest.mark.parametrize(
+    "rows",
+    [[], [{}], [{"good": None, "count": None}], [{"good": "Bolts", "count": None}], [{"good": "Note"}],
+     [{"good": "Good", "count": "Count"}], [{"good": "Bolts", "count": "99"}]],
+)  # fmt: skip
+def test_a_hollow_row_hides_no_others(titles, rows):
+    class Parts(BaseModel):
+        parts: list[Part]
+
+    contract = Contract.for_schema(Parts.model_json_schema())
+    record = record_of(document_of(titles + PLAIN), Generation(dumps({"parts": rows}), "stop"), contract=contract)
+    said = " ".join(issue.message for issue in record.issues if issue.code == "row_left_out")
+    assert all(name in said for name in GOODS[1:])
+
+
+def test_lists_of_alternatives_have_rows():
+    class Other(BaseModel):
+        good: str
+        colour: str
+
+    class Parts(BaseModel):
+        parts: list[Part | None] = []
+
+    class Both(BaseModel):
+        parts: list[Part | Other] = []
+
+    for schema in (Parts, Both):
+        contract = Contract.for_schema(schema.model_json_schema())
+        record = record_of(document_of(PLAIN), Generation('{"parts": []}', "stop"), contract=contract)
+        assert [issue.code for issue in record.issues] == ["row_left_out"] * 6
+
+
+def test_words_under_titles_that_are_the_fields_names():
+    class Parts(BaseModel):
+        parts: list[Part]
+
+    contract = Contract.for_schema(Parts.model_json_schema())
+    page = "Good                Count\n" + "\n".join(f"{name:20}none" for name in GOODS[:3])
+    record = record_of(document_of(page), Generation('{"parts": []}', "stop"), contract=contract)
+    assert [issue.code for issue in record.issues] == ["row_left_out"] * 3
