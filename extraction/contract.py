@@ -126,8 +126,11 @@ class Contract(BaseModel):
         return self.target_for(None)
 
     def target_for(self, schema: Schema | None) -> Target:
-        """The codec of a branch: of its own schema, or of the contract's."""
-        return Target(schema or self.record_schema, self.style, self.carry)
+        """The codec of a branch: of its own schema, or of the contract's; in rows where the schema has any."""
+        if schema is None or schema == self.record_schema:
+            return Target(self.record_schema, self.style, self.carry)
+        plain = self.style != "rows" or not Target.tables_of(schema)
+        return Target(schema, "objects") if plain else Target(schema, "rows", self.with_schema(schema).carry)
 
     @cached_property
     def rules(self) -> Checks:

@@ -59,7 +59,7 @@ class Target:
         self._properties: dict[str, Schema] = resolve(schema, schema).get("properties", {})
         self.tables: dict[str, dict[str, Schema]] = {}
         if style == "rows":
-            self.tables = {name: row for name, sub in self._properties.items() if (row := self._row(sub))}
+            self.tables = self.tables_of(schema)
             known = {key for row in self.tables.values() for key in row}
             missing = [key for key in self.carry if key not in known]
             if not self.tables:
@@ -72,14 +72,17 @@ class Target:
         """The keys of the record itself."""
         return set(self._properties)
 
-    def _row(self, schema: Schema) -> dict[str, Schema] | None:
-        """The row's properties when `schema` is an array of objects whose values are scalars, else None."""
-        items = resolve(resolve(schema, self.schema).get("items", {}), self.schema)
-        properties = items.get("properties") or {}
-        cells = [resolve(sub, self.schema) for sub in properties.values()]
-        if not cells or any("properties" in cell or "items" in cell for cell in cells):
-            return None
-        return dict(properties)
+    @staticmethod
+    def tables_of(schema: Schema) -> dict[str, dict[str, Schema]]:
+        """The arrays of flat objects that a record has, by name, each with the properties of a row."""
+        tables = {}
+        for name, sub in resolve(schema, schema).get("properties", {}).items():
+            items = resolve(resolve(sub, schema).get("items", {}), schema)
+            properties = items.get("properties") or {}
+            cells = [resolve(cell, schema) for cell in properties.values()]
+            if cells and not any("properties" in cell or "items" in cell for cell in cells):
+                tables[name] = dict(properties)
+        return tables
 
     def grammar_schema(self) -> Schema:
         """The JSON Schema of the text the model writes (of the record itself for `objects`)."""
