@@ -27,6 +27,8 @@ from extraction.readers import Readers, answered, failed
 from extraction.record.record import REVIEW_BELOW, Record
 
 MANIFEST = "_manifest"
+# What is read of a file of weights to know it again: 64 pieces of 16 KiB, a megabyte.
+_PIECES, _PIECE = 64, 2**14
 
 
 @dataclass(frozen=True)
@@ -157,14 +159,35 @@ def stamp(path: Path) -> list[int]:
     return [info.st_size, info.st_mtime_ns]
 
 
-def task_id(model: str | None, schema: Path | None) -> str:
-    """A name for model and schema by which a folder of records is recognised."""
-    digest = hashlib.sha256()
-    own = [Path(shipped(model)) / name for name in ("contract.json", "versions.json")] if model else []
-    for path in (schema, *own):
+def task_id(model: str | None, schema: Path | None, server: str | None = None) -> str:
+    """A name for model, schema and server by which a folder of records is recognised.
+
+    A model's folder is known by what is in it, wherever it lies and whenever it was copied; any other by its name.
+    """
+    digest = hashlib.sha256((server or "").rstrip("/").removesuffix("/v1").encode())
+    folder = Path(shipped(model)) if model else None
+    if folder is None or not folder.is_dir():
+        digest.update(str(model).encode())
+        folder = None
+    told = ("contract.json", "versions.json", "config.json", "adapter_config.json")
+    for path in (schema, *(folder / name for name in told if folder)):
         if path and path.is_file():
             digest.update(path.read_bytes())
+    for path in sorted(folder.iterdir()) if folder else ():
+        if path.suffix in (".safetensors", ".bin"):
+            digest.update(path.name.encode())
+            _sample(path, digest)
     return f"{Path(model or 'server').name}-{digest.hexdigest()[:12]}"
+
+
+def _sample(path: Path, digest: Any) -> None:
+    """Take a file's size and pieces from everywhere of it into a digest: weights are too long to be read twice."""
+    size = path.stat().st_size
+    digest.update(str(size).encode())
+    with path.open("rb") as file:
+        for number in range(_PIECES):
+            file.seek(max(file.tell(), number * (size - _PIECE) // (_PIECES - 1)))  # the last is the end
+            digest.update(file.read(_PIECE))
 
 
 def run_batch(

@@ -69,7 +69,7 @@ def extract(
     check_documents(contract)
     if server is None:
         resolve_model(str(model))
-    batch = Batch(out, task_id(model, schema))
+    batch = Batch(out, task_id(model, schema, server))
     missing = batch.missing(jobs)
     for note in simplify(contract.record_schema)[1]:
         print(f"Note: the schema's {note}.", file=sys.stderr)

@@ -3,6 +3,7 @@
 import errno
 import sys
 from collections.abc import Callable
+from typing import Any
 
 
 class AssayError(Exception):
@@ -23,6 +24,28 @@ def is_disk_full(error: BaseException) -> bool:
     """Whether an error means that the disk is full, whichever library says it in whichever words."""
     texts = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing")
     return getattr(error, "errno", None) == errno.ENOSPC or any(text in str(error) for text in texts)
+
+
+def reason(error: Exception) -> str:
+    """What an error says, in one line; of pydantic's, the fields and what is allowed in them."""
+    details = getattr(error, "errors", None)
+    if type(error).__name__ == "ValidationError" and callable(details):
+        return "; ".join(map(misfit, details()[:3]))
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def misfit(detail: Any) -> str:
+    """One detail of pydantic's: the field, what is allowed in it, what stands there."""
+    name = ".".join(map(str, detail["loc"]))
+    if detail["type"] == "missing":
+        return f"the key `{name}` is missing"
+    if detail["type"] == "extra_forbidden":
+        return f"unknown key `{name}`"
+    given = repr(detail["input"])
+    given = given if len(given) <= 80 else f"{given[:77]}..."
+    said = detail["msg"][:1].lower() + detail["msg"][1:]
+    return f"`{name}`: {said}, not {given}" if name else f"{said}, not {given}"
 
 
 def run_command(command: Callable[[], object]) -> None:

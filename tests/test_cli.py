@@ -58,6 +58,8 @@ def test_mistakes_before_any_model_is_loaded(tmp_path):
     mistake(assay("extract", tmp_path / "a.pdf", "--schema", tmp_path / "s.json"), "knows its own schema only")
     mistake(assay("extract", tmp_path / "a.pdf", "--model", "ehr-qa-270m"), "not to read documents")
     mistake(assay("train", tmp_path / "none.yaml"), "cannot be read")
+    mistake(assay("answer", tmp_path / "bundle.json", "nofile.txt"), "There is no file nofile.txt")
+    mistake(assay("answer", tmp_path / "bundle.json", "asked/today"), "There is no file asked/today")
     mistake(assay("merge", tmp_path, "--out", tmp_path / "m"), "no finished adapter")
     mistake(assay("score", tmp_path / "none", tmp_path), "none")
 

@@ -12,7 +12,7 @@ import pytest
 
 from extraction import readers as reading
 from extraction.api import Extractor
-from extraction.batch import MANIFEST, Batch, Job, find_jobs, run_batch
+from extraction.batch import MANIFEST, Batch, Job, find_jobs, run_batch, task_id
 from extraction.contract import FILE, Contract
 from extraction.errors import AssayError, DocumentError
 from extraction.generate import Generation
@@ -365,3 +365,28 @@ def test_killed_at_any_moment_it_loses_nothing(tmp_path):
     assert all(path.stat().st_mtime_ns == moment for path, moment in kept.items())
     assert len(records_in(out)) == count
     assert not list(out.rglob("*.tmp"))
+
+
+def test_a_task_is_known_by_weights_schema_and_server_and_not_by_where_they_lie(tmp_path):
+    def model(parent, change=0, size=2_000_000):
+        folder = tmp_path / parent / "adapter"
+        folder.mkdir(parents=True)
+        CONTRACT.save(folder)
+        (folder / "adapter_config.json").write_text("{}")
+        weights = bytearray(size)
+        weights[size // 2 : size // 2 + 40_000] = bytes([change]) * 40_000
+        (folder / "adapter_model.safetensors").write_bytes(weights)
+        return str(folder)
+
+    one, schema = model("one"), tmp_path / "schema.json"
+    schema.write_text("{}")
+    again = model("again")
+    os.utime(f"{again}/adapter_model.safetensors", (1, 1))
+    assert task_id(one, None) == task_id(again, None)
+    others = [
+        *(task_id(model("trained", 1), None), task_id(model("longer", 0, 2_000_001), None), task_id(one, schema)),
+        *(task_id("a/adapter", schema), task_id("b/adapter", schema)),
+        *(task_id(name, schema, f"http://{host}:8000/v1") for name in ("m", None, one) for host in ("here", "there")),
+    ]
+    assert len({task_id(one, None), *others}) == 1 + len(others)
+    assert task_id("m", schema, "http://here:8000") == task_id("m", schema, "http://here:8000/v1/")
