@@ -1,4 +1,4 @@
-"""`assay extract` and `assay score`. Heavy imports stay inside the commands, so that `--help` is instant."""
+"""`assay extract`, `export` and `score`. Heavy imports stay inside the commands, so that `--help` is instant."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from extraction.errors import AssayError
+from extraction.export.writers import Format
 from extraction.record.record import REVIEW_BELOW
 
 app = typer.Typer(
@@ -95,6 +96,33 @@ def extract(
                 bar.write(f"{record.source}: {record.issues[0].message}", file=sys.stderr)
     print(f"{len(missing)} read; {failed} of {len(jobs)} failed; records in {out}", file=sys.stderr)
     if failed:
+        raise typer.Exit(2)
+
+
+@app.command()
+def export(
+    records: Annotated[Path, typer.Argument(help="A record, or a folder of records, subfolders too.")],
+    to: Annotated[Format, typer.Option(help="Excel (xlsx) needs the extra assay[export].")],
+    out: Annotated[
+        Path | None, typer.Option(help="The file; other tables go beside it.", show_default="RECORDS.FORMAT, here")
+    ] = None,
+) -> None:
+    """Write records as tables: a row for each item of a list, and a table of all documents.
+
+    Values stay text as printed. CSV cannot say so: import it with all columns as text, or a spreadsheet takes 1-5 for
+    a date and =A1 for a formula; xlsx, parquet and sqlite need no such care. CSV and Parquet have further tables in
+    files beside the first: NAME.documents.csv. Ends with code 2 when a JSON file in the folder is no record.
+    """
+    from extraction.export.files import export as write_tables
+
+    name = records.resolve().name if records.is_dir() else records.stem
+    done = write_tables(records, to, out or Path(f"{name}.{to}"))
+    for reason in done.unread.values():
+        print(reason, file=sys.stderr)
+    counts = f"{done.rows} rows of {done.records} records, {done.failed} of them failed"
+    left = f"; {len(done.unread)} files could not be read" if done.unread else ""
+    print(f"{counts}{left}; written: {', '.join(map(str, done.files))}", file=sys.stderr)
+    if done.unread:
         raise typer.Exit(2)
 
 
