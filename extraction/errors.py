@@ -1,7 +1,9 @@
 """What went wrong on the user's side, in words the user can act on."""
 
 import errno
+import os
 import sys
+import warnings
 from collections.abc import Callable
 
 
@@ -23,6 +25,16 @@ def is_disk_full(error: BaseException) -> bool:
     """Whether an error means that the disk is full, whichever library says it in whichever words."""
     texts = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing")
     return getattr(error, "errno", None) == errno.ENOSPC or any(text in str(error) for text in texts)
+
+
+def no_warnings() -> None:
+    """Keep Python's warnings, here and in processes started from now on, from people who can do nothing about them.
+
+    Whoever asks for them (`python -W default`, PYTHONWARNINGS) sees them.
+    """
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        os.environ["PYTHONWARNINGS"] = "ignore"
 
 
 def run_command(command: Callable[[], object]) -> None:
