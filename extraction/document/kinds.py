@@ -70,7 +70,7 @@ _OFFICE = (
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # bytes that the header behind the file's own may have
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _FIELD = re.compile(rb"[A-Za-z][A-Za-z0-9-]*:[ \t]")
-_MAIL_FIELD = re.compile(rb"^(?:from|received|message-id|mime-version):", re.IGNORECASE | re.MULTILINE)
+_MAIL_FIELD = re.compile(rb"^(?:from|received|message-id|mime-version|subject):", re.IGNORECASE | re.MULTILINE)
 
 
 def kind_of(data: bytes) -> Kind:
@@ -81,7 +81,7 @@ def kind_of(data: bytes) -> Kind:
     # Readers accept a header anywhere in the first 1,024 bytes (PDF 1.7, annex H.3, note 13).
     if data.startswith(b"%PDF-"):
         return _PDF
-    if _FIELD.match(head) and _MAIL_FIELD.search(head):
+    if _FIELD.match(head) and len(_MAIL_FIELD.findall(head)) > 1:
         return _MAIL
     if b"%PDF-" in data[:1024]:
         return _PDF
