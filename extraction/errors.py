@@ -1,7 +1,9 @@
 """What went wrong on the user's side, in words the user can act on."""
 
 import errno
+import os
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +48,16 @@ def misfit(detail: Any) -> str:
     given = given if len(given) <= 80 else f"{given[:77]}..."
     said = detail["msg"][:1].lower() + detail["msg"][1:]
     return f"`{name}`: {said}, not {given}" if name else f"{said}, not {given}"
+
+
+def no_warnings() -> None:
+    """Keep Python's warnings, here and in processes started from now on, from people who can do nothing about them.
+
+    Whoever asks for them (`python -W default`, PYTHONWARNINGS) sees them.
+    """
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        os.environ["PYTHONWARNINGS"] = "ignore"
 
 
 def run_command(command: Callable[[], object]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,6 +37,7 @@ class ImagePart:
         size: width and height in pixels.
         pan_and_scan: whether crops of it are shown too, for families that can (Gemma 3), where it is clearly longer
             than wide or the reverse.
+        password: of an encrypted PDF.
     """
 
     path: Path
@@ -44,10 +45,11 @@ class ImagePart:
     dpi: int
     size: tuple[int, int]
     pan_and_scan: bool = False
+    password: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, path: str | Path) -> ImagePart:
-        """The image in a PNG or JPEG file, or the first page of a PDF.
+        """The image in a file (the first, where it has several), or the first page of a PDF.
 
         Raises:
             DocumentError: the file cannot be read.
@@ -63,7 +65,7 @@ class ImagePart:
         else:
             own = max(1, min(dpi, int(0.99 * 72 * math.sqrt(Limits().pixels / (page.width * page.height)))))
             size = (math.ceil(page.width * own / 72), math.ceil(page.height * own / 72))
-        return cls(document.path, number, own, size, pan_and_scan)
+        return cls(document.path, number, own, size, pan_and_scan, document.password)
 
     def draw(self, limits: Limits | None = None) -> Image.Image:
         """The image as RGB.
@@ -71,7 +73,7 @@ class ImagePart:
         Raises:
             DocumentError: the file cannot be drawn any more.
         """
-        image = render_page(self.path, self.page, self.dpi, limits)
+        image = render_page(self.path, self.page, self.dpi, limits, self.password)
         # Another renderer may round a side otherwise; how many tokens it takes was decided by this size.
         return image if image.size == self.size else image.resize(self.size)
 

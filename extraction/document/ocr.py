@@ -117,14 +117,14 @@ def is_broken(text: str) -> bool:
     return bad > _BROKEN * len(text)
 
 
-def ocr_page(path: str | Path, number: int, limits: Limits | None = None) -> list[Word]:
+def ocr_page(path: str | Path, number: int, limits: Limits | None = None, password: str = "") -> list[Word]:
     """The words that OCR reads on page `number` (from 1), whether or not it has text of its own.
 
     Raises:
         DocumentError: as `render_page`; or the OCR extra is not installed or fails on the page.
     """
     limits = limits or Limits()
-    document = open_document(path, limits)
+    document = open_document(path, limits, password)
     if not 1 <= number <= len(document.pages):
         raise DocumentError(f"{path} has no page {number}: it has {len(document.pages)}, counted from 1.")
     if not ocr_available():
@@ -171,7 +171,8 @@ def _read(document: Document, pages: Sequence[Page], limits: Limits) -> Iterator
                 late = f"The page was not read: OCR took all of the {limits.seconds:g} s allowed (limit `seconds`)."
                 yield from ((page.number, replace(page, issue=late)) for page in group)
                 break
-            images = render_pages(document.path, [p.number for p in group], dpi, replace(limits, seconds=left))
+            numbers, rest = [page.number for page in group], replace(limits, seconds=left)
+            images = render_pages(document.path, numbers, dpi, rest, document.password)
             try:
                 # Closed at once when time is up: the process that draws must not stay.
                 with closing(images):  # type: ignore[type-var]

@@ -41,11 +41,16 @@ class Page:
 
 @dataclass(frozen=True)
 class Document:
-    """An open document: its file, the SHA-256 of its bytes (hexadecimal), its pages in order."""
+    """An open document: its file, the SHA-256 of its bytes (hexadecimal), its pages in order.
+
+    `password` is the one that opened it, for whoever draws its pages later; empty where none was needed. It is
+    written nowhere.
+    """
 
     path: Path
     sha256: str
     pages: list[Page]
+    password: str = field(default="", repr=False, compare=False)
 
     @property
     def word_count(self) -> int:

@@ -25,7 +25,8 @@ def evidence_page(record: Record, document: Document, review_below: float) -> st
         review_below: the values of `record.review(review_below)` are marked.
     """
     numbers = [page.number for page in document.pages]
-    images = dict(zip(numbers, render_pages(document.path, numbers, dpi=_DPI), strict=True))
+    drawn = render_pages(document.path, numbers, dpi=_DPI, password=document.password)
+    images = dict(zip(numbers, drawn, strict=True))
     review = {field.path for field in record.review(review_below)}
     saved = record.to_dict()
     evidence = saved.pop("evidence")

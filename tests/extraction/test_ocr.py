@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from reportlab.lib.pagesizes import A4
+from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
@@ -148,6 +149,18 @@ def test_a_scan_reads_like_the_page_it_was_made_from(tmp_path, engine, angle):
     columns = [line for line in page_text(page).splitlines() if line]
     for row, line in zip(ROWS, columns, strict=True):
         assert f"{row[0]}  " in line and f"  {row[2]}  " in line
+
+
+def test_scans_that_are_a_tiff_or_encrypted_are_read_too(tmp_path, engine):
+    picture = render_page(pdf(tmp_path / "drawn.pdf", table), 1, dpi=150)
+    picture.save(tmp_path / "a.tif", save_all=True, append_images=[picture], compression="tiff_lzw", dpi=(150, 150))
+    canvas = Canvas(str(tmp_path / "a.pdf"), pagesize=A4, encrypt=StandardEncryption("secret"))
+    canvas.drawImage(ImageReader(picture), 0, 0, *A4)
+    canvas.save()
+    documents = [open_document(tmp_path / "a.tif"), open_document(tmp_path / "a.pdf", password="secret")]
+    pages = [page for document in documents for page in readable(document).pages]
+    assert [page.view for page in pages] == ["ocr"] * 3
+    assert all({"Glucose", "mmol/L", "Ferritine"} <= {word.text for word in page.words} for page in pages)
 
 
 @pytest.mark.parametrize("angle", [0.0, 2.0])
