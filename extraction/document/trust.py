@@ -86,7 +86,7 @@ def _verdict(page: Page, image: "Image.Image", recognise: Recogniser | None) -> 
         return Verdict(page, "The page is a picture with a hidden text layer")
     if page.turn:
         image = image.rotate(-page.turn, expand=True)
-    pixels = np.asarray(image)
+    pixels = np.asarray(image.convert("L"))
     seen = [_is_seen(word, pixels) for word in page.words]
     unseen = seen.count(False)
     if unseen > max(_UNSEEN * len(seen), 2):
@@ -121,28 +121,25 @@ def _is_seen(word: Word, pixels: np.ndarray) -> bool:
     scale = _DPI / 72
     x0, y0, x1, y1 = (round(edge * scale) for edge in word.box)
     part = pixels[max(0, y0) : y1 + 1, max(0, x0) : x1 + 1]
-    return not part.size or int(np.ptp(part.reshape(-1, 3), axis=0).max()) >= _CONTRAST
+    return not part.size or int(part.max()) - int(part.min()) >= _CONTRAST
 
 
 def _marks(page: Page, pixels: np.ndarray) -> int:
     """How many marks of the size of letters stand where the text layer has no word."""
-    grey = pixels.max(axis=2)
-    ink = np.abs(grey.astype(np.int16) - int(np.median(grey))) > 2 * _CONTRAST
+    paper = int(np.searchsorted(np.cumsum(np.bincount(pixels.ravel(), minlength=256)), pixels.size / 2))
+    ink = (pixels < paper - 2 * _CONTRAST) | (pixels > paper + 2 * _CONTRAST)
     scale = _DPI / 72
     for word in (*page.words, *page.rotated):
         x0, y0, x1, y1 = (round(edge * scale) for edge in word.box)
         ink[max(0, y0 - 2) : y1 + 3, max(0, x0 - 2) : x1 + 3] = False
-    labels, count = ndimage.label(ink, np.ones((3, 3)))
+    labels, count = ndimage.label(ink)
     if not count:
         return 0
-    sides = np.array([(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in _found(labels)])
+    places = ndimage.find_objects(labels)
+    sides = np.array([(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in places])
     high, wide = sides[:, 0] / scale, sides[:, 1] / scale
     like = (high >= _SIZE[0]) & (high <= _SIZE[1]) & (wide >= 0.15 * high) & (wide <= 3 * high)
     return int(like.sum())
-
-
-def _found(labels: np.ndarray) -> list[tuple[slice, slice]]:
-    return [place for place in ndimage.find_objects(labels) if place]
 
 
 def _is_language(page: Page) -> bool:

@@ -19,7 +19,7 @@ _SPACES = {0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0
 # Text tilted less than this still counts as upright: the text layers of skewed scans.
 _UPRIGHT = math.radians(10)
 _FEW = 10  # words: fewer that run sideways (a watermark, a side note) do not turn a page
-_SAMPLE = 8  # words of a page that are compared with what is drawn
+_SAMPLE = 6  # words of a page that are compared with what is drawn
 _CANDIDATES = 600  # words among which they are chosen
 _DIGITS = frozenset("0123456789,?")  # and what a wrong map makes of them
 _PLAIN = re.compile(r"(?=.*[A-Za-z\d])[A-Za-z\d.,:/%()<>+?*-]{2,14}")
