@@ -72,9 +72,16 @@ class _Line:
         return math.dist(self.corners[0], self.corners[3])
 
     @property
+    def length(self) -> float:
+        return max(self.width, self.height)
+
+    @property
     def is_turned(self) -> bool:
         """Whether the line runs up or down the page."""
-        return self.height >= _TURNED * self.width
+        (x0, y0), (x1, y1) = self.corners[:2]
+        steep = abs(y1 - y0) > abs(x1 - x0)
+        long, short = (self.width, self.height) if steep else (self.height, self.width)
+        return long >= _TURNED * short
 
     def moved(self, matrix: Any) -> "_Line":
         """The line under a projective map."""
@@ -271,32 +278,34 @@ def _read_page(page: Page, image: "Image.Image", dpi: int) -> Page:
 def _read_upright(image: "Image.Image", scale: float) -> tuple[int, list[_Line]]:
     """The page's lines, and the turn (degrees clockwise) after which they were read."""
     lines = _read_lines(image, scale)
-    length = sum(max(line.width, line.height) for line in lines)
-    sideways = 2 * sum(line.height for line in lines if line.is_turned) > length
-    sure = sum(line.score * max(line.width, line.height) for line in lines) / max(length, 0.01)
-    if not lines or (sure >= _CLEAR and not sideways):
+    length = sum(line.length for line in lines)
+    sideways = 2 * sum(line.length for line in lines if line.is_turned) > length
+    if not lines or (not sideways and sum(line.score * line.length for line in lines) >= _CLEAR * length):
         return 0, lines
-    turn = _turn(image, [line for line in lines if line.is_turned == sideways], scale, sideways)
-    if not turn:
-        return 0, lines
-    return turn, _read_lines(image.rotate(-turn, expand=True), scale)
+    turn = _turn(image, [line for line in lines if line.is_turned == sideways], scale)
+    return (turn, _read_lines(image.rotate(-turn, expand=True), scale)) if turn else (0, lines)
 
 
-def _turn(image: "Image.Image", lines: Sequence[_Line], scale: float, sideways: bool) -> int:
-    """Which turn its longest lines are read best after: 0 or 180 degrees, 90 or 270 where they run sideways."""
+def _turn(image: "Image.Image", lines: Sequence[_Line], scale: float) -> int:
+    """The quarter turn (degrees clockwise) after which the longest lines are read best, one way round or the other."""
     import numpy as np
     from rapidocr.utils.process_img import get_rotate_crop_image
 
     pixels = np.asarray(image)[:, :, ::-1]
-    longest = sorted(lines, key=lambda line: max(line.width, line.height), reverse=True)[:_LONGEST]
-    # The engine's own pictures of lines: those that stand are laid on their left side, as by a turn of 270 degrees.
-    crops = [get_rotate_crop_image(pixels, np.array(line.corners, dtype=np.float32) / scale) for line in longest]
-    turned = [np.ascontiguousarray(crop[::-1, ::-1]) for crop in crops]
-    scores = _engine().recognize_txt([*crops, *turned]).scores
-    there, back = sum(scores[: len(crops)]) / len(crops), sum(scores[len(crops) :]) / len(crops)
-    if sideways:
-        return 90 if back > there else 270
-    return 180 if back > there + _BETTER else 0
+    crops, turns = [], []
+    for line in sorted(lines, key=lambda line: line.length, reverse=True)[:_LONGEST]:
+        (x0, y0), (x1, y1) = line.corners[:2]
+        # Its first side, which becomes the top of its picture, runs so; and a high picture is laid on its left side.
+        quarter = round(math.degrees(math.atan2(y0 - y1, x1 - x0)) / 90) * 90
+        crop = get_rotate_crop_image(pixels, np.array(line.corners, dtype=np.float32) / np.float32(scale))
+        turn = quarter + (270 if line.height >= 1.5 * line.width else 0)
+        crops += [crop, np.ascontiguousarray(crop[::-1, ::-1])]
+        turns += [turn % 360, (turn + 180) % 360]
+    sums = dict.fromkeys(turns, 0.0)
+    for turn, score in zip(turns, _engine().recognize_txt(crops).scores, strict=True):
+        sums[turn] += score
+    sums[0] = sums.get(0, 0.0) + _BETTER * len(turns) / 2
+    return max(sums, key=lambda turn: sums[turn])
 
 
 def _recognise(line: "Image.Image") -> str:
