@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extraction.document.kinds import HEIC, Kind, kind_of
-from extraction.document.pages import Document, Limits, Page, Word
+from extraction.document.pages import Document, Frame, Limits, Page, Signs, Word
 from extraction.document.process import WorkerError, run_job
 from extraction.errors import DocumentError
 
@@ -107,9 +107,15 @@ def _page(frame: dict[str, Any]) -> Page:
     words, rotated = (
         [Word(text, (x0, y0, x1, y1)) for text, x0, y0, x1, y1 in frame[key]] for key in ("words", "rotated")
     )
-    number, width, height = frame["page"], frame["width"], frame["height"]
+    turn, sides = frame.get("turn", 0), (frame["width"], frame["height"])
+    width, height = sides[::-1] if turn % 180 else sides
     pixels = (frame["pixels"][0], frame["pixels"][1]) if "pixels" in frame else None
-    return Page(number, width, height, words, rotated=rotated, issue=frame["issue"], pixels=pixels)
+    page = Page(frame["page"], width, height, words, rotated=rotated, issue=frame["issue"], pixels=pixels)
+    signs = frame.get("signs")
+    if signs:
+        sample = [Word(text, (x0, y0, x1, y1)) for text, x0, y0, x1, y1 in signs["sample"]]
+        signs = Signs(signs["image"], signs["hidden"], sample)
+    return replace(page, frame=Frame.quarter(turn, *sides), signs=signs)
 
 
 def _draw(job: dict[str, Any], data: bytes, numbers: list[int], dpi: int, limits: Limits) -> Iterator["Image.Image"]:

@@ -99,6 +99,7 @@ def read(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """One frame a page: its number, size and words."""
     import pypdfium2 as pdfium
 
+    from extraction.document.signs import page_signs
     from extraction.document.words import page_words
 
     document = load(data, job.get("password", ""))
@@ -123,13 +124,15 @@ def read(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
         except pdfium.PdfiumError:
             frame["issue"] = "the page's text could not be loaded"
         else:
-            frame["words"], frame["rotated"] = page_words(page.raw, text_page.raw, page.get_rotation())
+            found = page_words(page.raw, text_page.raw, page.get_rotation())
             text_page.close()
-            upright, rotated = len(frame["words"]), len(frame["rotated"])
-            if upright + rotated > job["words"]:
-                raise RefusalError("words", page=number, count=upright + rotated)
-            if rotated > 2 * upright and rotated >= 10:
-                frame["issue"] = "most of the page's text is turned sideways and was left out of its lines"
+            frame |= {"words": found.upright, "rotated": found.rotated, "turn": found.turn}
+            count_words = len(found.upright) + len(found.rotated)
+            if count_words > job["words"]:
+                raise RefusalError("words", page=number, count=count_words)
+            if count_words:
+                image, hidden = page_signs(page)
+                frame["signs"] = {"image": image, "hidden": hidden, "sample": found.sample}
         page.close()
         yield frame
     document.close()

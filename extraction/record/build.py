@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from extraction.contract import Contract
@@ -37,12 +38,15 @@ def build_record(document: Document, replies: Sequence[WindowReply], contract: C
     issues = [issue for page in document.pages if (issue := _page_issue(page, contract.view))]
     issues += _cuts(replies)
     views = [page.view if contract.view == "text" else contract.view for page in document.pages]
+    reasons = [page.reason for page in document.pages]
     if not any(reply.tree for reply in replies):
-        return Record(source, "failed", None, issues or [Issue("empty", "The model gave no record.")], views=views)
+        empty = issues or [Issue("empty", "The model gave no record.")]
+        return Record(source, "failed", None, empty, views=views, reasons=reasons)
     tree, doubts = join(replies, contract)
     issues += doubts + drop_repeated(tree, contract)
     record = _record(source, tree, contract, contract.record_schema, document.has_text or contract.view == "text")
-    record.views, record.document = views, document
+    record.views, record.reasons, record.document = views, reasons, document
+    record.fields = {path: _displayed(field, document) for path, field in record.fields.items()}
     evidence = {path: value.evidence for path, value in _values(tree, ()) if isinstance(value.evidence, PageEvidence)}
     more = list(contract.rules.issues(document, record.data or {}, evidence, contract))
     for line in contract.rules.missed(document, record.data, list(evidence.values()), contract):
@@ -84,6 +88,15 @@ def _record(source: str, tree: dict[str, Any], contract: Contract, schema: Schem
     return Record(source, "ok", data, issues, fields)
 
 
+def _displayed(field: Field, document: Document) -> Field:
+    """A field whose place is that on the page as displayed, where the page was turned or straightened to be read."""
+    place = field.evidence
+    if not isinstance(place, PageEvidence):
+        return field
+    frame = next((page.frame for page in document.pages if page.number == place.page), None)
+    return replace(field, evidence=replace(place, box=frame.displayed(place.box))) if frame else field
+
+
 def _cuts(replies: Sequence[WindowReply]) -> Iterator[Issue]:
     """An issue for every answer that is not whole, unless only its length ended it and another went on below it."""
     for reply in replies:
@@ -107,7 +120,8 @@ def _page_issue(page: Page, view: str) -> Issue | None:
         message = "The page was read from its pixels alone: it has no words that the values could be compared with."
         return Issue("unchecked", message, "/", page.number)
     if page.issue:
-        return Issue("ocr" if page.view == "ocr" and page.words else "unread", page.issue, page=page.number)
+        code = "unread" if not page.words else "ocr" if page.view == "ocr" else "text_layer"
+        return Issue(code, page.issue, page=page.number)
     if not page.words and page.view != "ocr":
         return Issue("unread", "The page has no text layer; nothing was read from it.", page=page.number)
     return None

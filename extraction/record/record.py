@@ -48,6 +48,7 @@ class Issue:
 
     - `unread`: a page has no text, so nothing was read from it.
     - `unchecked`: a page was read from its pixels and has no words that its values could be compared with.
+    - `text_layer`: a page's own text may not say what the page shows, or not all of it was read.
     - `ocr`: a page was read by OCR, and that is in doubt as a whole.
     - `cut`: the model's answer stopped early (length, repetition); what was whole before is kept.
     - `row_left_out`: a line of the page looks like a row, and no row was read from it.
@@ -109,7 +110,7 @@ class Field:
 
     @property
     def box(self) -> tuple[float, float, float, float] | None:
-        """Where on that page: x0, y0, x1, y1 in points from the top left."""
+        """Where on that page as displayed: x0, y0, x1, y1 in points from the top left."""
         return getattr(self.evidence, "box", None)
 
     @property
@@ -140,6 +141,7 @@ class Record:
         fields: every leaf value that is not null, by its JSON pointer.
         views: for each page, what the model was shown of it (`text`: the file's own text
             layer, `ocr`: words read by OCR, `image`: its pixels, `both`: its pixels and words).
+        reasons: for each page, why its words were taken from there; empty where there was no choice.
         document: the pages, for `save_html`; not saved.
     """
 
@@ -149,6 +151,7 @@ class Record:
     issues: list[Issue] = field(default_factory=list)
     fields: dict[str, Field] = field(default_factory=dict)
     views: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
     document: Document | None = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -174,13 +177,16 @@ class Record:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON: `source`, `status`, `issues`, `data`, then `views` and `evidence` by JSON pointer."""
+        """The record as JSON: `source`, `status`, `issues`, `data`, then `views`, `reasons` and `evidence` by JSON
+        pointer.
+        """
         return {
             "source": self.source,
             "status": self.status,
             "issues": [issue.to_dict() for issue in self.issues],
             "data": self.data,
             "views": self.views,
+            "reasons": self.reasons,
             "evidence": {path: _evidence(field) for path, field in self.fields.items()},
         }
 

@@ -118,14 +118,28 @@ def test_watermarks_and_side_notes_are_set_apart(tmp_path):
     assert page_text(page) == "Glucose 95 mg/dL"
 
 
-def test_a_page_of_sideways_text_says_so(tmp_path):
+@pytest.mark.parametrize("rotation", [0, 90])
+@pytest.mark.parametrize("turn", [90, 180, 270])
+def test_a_page_of_sideways_text_is_turned_to_be_read(tmp_path, turn, rotation):
     def draw(canvas):
-        canvas.rotate(90)
+        canvas.setPageRotation(rotation)
+        canvas.translate(300, 400)
+        canvas.rotate(turn + rotation)
         for i in range(12):
-            canvas.drawString(100, -100 - 20 * i, f"row{i}")
+            canvas.drawString(-150, 120 - 20 * i, f"row{i}")
+            canvas.drawString(50, 120 - 20 * i, f"{i},5")
 
-    page = open_document(pdf(tmp_path / "a.pdf", draw)).pages[0]
-    assert not page.words and len(page.rotated) == 12 and "sideways" in page.issue
+    path = pdf(tmp_path / "a.pdf", draw)
+    page = open_document(path).pages[0]
+    assert page.turn == turn and not page.rotated and not page.issue
+    assert [line.split() for line in page_text(page).splitlines()] == [[f"row{i}", f"{i},5"] for i in range(12)]
+    # The boxes are those of the turned page, and lead back to the ink of the displayed one.
+    ink = np.asarray(render_page(path, 1, dpi=72).convert("L")) < 160
+    for word in page.words:
+        x0, y0, x1, y1 = (round(edge) for edge in page.frame.displayed(word.box))
+        assert ink[y0 : y1 + 1, x0 : x1 + 1].sum() > 5
+        ink[max(0, y0 - 1) : y1 + 2, max(0, x0 - 1) : x1 + 2] = False
+    assert not ink.any()
 
 
 def test_slanted_text_is_upright_and_invisible_text_is_kept(tmp_path):
