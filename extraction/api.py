@@ -86,21 +86,27 @@ class Extractor:
         contract = contract_for(model, schema)
         return cls(ServerBackend(url, model), contract)
 
-    def extract(self, path: str | Path) -> Record:
-        """The record of one document; what is wrong with the document is in the record, not raised."""
-        [(_, record)] = self.extract_all([path])
+    def extract(self, path: str | Path, *, password: str = "") -> Record:
+        """The record of one document; what is wrong with the document is in the record, not raised.
+
+        Args:
+            path: a PDF or an image.
+            password: opens an encrypted PDF.
+        """
+        [(_, record)] = self.extract_all([path], password=password)
         return record
 
-    def extract_all(self, paths: Iterable[str | Path]) -> Iterator[tuple[int, Record]]:
+    def extract_all(self, paths: Iterable[str | Path], *, password: str = "") -> Iterator[tuple[int, Record]]:
         """Number (from 0) and record of each document as it is finished, several decoded together.
 
-        A file that cannot be read is a failed record; it stops nothing.
+        A file that cannot be read is a failed record; it stops nothing. `password` opens those that are encrypted.
         """
 
         def opened() -> Iterator[tuple[int, Document | Record]]:
             for number, path in enumerate(paths):
                 try:
-                    yield number, readable(open_document(Path(path), self.limits), self.limits, self.contract.view)
+                    document = open_document(path, self.limits, password)
+                    yield number, readable(document, self.limits, self.contract.view)
                 except DocumentError as error:
                     yield number, Record.failed(Path(path).name, "unreadable", str(error))
 

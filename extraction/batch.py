@@ -1,7 +1,8 @@
 """Many documents: one file in, one record out, by one model that answers parts of many of them together.
 
 The records on disk are the truth: each writer has a manifest of its own in `OUT/_manifest`, with a line for each record
-that is whole, and a batch that is started again does only what is missing.
+that is whole, why there is none where a file was not read, and how many files were passed over, by kind. A batch that
+is started again does only what is missing; a file that was refused is tried again, as its remedy may have been taken.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +24,14 @@ from extraction.api import Extractor
 from extraction.contract import FILE, Contract
 from extraction.document import SUFFIXES
 from extraction.errors import AssayError
+from extraction.folder import Found
 from extraction.generate.models import shipped
 from extraction.readers import Readers, answered, failed
 from extraction.record.record import REVIEW_BELOW, Record
 
 MANIFEST = "_manifest"
+# What is read of a file of weights to know it again: 64 pieces of 16 KiB, a megabyte.
+_PIECES, _PIECE = 64, 2**14
 
 
 @dataclass(frozen=True)
@@ -37,35 +42,13 @@ class Job:
     name: str
 
 
-def find_jobs(paths: Sequence[Path]) -> list[Job]:
-    """The documents behind files and folders; records keep the subfolders of a folder.
-
-    Raises:
-        AssayError: a path that does not exist, a folder without PDF, or files whose records would have the same
-            name, or the contract's.
-    """
-    jobs: dict[str, Job] = {}
-    for path in paths:
-        if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-            if not found:
-                raise AssayError(f"The folder {path} holds no PDF and no image.")
-            new = [Job(file, file.relative_to(path).with_suffix("").as_posix()) for file in found]
-        elif path.exists():
-            new = [Job(path, path.stem)]
-        else:
-            raise AssayError(f"{path} does not exist.")
-        for job in new:
-            if f"{job.name}.json" == FILE:
-                raise AssayError(f"{job.path} would become {FILE}, where the contract of a batch is; rename the file.")
-            if job.name in jobs:
-                raise AssayError(f"{jobs[job.name].path} and {job.path} would both become {job.name}.json.")
-            jobs[job.name] = job
-    return list(jobs.values())
-
-
 class Batch:
     """An output folder and what is done in it, this start's writer among others.
+
+    A record has the name of its file, without the suffix if that is a document's (`a.pdf`: `a.json`), and with it where
+    two would have the same name (`a.pdf` and `a.png`: `a.pdf.json` and `a.png.json`), or another file's record or the
+    contract has it already. A file that the manifest knows keeps the name of its record, whatever comes to lie beside
+    it.
 
     Args:
         out: the folder; new, empty, or one that earlier or other runs of the same task write to.
@@ -92,19 +75,54 @@ class Batch:
                     f"{out} holds records of another model or schema ({head.get('task')}); choose another folder."
                 )
             lines += rest
-        self._done = {line["name"]: line for line in sorted(lines, key=lambda line: line.get("time", 0))}
+        records = [line for line in lines if "name" in line]
+        self._done = {line["name"]: line for line in sorted(records, key=lambda line: line.get("time", 0))}
+        self._skipped: Counter[str] = Counter()
+
+    def jobs(self, found: Found) -> list[Job]:
+        """The files with the names of their records; how many were skipped goes to the manifest at the start.
+
+        Raises:
+            AssayError: files from different folders would have one record, or a file without suffix has the
+                contract's name.
+        """
+        self._skipped = found.skipped
+        contract = Path(FILE).stem
+        names, longer = [], []
+        for path, name in found.files:
+            whole = name.as_posix()
+            short = name.with_suffix("").as_posix() if name.suffix.lower() in SUFFIXES else whole
+            known = next((own for own in (short, whole) if self._is_of(own, path)), None)
+            names.append(known or (whole if short == contract or short in self._done else short))
+            longer.append(known or whole)
+        while clashes := {name for name, count in Counter(names).items() if count > 1}:
+            before, names = names, [long if name in clashes else name for name, long in zip(names, longer, strict=True)]
+            if names == before:
+                clash = min(clashes)
+                first, second, *_ = (path for (path, _), own in zip(found.files, names, strict=True) if own == clash)
+                raise AssayError(f"{first} and {second} would both become {clash}.json; read one into another folder.")
+        jobs = [Job(path, name) for (path, _), name in zip(found.files, names, strict=True)]
+        for job in jobs:
+            if job.name == contract:
+                raise AssayError(f"{job.path} would become {FILE}, where the contract of a batch is; rename the file.")
+        return jobs
+
+    def _is_of(self, name: str, path: Path) -> bool:
+        """Whether the record of that name is known, and a file's of this name; its folder may have moved."""
+        return name in self._done and Path(self._done[name]["source"]).name == path.name
 
     def missing(self, jobs: Sequence[Job]) -> list[Job]:
-        """The jobs without a whole record of the same file."""
+        """The jobs without a whole record of the same file, and those whose file was refused."""
         return [job for job in jobs if not self._is_done(job)]
 
-    def failed(self, jobs: Sequence[Job]) -> int:
-        """How many of the jobs have a record already, one that says they failed."""
-        return sum(self._is_done(job) and self._done[job.name]["status"] == "failed" for job in jobs)
+    def done(self, jobs: Sequence[Job]) -> Counter[str]:
+        """How many of the jobs are done already, by the status of their records."""
+        return Counter(self._done[job.name]["status"] for job in jobs if self._is_done(job))
 
     def _is_done(self, job: Job) -> bool:
-        line = self._done.get(job.name)
-        return bool(line) and self.record_path(job).exists() and line.get("stamp") == stamp(job.path)  # type: ignore[union-attr]
+        line = self._done.get(job.name, {})
+        refused = line.get("code") == "unreadable"
+        return not refused and self.record_path(job).exists() and line.get("stamp") == stamp(job.path)
 
     def record_path(self, job: Job) -> Path:
         """Where a job's record is."""
@@ -114,6 +132,8 @@ class Batch:
         """Make the folder and this writer's manifest, and write the contract for those who read the records."""
         self.manifest.parent.mkdir(parents=True, exist_ok=True)
         self._append({"task": self.task})
+        if self._skipped:
+            self._append({"skipped": dict(self._skipped)})
         with self._lock:
             contract.save(self.out)
 
@@ -134,11 +154,13 @@ class Batch:
                 record = failed(job.path.name, error)
                 record.save(path)
         line = {"name": job.name, "source": str(job.path), "status": record.status}
+        if record.status == "failed":
+            line |= {"code": record.issues[0].code, "reason": record.issues[0].message}
         self._append({**line, "time": round(time.time(), 2), "stamp": stamp(job.path)})
         return record
 
     def _append(self, line: dict[str, Any]) -> None:
-        with self.manifest.open("a", encoding="utf-8") as file:
+        with self.manifest.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
@@ -157,14 +179,35 @@ def stamp(path: Path) -> list[int]:
     return [info.st_size, info.st_mtime_ns]
 
 
-def task_id(model: str | None, schema: Path | None) -> str:
-    """A name for model and schema by which a folder of records is recognised."""
-    digest = hashlib.sha256()
-    own = [Path(shipped(model)) / name for name in ("contract.json", "versions.json")] if model else []
-    for path in (schema, *own):
+def task_id(model: str | None, schema: Path | None, server: str | None = None) -> str:
+    """A name for model, schema and server by which a folder of records is recognised.
+
+    A model's folder is known by what is in it, wherever it lies and whenever it was copied; any other by its name.
+    """
+    digest = hashlib.sha256((server or "").rstrip("/").removesuffix("/v1").encode())
+    folder = Path(shipped(model)) if model else None
+    if folder is None or not folder.is_dir():
+        digest.update(str(model).encode())
+        folder = None
+    told = ("contract.json", "versions.json", "config.json", "adapter_config.json")
+    for path in (schema, *(folder / name for name in told if folder)):
         if path and path.is_file():
             digest.update(path.read_bytes())
+    for path in sorted(folder.iterdir()) if folder else ():
+        if path.suffix in (".safetensors", ".bin"):
+            digest.update(path.name.encode())
+            _sample(path, digest)
     return f"{Path(model or 'server').name}-{digest.hexdigest()[:12]}"
+
+
+def _sample(path: Path, digest: Any) -> None:
+    """Take a file's size and pieces from everywhere of it into a digest: weights are too long to be read twice."""
+    size = path.stat().st_size
+    digest.update(str(size).encode())
+    with path.open("rb") as file:
+        for number in range(_PIECES):
+            file.seek(max(file.tell(), number * (size - _PIECE) // (_PIECES - 1)))  # the last is the end
+            digest.update(file.read(_PIECE))
 
 
 def run_batch(

@@ -1,4 +1,4 @@
-"""`assay extract` and `assay score`. Heavy imports stay inside the commands, so that `--help` is instant."""
+"""`assay extract`, `export` and `score`. Heavy imports stay inside the commands, so that `--help` is instant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from extraction.errors import AssayError
+from extraction.errors import AssayError, no_warnings
+from extraction.export.writers import Format
 from extraction.record.record import REVIEW_BELOW
 
 app = typer.Typer(
@@ -24,7 +25,7 @@ app = typer.Typer(
 
 @app.command()
 def extract(
-    files: Annotated[list[Path], typer.Argument(help="PDF files, or folders of them.")],
+    files: Annotated[list[Path], typer.Argument(help="PDF files and images, or folders of them.")],
     out: Annotated[Path, typer.Option(help="Folder for the records, NAME.json each.")] = Path("records"),
     model: Annotated[
         str | None,
@@ -43,39 +44,48 @@ def extract(
     ] = REVIEW_BELOW,
     workers: Annotated[int, typer.Option(min=1, help="Processes that open files, and read scans.")] = 1,
     seconds: Annotated[float, typer.Option(min=1, help="Longest time one file may take to be opened and read.")] = 600,
+    password: Annotated[
+        str, typer.Option(help="Opens PDFs that are encrypted with it; written nowhere.", show_default=False)
+    ] = "",
 ) -> None:
     """Read documents into records that follow a schema.
 
-    Run again after a stop, it reads only what is missing. Ends with code 0 when every file gave a record, and with 2
-    when one or more failed (their record says why).
+    Of a folder every file is read, or refused with the reason in its record and in the manifest; only hidden files,
+    JSON files (labels, records) and evidence pages are skipped, and counted. Run again after a stop, it reads what is
+    missing and tries again what was refused. Ends with code 0 when every file gave a record with data, and with 2 when
+    one or more did not.
     """
+    no_warnings()
     from rich.console import Console
     from tqdm import tqdm
 
     from extraction.api import Extractor, check_documents, contract_for
-    from extraction.batch import Batch, find_jobs, run_batch, task_id
+    from extraction.batch import Batch, run_batch, task_id
+    from extraction.folder import find_files, told
     from extraction.generate.grammar import simplify
     from extraction.generate.models import DEFAULT, resolve_model
     from extraction.readers import Readers
 
-    jobs = find_jobs(files)
+    found = find_files(files)
     if server is None and model is None:
         if schema is not None:
             raise AssayError(
                 f"{DEFAULT} knows its own schema only; say which model reads: --model FOLDER or --server URL."
             )
         model = DEFAULT
+    batch = Batch(out, task_id(model, schema, server))
+    jobs = batch.jobs(found)
     contract = contract_for(model, schema)
     check_documents(contract)
     if server is None:
         resolve_model(str(model))
-    batch = Batch(out, task_id(model, schema))
-    missing = batch.missing(jobs)
+    missing, statuses = batch.missing(jobs), batch.done(jobs)
     for note in simplify(contract.record_schema)[1]:
         print(f"Note: the schema's {note}.", file=sys.stderr)
-    failed = batch.failed(jobs)
-    if len(missing) < len(jobs):
-        print(f"{len(jobs) - len(missing)} of {len(jobs)} are done already, {failed} of them failed.", file=sys.stderr)
+    if found.skipped:
+        print(told(found.skipped), file=sys.stderr)
+    if done := statuses.total():
+        print(f"{done} of {len(jobs)} are done already, {statuses['failed']} of them failed.", file=sys.stderr)
 
     def load() -> Extractor:
         if server:
@@ -83,18 +93,50 @@ def extract(
         return Extractor.from_pretrained(str(model), schema=schema)
 
     bar = tqdm(total=len(missing), desc="extracting", unit="file", leave=False)
-    with bar, Readers(workers, contract.view, seconds=seconds) as readers:
+    with bar, Readers(workers, contract.view, seconds=seconds, password=password) as readers:
         readers.add((job, job.path) for job in missing)  # the first ones are read while the model is loaded
         for record in run_batch(load, readers, batch, html, review_below) if missing else ():
             bar.update()
             if len(jobs) <= 3:
                 bar.clear()
                 Console().print(record.table(review_below))
+            statuses[record.status] += 1
             if record.status == "failed":
-                failed += 1
-                bar.write(f"{record.source}: {record.issues[0].message}", file=sys.stderr)
-    print(f"{len(missing)} read; {failed} of {len(jobs)} failed; records in {out}", file=sys.stderr)
-    if failed:
+                message = record.issues[0].message
+                bar.write(message if record.source in message else f"{record.source}: {message}", file=sys.stderr)
+    ends = [f"{statuses[status]} {words}" for status, words in _STATUSES.items() if statuses[status]]
+    print(f"{len(jobs)} {'file' if len(jobs) == 1 else 'files'}: {', '.join(ends)}; records in {out}", file=sys.stderr)
+    if statuses["failed"]:
+        raise typer.Exit(2)
+
+
+_STATUSES = {"ok": "ok", "partial": "partial (issues in the record)", "failed": "not read (reason in the record)"}
+
+
+@app.command()
+def export(
+    records: Annotated[Path, typer.Argument(help="A record, or a folder of records, subfolders too.")],
+    to: Annotated[Format, typer.Option(help="Excel (xlsx) needs the extra assay[export].")],
+    out: Annotated[
+        Path | None, typer.Option(help="The file; other tables go beside it.", show_default="RECORDS.FORMAT, here")
+    ] = None,
+) -> None:
+    """Write records as tables: a row for each item of a list, and a table of all documents.
+
+    Values stay text as printed. CSV cannot say so: import it with all columns as text, or a spreadsheet takes 1-5 for
+    a date and =A1 for a formula; xlsx, parquet and sqlite need no such care. CSV and Parquet have further tables in
+    files beside the first: NAME.documents.csv. Ends with code 2 when a JSON file in the folder is no record.
+    """
+    from extraction.export.files import export as write_tables
+
+    name = records.resolve().name if records.is_dir() else records.stem
+    done = write_tables(records, to, out or Path(f"{name}.{to}"))
+    for reason in done.unread.values():
+        print(reason, file=sys.stderr)
+    counts = f"{done.rows} rows of {done.records} records, {done.failed} of them failed"
+    left = f"; {len(done.unread)} files could not be read" if done.unread else ""
+    print(f"{counts}{left}; written: {', '.join(map(str, done.files))}", file=sys.stderr)
+    if done.unread:
         raise typer.Exit(2)
 
 

@@ -14,10 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from extraction.checks import Checks, load_checks
-from extraction.errors import AssayError
+from extraction.errors import AssayError, reason
 from extraction.example import DPI, ImagePart, Part
 from extraction.families import Message, disarm
 from extraction.files import write_whole
@@ -207,9 +207,8 @@ class Contract(BaseModel):
                 f"{folder} has no {FILE}, so it does not say what its model was taught; give a schema "
                 "(--schema FILE) to use a model that Assay did not train."
             ) from None
-        except (OSError, ValueError, ValidationError) as error:
-            reason = str(error).splitlines()[0]
-            raise AssayError(f"{path} cannot be read ({reason}); it may come from another version.") from None
+        except (OSError, ValueError) as error:  # pydantic's is a ValueError
+            raise AssayError(f"{path} cannot be read ({reason(error)}); it may come from another version.") from None
 
 
 def _names(schema: Schema) -> set[str]:

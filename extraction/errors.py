@@ -1,8 +1,11 @@
 """What went wrong on the user's side, in words the user can act on."""
 
 import errno
+import os
 import sys
+import warnings
 from collections.abc import Callable
+from typing import Any
 
 
 class AssayError(Exception):
@@ -23,6 +26,38 @@ def is_disk_full(error: BaseException) -> bool:
     """Whether an error means that the disk is full, whichever library says it in whichever words."""
     texts = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing")
     return getattr(error, "errno", None) == errno.ENOSPC or any(text in str(error) for text in texts)
+
+
+def reason(error: Exception) -> str:
+    """What an error says, in one line; of pydantic's, the fields and what is allowed in them."""
+    details = getattr(error, "errors", None)
+    if type(error).__name__ == "ValidationError" and callable(details):
+        return "; ".join(map(misfit, details()[:3]))
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def misfit(detail: Any) -> str:
+    """One detail of pydantic's: the field, what is allowed in it, what stands there."""
+    name = ".".join(map(str, detail["loc"]))
+    if detail["type"] == "missing":
+        return f"the key `{name}` is missing"
+    if detail["type"] == "extra_forbidden":
+        return f"unknown key `{name}`"
+    given = repr(detail["input"])
+    given = given if len(given) <= 80 else f"{given[:77]}..."
+    said = detail["msg"][:1].lower() + detail["msg"][1:]
+    return f"`{name}`: {said}, not {given}" if name else f"{said}, not {given}"
+
+
+def no_warnings() -> None:
+    """Keep Python's warnings, here and in processes started from now on, from people who can do nothing about them.
+
+    Whoever asks for them (`python -W default`, PYTHONWARNINGS) sees them.
+    """
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        os.environ["PYTHONWARNINGS"] = "ignore"
 
 
 def run_command(command: Callable[[], object]) -> None:

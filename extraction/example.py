@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,8 +35,10 @@ class ImagePart:
         page: its page, counted from 1; an image file has one.
         dpi: pixels per inch it is drawn at.
         size: width and height in pixels.
+        turn: by which it is turned to stand upright, in degrees clockwise, before it is shown.
         pan_and_scan: whether crops of it are shown too, for families that can (Gemma 3), where it is clearly longer
             than wide or the reverse.
+        password: of an encrypted PDF.
     """
 
     path: Path
@@ -44,10 +46,12 @@ class ImagePart:
     dpi: int
     size: tuple[int, int]
     pan_and_scan: bool = False
+    turn: int = 0
+    password: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, path: str | Path) -> ImagePart:
-        """The image in a PNG or JPEG file, or the first page of a PDF.
+        """The image in a file (the first, where it has several), or the first page of a PDF.
 
         Raises:
             DocumentError: the file cannot be read.
@@ -58,12 +62,14 @@ class ImagePart:
     def of_page(cls, document: Document, number: int, dpi: int = DPI, pan_and_scan: bool = False) -> ImagePart:
         """Page `number` (from 1) of an open document; an image file keeps its own resolution."""
         page: Page = document.pages[number - 1]
+        width, height = page.displayed
         if page.pixels:
-            own, size = max(1, round(72 * page.pixels[0] / page.width)), page.pixels
+            own, size = max(1, round(72 * page.pixels[0] / width)), page.pixels
         else:
-            own = max(1, min(dpi, int(0.99 * 72 * math.sqrt(Limits().pixels / (page.width * page.height)))))
-            size = (math.ceil(page.width * own / 72), math.ceil(page.height * own / 72))
-        return cls(document.path, number, own, size, pan_and_scan)
+            own = max(1, min(dpi, int(0.99 * 72 * math.sqrt(Limits().pixels / (width * height)))))
+            size = (math.ceil(width * own / 72), math.ceil(height * own / 72))
+        size = (size[1], size[0]) if page.turn % 180 else size
+        return cls(document.path, number, own, size, pan_and_scan, page.turn, document.password)
 
     def draw(self, limits: Limits | None = None) -> Image.Image:
         """The image as RGB.
@@ -71,7 +77,7 @@ class ImagePart:
         Raises:
             DocumentError: the file cannot be drawn any more.
         """
-        image = render_page(self.path, self.page, self.dpi, limits)
+        image = render_page(self.path, self.page, self.dpi, limits, self.password).rotate(-self.turn, expand=True)
         # Another renderer may round a side otherwise; how many tokens it takes was decided by this size.
         return image if image.size == self.size else image.resize(self.size)
 

@@ -9,10 +9,13 @@ from pathlib import Path
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a UTF-8 file so that a reader, or the next start after a kill, sees all of it or none."""
+    """Write a UTF-8 file so that a reader, or the next start after a kill, sees all of it or none.
+
+    Half a surrogate pair, as in the name of a file that is no UTF-8, is written as JSON escapes it.
+    """
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

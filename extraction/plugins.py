@@ -19,7 +19,7 @@ from traceback import extract_tb
 from types import ModuleType
 from typing import Any
 
-from extraction.errors import AssayError
+from extraction.errors import AssayError, reason
 
 _OWN = "recipes"  # where Assay's own are found also when it runs from a checkout that is not installed
 
@@ -44,7 +44,12 @@ def load(group: str, name: str, module: str, attribute: str) -> Any:
     """
     found = next(iter(entry_points(group=group, name=name)), None)
     path, _, within = (found.value if found else f"{_OWN}.{name}.{module}:{attribute}").partition(":")
-    source = import_source(path)
+    if not within:
+        raise AssayError(
+            f"The name {name} among {group} stands for the module {path} alone; its entry point must name the object, "
+            f"{path}:{attribute}."
+        )
+    source = _named(group, name, path) if found else import_source(path)
     if source is None:
         raise AssayError(
             f"Nothing installed has the name {name} among {group}; known are {', '.join(installed(group, module))}. "
@@ -67,8 +72,26 @@ def import_source(path: str) -> ModuleType | None:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{path}.".startswith(f"{error.name}."):
             return None
         frames = [frame for frame in extract_tb(error.__traceback__) if frame.name == "<module>"]
-        at = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else path
-        raise AssayError(f"{path} cannot be imported ({at}): {type(error).__name__}: {error}") from error
+        at = line_of(error, frames[-1].filename) if frames else path
+        raise AssayError(f"{path} cannot be imported ({at}): {type(error).__name__}: {reason(error)}") from error
+
+
+def line_of(error: Exception, file: str) -> str:
+    """The last line of `file` that an error came through, or where it was raised if through none."""
+    frames = extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename == file] or frames
+    return f"{own[-1].filename}, line {own[-1].lineno}"
+
+
+def _named(group: str, name: str, path: str) -> ModuleType:
+    """The module that an entry point names."""
+    source = import_source(path)
+    if source is None:
+        raise AssayError(
+            f"The name {name} among {group} stands for {path}, and there is no such module; install the package that "
+            "brings it anew."
+        )
+    return source
 
 
 def adapters() -> list[str]:
@@ -77,9 +100,20 @@ def adapters() -> list[str]:
 
 
 def adapter_folder(name: str) -> Path | None:
-    """The folder of an installed adapter by its name; None where there is none of that name."""
+    """The folder of an installed adapter by its name; None where there is none of that name.
+
+    Raises:
+        AssayError: the package that has the name cannot be imported, or has no folder `adapter`.
+    """
     found = next(iter(entry_points(group="assay.adapters", name=name)), None)
     if found is None:
         return None
-    package = import_module(found.module)
-    return Path(str(package.__file__)).parent / "adapter"
+    package = _named("assay.adapters", name, found.module)
+    folders = [Path(base) / "adapter" for base in getattr(package, "__path__", ())]
+    folder = next((folder for folder in folders if folder.is_dir()), None)
+    if folder is None:
+        raise AssayError(
+            f"The name {name} among assay.adapters stands for {found.module}, which is no package with a folder "
+            "`adapter`; put the adapter there."
+        )
+    return folder

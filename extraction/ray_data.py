@@ -26,8 +26,8 @@ import typer
 
 from extraction.api import Extractor, contract_for
 from extraction.batch import task_id
-from extraction.document import SUFFIXES
 from extraction.errors import AssayError, DocumentError, run_command
+from extraction.folder import choose, told
 from extraction.generate.models import DEFAULT
 from extraction.readers import Readers, answered
 
@@ -100,9 +100,12 @@ def extract(
 
     contract_for(model, schema)  # what is wrong with it is said before anything is started
     files, root = fsspec.core.url_to_fs(source)
-    found = sorted(files.unstrip_protocol(path) for path in files.find(root) if Path(path).suffix.lower() in SUFFIXES)
-    if not found:
+    names, skipped = choose(PurePosixPath(path).relative_to(root) for path in files.find(root))
+    if not names:
         raise AssayError(f"The folder {source} holds no PDF and no image.")
+    if skipped:
+        print(told(skipped), file=sys.stderr)
+    found = [files.unstrip_protocol(f"{root}/{name}") for name in names]
     done = read_paths(out, task_id(model, schema))
     missing = [{"path": path} for path in found if path not in done]
     if not missing:

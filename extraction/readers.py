@@ -39,12 +39,20 @@ class Readers:
         view: what of a page the model is shown, see `Contract`.
         limits: time, memory and size a document may cost.
         seconds: longest time one file may take to be opened and read.
+        password: opens encrypted PDFs.
     """
 
-    def __init__(self, workers: int = 1, view: str = "text", limits: Limits | None = None, seconds: float = 600.0):
+    def __init__(
+        self,
+        workers: int = 1,
+        view: str = "text",
+        limits: Limits | None = None,
+        seconds: float = 600.0,
+        password: str = "",
+    ):
         self._files: Iterator[tuple[Any, File]] = iter(())
         self._room = 2 * workers + _AHEAD
-        self._processes = [_Process(view, limits, seconds) for _ in range(workers)]
+        self._processes = [_Process((limits or Limits(), view, password), seconds) for _ in range(workers)]
         self._idle: LifoQueue[_Process] = LifoQueue()
         for process in self._processes:
             self._idle.put(process)
@@ -102,8 +110,8 @@ class _Process:
     for the others. (In a pool with common queues, pebble's or the standard library's, it takes their lock along.)
     """
 
-    def __init__(self, view: str, limits: Limits | None, seconds: float):
-        self._task, self._seconds = (limits or Limits(), view), seconds
+    def __init__(self, task: tuple[Limits, str, str], seconds: float):
+        self._task, self._seconds = task, seconds
         self._lock, self._closed = threading.Lock(), False
         self._process: Any = None
         self._pipe: Connection
@@ -158,7 +166,7 @@ class _Process:
         self._end()
 
 
-def _serve(pipe: Connection, limits: Limits, view: str) -> None:
+def _serve(pipe: Connection, limits: Limits, view: str, password: str) -> None:
     """A process's life: a file at a time until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent sees to it
     pipe.send(None)
@@ -169,7 +177,7 @@ def _serve(pipe: Connection, limits: Limits, view: str) -> None:
             return
         answer: Opened | AssayError
         try:
-            answer = readable(open_document(path, limits), limits, view)
+            answer = readable(open_document(path, limits, password), limits, view)
         except DocumentError as error:
             answer = Record.failed(path.name, "unreadable", str(error))
         except Exception as error:

@@ -136,6 +136,19 @@ def _under(heads: list[int], window: Window) -> Window:
     return replace(window, head=above[-1]) if own - first <= 1 else window
 
 
+def check_room(example: Example, contract: Contract, fits: Fits) -> None:
+    """Raise AssayError where a document cannot be shown: not even a prompt without any of its text fits."""
+    if not isinstance(example.context.index, PageIndex):
+        return
+    alone: list[list[Part]] = [[part] for part in example.context.parts if isinstance(part, ImagePart)] or [[]]
+    if not all(fits(parts) for parts in alone):
+        shown = " and the image of one page" if alone[0] else ""
+        raise AssayError(
+            f"The instruction, with its schema{shown}, is alone longer than "
+            f"max_prompt_tokens={contract.max_prompt_tokens}; make the schema smaller, or raise it in the contract."
+        )
+
+
 class DocumentReading:
     """A document being read.
 
@@ -156,13 +169,7 @@ class DocumentReading:
         assert isinstance(example.context.index, PageIndex)
         whole = example.context.index.window
         self._document, self._contract, self._fits = whole.lines.whole, contract, fits
-        alone: list[list[Part]] = [[part] for part in example.context.parts if isinstance(part, ImagePart)] or [[]]
-        if not all(fits(parts) for parts in alone):
-            shown = " and the image of one page" if alone[0] else ""
-            raise AssayError(
-                f"The instruction, with its schema{shown}, is alone longer than "
-                f"max_prompt_tokens={contract.max_prompt_tokens}; make the schema smaller, or raise it in the contract."
-            )
+        check_room(example, contract, fits)
         self._lines, self._branch = whole.lines, example.branches[0]
         self._replies: list[WindowReply] = []
         self._shown: set[Window] = set()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from extraction.errors import AssayError
 from extraction.families import Family, family_class
+from extraction.generate.checks import check_weights
 from extraction.generate.models import load_model, quiet_libraries, shipped
+from extraction.plugins import adapters
 from finetune.config import AdapterConfig, RunConfig
 
 
@@ -14,8 +17,18 @@ def check_adapter(settings: AdapterConfig) -> None:
     """Refuse options that do not go together.
 
     Raises:
-        AssayError: `vision` or `projector` with an adapter to go on from, or `projector` with dropout or DoRA.
+        AssayError: `start` is no adapter's folder, `vision` or `projector` goes with it, or `projector` with dropout or
+            DoRA.
     """
+    if settings.start:
+        start = Path(shipped(settings.start))
+        if not start.is_dir():  # else PEFT would look for it on the hub
+            raise AssayError(
+                f"adapter.start: there is no folder {settings.start}; give an adapter's, or {', '.join(adapters())}."
+            )
+        if not (start / "adapter_config.json").exists():
+            raise AssayError(f"adapter.start: {settings.start} holds no adapter (adapter_config.json).")
+        check_weights(start)
     if settings.start and (settings.vision or settings.projector):
         raise AssayError("adapter.start: its modules are its own; leave out adapter.vision and adapter.projector.")
     if settings.projector and (settings.dropout or settings.use_dora):

@@ -75,13 +75,13 @@ def evaluate(
     from extraction.contract import FILE
     from extraction.generate.models import shipped
     from extraction.room import Room
-    from finetune.task import DataRequest, evaluate, load_task, recipe_of
+    from finetune.task import DataRequest, evaluate, load_task, read_examples, recipe_of
 
     task = load_task(recipe or recipe_of(model))
     known = (Path(shipped(model)) / FILE).exists()
     extractor = Extractor.from_pretrained(model) if known else Extractor(backend_for(model), task.contract)
     room = Room(extractor.backend.count_tokens, extractor.contract)
-    examples = task.read(DataRequest(data, "validation", extractor.contract, room))
+    examples = read_examples(task, DataRequest(data, "validation", extractor.contract, room))
     grade = evaluate(extractor, task, examples, label="reading")
     if as_json:
         detail = {"all_fields": grade.score.to_dict()} if grade.score else {}

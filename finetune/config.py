@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
-from extraction.errors import AssayError
+from extraction.errors import AssayError, misfit
 from extraction.generate.models import Quantization
 from extraction.target import Style
 
@@ -220,9 +220,8 @@ def _explain(detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         near = difflib.get_close_matches(path[-1], _known(path[:-1]), n=1, cutoff=0.0)
         return f"Unknown key `{name}`" + (f"; did you mean `{'.'.join([*path[:-1], near[0]])}`?" if near else ".")
-    if detail["type"] == "missing":
-        return f"The key `{name}` is missing"
-    return f"`{name}`: {detail['msg'].lower()}, not {detail['input']!r}"
+    said = misfit(detail)
+    return said[:1].upper() + said[1:]
 
 
 def _known(path: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from extraction.contract import Contract
 from extraction.errors import AssayError
 from extraction.families import Family, family_class
 from extraction.generate.checks import check_bitsandbytes, check_fit, without_weights
-from extraction.generate.models import auto_class, resolve_model, shipped
+from extraction.generate.models import auto_class, is_cached, load_family, load_shape, resolve_model, shipped
 from finetune.adapter import add_adapter, check_adapter
 from finetune.config import RunConfig
 from finetune.features import check_taken
@@ -32,26 +32,66 @@ _GEMMA_4B: dict[str, Any] = {
     },
     "mm_tokens_per_image": 256,
 }  # fmt: skip
+# No example has less tokens besides its instruction: what is shown or asked, and the answer.
+_LEAST = 8
 # NF4: half a byte a weight, a byte of scale for 64 of them, four bytes for 256 of those (QLoRA, arXiv 2305.14314).
 _NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 
 
-def check_run(config: RunConfig, contract: Contract) -> None:
-    """Refuse a run that would fail only after its documents are read and its model is loaded.
+def check_contract(config: RunConfig, contract: Contract) -> None:
+    """Refuse an adapter whose options do not go together, or not with what the contract shows.
 
     Raises:
-        AssayError: the adapter's options do not go together or with what the contract shows, the GPU has no bfloat16,
-            bitsandbytes cannot run, the model passes over features of pages or has no module that the options mean, or
-            `adapter.start` is no adapter for the model.
+        AssayError: see `check_adapter`; or what sees a page is to be trained, and none is shown.
     """
-    import torch
-
     check_adapter(config.adapter)
     if contract.view == "text" and (config.adapter.vision or config.adapter.projector):
         raise AssayError(
             "adapter.vision and adapter.projector train what sees a page, and the contract shows its text alone; set "
             "contract.view=image or both, or leave them out."
         )
+
+
+def check_family(config: RunConfig, contract: Contract) -> Family:
+    """The model's family, which can show what the contract shows, and has room for more than the instruction.
+
+    Raises:
+        AssayError: no such model, one that reads text alone where the contract shows pixels, or the instruction alone
+            is longer than a prompt, a window or an example may be.
+    """
+    family = load_family(config.model)
+    if contract.view != "text":
+        family.check_sees()
+    length = family.count(contract.messages(()))
+    limits = [
+        ("contract.max_prompt_tokens", contract.max_prompt_tokens, 1),
+        ("data.max_length", config.data.max_length, _LEAST),
+    ]
+    if config.data.window_tokens:
+        limits.append(("data.window_tokens", config.data.window_tokens[0], 1))
+    for key, most, least in limits:
+        if length + least > most:
+            raise AssayError(
+                f"{key} is too low with {most} tokens: the instruction alone, with its schema, takes {length}; raise "
+                "it, or make the instruction shorter."
+            )
+    return family
+
+
+def check_run(config: RunConfig, contract: Contract) -> Family:
+    """Refuse a run that would fail only after its documents are read and its model is loaded.
+
+    Returns:
+        The model's family.
+
+    Raises:
+        AssayError: see `check_contract` and `check_family`; or the GPU has no bfloat16, bitsandbytes cannot run, the
+            model passes over features of pages or has no module that the options mean, or `adapter.start` is no adapter
+            for the model.
+    """
+    import torch
+
+    check_contract(config, contract)
     # A GPU without it still makes bfloat16 tensors, and computes with them slowly.
     if (
         torch.cuda.is_available()
@@ -61,18 +101,17 @@ def check_run(config: RunConfig, contract: Contract) -> None:
         raise AssayError("This GPU has no bfloat16; set train.dtype=float32.")
     if config.train.quantization:
         check_bitsandbytes()
+    family = check_family(config, contract)
     model = without_weights(config.model)
     pages = contract.view != "text" and getattr(model.config, "vision_config", None) is not None
-    once = family_class(model.config).features_once and not (config.adapter.vision or config.adapter.projector)
+    once = family.features_once and not (config.adapter.vision or config.adapter.projector)
     if pages and once:
         check_taken(model)
     if config.adapter.start is None:
         add_adapter(model, config)
-        return
-    start = Path(shipped(config.adapter.start))
-    if not (start / "adapter_config.json").exists():
-        raise AssayError(f"adapter.start: {config.adapter.start} holds no adapter (adapter_config.json).")
-    check_fit(start, config.model)
+    else:
+        check_fit(Path(shipped(config.adapter.start)), config.model)
+    return family
 
 
 @dataclass(frozen=True)
@@ -109,16 +148,21 @@ def plan(config: RunConfig) -> Plan:
     """Build the configured model without weights, put the adapter on it, and count.
 
     Raises:
-        AssayError: no such recipe, a contract that does not fit, an architecture that is not known here or has no
-            module that the adapter's options mean.
+        AssayError: no such recipe, see `check_contract` and `check_family`, or an architecture that is not known here
+            or has no module that the adapter's options mean.
     """
     import torch
 
-    contract_of(load_task(config.recipe), config.contract)
+    contract = contract_of(load_task(config.recipe), config.contract)
+    check_contract(config, contract)
     shape = architecture(config.model)
+    if _is_here(config.model):
+        check_family(config, contract)
+        if config.adapter.start:
+            check_fit(Path(shipped(config.adapter.start)), config.model)
     family = family_class(shape, config.model)
     with torch.device("meta"):
-        model = auto_class(shape).from_config(shape, dtype=torch.bfloat16)
+        model = auto_class(shape).from_config(shape, dtype=torch.bfloat16, trust_remote_code=False)
         parameters = _by_part(family, model.named_parameters())
         linear = sum(
             module.weight.numel()
@@ -148,19 +192,20 @@ def architecture(name: str) -> Any:
     Raises:
         AssayError: the model is not on this machine, or its config cannot be read.
     """
-    from transformers import AutoConfig, Gemma3Config
+    from transformers import Gemma3Config
 
+    if _is_here(name):
+        return load_shape(name)
+    if name.startswith("google/medgemma-") and "-4b" in name:
+        return Gemma3Config(**_GEMMA_4B)
+    raise AssayError(
+        f"The configuration of {name} is not on this machine; download the model first (hf download {name})."
+    )
+
+
+def _is_here(name: str) -> bool:
     source = resolve_model(name)
-    try:
-        return AutoConfig.from_pretrained(source, local_files_only=True)
-    except (OSError, ValueError) as error:
-        if Path(source).is_dir():
-            raise AssayError(f"The model {name} cannot be loaded: {str(error).splitlines()[0]}") from None
-        if name.startswith("google/medgemma-") and "-4b" in name:
-            return Gemma3Config(**_GEMMA_4B)
-        raise AssayError(
-            f"The configuration of {name} is not on this machine; download the model first (hf download {name})."
-        ) from None
+    return Path(source).is_dir() or is_cached(source)
 
 
 def _by_part(family: type[Family], named: Any) -> dict[str, int]:

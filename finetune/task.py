@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING, ClassVar
 import yaml
 
 from extraction.contract import Contract
-from extraction.errors import AssayError
+from extraction.errors import AssayError, reason
 from extraction.example import Branch, Example
 from extraction.generate.models import FACTS, shipped
-from extraction.plugins import import_source, installed, load
+from extraction.plugins import import_source, installed, line_of, load
 from extraction.record.record import Record
 from extraction.room import Room
 from finetune.config import ContractConfig, SyntheticConfig
@@ -144,20 +145,50 @@ def evaluate(extractor: Extractor, task: Task, examples: Sequence[Example], labe
     return task.grade(extractor.contract, examples, [found[id(example)] for example in examples])
 
 
+def read_examples(task: Task, wanted: DataRequest) -> list[Example]:
+    """What a task reads from a folder; contexts of which nothing is asked are left out.
+
+    Raises:
+        AssayError: the task's own, an error in its code (file and line are named), or there is no example.
+    """
+    try:
+        examples = [example for example in task.read(wanted) if example.branches]
+    except AssayError:
+        raise
+    except Exception as error:
+        at = line_of(error, inspect.getfile(type(task)))
+        raise AssayError(
+            f"The recipe {task.name} cannot read {wanted.folder} ({at}): {type(error).__name__}: {reason(error)}"
+        ) from error
+    if not examples:
+        raise AssayError(
+            f"The recipe {task.name} found no example in {wanted.folder}; see that this is the folder of its data."
+        )
+    return examples
+
+
 def load_task(recipe: str) -> Task:
     """The task of a recipe by name (of an installed package or of Assay) or module (`my_package.my_task`).
 
     Raises:
-        AssayError: there is none.
+        AssayError: there is none, or it is not whole.
     """
     module = import_source(recipe)
-    if module is not None and not hasattr(module, "TASK") and recipe not in installed("assay.tasks", "task"):
-        raise AssayError(f"The module {recipe} ({module.__file__}) has no TASK; define it there.")
+    if not hasattr(module, "TASK") and recipe not in (names := installed("assay.tasks", "task")):
+        if module is not None:
+            raise AssayError(f"The module {recipe} ({module.__file__}) has no TASK; define it there.")
+        raise AssayError(
+            f"No recipe and no module has the name {recipe}; known recipes are {', '.join(names)}. Install the package "
+            "that brings it, or say where your module lies (PYTHONPATH=. before the command, for this folder)."
+        )
     task = getattr(module, "TASK", None) or load("assay.tasks", recipe, "task", "TASK")
     if not isinstance(task, Task):
         raise AssayError(
             f"There is no recipe {recipe}: its TASK is {task!r}, and must be an object of a class of Task."
         )
+    for name, kind in (("name", str), ("contract", Contract)):
+        if not isinstance(getattr(task, name, None), kind):
+            raise AssayError(f"The TASK of {recipe} has no {name}; give its class a `{name}` (a {kind.__name__}).")
     return task
 
 

@@ -21,18 +21,19 @@ from extraction.example import Example
 from extraction.families import Family
 from extraction.files import write_whole
 from extraction.generate import LocalBackend
-from extraction.generate.models import load_family, multiplies_bfloat16, quiet_libraries
+from extraction.generate.models import multiplies_bfloat16, quiet_libraries
+from extraction.reading import check_room
 from extraction.room import Room
 from finetune.adapter import load_trainable, trains_towers
 from finetune.batch import collator_for
 from finetune.config import RunConfig, TrainConfig
 from finetune.data import check_split
-from finetune.encode import encode_all, training_order, whole_batches
+from finetune.encode import encode_all, fits, training_order, whole_batches
 from finetune.features import keep_pixels
 from finetune.preflight import check_run
 from finetune.processes import on_all, on_main, say, world_size
 from finetune.run import VERSIONS, RunFolder, processes_of, versions
-from finetune.task import DataRequest, Task, contract_of, evaluate, load_task
+from finetune.task import DataRequest, Task, contract_of, evaluate, load_task, read_examples
 
 
 def train(config: RunConfig) -> Path:
@@ -46,14 +47,13 @@ def train(config: RunConfig) -> Path:
         AssayError: wrong data, model, or output folder; nothing is half-written.
     """
     quiet_libraries()
-    task, contract = on_all(lambda: checked(config))
+    task, contract, family = on_all(lambda: checked(config))
     folder = RunFolder(config.train.output)
     on_main(lambda: folder.open(config))
     if on_main(lambda: (folder.adapter / VERSIONS).exists()):
         say(f"{folder.path} is finished; its adapter is in {folder.adapter}.")
         return folder.adapter
     checkpoint = on_main(lambda: go_on(folder))
-    family = on_all(lambda: family_for(config, contract))
     # Read once, however many processes there are; and held-out data are the main one's alone.
     rows, held_out = on_main(
         lambda: read_data(config, task, contract, family), others=lambda made: (made[0], list[Example]())
@@ -75,20 +75,11 @@ def train(config: RunConfig) -> Path:
     return folder.adapter
 
 
-def checked(config: RunConfig) -> tuple[Task, Contract]:
-    """Task and contract of a run, and what can be said against it before anything is opened."""
+def checked(config: RunConfig) -> tuple[Task, Contract, Family]:
+    """Task, contract and model's family of a run; what can be said against it is said before anything is opened."""
     task = load_task(config.recipe)
     contract = contract_of(task, config.contract)
-    check_run(config, contract)
-    return task, contract
-
-
-def family_for(config: RunConfig, contract: Contract) -> Family:
-    """The model's family, before its weights are loaded; one that can see where the contract shows pages as pixels."""
-    family = load_family(config.model)
-    if contract.view != "text":
-        family.check_sees()
-    return family
+    return task, contract, check_run(config, contract)
 
 
 def read_data(
@@ -97,7 +88,7 @@ def read_data(
     """The rows that are trained, and the examples by which the model is judged; made first where the run says so.
 
     Raises:
-        AssayError: see `Task.read` and `encode`.
+        AssayError: see `read_examples` and `encode`; or a prompt has no room for a page of a held-out document.
     """
     data = config.data
     for split, wanted in data.synthetic.items():
@@ -108,12 +99,14 @@ def read_data(
     say(f"Reading the data of {data.train} and {data.validation}")
     room = Room(family.count, contract)
     train, held_out = (
-        task.read(DataRequest(folder, split, contract, room, data.questions, config.train.seed))
+        read_examples(task, DataRequest(folder, split, contract, room, data.questions, config.train.seed))
         for split, folder in (("train", data.train), ("validation", data.validation))
     )
     check_split(train, held_out)
-    rows = list(encode_all(train, contract, family, data, config.train.seed))
-    return rows, held_out[: config.evaluate.documents]
+    held_out = held_out[: config.evaluate.documents]
+    for example in held_out:  # else found only at the first checkpoint
+        check_room(example, contract, fits(contract, family, contract.max_prompt_tokens))
+    return list(encode_all(train, contract, family, data, config.train.seed)), held_out
 
 
 def go_on(folder: RunFolder) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,9 @@ import typer
 
 from extraction.errors import AssayError, run_command
 from finetune.cli import app
+
+# What can only be meant as a file: no blank, and a suffix or a slash.
+_FILE = re.compile(r"\S+\.[A-Za-z]{2,5}|\S*/\S*")
 
 
 @app.command()
@@ -49,6 +53,9 @@ def _questions(given: list[str]) -> list[str]:
         except (OSError, UnicodeDecodeError) as error:
             raise AssayError(f"The questions in {given[0]} cannot be read: {error}.") from None
         given = [line.strip() for line in lines if line.strip()]
+    for name in given:
+        if _FILE.fullmatch(name) and not Path(name).exists():
+            raise AssayError(f"There is no file {name}; name one with a question a line, or write a question in words.")
     if not given or not all(question.strip() for question in given):
         raise AssayError("There is no question; write it behind the bundle, or name a file with a question a line.")
     return given

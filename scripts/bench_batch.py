@@ -146,11 +146,12 @@ def difference(one: object, other: object, at: str = "") -> str:
 
 def over_many(folder: Path, model: str, workers: int, every: int) -> dict:
     from extraction.api import Extractor
-    from extraction.batch import Batch, find_jobs, run_batch, task_id
+    from extraction.batch import Batch, run_batch, task_id
+    from extraction.folder import find_files
     from extraction.readers import Readers
 
-    jobs = find_jobs([folder])
     batch = Batch(folder.with_name("out"), task_id(model, None))
+    jobs = batch.jobs(find_files([folder]))
     samples, statuses = [], {}
     start = first = time.monotonic()
     with Readers(workers) as readers:

@@ -283,6 +283,7 @@ def notebook(job: Job, examples: list[dict[str, Any]], scratch: Path) -> tuple[A
         dtype=dtype,
         attn_implementation="eager",
         device_map={"": "cpu" if job.tiny else "cuda"},
+        trust_remote_code=False,
         quantization_config=BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_use_double_quant=True,
@@ -371,7 +372,7 @@ def family(job: Job) -> Any:
 
     from extraction.families import family_of
 
-    shape = AutoConfig.from_pretrained(job.folder / "model")
+    shape = AutoConfig.from_pretrained(job.folder / "model", trust_remote_code=False)
     words = {
         **{"<pad>": PAD, "<eos>": EOS, "<bos>": BOS, "<start_of_image>": shape.boi_token_index},
         **{"<image_soft_token>": shape.image_token_index, "<end_of_image>": shape.eoi_token_index},

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def test_mistakes_before_any_model_is_loaded(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "a.pdf").write_bytes(b"x")
     two = (tmp_path / "a.pdf", tmp_path / "b" / "a.pdf")
-    mistake(assay("extract", *two, "--model", "x", "--out", out), "would both become a.json")
+    mistake(assay("extract", *two, "--model", "x", "--out", out), "would both become a.pdf.json")
     mistake(assay("extract", tmp_path / "a.pdf", "--model", "no/such/model", "--out", out), "no folder")
     mistake(assay("extract", tmp_path / "a.pdf", "--model", tmp_path, "--out", out), "--schema")
     (tmp_path / "s.json").write_text('{"type": 5}')
@@ -58,6 +59,8 @@ def test_mistakes_before_any_model_is_loaded(tmp_path):
     mistake(assay("extract", tmp_path / "a.pdf", "--schema", tmp_path / "s.json"), "knows its own schema only")
     mistake(assay("extract", tmp_path / "a.pdf", "--model", "ehr-qa-270m"), "not to read documents")
     mistake(assay("train", tmp_path / "none.yaml"), "cannot be read")
+    mistake(assay("answer", tmp_path / "bundle.json", "nofile.txt"), "There is no file nofile.txt")
+    mistake(assay("answer", tmp_path / "bundle.json", "asked/today"), "There is no file asked/today")
     mistake(assay("merge", tmp_path, "--out", tmp_path / "m"), "no finished adapter")
     mistake(assay("score", tmp_path / "none", tmp_path), "none")
 
@@ -77,7 +80,7 @@ def tiny_folder(tmp_path_factory, tiny_model, tokenizer):
 def test_in_a_batch_bad_files_fail_alone(tmp_path, tiny_folder):
     files = tmp_path / "in"
     files.mkdir()
-    for name, encrypt in (("good", None), ("locked", pdfencrypt.StandardEncryption("secret"))):
+    for name, encrypt in (("good", None), ("locked", pdfencrypt.StandardEncryption("pass-phrase"))):
         canvas = Canvas(str(files / f"{name}.pdf"), encrypt=encrypt)
         canvas.drawString(72, 700, "Natrium   140   mmol/L")
         canvas.save()
@@ -91,17 +94,51 @@ def test_in_a_batch_bad_files_fail_alone(tmp_path, tiny_folder):
     huge = Canvas(str(files / "huge.pdf"), pagesize=(1e6, 1e6))
     huge.drawString(72, 700, "x")
     huge.save()
+    with zipfile.ZipFile(files / "archive.pdf", "w") as archive:
+        archive.writestr("report.pdf", good)
+    with zipfile.ZipFile(files / "letter.docx", "w") as archive:
+        archive.writestr("word/document.xml", "<document/>")
+    (files / "mail.eml").write_text("From: a@example.com\nMIME-Version: 1.0\n\nSee attachment")
+    (files / "suffixless").write_bytes(good)
+    (files / ".DS_Store").write_bytes(b"x")
+    (files / "good.labels.json").write_text("{}")
     result = assay("extract", files, "--model", tiny_folder, "--out", tmp_path / "out")
-    assert result.returncode == 2 and "Traceback" not in result.stderr
+    assert result.returncode == 2 and "Traceback" not in result.stderr and "Warning" not in result.stderr
+    assert "Skipped: JSON files (1), hidden files (1).\n" in result.stderr
+    last = result.stderr.splitlines()[-1].strip()
+    assert last.startswith("11 files: 2 ") and last.endswith(
+        f", 9 not read (reason in the record); records in {tmp_path / 'out'}"
+    )
     records = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in (tmp_path / "out").glob("*.json")}
     assert records.pop("contract")["record_schema"]
-    assert set(records) == {p.stem for p in files.iterdir()}
-    assert records.pop("good")["data"] is not None
-    words = {"locked": "password", "empty": "empty", "picture": "PNG", "scan": "text layer", "huge": "points"}
+    assert records.pop("good")["data"] is not None and records.pop("suffixless")["data"] is not None
+    words = {
+        "locked": "password",
+        "empty": "empty",
+        "picture": "PNG",
+        "scan": "text layer",
+        "huge": "points",
+        "archive": "no PDF but a ZIP archive",
+        "letter.docx": "a Word file",
+        "mail.eml": "an e-mail",
+        "truncated": "",
+    }
+    assert set(records) == set(words)
     for name, record in records.items():
         assert record["status"] == "failed" and record["data"] is None and len(record["issues"]) == 1
-        assert words.get(name, "") in record["issues"][0]["message"], record
+        assert words[name] in record["issues"][0]["message"], record
         assert record["issues"][0]["message"] in result.stderr
+    # The remedy is taken: what was read stays as it is, what was refused is tried again.
+    before = (tmp_path / "out" / "good.json").stat().st_mtime_ns
+    command = ("extract", files, "--model", tiny_folder, "--out", tmp_path / "out", "--html")
+    result = assay(*command, "--password", "pass-phrase")
+    assert result.returncode == 2 and "2 of 11 are done already" in result.stderr
+    assert json.loads((tmp_path / "out" / "locked.json").read_text(encoding="utf-8"))["data"] is not None
+    assert (tmp_path / "out" / "locked.html").exists()
+    assert (tmp_path / "out" / "good.json").stat().st_mtime_ns == before
+    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert not [path.name for path in written if b"pass-phrase" in path.read_bytes()]
+    assert "pass-phrase" not in result.stderr + result.stdout
 
 
 def test_any_schema_can_stand_in_the_lab_reports_place(tmp_path, tiny_folder):

@@ -23,6 +23,7 @@ from finetune.encode import encode
 from finetune.features import keep_features, keep_pixels
 from finetune.loss import SampledHead
 from finetune.merge import fingerprint, merge
+from finetune.preflight import architecture
 from finetune.run import VERSIONS
 from tests.families import KINDS, SEEING, save
 
@@ -316,9 +317,44 @@ def test_another_architecture_is_refused_in_a_sentence_that_names_the_families()
     assert all(name in said for family in families() for name in family.model_types)
 
 
-def test_experts_are_refused(tmp_path):
-    from transformers import Gemma4TextConfig
+@pytest.mark.parametrize(
+    "config, words",
+    [
+        ({"model_type": "zzz"}, "is of the architecture zzz"),
+        ({"hidden_size": 8}, "names no architecture"),
+        ([1], "names no architecture"),
+        ({"model_type": "zzz", "auto_map": {"AutoConfig": "code.Config"}}, "Python code of its own"),
+        ({"model_type": "llama", "auto_map": {"AutoModelForCausalLM": "code.Model"}}, "Python code of its own"),
+        ({"model_type": "llama", "hidden_size": "abc"}, "hidden_size"),
+        ({"model_type": "gemma4_text", "enable_moe_block": True}, "has experts"),
+        ({"model_type": "gemma4", "text_config": {"enable_moe_block": True}}, "has experts"),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_refused_by_its_config_alone(tmp_path, monkeypatch, config, words):
+    def forbidden(*_):
+        raise AssertionError("something was asked, run or sought")
 
-    config = Gemma4TextConfig(enable_moe_block=True, num_experts=4, top_k_experts=2, moe_intermediate_size=8)
-    with pytest.raises(AssayError, match="some/model has experts"):
-        family_class(config)(config, None, "some/model")
+    monkeypatch.setattr("builtins.input", forbidden)
+    monkeypatch.setattr("extraction.generate.models.load_tokenizer", forbidden)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "code.py").write_text("raise AssertionError('it was run')")
+    for refused in (load_family, load_model, architecture):
+        with pytest.raises(AssayError, match=words) as caught:
+            refused(str(tmp_path))
+        assert "\n" not in str(caught.value) and "out of date" not in str(caught.value)
+        if "architecture" in words or "code" in words:
+            assert all(name in str(caught.value) for family in families() for name in family.model_types)
+
+
+def test_code_that_comes_with_a_tokenizer_is_not_run(tmp_path, monkeypatch):
+    def asked(*_):
+        raise AssertionError("transformers asked")
+
+    monkeypatch.setattr("builtins.input", asked)
+    own = save("llama", tmp_path)
+    values = json.loads((own / "tokenizer_config.json").read_text())
+    code = {"tokenizer_class": "OwnTokenizer", "auto_map": {"AutoTokenizer": ["code.OwnTokenizer", None]}}
+    (own / "tokenizer_config.json").write_text(json.dumps({**values, **code}))
+    (own / "code.py").write_text("raise AssertionError('it was run')")
+    with pytest.raises(AssayError, match="Python code of its own"):
+        load_tokenizer(str(own))

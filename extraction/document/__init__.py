@@ -1,4 +1,4 @@
-"""Open a document (PDF, PNG, JPEG): pages with words and boxes, their text as laid out, their pixels.
+"""Open a document (a PDF or an image): pages with words and boxes, their text as laid out, their pixels.
 
 `open_document` reads a PDF's own text, `read_scans` reads by OCR the pages that have none, `layout_lines` and
 `page_text` turn a page's words into lines that keep the page's columns, `split` parts them into windows that fit a
@@ -6,10 +6,11 @@ prompt, `render_page` draws a page. Files are parsed in a separate process with 
 hostile file costs one `DocumentError` and nothing else.
 """
 
+from extraction.document.kinds import SUFFIXES
 from extraction.document.layout import Line, layout_lines, page_text
 from extraction.document.ocr import ocr_available, ocr_page, read_scans
 from extraction.document.pages import Document, Limits, Page, Word
-from extraction.document.reader import SUFFIXES, open_document, render_page, render_pages
+from extraction.document.reader import open_document, render_page, render_pages
 from extraction.document.windows import Lines, Window, split, split_pages
 
 __all__ = [

@@ -4,9 +4,10 @@ The page is drawn (200 dpi, less for huge pages) and read by RapidOCR (PP-OCR mo
 nothing is downloaded), the optional extra `assay[ocr]`. One engine a process, loaded at first use, with a
 bounded number of threads; documents take turns.
 
-Boxes are those of the displayed page, as for a text layer. A page scanned askew is not turned upright: its
-lines keep their slope, so that a box still lies on the ink, and `layout_lines` straightens rows by itself. The
-slope, the median over the lines weighted by their length, only decides the order of the words.
+A page that lies on its side or upside down is turned and read again; where its lines are tilted or run towards each
+other, as in a photo, their boxes are straightened (`orient.py`), and the page's `frame` leads back to the ink. A slope
+of less than two degrees is kept: `layout_lines` straightens such rows by itself, and the slope, the median over the
+lines weighted by their length, only decides the order of the words.
 """
 
 import math
@@ -39,7 +40,9 @@ _LOW = 0.6  # lines read with less confidence are counted in the page's issue, a
 _TURNED = 2.5  # times higher than wide: a line that runs up or down the page (a lone 1 has 1.8)
 _FOREIGN = 0.05  # of a page's characters: fewer Han characters than this are misread Latin ones
 _BROKEN = 1 / 3  # of a text layer's characters
-_FEW = 10  # rotated words (a watermark) that do not make a text layer
+_CLEAR = 0.85  # a page whose lines are read with less confidence on average may be upside down
+_BETTER = 0.1  # by how much lines must be read better the other way round
+_LONGEST = 6  # lines that are read both ways
 _PER_ONE = re.compile(r"(?:(?<=[^\W\d_]/)|(?<=10[\^*E]\d/)|(?<=10[\^*E]\d\d/))1(?![\w.,])")
 _INK = 5.0  # square points: a page with less is blank (a digit of 10 points has about 15)
 
@@ -69,9 +72,23 @@ class _Line:
         return math.dist(self.corners[0], self.corners[3])
 
     @property
+    def length(self) -> float:
+        return max(self.width, self.height)
+
+    @property
     def is_turned(self) -> bool:
         """Whether the line runs up or down the page."""
-        return self.height >= _TURNED * self.width
+        (x0, y0), (x1, y1) = self.corners[:2]
+        steep = abs(y1 - y0) > abs(x1 - x0)
+        long, short = (self.width, self.height) if steep else (self.height, self.width)
+        return long >= _TURNED * short
+
+    def moved(self, matrix: Any) -> "_Line":
+        """The line under a projective map."""
+        from extraction.document.orient import through
+
+        words = [(text, through(matrix, corners)) for text, corners in self.words]
+        return replace(self, words=words, corners=through(matrix, self.corners))
 
     @property
     def text(self) -> str:
@@ -101,13 +118,12 @@ def ocr_available() -> bool:
 def needs_ocr(page: Page) -> bool:
     """Whether a page's own text is missing or broken.
 
-    Missing: no upright word and at most a watermark's worth of rotated ones. Broken: of the characters of its
-    words more than a third are U+FFFD (a glyph without a letter), private-use, control, unassigned or half a
-    surrogate pair, the trace of a font without a Unicode map. Some bullets or tick boxes do not reach a third.
-    Wrong letters in the place of right ones are not recognised.
+    Missing: no upright word. Broken: of the characters of its words more than a third are U+FFFD (a glyph without a
+    letter), private-use, control, unassigned or half a surrogate pair, the trace of a font without a Unicode map. Some
+    bullets or tick boxes do not reach a third. Wrong letters in the place of right ones are found by `trust.examine`.
     """
     if not page.words:
-        return len(page.rotated) < _FEW
+        return True
     return page.view == "text" and is_broken("".join(word.text for word in page.words))
 
 
@@ -117,14 +133,14 @@ def is_broken(text: str) -> bool:
     return bad > _BROKEN * len(text)
 
 
-def ocr_page(path: str | Path, number: int, limits: Limits | None = None) -> list[Word]:
-    """The words that OCR reads on page `number` (from 1), whether or not it has text of its own.
+def ocr_page(path: str | Path, number: int, limits: Limits | None = None, password: str = "") -> list[Word]:
+    """The words that OCR reads on page `number` (from 1), whether or not it has text of its own, where it is displayed.
 
     Raises:
         DocumentError: as `render_page`; or the OCR extra is not installed or fails on the page.
     """
     limits = limits or Limits()
-    document = open_document(path, limits)
+    document = open_document(path, limits, password)
     if not 1 <= number <= len(document.pages):
         raise DocumentError(f"{path} has no page {number}: it has {len(document.pages)}, counted from 1.")
     if not ocr_available():
@@ -133,28 +149,48 @@ def ocr_page(path: str | Path, number: int, limits: Limits | None = None) -> lis
         ((_, page),) = _read(document, [document.pages[number - 1]], limits)
     if page.view != "ocr":
         raise DocumentError(f"Page {number} of {path}: {page.issue}")
-    return page.words
+    return [replace(word, box=page.frame.displayed(word.box)) for word in page.words] if page.frame else page.words
 
 
 def read_scans(document: Document, limits: Limits | None = None) -> Document:
-    """The document with the pages that need it (see `needs_ocr`) read by OCR; their `view` is then "ocr".
+    """The document with the pages that need it read by OCR; their `view` is then "ocr".
 
-    A blank page has no words and no issue. A page that could not be read, or was read with little confidence in
-    places, says so in its `issue`; no line is left out for its confidence. Without the OCR extra pages without
-    text stay as they are, and broken ones get an issue. When `limits.seconds` are spent on a document, the pages
-    that are left get an issue.
+    Those are pages without text (see `needs_ocr`) and pages whose text layer differs from what is drawn; the page's
+    `reason` says which and how. A blank page has no words and no issue. A page that could not be read, or was read with
+    little confidence in places, says so in its `issue`; no line is left out for its confidence. Without the OCR extra
+    pages without text stay as they are, and doubtful or broken ones get an issue. When `limits.seconds` are spent on a
+    document, the pages that are left get an issue.
     """
     limits = limits or Limits()
-    wanted = [page for page in document.pages if needs_ocr(page)]
-    if not wanted:
+    if not any(page.signs or needs_ocr(page) for page in document.pages):
         return document
-    if ocr_available():
-        with _lock:
-            found = dict(_read(document, wanted, limits))
-    else:
-        broken = f"Most characters of the page's text layer stand for no letter; to read its pixels, {REMEDY}."
-        found = {page.number: replace(page, issue=page.issue or broken) for page in wanted if page.words}
-    return replace(document, pages=[found.get(page.number, page) for page in document.pages])
+    # Not imported with the package: the process that opens files needs no numpy.
+    from extraction.document.orient import sideways_table
+    from extraction.document.trust import examine, settle
+
+    with _lock:
+        ready = ocr_available()
+        broken = {page.number for page in document.pages if needs_ocr(page)}
+        layers = replace(document, pages=[page for page in document.pages if page.number not in broken])
+        found = examine(layers, limits, _recognise if ready else None)
+        wanted = [p for p in document.pages if p.number in broken or (p.number in found and found[p.number].doubt)]
+        pages = {number: verdict.page for number, verdict in found.items()}
+        if ready and wanted:
+            for number, page in _read(document, wanted, limits):
+                pages[number] = settle(pages[number], page, found[number].doubt) if number in found else page
+    if not ready:
+        for page in wanted:
+            if page.words:
+                doubt = found[page.number].doubt if page.number in found else _NO_LETTERS
+                issue = page.issue or f"{doubt}; to read its pixels, {REMEDY}."
+                pages[page.number] = replace(page, issue=issue, reason=doubt)
+    for number, page in pages.items():
+        if not page.issue and (issue := sideways_table(page)):
+            pages[number] = replace(page, issue=issue)
+    return replace(document, pages=[pages.get(page.number, page) for page in document.pages])
+
+
+_NO_LETTERS = "Most characters of the page's text layer stand for no letter"
 
 
 def _read(document: Document, pages: Sequence[Page], limits: Limits) -> Iterator[tuple[int, Page]]:
@@ -171,7 +207,8 @@ def _read(document: Document, pages: Sequence[Page], limits: Limits) -> Iterator
                 late = f"The page was not read: OCR took all of the {limits.seconds:g} s allowed (limit `seconds`)."
                 yield from ((page.number, replace(page, issue=late)) for page in group)
                 break
-            images = render_pages(document.path, [p.number for p in group], dpi, replace(limits, seconds=left))
+            numbers, rest = [page.number for page in group], replace(limits, seconds=left)
+            images = render_pages(document.path, numbers, dpi, rest, document.password)
             try:
                 # Closed at once when time is up: the process that draws must not stay.
                 with closing(images):  # type: ignore[type-var]
@@ -192,31 +229,91 @@ def _dpi(page: Page, limits: Limits) -> int:
 
 
 def _read_page(page: Page, image: "Image.Image", dpi: int) -> Page:
+    from extraction.document.orient import framed, straighten
+
+    displayed = page.displayed
     if _ink(image) * (72 / dpi) ** 2 < _INK:
         return replace(page, words=[], view="ocr", issue="")
     try:
-        lines = _read_lines(image, 72 / dpi)
+        turn, lines = _read_upright(image, 72 / dpi)
     except Exception as error:
         # The engine is other people's native code on anyone's pixels: one page lost must be one page's issue.
         return replace(page, issue=f"OCR failed on the page ({type(error).__name__}).")
+    width, height = displayed[::-1] if turn % 180 else displayed
+    straight = straighten([line.corners for line in lines if not line.is_turned], width, height)
+    matrix = None
+    if straight:
+        matrix, width, height = straight
+        lines = [line.moved(matrix) for line in lines]
+    upright = [line for line in lines if not line.is_turned]
+    turned = [line for line in lines if line.is_turned]
     letters = "".join(line.text for line in lines)
     han = [char for char in letters if "\u4e00" <= char <= "\u9fff"]
     foreign = set(han) if len(han) < _FOREIGN * len(letters) else set()
-    upright = [line for line in lines if not line.is_turned]
-    turned = [line for line in lines if line.is_turned]
-    words = [word for line in _in_order(upright) for word in _words(line, page)]
-    rotated = [word for line in turned for word in _words(line, page)]
+    words = [word for line in _in_order(upright) for word in _words(line, width, height)]
+    rotated = [word for line in turned for word in _words(line, width, height)]
     low = sum(line.score < _LOW or bool(foreign & set(line.text)) for line in lines)
     issue = ""
     if not lines:
         issue = "OCR found no words on the page, which is not blank."
-    elif len(turned) > 2 * len(upright):
-        issue = "Most of the page's text is turned sideways and was left out of its lines."
     elif low:
         issue = f"{low} of {len(lines)} lines were hard to read by OCR: compare them with the page."
     if page.words and not words:
-        return replace(page, issue=f"Most characters of the page's text layer stand for no letter. {issue}")
-    return replace(page, words=words, view="ocr", rotated=rotated or page.rotated, issue=issue)
+        return replace(page, issue=f"{_NO_LETTERS}. {issue}" if needs_ocr(page) else issue)
+    reason = f"{_NO_LETTERS}: read by OCR" if page.words else ""
+    return Page(
+        page.number,
+        width,
+        height,
+        words,
+        view="ocr",
+        rotated=rotated,
+        issue=issue,
+        pixels=page.pixels,
+        reason=reason,
+        frame=framed(turn, *displayed, matrix),
+        signs=page.signs,
+    )
+
+
+def _read_upright(image: "Image.Image", scale: float) -> tuple[int, list[_Line]]:
+    """The page's lines, and the turn (degrees clockwise) after which they were read."""
+    lines = _read_lines(image, scale)
+    length = sum(line.length for line in lines)
+    sideways = 2 * sum(line.length for line in lines if line.is_turned) > length
+    if not lines or (not sideways and sum(line.score * line.length for line in lines) >= _CLEAR * length):
+        return 0, lines
+    turn = _turn(image, [line for line in lines if line.is_turned == sideways], scale)
+    return (turn, _read_lines(image.rotate(-turn, expand=True), scale)) if turn else (0, lines)
+
+
+def _turn(image: "Image.Image", lines: Sequence[_Line], scale: float) -> int:
+    """The quarter turn (degrees clockwise) after which the longest lines are read best, one way round or the other."""
+    import numpy as np
+    from rapidocr.utils.process_img import get_rotate_crop_image
+
+    pixels = np.asarray(image)[:, :, ::-1]
+    crops, turns = [], []
+    for line in sorted(lines, key=lambda line: line.length, reverse=True)[:_LONGEST]:
+        (x0, y0), (x1, y1) = line.corners[:2]
+        # Its first side, which becomes the top of its picture, runs so; and a high picture is laid on its left side.
+        quarter = round(math.degrees(math.atan2(y0 - y1, x1 - x0)) / 90) * 90
+        crop = get_rotate_crop_image(pixels, np.array(line.corners, dtype=np.float32) / np.float32(scale))
+        turn = quarter + (270 if line.height >= 1.5 * line.width else 0)
+        crops += [crop, np.ascontiguousarray(crop[::-1, ::-1])]
+        turns += [turn % 360, (turn + 180) % 360]
+    sums = dict.fromkeys(turns, 0.0)
+    for turn, score in zip(turns, _engine().recognize_txt(crops).scores, strict=True):
+        sums[turn] += score
+    sums[0] = sums.get(0, 0.0) + _BETTER * len(turns) / 2
+    return max(sums, key=lambda turn: sums[turn])
+
+
+def _recognise(line: "Image.Image") -> str:
+    """The text of a picture of one line."""
+    import numpy as np
+
+    return " ".join(_engine().recognize_txt([np.ascontiguousarray(np.asarray(line)[:, :, ::-1])]).txts)
 
 
 def _ink(image: "Image.Image") -> int:
@@ -372,12 +469,12 @@ def _slice(box: list[tuple[float, float]], start: float, end: float) -> list[tup
     return top + low
 
 
-def _words(line: _Line, page: Page) -> list[Word]:
-    """A line's words with upright boxes, inside the page."""
+def _words(line: _Line, width: float, height: float) -> list[Word]:
+    """A line's words with upright boxes, inside a page of so many points."""
     words = []
     for (text, corners), sure in zip(line.words, line.sure, strict=True):
         xs, ys = [x for x, _ in corners], [y for _, y in corners]
-        box = (max(0.0, min(xs)), max(0.0, min(ys)), min(page.width, max(xs)), min(page.height, max(ys)))
+        box = (max(0.0, min(xs)), max(0.0, min(ys)), min(width, max(xs)), min(height, max(ys)))
         # "mg/1": behind a unit's slash the recogniser takes the small ell of litre for a one, which no unit has there.
         text = _PER_ONE.sub("l", text)
         words.append(Word(text, tuple(round(side, 2) for side in box), sure))  # type: ignore[arg-type]

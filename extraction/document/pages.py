@@ -19,14 +19,70 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Page:
-    """One page as displayed.
+class Signs:
+    """What a PDF tells of a page's text layer, beside its words.
 
-    `number` counts from 1; `width` and `height` are in points. `view` tells where the words come from:
-    "text" for the document's own text, "ocr" for words read from the pixels. `rotated` holds the words that
-    are not upright on the displayed page (watermarks, side notes), which would only disturb the lines.
-    `issue` is empty, or says why the page's words could not be read. `pixels` are width and height of an image
-    file; None for a page of a PDF, which has no pixels of its own.
+    `image` is the share of the page under images, `hidden` the share of its text that is not drawn (text rendering
+    mode 3) or lies under an image. `sample` are a few words in which the page's fonts and characters, digits first,
+    all occur: what is compared with the drawn page.
+    """
+
+    image: float = 0.0
+    hidden: float = 0.0
+    sample: list[Word] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How a page that is not displayed upright was laid to be read.
+
+    `turn` is the quarter turn that brings it upright, in degrees clockwise; `width` and `height` are the displayed
+    page's, in points. `matrix` is the projective map (3 x 3, row by row) from a point of the page as read to one of the
+    page as displayed: it also undoes tilt and perspective.
+    """
+
+    turn: int
+    width: float
+    height: float
+    matrix: tuple[float, ...]
+
+    @classmethod
+    def quarter(cls, turn: int, width: float, height: float) -> "Frame | None":
+        """The frame of a page displayed at `width` x `height` that only has to be turned; None where it has not."""
+        match turn % 360:
+            case 90:
+                matrix = (0.0, 1.0, 0.0, -1.0, 0.0, height, 0.0, 0.0, 1.0)
+            case 180:
+                matrix = (-1.0, 0.0, width, 0.0, -1.0, height, 0.0, 0.0, 1.0)
+            case 270:
+                matrix = (0.0, -1.0, width, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+            case _:
+                return None
+        return cls(turn % 360, width, height, matrix)
+
+    def displayed(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        """The upright box around what `box` of the page as read covers on the displayed page."""
+        a, b, c, d, e, f, g, h, i = self.matrix
+        x0, y0, x1, y1 = box
+        xs, ys = [], []
+        for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1)):
+            w = g * x + h * y + i
+            xs.append(min(max((a * x + b * y + c) / w, 0.0), self.width))
+            ys.append(min(max((d * x + e * y + f) / w, 0.0), self.height))
+        return min(xs), min(ys), max(xs), max(ys)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page as it is read: upright, which is how it is displayed unless it has a `frame`.
+
+    `number` counts from 1; `width` and `height` are in points. Boxes of words and the page's own sides are those of the
+    page as read; `frame` leads from there to the page as displayed, where a record's evidence is given and which
+    `render_pages` draws. `view` tells where the words come from: "text" for the document's own text, "ocr" for words
+    read from the pixels, and `reason` why, where there was a choice. `rotated` holds the words that are not upright
+    (watermarks, side notes), which would only disturb the lines. `issue` is empty, or says why the page's words could
+    not be read, or what is doubtful about them. `pixels` are width and height of an image file as displayed; None for a
+    page of a PDF, which has no pixels of its own. `signs` are None where there is no text layer.
     """
 
     number: int
@@ -37,15 +93,33 @@ class Page:
     rotated: list[Word] = field(default_factory=list)
     issue: str = ""
     pixels: tuple[int, int] | None = None
+    reason: str = ""
+    frame: Frame | None = None
+    signs: Signs | None = None
+
+    @property
+    def displayed(self) -> tuple[float, float]:
+        """Width and height of the displayed page."""
+        return (self.frame.width, self.frame.height) if self.frame else (self.width, self.height)
+
+    @property
+    def turn(self) -> int:
+        """The quarter turn, in degrees clockwise, that brings the displayed page upright."""
+        return self.frame.turn if self.frame else 0
 
 
 @dataclass(frozen=True)
 class Document:
-    """An open document: its file, the SHA-256 of its bytes (hexadecimal), its pages in order."""
+    """An open document: its file, the SHA-256 of its bytes (hexadecimal), its pages in order.
+
+    `password` is the one that opened it, for whoever draws its pages later; empty where none was needed. It is
+    written nowhere.
+    """
 
     path: Path
     sha256: str
     pages: list[Page]
+    password: str = field(default="", repr=False, compare=False)
 
     @property
     def word_count(self) -> int:

@@ -1,6 +1,7 @@
 """Opening and rendering, with every failure turned into one sentence for the user."""
 
 import hashlib
+import importlib.util
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -8,71 +9,72 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extraction.document.pages import Document, Limits, Page, Word
+from extraction.document.kinds import HEIC, Kind, kind_of
+from extraction.document.pages import Document, Frame, Limits, Page, Signs, Word
 from extraction.document.process import WorkerError, run_job
 from extraction.errors import DocumentError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-_KINDS = (
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"GIF8", "a GIF image"),
-    (b"II*\x00", "a TIFF image"),
-    (b"MM\x00*", "a TIFF image"),
-    (b"BM", "a BMP image"),
-    (b"\xd0\xcf\x11\xe0", "an old Word, Excel or Outlook file"),
-    (b"{\\rtf", "an RTF text"),
-    (b"%!PS", "a PostScript file"),
-    (b"<?xml", "an XML file"),
-    (b"<!DOCTYPE html", "a web page"),
-    (b"<html", "a web page"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"MSH|", "an HL7 message"),
-)
+_HEIF_REMEDY = "install the extra assay[heif] (pip install -e '.[heif]' in Assay's folder), or save it as JPEG"
 
 
-SUFFIXES = (".pdf", ".png", ".jpg", ".jpeg")
-"""Ends of the names of files that are taken from a folder."""
+def open_document(path: str | Path, limits: Limits | None = None, password: str = "") -> Document:
+    """Read a PDF's pages and the words of its own text; an image is a document of pages without words.
 
+    Images are PNG, JPEG, WebP, BMP, GIF (its first frame), TIFF (a page each frame) and, with the extra `assay[heif]`,
+    HEIC. A scan without a text layer opens too: its pages have no words and `Document.has_text` is false.
 
-def open_document(path: str | Path, limits: Limits | None = None) -> Document:
-    """Read a PDF's pages and the words of its own text; a PNG or JPEG is a document of one page without words.
-
-    A scan without a text layer opens too: its pages have no words and `Document.has_text` is false.
+    Args:
+        path: the file; its content says what it is, not its name.
+        limits: what it may take.
+        password: opens an encrypted PDF; not used where none is needed.
 
     Raises:
-        DocumentError: the file is missing, neither PDF nor image, encrypted, damaged, without pages or beyond `limits`.
+        DocumentError: the file is missing, neither PDF nor image, encrypted with another password, damaged, without
+            pages or beyond `limits`.
     """
     path, limits = Path(path), limits or Limits()
-    data = _read(path, limits)
-    pages = []
+    data, kind = _read(path, limits)
+
+    def pages(password: str) -> list[Page]:
+        job = {"do": "read", "image": kind.image, "password": password}
+        return [_page(frame) for frame, _ in run_job(data, job, limits)]
+
+    used = ""
     try:
-        for frame, _ in run_job(data, {"do": "read", "image": is_image(data)}, limits):
-            pages.append(_page(frame))
+        try:
+            found = pages("")
+        except WorkerError as end:
+            if end.cause != "password" or not password:
+                raise
+            found, used = pages(password), password
     except WorkerError as end:
         raise DocumentError(_explain(path, end, limits)) from None
-    return Document(path, hashlib.sha256(data).hexdigest(), pages)
+    return Document(path, hashlib.sha256(data).hexdigest(), found, used)
 
 
-def render_page(path: str | Path, number: int, dpi: int = 150, limits: Limits | None = None) -> "Image.Image":
+def render_page(
+    path: str | Path, number: int, dpi: int = 150, limits: Limits | None = None, password: str = ""
+) -> "Image.Image":
     """Draw page `number` (from 1) at `dpi` pixels per inch, as an RGB image.
 
     Raises:
         DocumentError: as `open_document`, or there is no such page, or it would exceed `limits.pixels`.
     """
-    (image,) = render_pages(path, [number], dpi, limits)
+    (image,) = render_pages(path, [number], dpi, limits, password)
     return image
 
 
 def render_pages(
-    path: str | Path, numbers: Iterable[int], dpi: int = 150, limits: Limits | None = None
+    path: str | Path, numbers: Iterable[int], dpi: int = 150, limits: Limits | None = None, password: str = ""
 ) -> Iterator["Image.Image"]:
     """Draw several pages in one go, in the order of `numbers`; `limits.seconds` is the time for drawing
     all of them, not counting what the caller does in between. An image file at its own resolution is left as it is.
 
-    What PDFium fails to draw is tried once more with poppler, where that is installed.
+    What PDFium fails to draw is tried once more with poppler, where that is installed; not with a `password`, which
+    would then stand in the list of processes.
 
     Raises:
         DocumentError: as `render_page`.
@@ -80,16 +82,17 @@ def render_pages(
     path, limits = Path(path), limits or Limits()
     if dpi < 1:
         raise DocumentError(f"A page can't be drawn at {dpi} dpi: ask for 1 or more, 150 is usual.")
-    data = _read(path, limits)
+    data, kind = _read(path, limits)
     wanted = list(numbers)
     deadline = time.monotonic() + limits.seconds
     try:
-        for image in _draw({"do": "render", "image": is_image(data)}, data, wanted, dpi, limits):
+        job = {"do": "render", "image": kind.image, "password": password}
+        for image in _draw(job, data, wanted, dpi, limits):
             yield image
             wanted.pop(0)
         return
     except WorkerError as end:
-        if is_image(data) or end.cause not in ("crash", "damaged", "render", "internal"):
+        if kind.image or password or end.cause not in ("crash", "damaged", "render", "internal"):
             raise DocumentError(_explain(path, end, limits)) from None
         first = end
     left = replace(limits, seconds=max(1.0, deadline - time.monotonic()))
@@ -104,14 +107,15 @@ def _page(frame: dict[str, Any]) -> Page:
     words, rotated = (
         [Word(text, (x0, y0, x1, y1)) for text, x0, y0, x1, y1 in frame[key]] for key in ("words", "rotated")
     )
-    number, width, height = frame["page"], frame["width"], frame["height"]
+    turn, sides = frame.get("turn", 0), (frame["width"], frame["height"])
+    width, height = sides[::-1] if turn % 180 else sides
     pixels = (frame["pixels"][0], frame["pixels"][1]) if "pixels" in frame else None
-    return Page(number, width, height, words, rotated=rotated, issue=frame["issue"], pixels=pixels)
-
-
-def is_image(data: bytes) -> bool:
-    """Whether a file's bytes are those of an image that is read as a page: PNG or JPEG."""
-    return data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"))
+    page = Page(frame["page"], width, height, words, rotated=rotated, issue=frame["issue"], pixels=pixels)
+    signs = frame.get("signs")
+    if signs:
+        sample = [Word(text, (x0, y0, x1, y1)) for text, x0, y0, x1, y1 in signs["sample"]]
+        signs = Signs(signs["image"], signs["hidden"], sample)
+    return replace(page, frame=Frame.quarter(turn, *sides), signs=signs)
 
 
 def _draw(job: dict[str, Any], data: bytes, numbers: list[int], dpi: int, limits: Limits) -> Iterator["Image.Image"]:
@@ -122,7 +126,7 @@ def _draw(job: dict[str, Any], data: bytes, numbers: list[int], dpi: int, limits
             yield Image.frombytes("RGB", (frame["width"], frame["height"]), pixels)
 
 
-def _read(path: Path, limits: Limits) -> bytes:
+def _read(path: Path, limits: Limits) -> tuple[bytes, Kind]:
     if path.is_dir():
         raise DocumentError(f"{path} is a folder: name a PDF file in it.")
     if not path.exists():
@@ -141,36 +145,13 @@ def _read(path: Path, limits: Limits) -> bytes:
         raise DocumentError(f"{path} can't be read ({error.strerror}): check its permissions.") from None
     if not data:
         raise DocumentError(f"{path} is empty (0 bytes): copy or download it again.")
-    # Readers accept a header anywhere in the first 1,024 bytes (PDF 1.7, annex H.3, note 13).
-    if b"%PDF-" not in data[:1024] and not is_image(data):
-        raise DocumentError(f"{path} is not a PDF; it seems to be {_kind(data)}: convert it to PDF first.")
-    return data
-
-
-def _kind(data: bytes) -> str:
-    head = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if data.startswith(b"PK"):
-        for mark, name in ((b"word/", "a Word"), (b"xl/", "an Excel"), (b"ppt/", "a PowerPoint")):
-            if mark in data:
-                return f"{name} file"
-        return "a ZIP archive"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "a WebP image"
-    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
-        return "a HEIC photo"
-    if data[128:132] == b"DICM":
-        return "a DICOM image"
-    for magic, name in _KINDS:
-        if head[: len(magic)].lower() == magic.lower():
-            return name
-    if head[:1] in (b"{", b"["):
-        return "a JSON text"
-    try:
-        data[:4096].decode()
-    except UnicodeDecodeError as error:
-        if error.start < min(len(data), 4096) - 4:
-            return "binary data of an unknown kind"
-    return "plain text"
+    kind = kind_of(data)
+    if kind == HEIC and importlib.util.find_spec("pillow_heif") is None:
+        kind = replace(kind, remedy=_HEIF_REMEDY)
+    if kind.remedy:
+        seems = "is no PDF but" if path.suffix.lower() == ".pdf" else "is"
+        raise DocumentError(f"{path} {seems} {kind.name}: {kind.remedy}.")
+    return data, kind
 
 
 def _explain(path: Path, end: WorkerError, limits: Limits) -> str:
@@ -178,12 +159,17 @@ def _explain(path: Path, end: WorkerError, limits: Limits) -> str:
     page = details.get("page")
     match end.cause:
         case "password":
-            return f"{path} is encrypted and needs a password: save a copy without one and use that."
+            if details.get("given"):
+                return f"{path} is encrypted, and the password that was given does not open it: check its spelling."
+            return f"{path} is encrypted and needs a password: give it with --password, or password=... in Python."
         case "security":
             return f"{path} is encrypted in a way that can't be read: save a copy without encryption."
         case "damaged":
-            image = f" (a {details['image']} image)" if "image" in details else ""
-            return f"{path}{image} is damaged or cut off and can't be repaired: get the file again from its source."
+            image = f" (a {details['image']} image)" if details.get("image") else ""
+            place = f"Page {page} of " if page else ""
+            return (
+                f"{place}{path}{image} is damaged or cut off and can't be repaired: get the file again from its source."
+            )
         case "no pages":
             return f"{path} has no pages: get the file again from its source."
         case "pages":
@@ -204,8 +190,9 @@ def _explain(path: Path, end: WorkerError, limits: Limits) -> str:
             )
         case "image pixels":
             count = f"{details['count']:,} pixels" if details["count"] else "far too many pixels"
+            place = f"Page {page} of " if page else ""
             return (
-                f"{path} has {count}, more than the {limits.pixels:,} allowed: "
+                f"{place}{path} has {count}, more than the {limits.pixels:,} allowed: "
                 "save it smaller, or raise the limit `pixels`."
             )
         case "pixels":
@@ -229,7 +216,7 @@ def _explain(path: Path, end: WorkerError, limits: Limits) -> str:
             )
         case "crash":
             return (
-                f"{path} made the PDF reader crash or run out of its {limits.memory_mb} MB of memory: "
+                f"{path} made its reader crash or run out of its {limits.memory_mb} MB of memory: "
                 "it is likely damaged; print it to a new PDF and use that."
             )
     return f"{path} could not be read ({details.get('text', end.cause)}): print it to a new PDF and use that."

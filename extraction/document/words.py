@@ -2,8 +2,12 @@
 
 import ctypes
 import math
+import re
 import unicodedata
-from typing import Any
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import pypdfium2.raw as pdfium
 
@@ -14,6 +18,11 @@ _LIGATURES = dict(zip(range(0xFB00, 0xFB07), ("ff", "fi", "fl", "ffi", "ffl", "s
 _SPACES = {0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000}
 # Text tilted less than this still counts as upright: the text layers of skewed scans.
 _UPRIGHT = math.radians(10)
+_FEW = 10  # words: fewer that run sideways (a watermark, a side note) do not turn a page
+_SAMPLE = 6  # words of a page that are compared with what is drawn
+_CANDIDATES = 600  # words among which they are chosen
+_DIGITS = frozenset("0123456789,?")  # and what a wrong map makes of them
+_PLAIN = re.compile(r"(?=.*[A-Za-z\d])[A-Za-z\d.,:/%()<>+?*-]{2,14}")
 _TILE = 4.0  # points: repeated words are looked for in the tiles around a word
 
 Box = tuple[float, float, float, float]
@@ -63,13 +72,18 @@ class _Builder:
         self.width, self.height = width, height
         self.upright: list[Entry] = []
         self.tilted: list[Entry] = []
+        self.fonts: dict[Entry, int] = {}
+        self.quarters: Counter[int] = Counter()  # tilted words by their direction
         self.text: list[str] = []
         self.boxes: list[Box] = []
         self.angle = 0.0
+        self.font = 0
 
-    def add(self, text: str, box: Box, angle: float) -> None:
+    def add(self, text: str, box: Box, angle: float, font: Callable[[], int]) -> None:
         if self.boxes and not self._continues(text, box, angle):
             self.flush()
+        if not self.boxes:
+            self.font = font()
         self.text.append(text)
         self.boxes.append(box)
         self.angle = angle
@@ -104,13 +118,38 @@ class _Builder:
             return
         entry = (unicodedata.normalize("NFC", text), round(x0, 2), round(y0, 2), round(x1, 2), round(y1, 2))
         (self.tilted if self.angle else self.upright).append(entry)
+        self.fonts.setdefault(entry, self.font)
+        quarter = round(math.degrees(self.angle) / 90) * 90
+        if self.angle and abs(math.radians(quarter) - self.angle) < _UPRIGHT:
+            self.quarters[quarter % 360] += 1
 
 
-def page_words(page: Any, text_page: Any, rotation: int) -> tuple[list[Entry], list[Entry]]:
-    """The upright and the rotated words of a loaded page, in the file's order.
+class PageWords(NamedTuple):
+    """The words of a page in the file's order, upright ones and rotated ones, in the frame of the page turned by `turn`
+    degrees clockwise; and a few upright ones in which its fonts and characters all occur.
+    """
+
+    upright: list[Entry]
+    rotated: list[Entry]
+    turn: int
+    sample: list[Entry]
+
+
+def page_words(page: Any, text_page: Any, rotation: int) -> PageWords:
+    """The words of a loaded page, which is turned where most of them run up, down or upside down.
 
     `page` and `text_page` are PDFium handles, `rotation` the page's own, in degrees clockwise.
     """
+    turn, builder = 0, _build(page, text_page, rotation)
+    if builder.quarters:
+        [(quarter, count)] = builder.quarters.most_common(1)
+        if count >= _FEW and count > 2 * len(builder.upright):
+            turn, builder = quarter, _build(page, text_page, (rotation + quarter) % 360)
+    upright = _without_doubles(builder.upright)
+    return PageWords(upright, builder.tilted, turn, _sample(upright, builder.fonts))
+
+
+def _build(page: Any, text_page: Any, rotation: int) -> _Builder:
     place = _Placement(page, rotation)
     builder = _Builder(place.width, place.height)
     turn = math.radians(rotation)
@@ -146,9 +185,34 @@ def page_words(page: Any, text_page: Any, rotation: int) -> tuple[list[Entry], l
                 max(loose.right, right.value),
                 max(loose.top, top.value),
             )
-        builder.add(text, box, angle)
+        builder.add(text, box, angle, partial(_font, text_page, index))
     builder.flush()
-    return _without_doubles(builder.upright), builder.tilted
+    return builder
+
+
+def _font(text_page: Any, index: int) -> int:
+    """A number for the font of a character; 0 for one that the file does not draw."""
+    drawn = pdfium.FPDFText_GetTextObject(text_page, index)
+    font = pdfium.FPDFTextObj_GetFont(drawn) if drawn else None
+    return (ctypes.cast(font, ctypes.c_void_p).value or 0) if font else 0
+
+
+def _sample(entries: list[Entry], fonts: dict[Entry, int]) -> list[Entry]:
+    """Few words, short together, in which many characters of each font occur, digits first: any may be mapped wrong."""
+    left = [entry for entry in entries if _PLAIN.fullmatch(entry[0])][:_CANDIDATES]
+    shown: set[tuple[int, str]] = set()
+    chosen: list[Entry] = []
+
+    def gain(entry: Entry) -> float:
+        fresh = {(fonts.get(entry, 0), char) for char in entry[0]} - shown
+        return sum(4 if char in _DIGITS else 1 for _, char in fresh) / (len(entry[0]) + 3)
+
+    while left and len(chosen) < _SAMPLE:
+        best = max(left, key=gain)
+        left.remove(best)
+        chosen.append(best)
+        shown.update((fonts.get(best, 0), char) for char in best[0])
+    return chosen
 
 
 def _without_doubles(entries: list[Entry]) -> list[Entry]:

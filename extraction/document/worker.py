@@ -10,12 +10,11 @@ import json
 import math
 import os
 import signal
-import struct
 import sys
 import threading
 import time
-import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 
@@ -63,16 +62,16 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def load(data: bytes) -> Any:
-    """The document as PDFium sees it, opened without a password and without running anything in it."""
+def load(data: bytes, password: str = "") -> Any:
+    """The document as PDFium sees it, opened without running anything in it."""
     import pypdfium2 as pdfium
 
     try:
-        return pdfium.PdfDocument(data)
+        return pdfium.PdfDocument(data, password=password or None)
     except pdfium.PdfiumError as error:
         code = getattr(error, "err_code", None)
         if code == pdfium.raw.FPDF_ERR_PASSWORD:
-            raise RefusalError("password") from error
+            raise RefusalError("password", given=bool(password)) from error
         if code == pdfium.raw.FPDF_ERR_SECURITY:
             raise RefusalError("security") from error
         raise RefusalError("damaged") from error
@@ -100,9 +99,10 @@ def read(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """One frame a page: its number, size and words."""
     import pypdfium2 as pdfium
 
+    from extraction.document.signs import page_signs
     from extraction.document.words import page_words
 
-    document = load(data)
+    document = load(data, job.get("password", ""))
     count = len(document)
     if count < 1:
         raise RefusalError("no pages")
@@ -124,13 +124,15 @@ def read(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
         except pdfium.PdfiumError:
             frame["issue"] = "the page's text could not be loaded"
         else:
-            frame["words"], frame["rotated"] = page_words(page.raw, text_page.raw, page.get_rotation())
+            found = page_words(page.raw, text_page.raw, page.get_rotation())
             text_page.close()
-            upright, rotated = len(frame["words"]), len(frame["rotated"])
-            if upright + rotated > job["words"]:
-                raise RefusalError("words", page=number, count=upright + rotated)
-            if rotated > 2 * upright and rotated >= 10:
-                frame["issue"] = "most of the page's text is turned sideways and was left out of its lines"
+            frame |= {"words": found.upright, "rotated": found.rotated, "turn": found.turn}
+            count_words = len(found.upright) + len(found.rotated)
+            if count_words > job["words"]:
+                raise RefusalError("words", page=number, count=count_words)
+            if count_words:
+                image, hidden = page_signs(page)
+                frame["signs"] = {"image": image, "hidden": hidden, "sample": found.sample}
         page.close()
         yield frame
     document.close()
@@ -164,7 +166,7 @@ def render(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], A
     """Each asked page as RGB rows without padding."""
     import pypdfium2 as pdfium
 
-    document = load(data)
+    document = load(data, job.get("password", ""))
     for number in job["numbers"]:
         if not 1 <= number <= len(document):
             raise RefusalError("no such page", page=number, count=len(document))
@@ -212,34 +214,96 @@ def render_poppler(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str,
         yield {"page": number, "width": image.width, "height": image.height, "bytes": len(pixels)}, pixels
 
 
-def load_image(data: bytes, job: dict[str, Any]) -> Any:
-    """A PNG or JPEG as RGB, turned as its EXIF data say, on white where it is transparent.
+@contextmanager
+def damage(job: dict[str, Any], page: int | None = None) -> Iterator[None]:
+    """Whatever an image's bytes make Pillow raise is damage."""
+    try:
+        yield
+    except (RefusalError, MemoryError):
+        raise
+    except Exception as error:
+        # Pillow's own limit, far above ours, is met while the header is read.
+        kind = "image pixels" if type(error).__name__ == "DecompressionBombError" else "damaged"
+        raise RefusalError(kind, image=job["image"], page=page, count=0) from error
 
-    Its size is read from the header and checked before its pixels take memory.
-    """
+
+def open_image(data: bytes, job: dict[str, Any]) -> tuple[Any, list[int]]:
+    """An image file and which of its frames are pages: of a TIFF all but reduced versions and masks, else the first."""
     import warnings
 
+    from PIL import Image
+
+    warnings.simplefilter("ignore")
+    with damage(job):
+        if job["image"] == "HEIF":
+            import pillow_heif
+
+            pillow_heif.register_heif_opener()
+        image: Any = Image.open(io.BytesIO(data), formats=(job["image"],))
+        if job["image"] != "TIFF":
+            return image, [0]
+        pages, frame = [], 0
+        while True:
+            if not image.tag_v2.get(_SUBFILE, 0) & _NO_PAGE:
+                pages.append(frame)
+            if len(pages) > job["pages"]:
+                raise RefusalError("pages", count=image.n_frames)
+            frame += 1
+            try:
+                image.seek(frame)
+            except EOFError:
+                break
+    if not pages:
+        raise RefusalError("no pages")
+    return image, pages
+
+
+def load_image(source: Any, frame: int, job: dict[str, Any], page: int | None = None) -> Any:
+    """A frame of an image file as RGB, turned as its EXIF data say, on white where it is transparent.
+
+    Its size is read from the header and checked before its pixels take memory. `page` is its number, where the file
+    has several.
+    """
     from PIL import Image, ImageOps
 
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    try:
-        image: Image.Image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
-        if image.width * image.height > job["pixels"]:
-            raise RefusalError("image pixels", count=image.width * image.height)
-        resolution = image.info.get("dpi")
-        image = ImageOps.exif_transpose(image)
+    with damage(job, page):
+        source.seek(frame)
+        _check_image(source.size, job, page)
+        resolution = source.info.get("dpi")
+        image: Image.Image = ImageOps.exif_transpose(source)
         if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
             rgba = image.convert("RGBA")
             image = Image.new("RGB", image.size, "white")
             image.paste(rgba, mask=rgba)
+        if image.mode.startswith("I"):  # 16 bits, of which Pillow would take all above 255 for white
+            image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
         image = image.convert("RGB")
-    except Image.DecompressionBombError as error:
-        # Pillow's own limit, far above ours, is met while the header is read.
-        raise RefusalError("image pixels", count=0) from error
-    except (OSError, SyntaxError, ValueError, TypeError, struct.error, zlib.error) as error:
-        raise RefusalError("damaged", image="PNG" if data.startswith(b"\x89PNG") else "JPEG") from error
+        if job["image"] == "TIFF" and (across := _stretch(resolution)) != 1:
+            # A fax has about half as many lines as columns to the inch: its pixels are made square.
+            size = (round(image.width * max(1, across)), round(image.height * max(1, 1 / across)))
+            _check_image(size, job, page)
+            image = image.resize(size)
+            resolution = (max(resolution), max(resolution))
     image.info = {"dpi": resolution}
     return image
+
+
+def _stretch(resolution: Any) -> float:
+    """How much wider than high the dots of a resolution are; 1 where that is not known, or not clear, or absurd."""
+    try:
+        across = float(resolution[1]) / float(resolution[0])
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return 1
+    return across if 1.1 < max(across, 1 / max(across, 1e-9)) < 4 else 1
+
+
+def _check_image(size: tuple[int, int], job: dict[str, Any], page: int | None) -> None:
+    """Refuse an image with more pixels than the limit."""
+    if size[0] * size[1] > job["pixels"]:
+        raise RefusalError("image pixels", page=page, count=size[0] * size[1])
+
+
+_SUBFILE, _NO_PAGE = 254, 1 | 4  # TIFF 6.0, NewSubfileType: a reduced version of another image, a mask
 
 
 def image_dpi(image: Any) -> int:
@@ -256,23 +320,32 @@ def image_dpi(image: Any) -> int:
 
 
 def read_image(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The one page of an image file: its size, no words."""
-    image = load_image(data, job)
-    width, height = (side * 72 / image_dpi(image) for side in image.size)
-    check_size(1, width, height, job)
-    yield {**_frame(1, width, height), "pixels": image.size}
+    """One frame a page of an image file: its size, no words."""
+    source, frames = open_image(data, job)
+    for number, frame in enumerate(frames, 1):
+        issue = ""
+        try:
+            image = load_image(source, frame, job, number if len(frames) > 1 else None)
+        except RefusalError as refusal:
+            if refusal.frame["error"] != "damaged" or len(frames) == 1:
+                raise
+            image, issue = source, "the page is damaged and its content could not be loaded"
+        width, height = (side * 72 / image_dpi(image) for side in image.size)
+        check_size(number, width, height, job)
+        yield {**_frame(number, width, height, issue), "pixels": image.size}
 
 
 def render_image(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
-    """An image file at the resolution asked for; at its own, its pixels as they are."""
+    """Pages of an image file at the resolution asked for; at their own, their pixels as they are."""
     from PIL import Image
 
-    image = load_image(data, job)
-    scale = job["dpi"] / image_dpi(image)
-    width, height = (max(1, round(side * scale)) for side in image.size)
+    source, frames = open_image(data, job)
     for number in job["numbers"]:
-        if number != 1:
-            raise RefusalError("no such page", page=number, count=1)
+        if not 1 <= number <= len(frames):
+            raise RefusalError("no such page", page=number, count=len(frames))
+        image = load_image(source, frames[number - 1], job, number if len(frames) > 1 else None)
+        scale = job["dpi"] / image_dpi(image)
+        width, height = (max(1, round(side * scale)) for side in image.size)
         check_pixels(number, width * 72 / job["dpi"], height * 72 / job["dpi"], job)
         drawn = image if image.size == (width, height) else image.resize((width, height), Image.Resampling.LANCZOS)
         pixels = drawn.tobytes()

@@ -14,7 +14,7 @@ from typing import Any
 from extraction.errors import AssayError
 from extraction.families.base import Family, Message, Prompt
 
-__all__ = ["Family", "Message", "Prompt", "disarm", "families", "family_class", "family_of"]
+__all__ = ["Family", "Message", "Prompt", "disarm", "families", "family_class", "family_named", "family_of"]
 
 _MODULES = ("gemma3", "gemma4", "qwen3_vl", "decoder")
 
@@ -29,15 +29,27 @@ def family_class(config: Any, name: str = "") -> type[Family]:
     """The family of a model's config.
 
     Raises:
-        AssayError: no family has this architecture.
+        AssayError: no family has this architecture, or the model has parts that its family cannot use.
+    """
+    family = family_named(config.model_type, name)
+    family.check_config(config, name or "The model")
+    return family
+
+
+def family_named(model_type: Any, name: str = "") -> type[Family]:
+    """The family of an architecture, by the `model_type` that stands in a model's `config.json`.
+
+    Raises:
+        AssayError: no family has it.
     """
     for family in families():
-        if config.model_type in family.model_types:
+        if model_type in family.model_types:
             return family
     known = ", ".join(kind for family in families() for kind in family.model_types)
+    said = f"is of the architecture {model_type}, which is not known here"
     raise AssayError(
-        f"{name or 'The model'} is of the architecture {config.model_type}, which is not known here; known are "
-        f"{known}. Take a model of one of these, or let a server run it (--server URL)."
+        f"{name or 'The model'} {said if model_type else 'names no architecture (model_type in config.json)'}; known "
+        f"are {known}. Take a model of one of these, or let a server run it (--server URL)."
     )
 
 

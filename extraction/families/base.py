@@ -88,6 +88,10 @@ class Family:
         if getattr(config, "vision_config", None) is not None:
             self._open_images()
 
+    @classmethod
+    def check_config(cls, config: Any, name: str) -> None:
+        """Raise AssayError where a model of this architecture has parts that the family cannot use."""
+
     def _open_images(self) -> None:
         """Set `soft` and `marks`, and see that tokenizer and processor are this model's."""
 

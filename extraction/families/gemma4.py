@@ -35,10 +35,11 @@ class Gemma4(Family):
     marker = "<|image|>"
     features_once = True
 
-    def __init__(self, config: Any, tokenizer: Any, name: str = ""):
-        super().__init__(config, tokenizer, name)
-        if self.text.enable_moe_block:
-            raise AssayError(f"{self.name} has experts (MoE), which are not known here; take a Gemma 4 without them.")
+    @classmethod
+    def check_config(cls, config: Any, name: str) -> None:
+        """Refuse experts."""
+        if config.get_text_config().enable_moe_block:
+            raise AssayError(f"{name} has experts (MoE), which are not known here; take a Gemma 4 without them.")
 
     def _open_images(self) -> None:
         config = self.config

@@ -40,15 +40,18 @@ def without_weights(name: str) -> Any:
         AssayError: no such model, or none of a family that is known.
     """
     import torch
-    from transformers import AutoConfig
 
-    from extraction.families import family_class
-    from extraction.generate.models import _from_pretrained, auto_class, resolve_model
+    from extraction.generate.models import auto_class, load_shape
 
-    shape = _from_pretrained(AutoConfig, resolve_model(name))
-    family_class(shape, name)
+    shape = load_shape(name)
     with torch.device("meta"):
-        return auto_class(shape).from_config(shape)
+        return auto_class(shape).from_config(shape, trust_remote_code=False)
+
+
+def check_weights(folder: Path) -> None:
+    """Raise AssayError where an adapter's folder has no weights: PEFT would look for them on the hub."""
+    if not any((folder / f"adapter_model.{suffix}").exists() for suffix in ("safetensors", "bin")):
+        raise AssayError(f"The adapter in {folder} has no weights (adapter_model.safetensors); copy the whole folder.")
 
 
 def check_fit(folder: Path, base: str) -> None:
@@ -67,6 +70,7 @@ def check_fit(folder: Path, base: str) -> None:
     from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
     from safetensors import SafetensorError
 
+    check_weights(folder)
     model = without_weights(base)
     remedy = "give the model that it was trained on."
     try:

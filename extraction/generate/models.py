@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from extraction.errors import AssayError
-from extraction.families import Family, family_class, family_of
+from extraction.families import Family, families, family_class, family_named, family_of
 from extraction.generate.checks import check_bitsandbytes, check_fit
 from extraction.plugins import adapter_folder, adapters
 
@@ -115,8 +115,9 @@ def _convert(folder: Path) -> None:
             gguf_file=source.name,
             quantization_config=GgufConfig(dequantize=True),
             dtype=torch.bfloat16,
+            trust_remote_code=False,
         )
-        tokenizer = AutoTokenizer.from_pretrained(temporary, gguf_file=source.name)
+        tokenizer = AutoTokenizer.from_pretrained(temporary, gguf_file=source.name, trust_remote_code=False)
         tokenizer.chat_template = CHAT_TEMPLATE
         model.generation_config.eos_token_id = [1, tokenizer.convert_tokens_to_ids("<end_of_turn>")]
         model.config._name_or_path = EMBEDDED
@@ -165,14 +166,12 @@ def load_model(
         AssayError: the model is missing, gated, or cannot be reached, or bitsandbytes cannot run here; says what to do.
     """
     import torch
-    from transformers import AutoConfig
     from transformers.integrations import is_deepspeed_zero3_enabled
 
     quiet_libraries()
     if quantization:
         check_bitsandbytes(device)
-    source = resolve_model(name)
-    config = _from_pretrained(AutoConfig, source)
+    config = load_shape(name)
     family = family_class(config, name)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if dtype == "auto" and device == "cpu" and not multiplies_bfloat16():
@@ -183,8 +182,41 @@ def load_model(
         options["quantization_config"] = _nf4(torch.bfloat16 if dtype == "auto" else weights, family)
     if not is_deepspeed_zero3_enabled():  # which places the weights itself
         options["device_map"] = {"": device}
-    model = _from_pretrained(auto_class(config), source, dtype=weights, **options)
+    model = _from_pretrained(auto_class(config), resolve_model(name), dtype=weights, **options)
     return model.eval()
+
+
+def load_shape(name: str) -> Any:
+    """The transformers config of a model by name, whose family is known; nothing else of it is read.
+
+    Raises:
+        AssayError: no such model, one of no family that is known, or one that is built by Python code of its own.
+    """
+    import json
+
+    from transformers import AutoConfig
+    from transformers.utils import cached_file
+
+    source = resolve_model(name)
+    local = _is_local(source)
+    try:
+        values = json.loads(Path(str(cached_file(source, "config.json", local_files_only=local))).read_text("utf-8"))
+    except OSError as error:
+        raise AssayError(f"The model {source} cannot be loaded: {str(error).splitlines()[0]}") from None
+    except ValueError as error:
+        raise AssayError(f"The model {source} cannot be loaded: its config.json is no valid JSON ({error}).") from None
+    # Read here, because transformers says of what it does not know that it is itself out of date.
+    values = values if isinstance(values, dict) else {}
+    if values.get("auto_map"):
+        known = ", ".join(kind for family in families() for kind in family.model_types)
+        raise AssayError(
+            f"{name} is built by Python code of its own (auto_map in its config.json), which is never run here; take a "
+            f"model that transformers knows, of {known}, or let a server run it (--server URL)."
+        )
+    family_named(values.get("model_type"), name)
+    config = _from_pretrained(AutoConfig, source)
+    family_class(config, name)
+    return config
 
 
 def auto_class(config: Any) -> Any:
@@ -203,15 +235,10 @@ def load_family(name: str, tokenizer: Any = None) -> Family:
     """
     import json
 
-    from transformers import AutoConfig
-
-    source = resolve_model(name)
-    adapter = Path(source) / "adapter_config.json"
+    adapter = Path(resolve_model(name)) / "adapter_config.json"
     if adapter.exists():
         name = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
-        source = resolve_model(name)
-    config = _from_pretrained(AutoConfig, source)
-    family_class(config, name)  # before a tokenizer is sought
+    config = load_shape(name)  # refused before a tokenizer is sought
     return family_of(config, tokenizer or load_tokenizer(name), name)
 
 
@@ -277,21 +304,37 @@ def load_adapter(folder: Path, dtype: str = "auto", device: str | None = None, m
 
 
 def _from_pretrained(cls: Any, source: str, **options: Any) -> Any:
+    from huggingface_hub.errors import StrictDataclassError
     from transformers.utils import logging as transformers_logging
 
-    local = Path(source).exists() or _cached(source)
-    if not local:
-        _check_hub(source)
+    local = _is_local(source)
     transformers_logging.disable_progress_bar()
     try:
-        return cls.from_pretrained(source, local_files_only=local, **options)
+        # Said, and not left out: where it is left out, transformers asks on the terminal.
+        return cls.from_pretrained(source, local_files_only=local, trust_remote_code=False, **options)
+    except StrictDataclassError as error:  # a field of the config, in lines
+        raise AssayError(f"The model {source} cannot be loaded: {' '.join(str(error).split())}") from None
     except (OSError, ValueError) as error:
+        if "trust_remote_code" in str(error):
+            raise AssayError(
+                f"{source} brings Python code of its own, which is never run here; take a model that transformers "
+                "knows, or let a server run it (--server URL)."
+            ) from None
         raise AssayError(f"The model {source} cannot be loaded: {str(error).splitlines()[0]}") from None
     finally:
         transformers_logging.enable_progress_bar()
 
 
-def _cached(hub_id: str) -> bool:
+def _is_local(source: str) -> bool:
+    """Whether a model's files are on this machine; if not, the hub has them."""
+    if Path(source).exists() or is_cached(source):
+        return True
+    _check_hub(source)
+    return False
+
+
+def is_cached(hub_id: str) -> bool:
+    """Whether a hub model is in the cache of this machine."""
     from huggingface_hub import try_to_load_from_cache
 
     return isinstance(try_to_load_from_cache(hub_id, "config.json"), str)

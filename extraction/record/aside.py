@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from extraction.contract import Contract
-from extraction.evidence import Evidence, PageEvidence
+from extraction.evidence import PageEvidence
 from extraction.record.record import Issue, SetAside
 from extraction.record.reply import Value, plain
 from extraction.schema import allows_null, nodes, pointer
@@ -83,7 +83,7 @@ def set_aside_rows(tree: dict[str, Any], contract: Contract, issues: Collection[
             own = [place for key, place in places.items() if key in wanted]
             outside = ("set_aside", *old)
             pruned.places.update({(*outside, k): place for k, place in places.items() if k not in contract.headings})
-            pruned.aside.append(SetAside(pointer(path), plain(item), reason, *_place(own)))
+            pruned.aside.append(SetAside(pointer(path), plain(item), reason, next(iter(own), None)))
         return kept
 
     return replace(pruned, tree=visit(tree, (), ()))
@@ -111,7 +111,8 @@ def set_aside_values(tree: dict[str, Any], contract: Contract, issues: Collectio
             reason = f"“{node.value}” does not stand on the page where it should."
         if reason is None or not allows_null(nodes(contract.record_schema, path)[-1], contract.record_schema):
             return node
-        aside.append(SetAside(pointer(path), node.value, reason.rstrip("."), *_place([node.evidence])))
+        place = node.evidence if isinstance(node.evidence, PageEvidence) else None
+        aside.append(SetAside(pointer(path), node.value, reason.rstrip("."), place))
         return None
 
     return Pruned(visit(tree, ()), aside)
@@ -132,9 +133,3 @@ def _against_row(
     if doubts and min(doubts) < DOUBTED:
         return f"the model itself doubts it (confidence {min(doubts):.2f})"
     return None
-
-
-def _place(found: Collection[Evidence | None]) -> tuple[int | None, Any]:
-    """Page and box of the first of some places that has them."""
-    place = next((place for place in found if isinstance(place, PageEvidence)), None)
-    return (place.page, place.box) if place else (None, None)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from extraction.contract import Contract
 from extraction.document import Document, Page
+from extraction.evidence import PageEvidence
 from extraction.example import Branch, Context
 from extraction.record.aside import set_aside_rows, set_aside_values
 from extraction.record.join import drop_repeated, join
@@ -37,15 +39,19 @@ def build_record(document: Document, replies: Sequence[WindowReply], contract: C
     issues = [issue for page in document.pages if (issue := _page_issue(page, contract.view))]
     issues += _cuts(replies)
     views = [page.view if contract.view == "text" else contract.view for page in document.pages]
+    reasons = [page.reason for page in document.pages]
     if not any(reply.tree for reply in replies):
-        return Record(source, "failed", None, issues or [Issue("empty", "The model gave no record.")], views=views)
+        empty = issues or [Issue("empty", "The model gave no record.")]
+        return Record(source, "failed", None, empty, views=views, reasons=reasons)
     grounded = document.has_text or contract.view == "text"
     tree, doubts = join(replies, contract)
     doubts += drop_repeated(tree, contract)
     rows = set_aside_rows(tree, contract, _checked(tree, document, contract), grounded)
     values = set_aside_values(rows.tree, contract, _checked(rows.tree, document, contract), grounded)
     record = _record(source, values.tree, contract, contract.record_schema, grounded)
-    record.views, record.document, record.set_aside = views, document, rows.aside + values.aside
+    record.views, record.reasons, record.document = views, reasons, document
+    record.fields = {path: _displayed(field, document) for path, field in record.fields.items()}
+    record.set_aside = [_displayed(one, document) for one in (*rows.aside, *values.aside)]
     issues += [*map(rows.moves, doubts), *_set_aside(rows.aside, values.aside, contract), *record.issues]
     issues += _checked(values.tree, document, contract)
     evidence = {**places_of(values.tree), **rows.places}
@@ -67,7 +73,7 @@ def _set_aside(rows: Sequence[SetAside], values: Sequence[SetAside], contract: C
     for row in rows:
         name = next((row.data[key] for key in contract.fields("name") if row.data.get(key) is not None), None)
         said = f"A row, “{name}”," if name is not None else "A row"
-        yield Issue("set_aside", f"{said} was set aside: {row.reason}.", row.path, row.page)
+        yield Issue("set_aside", f"{said} was set aside: {row.reason}.", row.path, _page(row))
     alike: dict[Any, list[SetAside]] = {}
     for value in values:
         key = value.path.rpartition("/")[2]
@@ -75,8 +81,12 @@ def _set_aside(rows: Sequence[SetAside], values: Sequence[SetAside], contract: C
         alike.setdefault((key, value.data, value.reason) if shared else value.path, []).append(value)
     for group in alike.values():
         many = f" (in {len(group)} rows)" if len(group) > 1 else ""
-        code = "misplaced" if group[0].page else "not_found"
-        yield Issue(code, f"{group[0].reason}{many}.", group[0].path, group[0].page)
+        code = "misplaced" if group[0].evidence else "not_found"
+        yield Issue(code, f"{group[0].reason}{many}.", group[0].path, _page(group[0]))
+
+
+def _page(one: SetAside) -> int | None:
+    return one.evidence.page if one.evidence else None
 
 
 def build_answer(context: Context, branch: Branch, reply: Reply, contract: Contract) -> Record:
@@ -110,6 +120,18 @@ def _record(source: str, tree: dict[str, Any], contract: Contract, schema: Schem
     return Record(source, "ok", data, issues, fields)
 
 
+Placed = TypeVar("Placed", Field, SetAside)
+
+
+def _displayed(found: Placed, document: Document) -> Placed:
+    """What has a place, that place on the page as displayed, where the page was turned or straightened to be read."""
+    place = found.evidence
+    if not isinstance(place, PageEvidence):
+        return found
+    frame = next((page.frame for page in document.pages if page.number == place.page), None)
+    return replace(found, evidence=replace(place, box=frame.displayed(place.box))) if frame else found
+
+
 def _cuts(replies: Sequence[WindowReply]) -> Iterator[Issue]:
     """An issue for every answer that is not whole, unless only its length ended it and another went on below it."""
     for reply in replies:
@@ -133,7 +155,8 @@ def _page_issue(page: Page, view: str) -> Issue | None:
         message = "The page was read from its pixels alone: it has no words that the values could be compared with."
         return Issue("unchecked", message, "/", page.number)
     if page.issue:
-        return Issue("ocr" if page.view == "ocr" and page.words else "unread", page.issue, page=page.number)
+        code = "unread" if not page.words else "ocr" if page.view == "ocr" else "text_layer"
+        return Issue(code, page.issue, page=page.number)
     if not page.words and page.view != "ocr":
         return Issue("unread", "The page has no text layer; nothing was read from it.", page=page.number)
     return None

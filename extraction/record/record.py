@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from extraction.document import Document
-    from extraction.evidence import Evidence
+    from extraction.evidence import Evidence, PageEvidence
 
 Status = Literal["ok", "partial", "failed"]
 REVIEW_BELOW = 0.9
@@ -48,6 +48,7 @@ class Issue:
 
     - `unread`: a page has no text, so nothing was read from it.
     - `unchecked`: a page was read from its pixels and has no words that its values could be compared with.
+    - `text_layer`: a page's own text may not say what the page shows, or not all of it was read.
     - `ocr`: a page was read by OCR, and that is in doubt as a whole.
     - `cut`: the model's answer stopped early (length, repetition); what was whole before is kept.
     - `row_left_out`: a line of the page looks like a row, and no row was read from it.
@@ -112,7 +113,7 @@ class Field:
 
     @property
     def box(self) -> tuple[float, float, float, float] | None:
-        """Where on that page: x0, y0, x1, y1 in points from the top left."""
+        """Where on that page as displayed: x0, y0, x1, y1 in points from the top left."""
         return getattr(self.evidence, "box", None)
 
     @property
@@ -135,21 +136,18 @@ class SetAside:
         path: JSON pointer to where it would stand: to its list (`/items`) for a row, to its own place for a value.
         data: the row, or the value, as it was read.
         reason: why it is not data, without a full stop.
-        page: the page that it was read from, from 1; None where it stands nowhere.
-        box: where on it, in points from the top left.
+        evidence: where it was read; None where it stands nowhere.
     """
 
     path: str
     data: Any
     reason: str
-    page: int | None = None
-    box: tuple[float, float, float, float] | None = None
+    evidence: PageEvidence | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """It as JSON, without what is not known; the box to a tenth of a point."""
-        box = {"box": [round(edge, 1) for edge in self.box]} if self.box else {}
-        page = {"page": self.page} if self.page else {}
-        return {"path": self.path, "data": self.data, "reason": self.reason, **page, **box}
+        """It as JSON, with page, box and text where it has a place."""
+        place = self.evidence.to_dict() if self.evidence else {}
+        return {"path": self.path, "data": self.data, "reason": self.reason, **place}
 
 
 @dataclass
@@ -169,6 +167,7 @@ class Record:
         set_aside: rows and values that were read and are not in the data, each with the reason.
         views: for each page, what the model was shown of it (`text`: the file's own text
             layer, `ocr`: words read by OCR, `image`: its pixels, `both`: its pixels and words).
+        reasons: for each page, why its words were taken from there; empty where there was no choice.
         document: the pages, for `save_html`; not saved.
     """
 
@@ -179,6 +178,7 @@ class Record:
     fields: dict[str, Field] = field(default_factory=dict)
     set_aside: list[SetAside] = field(default_factory=list)
     views: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
     document: Document | None = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -204,7 +204,9 @@ class Record:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON: `source`, `status`, `issues`, `data`, `set_aside`, `views`, `evidence` by pointer."""
+        """The record as JSON: `source`, `status`, `issues`, `data`, `set_aside`, then `views`, `reasons` and `evidence`
+        by JSON pointer.
+        """
         return {
             "source": self.source,
             "status": self.status,
@@ -212,6 +214,7 @@ class Record:
             "data": self.data,
             "set_aside": [one.to_dict() for one in self.set_aside],
             "views": self.views,
+            "reasons": self.reasons,
             "evidence": {path: _evidence(field) for path, field in self.fields.items()},
         }
 

@@ -74,10 +74,32 @@ def test_what_is_not_on_the_page_and_what_is_left_out_are_said():
     answer = '{"tests":[["Glucose","5,1","mmol/L"]]}'
     record = record_of(document_of(page), Generation(answer, "stop"))
     assert record.status == "partial"
-    assert [(i.code, i.path, i.page) for i in record.issues] == [
-        ("not_found", "/tests/0/result", None), ("row_left_out", None, 1)]  # fmt: skip
+    assert [(i.code, i.path, i.page) for i in record.issues] == [("set_aside", "/tests", 1), ("row_left_out", None, 1)]
     assert "Natrium" in record.issues[1].message
-    assert record["tests"][0]["result"].evidence is None and record["tests"][0]["name"].page == 1
+    [aside] = record.set_aside
+    assert record.data == {"tests": []} and aside.data["result"] == "5,1" and aside.evidence.page == 1
+    assert "“5,1” does not stand" in aside.reason
+
+
+def test_a_value_that_is_not_printed_is_null_and_kept():
+    page = f"{PRINTED}     3,9 - 5,6\nNatrium      140      mmol/L     136 - 145"
+    answer = '{"tests":[["Glucose","5,0","mmol/L","4,0 - 5,6"],["Natrium","140","mg/L","136 - 145"]]}'
+    record = record_of(document_of(page), Generation(answer, "stop"))
+    assert record.data["tests"][0]["range"] is None and record.data["tests"][1]["unit"] is None
+    assert [(one.path, one.data) for one in record.set_aside] == [
+        ("/tests/0/range", "4,0 - 5,6"), ("/tests/1/unit", "mg/L")]  # fmt: skip
+    assert [issue.code for issue in record.issues] == ["not_found"] * 2
+
+
+def test_a_row_that_the_model_doubts_is_set_aside_and_the_others_keep_their_issues():
+    page = f"{PRINTED}\nNatrium      140      mmol/L"
+    text = '{"tests":[["Glucose","5,0","mmol/L"],["Natrium","140","mmol"]]}'
+    sure = [-3.0 if "5" in char else -0.01 for char in text]
+    record = record_of(document_of(page), Generation(text, "stop", list(range(len(text))), sure))
+    [row, value] = record.set_aside
+    assert row.data["name"] == "Glucose" and "doubts" in row.reason
+    assert record.data["tests"][0]["name"] == "Natrium" and value.path == "/tests/0/unit"
+    assert {issue.path for issue in record.issues if issue.code == "not_found"} == {"/tests/0/unit"}
 
 
 def test_pages_without_text_are_an_issue_where_there_is_no_ocr(tmp_path, monkeypatch):
@@ -107,17 +129,18 @@ def test_a_row_that_is_printed_once_is_in_the_record_once():
     rows = [["Glucose", "5,0", "mmol/L"], ["Natrium", "140", "mmol/L"], ["Natrium", "140", "mmol/L"]]
     read = [*rows, ["Glucose", "5,0", "mmol"], ["Natrium", "140", "mmol/L"], ["Kalium", "5,0", "mmol/L"]]
     record = record_of(document_of(page), Generation(json.dumps({"tests": read}), "stop"))
-    assert [row["name"] for row in record.data["tests"]] == ["Glucose", "Natrium", "Natrium", "Kalium"]
+    assert [row["name"] for row in record.data["tests"]] == ["Glucose", "Natrium", "Natrium"]
     [issue] = [issue for issue in record.issues if issue.code == "repeated"]
     assert "“Glucose”, “Natrium”" in issue.message
-    assert "/tests/3/name" in {issue.path for issue in record.issues if issue.code == "not_found"}
+    assert [row.data["name"] for row in record.set_aside] == ["Kalium"]
 
 
 def test_of_equal_rows_that_are_nowhere_on_the_page_one_is_kept_and_named():
     rows = [["Glucose", "5,0", "mmol/L"], *[["Kalium", "3,9", "mmol"]] * 3]
     record = record_of(document_of(PRINTED), Generation(json.dumps({"tests": rows}), "stop"))
-    assert [row["name"] for row in record.data["tests"]] == ["Glucose", "Kalium"]
-    assert {"repeated", "not_found"} <= {issue.code for issue in record.issues}
+    assert [row["name"] for row in record.data["tests"]] == ["Glucose"]
+    assert [row.data["name"] for row in record.set_aside] == ["Kalium"]
+    assert {"repeated", "set_aside"} <= {issue.code for issue in record.issues}
 
 
 def test_a_heading_read_as_a_row_with_the_values_of_the_row_below_it_is_no_row():
@@ -151,14 +174,15 @@ def test_a_bad_file_fails_alone(tmp_path):
 def test_a_column_taken_for_the_next_is_said():
     page = "Leukocytes      7,1      %      18,9 - 47,2"
     for row, at in (
-        (["Leukocytes", "%", "18,9 - 47,2"], ["unit", "result"]),
-        (["Leukocytes", "18,9 - 47,2", "%", "7,1"], ["result"]),
-        (["Leukocytes", "10^9/L"], ["result"]),
-        (["Leukocytes", "7,1", "H", "10*9/L"], ["range"]),
-        (["Leukocytes", "7,1 (18,9 - 47,2)", "%"], ["range"]),
+        (["Leukocytes", "%", "18,9 - 47,2"], "/tests"),
+        (["Leukocytes", "18,9 - 47,2", "%", "7,1"], "/tests"),
+        (["Leukocytes", "10^9/L"], "/tests"),
+        (["Leukocytes", "7,1", "18,9 - 47,2"], "/tests/0/unit"),
+        (["Leukocytes", "7,1", None, "%"], "/tests/0/range"),
     ):
         record = record_of(document_of(page), Generation(json.dumps({"tests": [row]}), "stop"))
-        assert [i.path.rpartition("/")[2] for i in record.issues if i.code == "misplaced"] == at
+        [aside] = record.set_aside
+        assert aside.path == at and at in {issue.path for issue in record.issues}
     for row in (
         ["Leukocytes", "7,1", "%", "18,9 - 47,2"],
         ["Leukocytes", "18,9 - 47,2", "10^9/L"],
@@ -167,16 +191,16 @@ def test_a_column_taken_for_the_next_is_said():
         ["Leukocytes", "few (3)"],
     ):
         record = record_of(document_of(page), Generation(json.dumps({"tests": [row]}), "stop"))
-        assert not any(issue.code == "misplaced" for issue in record.issues)
+        assert not any(" no " in one.reason for one in record.set_aside)
 
 
 def test_an_earlier_result_taken_for_the_result_is_said():
     titles = "Analyse      Vorwert 01.02.24      Resultat      Einheit"
     page = f"{titles}\nKalium       4,1                   4,8           mmol/L"
-    for result, wanted in (("4,1", ["“4,1” stands under “Vorwert 01.02.24”."]), ("4,8", [])):
+    for result, wanted in (("4,1", ["“4,1” stands under “Vorwert 01.02.24”"]), ("4,8", [])):
         answer = json.dumps({"tests": [["Kalium", result, "mmol/L"]]})
         record = record_of(document_of(page), Generation(answer, "stop"))
-        assert [issue.message for issue in record.issues if issue.code == "misplaced"] == wanted
+        assert [one.reason for one in record.set_aside] == wanted
 
 
 def test_a_row_without_a_result_is_said():

@@ -7,14 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from extraction import readers as reading
 from extraction.api import Extractor
-from extraction.batch import MANIFEST, Batch, Job, find_jobs, run_batch
+from extraction.batch import MANIFEST, Batch, Job, run_batch, task_id
 from extraction.contract import FILE, Contract
 from extraction.errors import AssayError, DocumentError
+from extraction.folder import find_files
 from extraction.generate import Generation
 from extraction.readers import Readers
 from extraction.record.record import Record
@@ -47,7 +49,7 @@ class Dies:
 
 def serve(pipe, *task):
     """A reading process whose files are texts."""
-    reading.open_document = lambda path, limits: (path, limits)
+    reading.open_document = lambda path, limits, password: (path, limits)
     reading.readable = lambda opened, limits, view: opened_text(*opened, view)
     REAL(pipe, *task)
 
@@ -110,12 +112,15 @@ def run(files, out, workers=1, seconds=2.0, model="m", backend=None, **options):
 
 
 def running(files, out, workers=1, seconds=2.0, model="m", backend=None, **options):
-    jobs = find_jobs([files])
     batch = Batch(out, model)
-    missing = batch.missing(jobs)
+    missing = batch.missing(batch.jobs(find_files([files])))
     with Readers(workers, seconds=seconds) as opened:
         opened.add((job, job.path) for job in missing)
         yield from run_batch(lambda: Extractor(backend or Echo(), CONTRACT), opened, batch, **options)
+
+
+def jobs_in(*paths, out=Path("no such folder")):
+    return Batch(out, "m").jobs(find_files(paths))
 
 
 def records_in(out):
@@ -148,7 +153,8 @@ def test_poisonous_files_fail_alone(files, tmp_path, workers):
     codes = {name: r["issues"][0]["code"] for name, r in status.items() if r["status"] == "failed"}
     assert codes.pop("bad.json") == "unreadable" and codes.pop("refused.json") == "refused"
     assert set(codes.values()) == {"aborted"}
-    assert run(files, tmp_path / "out") == []
+    # What was refused is refused again, unless its remedy was taken; nothing else is read twice.
+    assert [record.source for record in run(files, tmp_path / "out")] == ["bad.pdf"]
 
 
 def test_a_fault_takes_none_of_those_along_that_are_answered_beside_it(tmp_path):
@@ -195,8 +201,8 @@ def test_what_cannot_go_on_ends_the_batch_and_the_next_start_goes_on(files, tmp_
     (files / "b.pdf").write_text("back")
     echo = Echo()
     run(files, tmp_path / "out", backend=echo)
-    assert set(records_in(tmp_path / "out")) == {f"{job.name}.json" for job in find_jobs([files])}
-    assert len(echo.shown) + len(done) == len(find_jobs([files])) - len({"bad.json", "odd.json"} - done)
+    assert set(records_in(tmp_path / "out")) == {f"{job.name}.json" for job in jobs_in(files)}
+    assert len(echo.shown) + len(done) == len(jobs_in(files)) - len({"bad.json", "odd.json"} - done)
 
 
 def test_files_are_opened_only_some_ahead(tmp_path):
@@ -233,7 +239,7 @@ def test_started_again_only_what_is_missing_is_read(files, tmp_path):
         file.write('{"name": "z", "sta')  # the line a kill cut short
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*.json")}
     (files / "a.pdf").write_text("changed")
-    jobs = find_jobs([files])
+    jobs = jobs_in(files)
     missing = Batch(out, "m").missing(jobs)
     done = {"a", "b", "sub/a", "z"} - {job.name for job in missing}
     assert "a" not in done and len(done) >= 1
@@ -324,21 +330,93 @@ def test_two_writers_share_a_folder(tmp_path):
             assert writer.returncode == 0, said.decode()
     assert len(list((out / MANIFEST).glob("*.jsonl"))) == 4
     for name in ("one", "two", "both"):
-        assert Batch(out, "m").missing(find_jobs([tmp_path / name])) == []
+        assert Batch(out, "m").missing(jobs_in(tmp_path / name)) == []
     found = records_in(out)
     assert len(found) == 60 and all(r["data"]["text"] == name[:-5].replace("-", " ") for name, r in found.items())
     assert not list(out.rglob("*.tmp"))
 
 
-def test_jobs(files, tmp_path):
+def test_names_of_records(files, tmp_path):
     names = ["a", "b", "bad", "crash", "dies", "odd", "slow", "sub/a", "z"]
-    assert [job.name for job in find_jobs([files])] == names
-    assert find_jobs([files / "a.pdf"]) == [Job(files / "a.pdf", "a")]
-    with pytest.raises(AssayError, match=r"both become a\.json"):
-        find_jobs([files, files / "a.pdf"])
-    (tmp_path / "contract.pdf").write_text("")
+    assert [job.name for job in jobs_in(files)] == names
+    assert jobs_in(files / "a.pdf") == [Job(files / "a.pdf", "a")]
+    with pytest.raises(AssayError, match=r"both become a\.pdf\.json"):
+        jobs_in(files, files / "a.pdf")
+    for name in ("contract.pdf", "contract"):
+        (tmp_path / name).write_text("")
+    assert jobs_in(tmp_path / "contract.pdf") == [Job(tmp_path / "contract.pdf", "contract.pdf")]
     with pytest.raises(AssayError, match="rename the file"):
-        find_jobs([tmp_path / "contract.pdf"])
+        jobs_in(tmp_path / "contract")
+
+
+def folder_of(path, *names):
+    for name in names:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(name)
+    return path
+
+
+def test_files_of_one_stem_have_a_record_each(tmp_path):
+    names = ["a.pdf", "a.png", "a.pdf.png", "b.pdf", "b.docx", "c", "c.tif", "sub/a.pdf"]
+    files = folder_of(tmp_path / "in", *names)
+    run(files, tmp_path / "out")
+    found = {name: record["data"]["text"] for name, record in records_in(tmp_path / "out").items()}
+    assert found == {
+        "a.pdf.json": "a.pdf",
+        "a.png.json": "a.png",
+        "a.pdf.png.json": "a.pdf.png",
+        "b.json": "b.pdf",
+        "b.docx.json": "b.docx",
+        "c.json": "c",
+        "c.tif.json": "c.tif",
+        "sub/a.json": "sub/a.pdf",
+    }
+    assert run(files, tmp_path / "out") == []
+
+
+def test_a_record_keeps_its_name_whatever_comes_and_goes_beside_its_file(tmp_path):
+    files, out = folder_of(tmp_path / "in", "a.pdf", "b.png"), tmp_path / "out"
+    run(files, out)
+    folder_of(files, "a.png", "b.pdf")
+    assert {record.source for record in run(files, out)} == {"a.png", "b.pdf"}
+    kept = {"a.json": "a.pdf", "b.json": "b.png", "a.png.json": "a.png", "b.pdf.json": "b.pdf"}
+    assert {name: record["source"] for name, record in records_in(out).items()} == kept
+    for name in ("a.pdf", "b.png"):
+        (files / name).unlink()
+    files = files.rename(tmp_path / "moved")
+    assert run(files, out) == []
+    (files / "a.png").write_text("changed")
+    run(files, out)
+    assert {name: record["source"] for name, record in records_in(out).items()} == kept
+    assert records_in(out)["a.png.json"]["data"] == {"text": "changed"}
+
+
+def test_every_file_of_a_folder_ends_in_the_manifest(tmp_path):
+    names = ["a.pdf", "bad.tiff", "odd name", "c.docx", "sub/d.HEIC"]
+    labels = ["a.json", "a.labels.json", "schema.json", "sub/records.jsonl"]
+    hidden = [".DS_Store", "sub/Thumbs.db", ".git/config", "~$c.docx", "out/_manifest/lock"]
+    files = folder_of(tmp_path / "in", *names, *labels, *hidden, "a.html")
+    (files / "gone.pdf").symlink_to(files / "nowhere")
+    assert run(files, files / "out2") and not run(files, files / "out2", seconds=9)[1:]
+    [first, _] = sorted((files / "out2" / MANIFEST).glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
+    lines = [json.loads(line) for line in first.read_text().splitlines()]
+    assert lines[1] == {"skipped": {"JSON files": 4, "evidence pages": 1, "hidden files": 5}}
+    said = {Path(line["source"]).name: line for line in lines[2:]}
+    assert set(said) == {Path(name).name for name in names} | {"gone.pdf"}
+    assert said["bad.tiff"]["status"] == "failed" and said["bad.tiff"]["reason"] == "bad.pdf is bad."
+    assert said["a.pdf"]["status"] == "ok" and "reason" not in said["a.pdf"]
+
+
+def test_a_name_that_is_no_unicode_costs_nothing(tmp_path):
+    files = tmp_path / "in"
+    files.mkdir()
+    path = files / os.fsdecode(b"r\xe9sultat.pdf")
+    try:
+        path.write_text("text")
+    except OSError:
+        pytest.skip("names are Unicode here")
+    assert [record.status for record in run(files, tmp_path / "out")] == ["ok"]
+    assert run(files, tmp_path / "out") == []
 
 
 def test_killed_at_any_moment_it_loses_nothing(tmp_path):
@@ -356,7 +434,7 @@ def test_killed_at_any_moment_it_loses_nothing(tmp_path):
         process.communicate()
         assert all(path.stat().st_mtime_ns == moment for path, moment in kept.items())
         assert all(record["data"] == {"text": f"text {name[:-5]}"} for name, record in records_in(out).items())
-        missing = {job.name for job in Batch(out, "m").missing(find_jobs([tmp_path / "in"]))}
+        missing = {job.name for job in Batch(out, "m").missing(jobs_in(tmp_path / "in"))}
         assert len(missing) <= count - len(records_in(out)) + 1  # the one that was written, and not noted yet
         kept = {path: path.stat().st_mtime_ns for path in out.glob("*.json") if path.stem not in {*missing, "contract"}}
     process = started(tmp_path / "in", out)
@@ -365,3 +443,28 @@ def test_killed_at_any_moment_it_loses_nothing(tmp_path):
     assert all(path.stat().st_mtime_ns == moment for path, moment in kept.items())
     assert len(records_in(out)) == count
     assert not list(out.rglob("*.tmp"))
+
+
+def test_a_task_is_known_by_weights_schema_and_server_and_not_by_where_they_lie(tmp_path):
+    def model(parent, change=0, size=2_000_000):
+        folder = tmp_path / parent / "adapter"
+        folder.mkdir(parents=True)
+        CONTRACT.save(folder)
+        (folder / "adapter_config.json").write_text("{}")
+        weights = bytearray(size)
+        weights[size // 2 : size // 2 + 40_000] = bytes([change]) * 40_000
+        (folder / "adapter_model.safetensors").write_bytes(weights)
+        return str(folder)
+
+    one, schema = model("one"), tmp_path / "schema.json"
+    schema.write_text("{}")
+    again = model("again")
+    os.utime(f"{again}/adapter_model.safetensors", (1, 1))
+    assert task_id(one, None) == task_id(again, None)
+    others = [
+        *(task_id(model("trained", 1), None), task_id(model("longer", 0, 2_000_001), None), task_id(one, schema)),
+        *(task_id("a/adapter", schema), task_id("b/adapter", schema)),
+        *(task_id(name, schema, f"http://{host}:8000/v1") for name in ("m", None, one) for host in ("here", "there")),
+    ]
+    assert len({task_id(one, None), *others}) == 1 + len(others)
+    assert task_id("m", schema, "http://here:8000") == task_id("m", schema, "http://here:8000/v1/")

@@ -24,6 +24,13 @@ def test_missing_or_foreign_contracts(tmp_path):
     (tmp_path / "contract.json").write_text('{"version": 9}')
     with pytest.raises(AssayError, match="another version"):
         Contract.load(tmp_path)
+    changes = {"roles": {"a": "nme"}, "dpi": None}
+    (tmp_path / "contract.json").write_text(json.dumps({**CONTRACT.model_dump(mode="json"), **changes}))
+    with pytest.raises(AssayError, match=r"`roles\.a`: input should be 'name', .*, not 'nme'; `dpi`: .*, not None"):
+        Contract.load(tmp_path)
+    (tmp_path / "contract.json").write_text("[1]")
+    with pytest.raises(AssayError, match=r"valid dictionary .*, not \[1\]"):
+        Contract.load(tmp_path)
 
 
 def test_a_document_cannot_end_the_users_turn(tokenizer, tiny_model):

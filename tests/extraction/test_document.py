@@ -1,9 +1,11 @@
+import io
 import json
 import shutil
 import string
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -116,14 +118,28 @@ def test_watermarks_and_side_notes_are_set_apart(tmp_path):
     assert page_text(page) == "Glucose 95 mg/dL"
 
 
-def test_a_page_of_sideways_text_says_so(tmp_path):
+@pytest.mark.parametrize("rotation", [0, 90])
+@pytest.mark.parametrize("turn", [90, 180, 270])
+def test_a_page_of_sideways_text_is_turned_to_be_read(tmp_path, turn, rotation):
     def draw(canvas):
-        canvas.rotate(90)
+        canvas.setPageRotation(rotation)
+        canvas.translate(300, 400)
+        canvas.rotate(turn + rotation)
         for i in range(12):
-            canvas.drawString(100, -100 - 20 * i, f"row{i}")
+            canvas.drawString(-150, 120 - 20 * i, f"row{i}")
+            canvas.drawString(50, 120 - 20 * i, f"{i},5")
 
-    page = open_document(pdf(tmp_path / "a.pdf", draw)).pages[0]
-    assert not page.words and len(page.rotated) == 12 and "sideways" in page.issue
+    path = pdf(tmp_path / "a.pdf", draw)
+    page = open_document(path).pages[0]
+    assert page.turn == turn and not page.rotated and not page.issue
+    assert [line.split() for line in page_text(page).splitlines()] == [[f"row{i}", f"{i},5"] for i in range(12)]
+    # The boxes are those of the turned page, and lead back to the ink of the displayed one.
+    ink = np.asarray(render_page(path, 1, dpi=72).convert("L")) < 160
+    for word in page.words:
+        x0, y0, x1, y1 = (round(edge) for edge in page.frame.displayed(word.box))
+        assert ink[y0 : y1 + 1, x0 : x1 + 1].sum() > 5
+        ink[max(0, y0 - 1) : y1 + 2, max(0, x0 - 1) : x1 + 2] = False
+    assert not ink.any()
 
 
 def test_slanted_text_is_upright_and_invisible_text_is_kept(tmp_path):
@@ -328,6 +344,18 @@ def refusal(path, limits=None, opener=open_document):
     return message
 
 
+def zipped(*names, content=b"%PDF-1.7 of a report"):
+    """An archive that holds files as they are, so that the first one's content is among its first bytes."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name in names:
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+MAIL = b"Received: by x\r\nFrom: a@example.com\r\nMIME-Version: 1.0\r\n\r\n%PDF-1.7"
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -335,10 +363,21 @@ def refusal(path, limits=None, opener=open_document):
         (b"GIF89a", "a GIF image"),
         (b"\x89PNG\r\n\x1a\n0000", "damaged"),
         (b"\xff\xd8\xff\xe0 JFIF", "damaged"),
-        (b"PK\x03\x04 word/document.xml", "a Word file"),
+        (b"PK\x03\x04 word/document.xml", "no PDF but a Word file: print it to PDF"),
+        (zipped("[Content_Types].xml", "word/document.xml"), "a Word file"),
+        (zipped("[Content_Types].xml", "xl/workbook.xml"), "an Excel file"),
+        (zipped("report.pdf"), "no PDF but a ZIP archive: unpack it"),
+        (zipped("a.docx", content=zipped("[Content_Types].xml", "word/document.xml")), "a ZIP archive"),
+        (zipped("mimetype", content=b"application/vnd.oasis.opendocument.text"), "an OpenDocument file"),
+        (b"7z\xbc\xaf\x27\x1c%PDF-1.7", "a 7-Zip archive"),
+        (b"\x1f\x8b\x08", "a gzip archive"),
+        (b"report.pdf".ljust(257, b"\0") + b"ustar".ljust(255, b"\0") + b"%PDF-1.7", "a tar archive"),
+        (MAIL, "an e-mail: save its attachments"),
+        (b"MSH|^~\\&|", "an HL7 message"),
         (b'{"resourceType": "Bundle"}', "a JSON text"),
         (b"<!doctype html><html>", "a web page"),
         (b"Glucose 95", "plain text"),
+        (b"Glucose: 95\nFrom: 70", "plain text"),
         (b"%PDF-1.7 and nothing else", "damaged"),
     ],
 )
@@ -355,9 +394,17 @@ def test_missing_files_and_folders(tmp_path):
 
 def test_passwords(tmp_path):
     closed = pdf(tmp_path / "closed.pdf", hello, encrypt=StandardEncryption("secret", "owner"))
-    assert "needs a password" in refusal(closed)
+    assert "needs a password: give it with --password" in refusal(closed)
+    for opener in (open_document, lambda path, limits, password: render_page(path, 1, password=password)):
+        message = refusal(closed, opener=lambda path, opener=opener: opener(path, None, "guess"))
+        assert "the password that was given does not open it" in message and "guess" not in message
+    for password in ("secret", "owner"):
+        document = open_document(closed, password=password)
+        assert document.word_count == 3 and document.password == password and password not in repr(document)
+    assert render_page(closed, 1, dpi=36, password="secret").size == (298, 421)
     usable = pdf(tmp_path / "open.pdf", hello, encrypt=StandardEncryption("", "owner"))
     assert open_document(usable).word_count == 3
+    assert open_document(usable, password="guess").password == ""
 
 
 def test_a_cut_off_file_is_repaired_or_refused(tmp_path):
@@ -510,3 +557,13 @@ def test_reports_keep_rows_together(folder):
             if row.get("pdf_line_match", True) and (row["unit"] or row["reference_range"]):
                 wanted = [row["test"], row["value"], row["reference_range"] or ""]
                 assert any(all(part in line for part in wanted) for line in lines), (path.name, wanted)
+
+
+def test_a_folder_of_many_kinds_is_read_or_refused_by_name(shared_data):
+    folder = shared_data / "cases" / "13_file_kinds" / "folder"
+    assert [len(open_document(folder / name).pages) for name in ("jan.pdf", "jun", "feb.tif")] == [1, 1, 2]
+    assert "is a Word file" in refusal(folder / "apr.docx") and "is an HL7 message" in refusal(folder / "may.hl7")
+    locked = shared_data / "cases" / "14_password"
+    assert "needs a password" in refusal(locked / "user_password.pdf")
+    assert open_document(locked / "user_password.pdf", password="15011980").has_text
+    assert open_document(locked / "owner_only.pdf").has_text

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen.canvas import Canvas
 
 from extraction.document import open_document
@@ -40,8 +41,8 @@ def test_every_value_has_its_place_or_is_marked_as_absent(page):
     assert fields["/tests/0/result"]["text"] == "5,0" and fields["/tests/0/result"]["page"] == 1
     left, top, right, bottom = fields["/tests/0/result"]["box"]
     assert 398 < left < right < 430 and 842 - 715 < top < bottom < 842 - 690
-    assert fields["/tests/2/result"]["page"] is None
-    assert [i["path"] for i in values["issues"]] == ["/tests/2/name", "/tests/2/result"]
+    assert [i["path"] for i in values["issues"]] == ["/tests"] and "/tests/2/result" not in fields
+    assert [(one["path"], one["data"]["name"]) for one in values["set_aside"]] == [("/tests", "Natrium")]
     assert values["pages"][0]["image"].startswith("data:image/png;base64,")
 
 
@@ -49,6 +50,18 @@ def test_it_loads_nothing_and_runs_nothing_of_the_document(page):
     assert page.count("</script>") == 2 and "<script>alert" not in page
     assert embedded(page)["data"]["tests"][1]["name"] == NASTY
     assert "default-src 'none'" in page and not re.search(r'(src|href)="(http|//)', page)
+
+
+def test_it_shows_an_encrypted_document_and_not_its_password(tmp_path):
+    canvas = Canvas(str(tmp_path / "a.pdf"), encrypt=StandardEncryption("pass-phrase"))
+    canvas.drawString(72, 700, "Glucose 5,0")
+    canvas.save()
+    document = open_document(tmp_path / "a.pdf", password="pass-phrase")
+    record = record_of(document, Generation('{"tests":[["Glucose","5,0"]]}', "stop"))
+    record.save_html(tmp_path / "a.html")
+    record.save(tmp_path / "a.json")
+    assert embedded((tmp_path / "a.html").read_text(encoding="utf-8"))["pages"][0]["image"]
+    assert not [path.name for path in tmp_path.iterdir() if b"pass-phrase" in path.read_bytes()]
 
 
 def test_a_failed_record_has_no_page(tmp_path):

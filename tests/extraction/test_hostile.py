@@ -14,10 +14,11 @@ from reportlab.pdfgen.canvas import Canvas
 
 from extraction import validation
 from extraction.api import Extractor
-from extraction.batch import MANIFEST, Batch, find_jobs, run_batch
+from extraction.batch import MANIFEST, Batch, run_batch
 from extraction.contract import Contract
 from extraction.document import Limits, open_document, render_page
 from extraction.errors import AssayError, DocumentError
+from extraction.folder import find_files
 from extraction.generate import Generation
 from extraction.readers import Readers
 from extraction.schema import allows_null, load_schema, validator
@@ -362,10 +363,11 @@ def mark(tmp_path, monkeypatch):
 
 
 def run(files, out, limit, seconds, workers=2):
-    jobs = find_jobs([files])
+    batch = Batch(out, "m")
+    jobs = batch.jobs(find_files([files]))
     with Readers(workers, limits=Limits(seconds=limit), seconds=seconds) as readers:
         readers.add((job, job.path) for job in jobs)
-        records = list(run_batch(lambda: Extractor(Quick(), CONTRACT), readers, Batch(out, "m")))
+        records = list(run_batch(lambda: Extractor(Quick(), CONTRACT), readers, batch))
     assert len(records) == len(jobs)
     for job in jobs:
         record = json.loads((out / f"{job.name}.json").read_text(encoding="utf-8"))

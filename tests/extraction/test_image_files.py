@@ -1,5 +1,6 @@
-"""Image files as documents of one page: their pixels untouched, their dangers refused in one sentence."""
+"""Image files as documents of pages: their pixels untouched, their dangers refused in one sentence."""
 
+import importlib.util
 import io
 import struct
 import zlib
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extraction.document import Limits, open_document, render_page
+from extraction.document import Limits, open_document, render_page, render_pages
 from extraction.errors import DocumentError
 
 
@@ -20,6 +21,10 @@ def picture(size=(300, 200), mode="RGB"):
 def saved(path, image, **options):
     image.save(path, **options)
     return path
+
+
+def tiff(path, *images, **options):
+    return saved(path, images[0], save_all=True, append_images=images[1:], **{"compression": "tiff_lzw", **options})
 
 
 def own_dpi(page):
@@ -75,3 +80,90 @@ def test_cut_and_false_images_are_named(tmp_path):
     good = saved(tmp_path / "a.png", picture())
     with pytest.raises(DocumentError, match="has no page 2: it has 1"):
         render_page(good, 2)
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "bmp", "gif", "tif"])
+def test_all_usual_kinds_are_read_whatever_their_name(tmp_path, kind):
+    image = picture().quantize(16).convert("RGB")
+    path = saved(tmp_path / f"a.{kind}", image, **({"lossless": True} if kind == "webp" else {}))
+    path = path.rename(tmp_path / "a.pdf")
+    (page,) = open_document(path).pages
+    assert np.array_equal(np.asarray(render_page(path, 1, own_dpi(page))), np.asarray(image))
+
+
+def test_each_frame_of_a_tiff_is_a_page_and_of_other_images_the_first(tmp_path):
+    images = [picture((300, 200 + number)) for number in range(3)]
+    path = tiff(tmp_path / "a.tif", *images)
+    pages = open_document(path).pages
+    assert [(page.number, page.pixels) for page in pages] == [(1, (300, 200)), (2, (300, 201)), (3, (300, 202))]
+    third, first = render_pages(path, [3, 1], own_dpi(pages[0]))
+    assert np.array_equal(np.asarray(third), np.asarray(images[2]))
+    assert np.array_equal(np.asarray(first), np.asarray(images[0]))
+    with pytest.raises(DocumentError, match="has no page 4: it has 3"):
+        render_page(path, 4)
+    with pytest.raises(DocumentError, match="has 3 pages, more than the 2 allowed"):
+        open_document(path, Limits(pages=2))
+    with pytest.raises(DocumentError, match=r"Page 2 of .*a\.tif has 60,300 pixels, more than the 60,100 allowed"):
+        open_document(path, Limits(pixels=60_100))
+    moving = tiff(tmp_path / "a.gif", *images, compression=None)
+    assert len(open_document(moving).pages) == 1
+
+
+def test_a_reduced_version_in_a_tiff_is_no_page(tmp_path):
+    small = picture((30, 20))
+    small.encoderinfo = {"tiffinfo": {254: 1}}
+    path = tiff(tmp_path / "a.tif", picture(), small)
+    assert [page.pixels for page in open_document(path).pages] == [(300, 200)]
+
+
+def test_a_damaged_frame_of_a_tiff_costs_its_own_page(tmp_path):
+    path = tiff(tmp_path / "a.tif", *[picture()] * 3, compression="raw")
+    whole = path.read_bytes()
+    path = tiff(path, *[picture()] * 3)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 5000] = b"\xff" * 5000
+    path.write_bytes(data)
+    pages = open_document(path).pages
+    assert [page.pixels for page in pages] == [(300, 200)] * 3
+    assert [bool(page.issue) for page in pages] == [False, True, False] and "damaged" in pages[1].issue
+    with pytest.raises(DocumentError, match=r"Page 2 of .*a\.tif \(a TIFF image\) is damaged"):
+        render_page(path, 2)
+    for end in (300, len(whole) // 2):  # where the list of its frames breaks off
+        path.write_bytes(whole[:end])
+        with pytest.raises(DocumentError, match="damaged or cut off"):
+            open_document(path)
+
+
+def test_a_fax_has_square_pixels_in_the_end(tmp_path):
+    """204 x 98 dots to the inch, as fax machines send in their coarse mode: a page is 8.5 by 11.2 inches."""
+    path = saved(tmp_path / "fax.tif", Image.new("1", (1728, 1100), 1), compression="group4", dpi=(204, 98))
+    (page,) = open_document(path).pages
+    assert (page.width, page.height) == pytest.approx((610, 808), abs=1)
+    assert render_page(path, 1, 204).size == page.pixels == (1728, 2290)
+
+
+@pytest.mark.parametrize("kind", ["png", "tif"])
+def test_sixteen_bits_of_grey_are_not_white(tmp_path, kind):
+    ramp = np.linspace(0, 65535, 300 * 200).reshape(200, 300).astype(np.uint16)
+    path = saved(tmp_path / f"a.{kind}", Image.fromarray(ramp))
+    drawn = np.asarray(render_page(path, 1, own_dpi(open_document(path).pages[0])).convert("L"))
+    assert drawn.min() == 0 and drawn.max() == 255 and 120 < drawn.mean() < 135
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+
+
+def test_a_heic_photo_names_the_extra_that_reads_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    (tmp_path / "photo.jpg").write_bytes(HEIC)
+    with pytest.raises(DocumentError, match=r"photo\.jpg is a HEIC photo: install the extra assay\[heif\]"):
+        open_document(tmp_path / "photo.jpg")
+
+
+def test_a_heic_photo_is_read_with_the_extra(tmp_path):
+    heif = pytest.importorskip("pillow_heif")
+    heif.from_pillow(picture()).save(tmp_path / "photo.heic", quality=100)
+    assert open_document(tmp_path / "photo.heic").pages[0].pixels == (300, 200)
+    (tmp_path / "cut.heic").write_bytes(HEIC)
+    with pytest.raises(DocumentError, match=r"cut\.heic \(a HEIF image\) is damaged"):
+        open_document(tmp_path / "cut.heic")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from reportlab.lib.pagesizes import A4
+from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
@@ -99,14 +100,16 @@ def test_pages_without_text_or_with_broken_text_need_ocr(text, wanted):
     words = [Word(word, (0, 0, 9, 9)) for word in text.split()]
     assert needs_ocr(Page(1, 600, 800, words)) is wanted
     assert needs_ocr(Page(1, 600, 800, words, rotated=[Word("COPY", (0, 0, 9, 9))])) is wanted
-    assert not needs_ocr(Page(1, 600, 800, [], rotated=[Word("turned", (0, 0, 9, 9))] * 30))
+    # Words at an odd angle, or they would have been turned upright with the page.
+    assert needs_ocr(Page(1, 600, 800, [], rotated=[Word("tilted", (0, 0, 9, 9))] * 30))
 
 
 def test_a_page_with_text_and_pictures_is_left_alone(tmp_path):
     picture = scanned(tmp_path, table)
     path = pdf(tmp_path / "a.pdf", lambda canvas: (picture(canvas), table(canvas)))
     document = open_document(path)
-    assert read_scans(document) is document and document.pages[0].view == "text"
+    page = read_scans(document).pages[0]
+    assert page.words == document.pages[0].words and page.view == "text" and not page.issue
 
 
 # Without the extra
@@ -129,7 +132,7 @@ def test_without_the_extra_the_remedy_is_named(tmp_path, no_engine):
 def test_without_the_extra_the_other_pages_are_read(tmp_path, no_engine):
     path = pdf(tmp_path / "a.pdf", table, scanned(tmp_path, table))
     document = readable(open_document(path))
-    assert document.pages == open_document(path).pages
+    assert [page.words for page in document.pages] == [page.words for page in open_document(path).pages]
     broken = replace(document.pages[0], words=[Word("\ufffd" * 8, (0, 0, 9, 9))])
     page = read_scans(replace(document, pages=[broken])).pages[0]
     assert page.words == broken.words and page.view == "text" and "assay[ocr]" in page.issue
@@ -148,6 +151,18 @@ def test_a_scan_reads_like_the_page_it_was_made_from(tmp_path, engine, angle):
     columns = [line for line in page_text(page).splitlines() if line]
     for row, line in zip(ROWS, columns, strict=True):
         assert f"{row[0]}  " in line and f"  {row[2]}  " in line
+
+
+def test_scans_that_are_a_tiff_or_encrypted_are_read_too(tmp_path, engine):
+    picture = render_page(pdf(tmp_path / "drawn.pdf", table), 1, dpi=150)
+    picture.save(tmp_path / "a.tif", save_all=True, append_images=[picture], compression="tiff_lzw", dpi=(150, 150))
+    canvas = Canvas(str(tmp_path / "a.pdf"), pagesize=A4, encrypt=StandardEncryption("secret"))
+    canvas.drawImage(ImageReader(picture), 0, 0, *A4)
+    canvas.save()
+    documents = [open_document(tmp_path / "a.tif"), open_document(tmp_path / "a.pdf", password="secret")]
+    pages = [page for document in documents for page in readable(document).pages]
+    assert [page.view for page in pages] == ["ocr"] * 3
+    assert all({"Glucose", "mmol/L", "Ferritine"} <= {word.text for word in page.words} for page in pages)
 
 
 @pytest.mark.parametrize("angle", [0.0, 2.0])

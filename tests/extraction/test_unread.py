@@ -163,7 +163,7 @@ class Report:
 
     def missed(self, kept):
         data = {"items": [self.rows[i] for i in kept]}
-        places = [place for path, place in self.places.items() if path[1] in kept]
+        places = {path: place for path, place in self.places.items() if path[1] in kept}
         return self.contract.rules.missed(self.document, data, places, self.contract)
 
 

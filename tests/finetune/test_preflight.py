@@ -10,11 +10,17 @@ from safetensors.torch import load_file, save_file
 
 from extraction import Extractor
 from extraction.errors import AssayError
+from extraction.example import Context, Example
+from extraction.generate.models import load_family
+from extraction.reading import check_room, document_example
+from extraction.room import Room
 from finetune.config import load_config
 from finetune.merge import fingerprint, merge
-from finetune.train import train
+from finetune.preflight import plan
+from finetune.task import DataRequest, DocumentTask, read_examples
+from finetune.train import read_data, train
 from recipes.lab_report.task import CONTRACT
-from tests.conftest import tiny_gemma
+from tests.conftest import document_of, tiny_gemma
 from tests.finetune.test_train import DEMO, settings
 
 
@@ -102,6 +108,85 @@ def test_an_adapter_file_that_is_cut_off(work, tmp_path, no_work):
 def test_a_new_adapter_for_modules_that_are_not_there(work, no_work):
     message = refused(work, "run", **{"adapter.target_modules": ".*no_such_proj"})
     assert message.startswith("adapter.target_modules: the adapter cannot be put on")
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"adapter.start": "nowhere"}, "adapter.start: there is no folder nowhere"),
+        ({"adapter.start": "half"}, "has no weights"),
+        ({"contract.view": "image"}, "reads text alone"),
+        ({"data.max_length": 20}, "data.max_length is too low"),
+        ({"data.window_tokens": "[10, 400]"}, "data.window_tokens is too low"),
+        ({"contract.max_prompt_tokens": 5}, "contract.max_prompt_tokens is too low"),
+    ],
+)
+def test_a_plan_says_what_training_says_of_a_run(work, no_work, monkeypatch, tmp_path, changes, words):
+    def network(*_, **__):
+        raise AssertionError("something was asked of the network")
+
+    monkeypatch.setattr("socket.getaddrinfo", network)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "half").mkdir()
+    shutil.copy(work / "adapter" / "adapter_config.json", tmp_path / "half")
+    message = refused(work, "run", **changes)
+    assert words in message
+    with pytest.raises(AssayError) as caught:
+        plan(load_config(DEMO, settings(work, work / "run", **changes)))
+    assert str(caught.value) == message
+
+
+def test_a_prompt_without_room_for_a_page_is_told_before_training(tmp_path):
+    document = document_of("Na 140")
+    contract = CONTRACT.model_copy(update={"view": "both"})
+    example = document_example(document, contract)
+    check_room(example, contract, lambda parts: True)
+    with pytest.raises(AssayError, match="the image of one page, is alone longer"):
+        check_room(example, contract, lambda parts: not parts)
+
+
+class Reads(DocumentTask):
+    name = "reads"
+    contract = CONTRACT
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def read(self, wanted):
+        return self.answer(wanted.folder)
+
+
+def missing(folder):
+    return (folder / "none.txt").read_text()
+
+
+def test_what_a_tasks_own_code_does_wrong_is_one_sentence_with_its_line(tmp_path):
+    def said(answer):
+        with pytest.raises(AssayError) as caught:
+            read_examples(Reads(answer), DataRequest(tmp_path, "train", CONTRACT, Room(len, CONTRACT)))
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    line = missing.__code__.co_firstlineno + 1
+    assert f"The recipe reads cannot read {tmp_path} ({__file__}, line {line}): FileNotFoundError" in said(missing)
+    nothing = f"The recipe reads found no example in {tmp_path}"
+    assert said(lambda folder: []).startswith(nothing)
+    assert said(lambda folder: [Example(Context("a", ("a",)), ())]).startswith(nothing)
+    assert "cannot read" in said(lambda folder: None)
+
+    def own(folder):
+        raise AssayError("Its own words.")
+
+    assert said(own) == "Its own words."
+
+
+@pytest.mark.parametrize("empty", ["train", "validation"])
+def test_a_folder_without_an_example_is_told_by_name(work, tmp_path, empty):
+    examples = {"train": [document_example(document_of("Na"), CONTRACT, {"tests": []})], "validation": []}
+    task = Reads(lambda folder: examples["train" if folder.name != empty else "validation"])
+    config = load_config(DEMO, settings(tmp_path, tmp_path / "run", model=work / "model", **{"data.synthetic": "{}"}))
+    with pytest.raises(AssayError, match=f"no example in {tmp_path / empty}"):
+        read_data(config, task, CONTRACT, load_family(str(work / "model")))
 
 
 def test_a_gpu_without_bfloat16(work, no_work, monkeypatch):

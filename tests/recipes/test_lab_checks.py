@@ -20,7 +20,9 @@ def test_columns_of_earlier_results_are_not_shown_and_are_known_all_the_same():
     backend = Scripted(answer)
     [record] = Extractor(backend, CONTRACT).read([document_of(PAGE)])
     assert "Vorwert" not in backend.asked[0] and "139" not in backend.asked[0] and "4,1" in backend.asked[0]
-    assert [(issue.code, issue.path) for issue in record.issues] == [("misplaced", "/tests/0/result")]
+    assert [(issue.code, issue.path) for issue in record.issues] == [("set_aside", "/tests")]
+    [aside] = record.set_aside
+    assert aside.data["result"] == "4,1" and "Vorwert" in aside.reason
     assert "Vorwert" in {word.text for word in record.document.pages[0].words}
 
 

@@ -1,0 +1,58 @@
+"""How a PDF's page is made: how much of it is images, how much of its text nobody sees (runs in the worker process)."""
+
+from typing import Any
+
+import pypdfium2.raw as pdfium
+
+_CELLS = 24  # a side of the grid on which areas are counted
+_DEPTH = 4  # of form XObjects within each other
+_OBJECTS = 20_000  # looked at on one page
+_INVISIBLE = {pdfium.FPDF_TEXTRENDERMODE_INVISIBLE, pdfium.FPDF_TEXTRENDERMODE_CLIP}
+
+Cells = frozenset[int]
+
+
+def page_signs(page: Any) -> tuple[float, float]:
+    """The share of a loaded page that lies under images, and the share of its text that is not drawn or that an image
+    drawn later covers. Text within form XObjects counts as if the form were not moved.
+    """
+    bounds = pdfium.FS_RECTF()
+    if not pdfium.FPDF_GetPageBoundingBox(page.raw, bounds):
+        return 0.0, 0.0
+    covered: set[int] = set()  # by the images met so far, the topmost first
+    drawn = hidden = 0.0
+    for place, thing in enumerate(reversed(list(_objects(page)))):
+        if place >= _OBJECTS:
+            break
+        x0, y0, x1, y1 = thing.get_bounds()
+        cells = _cells(x0, y0, x1, y1, bounds)
+        if thing.type == pdfium.FPDF_PAGEOBJ_IMAGE:
+            covered.update(cells)
+            continue
+        area = max(0.0, x1 - x0) * max(0.0, y1 - y0)
+        drawn += area
+        if pdfium.FPDFTextObj_GetTextRenderMode(thing.raw) in _INVISIBLE or (cells and covered.issuperset(cells)):
+            hidden += area
+    return len(covered) / _CELLS**2, hidden / drawn if drawn else 0.0
+
+
+def _objects(page: Any) -> Any:
+    return page.get_objects((pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_TEXT), max_depth=_DEPTH)
+
+
+def _cells(x0: float, y0: float, x1: float, y1: float, bounds: Any) -> list[int]:
+    """The grid's cells whose middle a box covers; of a small box the one it lies in."""
+    width, height = bounds.right - bounds.left, bounds.top - bounds.bottom
+    if width <= 0 or height <= 0:
+        return []
+
+    def span(low: float, high: float) -> range:
+        first, last = round(low * _CELLS), round(high * _CELLS)
+        if first == last:
+            first = int((low + high) / 2 * _CELLS)
+            last = first + 1
+        return range(max(0, first), min(_CELLS, last))
+
+    columns = span((x0 - bounds.left) / width, (x1 - bounds.left) / width)
+    rows = span((y0 - bounds.bottom) / height, (y1 - bounds.bottom) / height)
+    return [row * _CELLS + column for row in rows for column in columns]
