@@ -75,8 +75,7 @@ class Batch:
                     f"{out} holds records of another model or schema ({head.get('task')}); choose another folder."
                 )
             lines += rest
-        records = [line for line in lines if "name" in line]
-        self._done = {line["name"]: line for line in sorted(records, key=lambda line: line.get("time", 0))}
+        self._done = {line["name"]: line for line in sorted(lines, key=lambda line: line.get("time", 0))}
         self._skipped: Counter[str] = Counter()
 
     def jobs(self, found: Found) -> list[Job]:
@@ -131,9 +130,7 @@ class Batch:
     def start(self, contract: Contract) -> None:
         """Make the folder and this writer's manifest, and write the contract for those who read the records."""
         self.manifest.parent.mkdir(parents=True, exist_ok=True)
-        self._append({"task": self.task})
-        if self._skipped:
-            self._append({"skipped": dict(self._skipped)})
+        self._append({"task": self.task, **({"skipped": dict(self._skipped)} if self._skipped else {})})
         with self._lock:
             contract.save(self.out)
 

@@ -15,7 +15,7 @@ from queue import LifoQueue
 from typing import Any
 
 from extraction.api import Extractor, readable
-from extraction.document import Document, Limits, open_document
+from extraction.document import Document, Limits, open_document, prepare
 from extraction.errors import DISK_FULL, AssayError, DocumentError, is_disk_full
 from extraction.record.record import Record
 
@@ -169,6 +169,7 @@ class _Process:
 def _serve(pipe: Connection, limits: Limits, view: str, password: str) -> None:
     """A process's life: a file at a time until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent sees to it
+    prepare()
     pipe.send(None)
     while True:
         try:

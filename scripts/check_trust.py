@@ -15,6 +15,7 @@ from statistics import median
 
 from extraction.document import Limits, ocr, open_document
 from extraction.document.trust import examine
+from extraction.errors import DocumentError
 
 
 def main() -> None:
@@ -26,7 +27,10 @@ def main() -> None:
     pages = doubted = 0
     seconds = []
     for path in sorted(found for folder in args.folders for found in folder.rglob("*.pdf")):
-        document = open_document(path)
+        try:
+            document = open_document(path)
+        except DocumentError:
+            continue
         start = time.monotonic()
         verdicts = examine(document, Limits(), recognise)
         took = time.monotonic() - start

@@ -17,7 +17,7 @@ import threading
 import time
 import unicodedata
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -113,6 +113,18 @@ def ocr_available() -> bool:
     except ImportError:
         return False
     return bool(onnxruntime and rapidocr)
+
+
+def prepare() -> None:
+    """Load what `read_scans` needs, so that no document's time is spent on it (about a second)."""
+    import extraction.document.orient
+    import extraction.document.trust  # noqa: F401
+
+    if ocr_available():
+        from PIL import Image
+
+        with suppress(DocumentError):
+            _recognise(Image.new("RGB", (96, 48), "white"))
 
 
 def needs_ocr(page: Page) -> bool:
