@@ -101,6 +101,17 @@ def test_score_reports(model, tmp_path):
     assert "holds no PDF" in start("score_reports.py", tmp_path / "none", code=2)
 
 
+def test_check_trust(tmp_path):
+    write_reports(tmp_path, names=["simple_list"], count=1, seed=3, max_rows=2)
+    printed = start("check_trust.py", tmp_path, "--json", tmp_path / "figures.json")
+    assert json.loads((tmp_path / "figures.json").read_text())["pages"] == 1 and "seconds" in printed
+
+
+def test_choose_doubt(model, tmp_path):
+    printed = start("choose_doubt.py", "--model", model, "--count", 1, "--json", tmp_path / "figures.json")
+    assert "threshold" in printed and json.loads((tmp_path / "figures.json").read_text())[0]["set aside"] == 0
+
+
 def test_demo_and_release_know_their_arguments(tmp_path):
     (tmp_path / "kept").touch()
     assert "is not empty" in start("demo.py", "--out", tmp_path, code=2)

@@ -6,7 +6,7 @@
   of its values), the record's `status`, and the `issues` that name the row or one of its values (` | ` parts them).
 - `documents` has a row a record, those without rows or without data among them: `document`, `status`, `rows`, `views`
   (a page each), all `issues`, and the fields that stand in no list, with page, box and confidence.
-- `set_aside`, where records have such a list: `document`, `list`, the row's fields, `reason`.
+- `set_aside`, where records have such a list: `document`, `path` in the record, the row's fields, `reason`.
 
 Values are text as printed; numbers, booleans and lists of anything but objects are JSON text; nested objects have
 columns `outer.inner`. Beside a field whose role in the contract is `value`, `range` or `time` stand `_comparator`,
@@ -57,11 +57,16 @@ class Place(BaseModel):
 
 
 class SetAside(BaseModel):
-    """A row that is not data, and why."""
+    """A row, or a value of one, that is not data, and why."""
 
-    list: str
-    data: dict[str, Any]
+    path: str
+    data: Any
     reason: str
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """Its values by their fields."""
+        return self.data if isinstance(self.data, dict) else {self.path.rpartition("/")[2]: self.data}
 
 
 class SavedRecord(BaseModel):
@@ -138,7 +143,7 @@ class Tables:
         if record.set_aside is not None:
             self._aside = self._aside or {}
             for aside in record.set_aside:
-                self._aside.update(_filled(_flat(aside.data)))
+                self._aside.update(_filled(_flat(aside.row)))
 
     def layout(self) -> list[Table]:
         """The tables: lists in the schema's order, then `documents` and `set_aside`."""
@@ -157,7 +162,7 @@ class Tables:
                 self._columns[keys] = [*_said("document", "status", "rows", "views", "issues"), *whole, *place]
             tables.append(Table(self._names.get(keys, DOCUMENTS), _named(self._columns[keys], keys)))
         if self._aside is not None:
-            columns = [*_said("document", "list"), *map(_Column, self._aside), *_said("reason")]
+            columns = [*_said("document", "path"), *map(_Column, self._aside), *_said("reason")]
             tables.append(Table(SET_ASIDE, _named(columns, ())))
         return tables
 
@@ -183,8 +188,8 @@ class Tables:
             cells |= {_Column((), part): cell for part, cell in said.items()}
             yield self._names.get(row.table, DOCUMENTS), [cells.get(column) for column in self._columns[row.table]]
         for aside in record.set_aside or ():
-            values = {leaf.keys: _text(leaf.value) for leaf in _flat(aside.data)}
-            yield SET_ASIDE, [document, aside.list, *map(values.get, self._aside or ()), aside.reason]
+            values = {leaf.keys: _text(leaf.value) for leaf in _flat(aside.row)}
+            yield SET_ASIDE, [document, aside.path, *map(values.get, self._aside or ()), aside.reason]
 
     def _place(self, row: _Row, record: SavedRecord) -> dict[str, Cell]:
         """Page and box of a row, and its lowest confidence.

@@ -190,13 +190,24 @@ def test_formats_agree(orders, tmp_path, to):
 
 def test_rows_set_aside_have_a_table(tmp_path):
     folder = tmp_path / "records"
-    aside = [{"list": "lines", "data": {"item": "Legend", "more": {"weight": "=3"}}, "reason": "Not on its line."}]
+    aside = [
+        {"path": "/lines", "data": {"item": "Legend", "more": {"weight": "=3"}}, "reason": "Not on its line"},
+        {
+            "path": "/lines/0/item",
+            "data": "Nut",
+            "reason": "Not printed",
+            "page": 1,
+            "box": [1, 2, 3, 4],
+            "text": "Nut",
+        },
+    ]
     write_record(folder, "a", {"lines": [{"item": "Nut"}]}, set_aside=aside)
     write_record(folder, "b", {"lines": []}, set_aside=[])
     done = export(folder, Format.CSV, tmp_path / "t.csv")
     assert [file.name for file in done.files] == ["t.csv", "t.documents.csv", "t.set_aside.csv"] and done.rows == 1
     assert read("csv", tmp_path / "t.csv")["set_aside"] == [
-        {"document": "a.pdf", "list": "lines", "item": "Legend", "more.weight": "=3", "reason": "Not on its line."}
+        {"document": "a.pdf", "path": "/lines", "item": "Legend", "more.weight": "=3", "reason": "Not on its line"},
+        {"document": "a.pdf", "path": "/lines/0/item", "item": "Nut", "more.weight": "", "reason": "Not printed"},
     ]
 
 
