@@ -19,7 +19,7 @@ from extraction.schema import allows_null, nodes, pointer
 
 Path = tuple[str | int, ...]
 
-DOUBTED = 0.3
+DOUBTED = 0.1
 """A row whose value has a lower confidence is set aside: `scripts/choose_doubt.py` prints what other figures do."""
 _GROUNDED = ("name", "value")  # roles without which a row is no row
 
