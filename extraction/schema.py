@@ -217,12 +217,21 @@ def _subschemas(schema: Schema) -> list[tuple[Any, _Path]]:
 
 
 def nodes(schema: Schema, path: Sequence[str | int]) -> list[Schema]:
-    """What a schema says of the values on the way to `path` in its data, from the root to the value itself."""
+    """What a schema says of the values on the way to `path` in its data, from the root to the value itself.
+
+    Of alternatives the first that has the next step; empty where none has.
+    """
+
+    def below(node: Schema, step: str | int) -> Schema:
+        own = node.get("items") if isinstance(step, int) else node.get("properties", {}).get(step)
+        if own is not None:
+            return resolve(own, schema)
+        parts = (part for key in ("anyOf", "oneOf", "allOf") for part in node.get(key, ()))
+        return next((found for part in parts if (found := below(resolve(part, schema), step))), {})
+
     found = [resolve(schema, schema)]
     for step in path:
-        node = found[-1]
-        below = node.get("items", {}) if isinstance(step, int) else node.get("properties", {}).get(step, {})
-        found.append(resolve(below, schema))
+        found.append(below(found[-1], step))
     return found
 
 

@@ -171,3 +171,18 @@ class Scripted(Reader):
 
         self.asked.append(text)
         return Generation(self.answers.pop(0), self.finish) if self.answers else Generation(self.empty, "stop")
+
+
+@pytest.fixture
+def engine():
+    """OCR is installed."""
+    pytest.importorskip("rapidocr")
+    pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture
+def no_engine(monkeypatch):
+    """OCR is not installed."""
+    import sys
+
+    monkeypatch.setitem(sys.modules, "rapidocr", None)

@@ -106,10 +106,11 @@ def set_aside_values(tree: dict[str, Any], contract: Contract, issues: Collectio
             return [visit(value, (*path, number)) for number, value in enumerate(node)]
         if not isinstance(node, Value) or not path or path[-1] not in copied:
             return node
-        reason = against.get(pointer(path))
-        if reason is None and grounded and node.evidence is None:
+        if grounded and node.evidence is None:
             reason = f"“{node.value}” does not stand on the page where it should."
-        if reason is None or not allows_null(nodes(contract.record_schema, path)[-1], contract.record_schema):
+        else:
+            reason = against.get(pointer(path), "")
+        if not reason or not allows_null(nodes(contract.record_schema, path)[-1], contract.record_schema):
             return node
         place = node.evidence if isinstance(node.evidence, PageEvidence) else None
         aside.append(SetAside(pointer(path), node.value, reason.rstrip("."), place))

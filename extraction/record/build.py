@@ -52,7 +52,7 @@ def build_record(document: Document, replies: Sequence[WindowReply], contract: C
     record.views, record.reasons, record.document = views, reasons, document
     record.fields = {path: _displayed(field, document) for path, field in record.fields.items()}
     record.set_aside = [_displayed(one, document) for one in (*rows.aside, *values.aside)]
-    issues += [*map(rows.moves, doubts), *_set_aside(rows.aside, values.aside, contract), *record.issues]
+    issues += [*map(rows.moves, doubts), *_set_aside(rows.aside, values.aside, contract, grounded), *record.issues]
     issues += _checked(values.tree, document, contract)
     evidence = {**places_of(values.tree), **rows.places}
     for line in contract.rules.missed(document, record.data, evidence, contract):
@@ -68,7 +68,9 @@ def _checked(tree: dict[str, Any], document: Document, contract: Contract) -> li
     return list(contract.rules.issues(document, plain(tree), places_of(tree), contract))
 
 
-def _set_aside(rows: Sequence[SetAside], values: Sequence[SetAside], contract: Contract) -> Iterator[Issue]:
+def _set_aside(
+    rows: Sequence[SetAside], values: Sequence[SetAside], contract: Contract, grounded: bool
+) -> Iterator[Issue]:
     """An issue for each row that was set aside and for each value; one for all that a heading gave to many rows."""
     for row in rows:
         name = next((row.data[key] for key in contract.fields("name") if row.data.get(key) is not None), None)
@@ -81,7 +83,7 @@ def _set_aside(rows: Sequence[SetAside], values: Sequence[SetAside], contract: C
         alike.setdefault((key, value.data, value.reason) if shared else value.path, []).append(value)
     for group in alike.values():
         many = f" (in {len(group)} rows)" if len(group) > 1 else ""
-        code = "misplaced" if group[0].evidence else "not_found"
+        code = "not_found" if grounded and not group[0].evidence else "misplaced"
         yield Issue(code, f"{group[0].reason}{many}.", group[0].path, _page(group[0]))
 
 

@@ -42,8 +42,8 @@ def evidence_page(record: Record, document: Document, review_below: float) -> st
         width, height = sides[number][::-1] if turns[number] % 180 else sides[number]
         upright = _data_uri(image.rotate(-turns[number], expand=True))
         values["pages"].append({"number": number, "width": width, "height": height, "image": upright})
-    for entry in values["fields"].values():
-        if entry["page"] and turns.get(entry["page"]):
+    for entry in (*values["fields"].values(), *values["set_aside"]):
+        if entry.get("page") and turns[entry["page"]]:
             entry["box"] = _turned(entry["box"], turns[entry["page"]], *sides[entry["page"]])
     template = (files("extraction.record") / "evidence.html").read_text(encoding="utf-8")
     # A tag inside a string of the document could end the script element, or open another.

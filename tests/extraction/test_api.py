@@ -9,6 +9,7 @@ import pytest
 from reportlab.pdfgen.canvas import Canvas
 
 from extraction.api import Extractor
+from extraction.contract import Contract
 from extraction.example import Branch
 from extraction.generate import Generation
 from extraction.reading import document_example
@@ -89,6 +90,19 @@ def test_a_value_that_is_not_printed_is_null_and_kept():
     assert [(one.path, one.data) for one in record.set_aside] == [
         ("/tests/0/range", "4,0 - 5,6"), ("/tests/1/unit", "mg/L")]  # fmt: skip
     assert [issue.code for issue in record.issues] == ["not_found"] * 2
+
+
+def test_a_value_that_may_not_be_null_stays_and_is_an_issue():
+    row = {"type": "object", "properties": {"name": {"type": "string"}, "amount": {"type": "string"},
+           "unit": {"type": "string"}}, "required": ["name", "amount", "unit"]}  # fmt: skip
+    for items in (row, {"anyOf": [row, {"type": "null"}]}):
+        schema = {"type": "object", "properties": {"rows": {"type": "array", "items": items}}}
+        roles = {"name": "name", "amount": "value", "unit": "unit"}
+        contract = Contract.for_schema(schema).model_copy(update={"roles": roles})
+        answer = '{"rows":[{"name":"Glucose","amount":"5,0","unit":"grams"}]}'
+        record = record_of(document_of(PRINTED), Generation(answer, "stop"), contract=contract)
+        assert record.data["rows"][0]["unit"] == "grams" and record.set_aside == []
+        assert [issue.code for issue in record.issues] == ["not_found"]
 
 
 def test_a_row_that_the_model_doubts_is_set_aside_and_the_others_keep_their_issues():

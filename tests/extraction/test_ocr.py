@@ -1,7 +1,6 @@
 """Pages without a text layer: read by OCR where it is installed, named with their remedy where not."""
 
 import json
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -59,17 +58,6 @@ def scanned(folder, draw, angle=0.0):
 
 def blank(canvas):
     canvas.drawString(0, 0, "")
-
-
-@pytest.fixture
-def engine():
-    pytest.importorskip("rapidocr")
-    pytest.importorskip("onnxruntime")
-
-
-@pytest.fixture
-def no_engine(monkeypatch):
-    monkeypatch.setitem(sys.modules, "rapidocr", None)
 
 
 class Answering(Reader):

@@ -10,15 +10,10 @@ from reportlab.pdfgen.canvas import Canvas
 from extraction.api import Extractor, readable
 from extraction.document import open_document, page_text, render_page
 from recipes.lab_report.task import CONTRACT
+from tests.extraction.test_evidence_page import embedded
 from tests.extraction.test_ocr import ROWS, Answering, pdf, table
 
 RIGHT = ["".join(row).replace(" ", "") for row in ROWS]
-
-
-@pytest.fixture
-def engine():
-    pytest.importorskip("rapidocr")
-    pytest.importorskip("onnxruntime")
 
 
 @pytest.fixture
@@ -81,7 +76,9 @@ def test_the_evidence_page_shows_a_turned_page_upright(tmp_path):
             canvas.drawString(50, 120 - 20 * number, row[1])
 
     path = pdf(tmp_path / "a.pdf", draw)
-    answer = ",".join(json.dumps([name, value]) for name, value, _, _ in ROWS)
+    # The last one's value is not the printed one, so it is set aside.
+    values = [value for _, value, _, _ in ROWS[:-1]] + ["77,7"]
+    answer = ",".join(json.dumps([row[0], value]) for row, value in zip(ROWS, values, strict=True))
     record = Extractor(Answering(f'{{"tests":[{answer}]}}'), CONTRACT).extract(path)
     page = open_document(path).pages[0]
     displayed = record["tests"][0]["name"].box
@@ -90,8 +87,11 @@ def test_the_evidence_page_shows_a_turned_page_upright(tmp_path):
     html = (tmp_path / "a.html").read_text()
     assert f'"width": {page.width}, "height": {page.height}' in html
     box = [round(edge, 1) for edge in page.words[0].box]
-    shown = json.loads(html.split('"/tests/0/name": ', 1)[1].split("}", 1)[0] + "}")["box"]
+    shown = embedded(html)["fields"]["/tests/0/name"]["box"]
     assert shown == pytest.approx(box, abs=0.2)
+    [aside] = embedded(html)["set_aside"]
+    first = next(word for word in page.words if word.text == ROWS[-1][0].split()[0])
+    assert aside["box"][:2] == pytest.approx(first.box[:2], abs=0.2)
 
 
 def test_a_sideways_table_beside_upright_text_is_an_issue(tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,17 +18,6 @@ from extraction.document import open_document, page_text, render_page
 from tests.extraction.test_ocr import COLUMNS, ROWS, pdf, scanned, table
 
 NEXT = {str(digit): str((digit + 3) % 10) for digit in range(10)}
-
-
-@pytest.fixture
-def engine():
-    pytest.importorskip("rapidocr")
-    pytest.importorskip("onnxruntime")
-
-
-@pytest.fixture
-def no_engine(monkeypatch):
-    monkeypatch.setitem(sys.modules, "rapidocr", None)
 
 
 def read(path):

@@ -17,7 +17,9 @@ DEMO = Path(__file__).parents[2] / "recipes" / "lab_report" / "demo.yaml"
 def test_every_yaml_of_the_recipes_is_valid():
     for path in DEMO.parents[1].glob("*/*.yaml"):
         if path.parent.name != "accelerate":
-            contract_of(load_task(load_config(path).recipe), load_config(path).contract)
+            config = load_config(path)
+            task = load_task(config.recipe)
+            assert contract_of(task, config.contract).record_schema == task.contract.record_schema, path
 
 
 def test_overrides():
