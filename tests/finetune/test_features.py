@@ -239,7 +239,7 @@ def test_options_that_cannot_be_are_refused_before_anything_is_read(work):
     nowhere = "data.train=nowhere"
     for more, match in {
         ("contract.view=text", "adapter.vision=true"): "the contract shows its text alone",
-        ("model=gemma-3-270m", "adapter.vision=true"): "gemma-3-270m has no vision tower",
+        ("model=gemma-3-270m", "adapter.vision=true"): "gemma-3-270m reads text alone",
         ("adapter.projector=true", "adapter.dropout=0.1"): "neither dropout nor DoRA",
         ("adapter.projector=true", "adapter.use_dora=true"): "neither dropout nor DoRA",
         ("adapter.start=lab-report-270m", "adapter.vision=true"): "its modules are its own",
@@ -253,10 +253,14 @@ def test_a_plan_counts_what_sees():
     from finetune.preflight import plan
 
     demo = Path(__file__).parents[2] / "recipes" / "lab_report"
-    made = plan(load_config(demo / "lora_medgemma.yaml", ["adapter.vision=true", "adapter.projector=true"]))
+    sees = ["contract.view=image", "adapter.vision=true", "adapter.projector=true"]
+    made = plan(load_config(demo / "lora_medgemma.yaml", sees))
     # r (in + out): 27 layers of four 1152 x 1152 and two 1152 x 4304; the projector's one 1152 x 2560.
     assert made.trained["vision"] == 27 * 16 * (4 * 2 * 1152 + 2 * (1152 + 4304))
     assert made.trained["projector"] == 16 * (1152 + 2560) and made.trained["language"] == 29_802_496
     assert made.modules == 34 * 7 + 27 * 6 + 1
-    with pytest.raises(AssayError, match="gemma-3-270m has no vision tower"):
+    # What training refuses is planned no more than it is trained.
+    with pytest.raises(AssayError, match="the contract shows its text alone"):
         plan(load_config(demo / "demo.yaml", ["adapter.projector=true"]))
+    with pytest.raises(AssayError, match="gemma-3-270m reads text alone"):
+        plan(load_config(demo / "demo.yaml", ["adapter.projector=true", "contract.view=image"]))
