@@ -7,14 +7,15 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from extraction.contract import Contract
-from extraction.document import Document, Page
-from extraction.evidence import PageEvidence
+from extraction.document import Document, Lines, Page, Window
+from extraction.evidence import PageEvidence, PageIndex
 from extraction.example import Branch, Context
 from extraction.record.aside import set_aside_rows, set_aside_values
 from extraction.record.join import drop_repeated, join
 from extraction.record.record import Field, Issue, Record, SetAside
-from extraction.record.reply import Reply, Value, WindowReply, places_of, plain, values_of
+from extraction.record.reply import Reply, Value, WindowReply, places_of, plain, tree_of, values_of
 from extraction.schema import Schema, nodes, pointer, validator
+from extraction.target import Leaf
 
 Path = tuple[str | int, ...]
 
@@ -46,6 +47,8 @@ def build_record(document: Document, replies: Sequence[WindowReply], contract: C
     grounded = document.has_text or contract.view == "text"
     tree, doubts = join(replies, contract)
     doubts += drop_repeated(tree, contract)
+    if len(replies) > 1:
+        tree = _found_in_all(tree, replies[0].window.lines, contract)
     rows = set_aside_rows(tree, contract, _checked(tree, document, contract), grounded)
     values = set_aside_values(rows.tree, contract, _checked(rows.tree, document, contract), grounded)
     record = _record(source, values.tree, contract, contract.record_schema, grounded)
@@ -61,6 +64,22 @@ def build_record(document: Document, replies: Sequence[WindowReply], contract: C
     record.issues = issues
     record.status = "partial" if record.issues else "ok"
     return record
+
+
+def _found_in_all(tree: dict[str, Any], lines: Lines, contract: Contract) -> dict[str, Any]:
+    """A tree whose values that stand nowhere in their window are looked for in the whole document.
+
+    A window may end within a row, where nothing tells any more which of its values are the row's.
+    """
+    values = dict(values_of(tree))
+    if all(value.evidence for value in values.values()):
+        return tree
+    leaves = [Leaf(path, value.value, 0, 0) for path, value in values.items()]
+    found = PageIndex(Window(lines, 0, len(lines))).ground(leaves, contract)
+    placed = {
+        path: value if value.evidence else replace(value, evidence=found.get(path)) for path, value in values.items()
+    }
+    return tree_of(plain(tree), placed)
 
 
 def _checked(tree: dict[str, Any], document: Document, contract: Contract) -> list[Issue]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -65,7 +65,7 @@ def read_reply(generation: Generation, contract: Contract, branch: Branch, index
     evidence = index.ground(leaves, contract) if index else {}
     sure = _confidences(leaves, generation, contract)
     values = {leaf.path: _value(leaf, sure[leaf.path], evidence.get(leaf.path)) for leaf in leaves}
-    return Reply(end, _tree(data, values, ()), end != "stop" and _cut_in_list(node))
+    return Reply(end, tree_of(data, values), end != "stop" and _cut_in_list(node))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,11 +173,12 @@ def plain(tree: Any) -> Any:
     return tree
 
 
-def _tree(value: Any, values: dict[Any, Value], path: Path) -> Any:
-    if isinstance(value, dict):
-        return {key: _tree(item, values, (*path, key)) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_tree(item, values, (*path, index)) for index, item in enumerate(value)]
+def tree_of(data: Any, values: Mapping[Path, Value], path: Path = ()) -> Any:
+    """Data with the `Value` of each path in the place of what is not null."""
+    if isinstance(data, dict):
+        return {key: tree_of(item, values, (*path, key)) for key, item in data.items()}
+    if isinstance(data, list):
+        return [tree_of(item, values, (*path, index)) for index, item in enumerate(data)]
     return values.get(path)
 
 
