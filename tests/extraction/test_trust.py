@@ -50,11 +50,11 @@ def layer(change=lambda row, cell: cell, mode=3):
 
 def with_map(path, change, only_values=False, rows=ROWS):
     """The table in a subset font (its values alone, or all of it) whose map to characters has been changed."""
-    pdfmetrics.registerFont(TTFont("Vera", str(Path(reportlab.__file__).parent / "fonts" / "Vera.ttf")))
+    pdfmetrics.registerFont(TTFont("Subset", str(Path(reportlab.__file__).parent / "fonts" / "Vera.ttf")))
     canvas = Canvas(str(path), pagesize=A4, pageCompression=0, invariant=True)
     for number, row in enumerate(rows):
         for column, (x, cell) in enumerate(zip(COLUMNS, row, strict=True)):
-            canvas.setFont("Helvetica" if only_values and column != 1 else "Vera", 11)
+            canvas.setFont("Helvetica" if only_values and column != 1 else "Subset", 11)
             canvas.drawString(x, 700 - 22 * number, cell)
     canvas.showPage()
     canvas.save()
