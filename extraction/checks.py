@@ -68,6 +68,10 @@ class Checks:
         """What else is doubtful about a record."""
         yield from ()
 
+    def derived(self, data: dict[str, Any]) -> dict[str, str]:
+        """What follows from a record's values, by the JSON pointers of fields that its schema does not have."""
+        return {}
+
     def read_labels(self, content: Any) -> Pair:
         """The truth in a label file (`NAME.labels.json`, `content` its JSON) of the task's own format.
 

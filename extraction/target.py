@@ -9,7 +9,8 @@ Two styles:
     Every array of flat objects becomes a list of rows, `["Glucose","70","mg/dL","60 - 100"]`: values in the
     schema's order, trailing nulls left out. Keys named in `carry` (a group, a place, a time that holds
     for many rows) are written once, as an object before the rows they hold for, as a heading stands on a
-    page: `{"group":"Tools"}`. About a third of the tokens of `objects`, and in the order of reading.
+    page: `{"group":"Tools"}`. What the record says beside its rows is left out where it is null, as it is on every page
+    but the first. About a third of the tokens of `objects`, and in the order of reading.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class Target:
         self.carry = tuple(carry)
         self._properties: dict[str, Schema] = resolve(schema, schema).get("properties", {})
         self.tables: dict[str, dict[str, Schema]] = {}
+        self._left_out: list[str] = []  # keys beside the tables that are not written where they are null
         if style == "rows":
             self.tables = self.tables_of(schema)
             known = {key for row in self.tables.values() for key in row}
@@ -66,11 +68,14 @@ class Target:
                 raise AssayError("Target style `rows` needs a schema with an array of flat objects; use `objects`.")
             if missing:
                 raise AssayError(f"The contract carries `{missing[0]}`, which no row of the schema has.")
+            beside = (name for name in self._properties if name not in self.tables)
+            self._left_out = [name for name in beside if allows_null(self._properties[name], schema)]
 
     @property
     def keys(self) -> set[str]:
-        """The keys of the record itself."""
-        return set(self._properties)
+        """The keys of the record itself that a whole answer has: those that are always written, and the last."""
+        names = list(self._properties)
+        return {name for name in names if name not in self._left_out} | set(names[-1:])
 
     @staticmethod
     def tables_of(schema: Schema) -> dict[str, dict[str, Schema]]:
@@ -103,7 +108,7 @@ class Target:
         return {
             "type": "object",
             "properties": properties,
-            "required": list(properties),
+            "required": [name for name in properties if name not in self._left_out],
             "additionalProperties": False,
             **{key: self.schema[key] for key in ("$defs", "definitions") if key in self.schema},
         }
@@ -116,7 +121,7 @@ class Target:
         for name, sub in self._properties.items():
             if name in self.tables:
                 out[name] = self._encode_rows(data.get(name) or [], self.tables[name])
-            else:
+            elif name not in self._left_out or data.get(name) is not None:
                 out[name] = _ordered(data.get(name), sub, self.schema)
         return dumps(out)
 
@@ -146,7 +151,7 @@ class Target:
         """
         if self.style == "objects" or not isinstance(node.value, dict):
             return self._plain(node, ())
-        data: dict[str, Any] = {}
+        data: dict[str, Any] = {name: None for name in self._properties if name in self._left_out}
         leaves: list[Leaf] = []
         for name, child in node.value.items():
             if name in self.tables and isinstance(child.value, list):

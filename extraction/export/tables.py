@@ -16,6 +16,7 @@ whose name is taken already gets `_2` behind it.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
@@ -79,6 +80,19 @@ class SavedRecord(BaseModel):
     views: list[str] = []
     evidence: dict[str, Place] = {}
     set_aside: list[SetAside] | None = None
+    derived: dict[str, str] = {}
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The data with what the task worked out from it, each in the row that it is about."""
+        data = copy.deepcopy(self.data or {})
+        for path, value in self.derived.items():
+            *steps, last = path.split("/")[1:]
+            node: Any = data
+            for step in steps:
+                node = node[int(step) if isinstance(node, list) else step.replace("~1", "/").replace("~0", "~")]
+            node[last] = value
+        return data
 
 
 class _Leaf(NamedTuple):
@@ -138,7 +152,7 @@ class Tables:
 
     def see(self, record: SavedRecord) -> None:
         """Take in the tables and columns of a record."""
-        for row in _rows(record.data or {}):
+        for row in _rows(record.values):
             self._fields.setdefault(row.table, {}).update(_filled(row.own))
         if record.set_aside is not None:
             self._aside = self._aside or {}
@@ -171,7 +185,7 @@ class Tables:
 
     def lines(self, record: SavedRecord, document: str) -> Iterator[tuple[str, list[Cell]]]:
         """The rows of a record that has been seen, each with the name of its table, cells as in `layout`."""
-        rows = list(_rows(record.data or {}))
+        rows = list(_rows(record.values))
         for row in rows:
             cells: dict[_Column, Cell] = {}
             for leaf in (*row.held, *row.own):

@@ -55,6 +55,7 @@ def build_record(document: Document, replies: Sequence[WindowReply], contract: C
     record.views, record.reasons, record.document = views, reasons, document
     record.fields = {path: _displayed(field, document) for path, field in record.fields.items()}
     record.set_aside = [_displayed(one, document) for one in (*rows.aside, *values.aside)]
+    record.derived = contract.rules.derived(plain(values.tree))
     issues += [*map(rows.moves, doubts), *_set_aside(rows.aside, values.aside, contract, grounded), *record.issues]
     issues += _checked(values.tree, document, contract)
     evidence = {**places_of(values.tree), **rows.places}

@@ -60,6 +60,7 @@ class Issue:
     - `repeated`: rows that are printed once were read twice; once they are left out.
     - `misplaced`: a value is of another field's kind, as when a column was taken for the next, or stands under a title
       that is not its own.
+    - `contradicts`: two values of a row cannot both be true, such as a flag for high beside a result within its range.
     - `no_result`: a row has a name and no value: it may be a heading or a sentence.
     - `differs`: two readings of one place disagree; the message has the other one.
     - `set_aside`: a row was taken out of the data, since its name or value does not stand where it should, is of
@@ -165,6 +166,8 @@ class Record:
         issues: reasons for doubt.
         fields: every leaf value that is not null, by its JSON pointer.
         set_aside: rows and values that were read and are not in the data, each with the reason.
+        derived: what the task works out from the values, by the JSON pointers of fields that the schema does not have:
+            what a result means by its range, say.
         views: for each page, what the model was shown of it (`text`: the file's own text
             layer, `ocr`: words read by OCR, `image`: its pixels, `both`: its pixels and words).
         reasons: for each page, why its words were taken from there; empty where there was no choice.
@@ -177,6 +180,7 @@ class Record:
     issues: list[Issue] = field(default_factory=list)
     fields: dict[str, Field] = field(default_factory=dict)
     set_aside: list[SetAside] = field(default_factory=list)
+    derived: dict[str, str] = field(default_factory=dict)
     views: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     document: Document | None = field(default=None, repr=False, compare=False)
@@ -204,8 +208,8 @@ class Record:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON: `source`, `status`, `issues`, `data`, `set_aside`, then `views`, `reasons` and `evidence`
-        by JSON pointer.
+        """The record as JSON: `source`, `status`, `issues`, `data`, `set_aside`, `derived`, then `views`, `reasons` and
+        `evidence` by JSON pointer.
         """
         return {
             "source": self.source,
@@ -213,6 +217,7 @@ class Record:
             "issues": [issue.to_dict() for issue in self.issues],
             "data": self.data,
             "set_aside": [one.to_dict() for one in self.set_aside],
+            "derived": self.derived,
             "views": self.views,
             "reasons": self.reasons,
             "evidence": {path: _evidence(field) for path, field in self.fields.items()},

@@ -15,6 +15,7 @@ from extraction.evidence import PageEvidence
 from extraction.record.record import Issue
 from extraction.schema import pointer
 from extraction.values import type_range, type_value
+from recipes.lab_report.interpretation import contradiction, interpret
 from recipes.lab_report.lines import Titles, names_columns, rows_like_results, without_earlier
 
 if TYPE_CHECKING:
@@ -34,10 +35,14 @@ class LabChecks(Checks):
         "result": "value",
         "unit": "unit",
         "range": "range",
+        "flag": "flag",
         "panel": "heading",
         "method": "heading",
         "specimen": "heading",
         "sample_collection_time": "time",
+        **dict.fromkeys(("patient_name", "patient_id", "sex", "laboratory", "ordered_by", "sample_id"), "heading"),
+        "report_status": "heading",
+        **dict.fromkeys(("birth_date", "collected", "received", "reported"), "time"),
     }
     scored = ("name", "result", "unit", "specimen", "method", "sample_collection_time")
     """The six fields that the MedGemma 1.5 report scores (arXiv 2604.05081, section 3.2.5)."""
@@ -84,13 +89,17 @@ class LabChecks(Checks):
     def issues(
         self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence], contract: Contract
     ) -> Iterator[Issue]:
-        """Values in another column's place, rows without a result, results under a title such as "Previous result"."""
+        """Values in another column's place, flags that contradict their range, rows without a result, results under a
+        title such as "Previous result".
+        """
         for key, rows in data.items():
             for number, row in enumerate(rows if isinstance(rows, list) else ()):
                 if not isinstance(row, dict):
                     continue
                 for name, message in misplaced(row):
                     yield Issue("misplaced", f"{message}.", pointer((key, number, name)))
+                if said := contradiction(row):
+                    yield Issue("contradicts", f"Beside “{row.get('name')}” {said}.", pointer((key, number)))
                 if row.get("name") and row.get("result", "") is None:
                     yield Issue("no_result", f"“{row['name']}” has no result.", pointer((key, number)))
         titles = Titles(document)
@@ -100,6 +109,21 @@ class LabChecks(Checks):
                 for step in path:
                     value = value[step]
                 yield Issue("misplaced", f"“{value}” stands under “{title}”.", pointer(path))
+
+    def derived(self, data: dict[str, Any]) -> dict[str, str]:
+        """What each result means by its own range, as `interpretation` of its row (see `interpret`)."""
+        rows = (
+            (key, number, row)
+            for key, rows in data.items()
+            if isinstance(rows, list)
+            for number, row in enumerate(rows)
+        )
+        means = (
+            (pointer((key, number, "interpretation")), interpret(row))
+            for key, number, row in rows
+            if isinstance(row, dict)
+        )
+        return {path: meaning for path, meaning in means if meaning}
 
     def read_labels(self, content: Any) -> Pair:
         """The truth in a label file of a report."""

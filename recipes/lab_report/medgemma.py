@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from extraction.contract import Contract
 from recipes.lab_report.checks import CHECKS
-from recipes.lab_report.task import SCHEMA, LabReports
+from recipes.lab_report.task import FIELDS, LabReports, report_schema
 
 # arXiv 2604.05081, the prompt of its lab-report evaluation.
 PROMPT = (
@@ -19,8 +19,8 @@ PROMPT = (
 # Plain JSON objects: what the model writes untuned. The schema wraps the list the prompt asks for in `tests`.
 CONTRACT = Contract(
     instruction=PROMPT,
-    record_schema=SCHEMA,
-    roles=CHECKS.roles,
+    record_schema=report_schema((), FIELDS, FIELDS),
+    roles={name: role for name, role in CHECKS.roles.items() if name in FIELDS},
     scored=CHECKS.scored,
     checks="lab_report",
     style="objects",

@@ -1,35 +1,62 @@
-"""The lab report's task: the fields of MedGemma 1.5's lab-report prompt, one row a test."""
+"""The lab report's task: what its head says, and a row a test: MedGemma 1.5's eight fields, and the flag."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from extraction.contract import Contract
 from extraction.errors import AssayError
+from extraction.schema import Schema
 from finetune.config import SyntheticConfig
 from finetune.task import DocumentTask
 from recipes.lab_report.checks import CHECKS
 
 FIELDS = ("name", "result", "unit", "range", "panel", "method", "specimen", "sample_collection_time")
+"""The fields of a test in MedGemma 1.5's lab-report prompt."""
 
-SCHEMA = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "title": "Lab report",
-    "type": "object",
-    "properties": {
-        "tests": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {field: {"type": ["string", "null"]} for field in FIELDS},
-                "required": list(FIELDS),
-                "additionalProperties": False,
-            },
-        }
-    },
-    "required": ["tests"],
-    "additionalProperties": False,
-}
+HEAD = (
+    "patient_name",
+    "patient_id",
+    "birth_date",
+    "sex",
+    "laboratory",
+    "ordered_by",
+    "sample_id",
+    "collected",
+    "received",
+    "reported",
+    "report_status",
+)
+"""What a report says once, each as printed: whose it is, of whom, of which sample, its dates and its state."""
+
+ROW = ("name", "result", "unit", "range", "flag", "panel", "method", "specimen", "sample_collection_time")
+_TEXT = {"type": ["string", "null"]}
+
+
+def report_schema(head: Sequence[str], row: Sequence[str], required: Sequence[str]) -> Schema:
+    """The JSON Schema of a report: texts or nulls at its head and in the rows of `tests`, some of them required."""
+    tests = {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": dict.fromkeys(row, _TEXT),
+            "required": list(required),
+            "additionalProperties": False,
+        },
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Lab report",
+        "type": "object",
+        "properties": {**dict.fromkeys(head, _TEXT), "tests": tests},
+        "required": ["tests"],
+        "additionalProperties": False,
+    }
+
+
+SCHEMA = report_schema(HEAD, ROW, FIELDS)
+"""Labels without head and flags, as older ones are, follow it too."""
 
 CONTRACT = Contract(
     instruction="Extract all lab tests of this report.",

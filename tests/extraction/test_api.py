@@ -78,7 +78,7 @@ def test_what_is_not_on_the_page_and_what_is_left_out_are_said():
     assert [(i.code, i.path, i.page) for i in record.issues] == [("set_aside", "/tests", 1), ("row_left_out", None, 1)]
     assert "Natrium" in record.issues[1].message
     [aside] = record.set_aside
-    assert record.data == {"tests": []} and aside.data["result"] == "5,1" and aside.evidence.page == 1
+    assert record.data["tests"] == [] and aside.data["result"] == "5,1" and aside.evidence.page == 1
     assert "“5,1” does not stand" in aside.reason
 
 

@@ -19,7 +19,7 @@ from extraction.parse import parse
 from extraction.schema import load_schema, validator
 from extraction.target import Target
 from recipes.lab_report.synthetic import write_reports
-from recipes.lab_report.task import CONTRACT, FIELDS, SCHEMA
+from recipes.lab_report.task import CONTRACT, ROW, SCHEMA
 from tests.conftest import document_of, record_of
 
 CORPUS = Path(__file__).parents[2].parent / "shared" / "data" / "pdfs"
@@ -38,7 +38,7 @@ scalars = (
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4)
 )
-rows = st.lists(st.lists(scalars, max_size=9) | st.dictionaries(st.sampled_from(FIELDS), scalars, max_size=3))
+rows = st.lists(st.lists(scalars, max_size=9) | st.dictionaries(st.sampled_from(ROW), scalars, max_size=3))
 roots = st.dictionaries(st.text(max_size=4), values, max_size=4) | st.builds(lambda r: {"tests": r}, rows | values)
 numbers = st.sampled_from(["1e999", "-1e999", "1" * 5000, "-0", "1E400", "0.1e-999", "00", "1.", "NaN", "Infinity"])
 pieces = st.sampled_from(
