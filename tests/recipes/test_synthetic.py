@@ -18,7 +18,10 @@ from recipes.lab_report.synthetic.parts import Content
 from recipes.lab_report.synthetic.style import Style
 from recipes.lab_report.synthetic.vocabulary import LANGUAGES, choices, panels, phrases
 
-KEYS = ["name", "result", "unit", "range", "panel", "method", "specimen", "sample_collection_time"]
+KEYS = ["name", "result", "unit", "range", "flag", "panel", "method", "specimen", "sample_collection_time"]
+HEAD = [
+    "patient", "laboratory", "ordered_by", "sample_id", "collected", "received", "reported", "report_status",
+]  # fmt: skip
 SPLITS = ("train", "validation", "test")
 
 
@@ -59,6 +62,14 @@ def lines(family: str, seed: int) -> list[str]:
 
 def rows(split: str) -> list[dict]:
     return [row for made in reports(split) for row in made.record["tests"]]
+
+
+def value(made: Report, cell) -> str:
+    """The gold value that a cell is the place of."""
+    if cell.row is not None:
+        return made.record["tests"][cell.row][cell.field]
+    outer, _, inner = cell.field.rpartition(".")
+    return (made.record[outer] if outer else made.record)[inner]
 
 
 def squeeze(value: str) -> str:
@@ -108,7 +119,7 @@ def test_values_are_on_the_page_at_their_boxes(family):
         for number, row in enumerate(made.record["tests"]):
             assert list(row) == KEYS
             assert row["name"] and row["result"]
-            for key in ("name", "result", "unit", "range", "method"):
+            for key in ("name", "result", "unit", "range", "flag", "method"):
                 inherited = key == "unit" and not placed[number, key]  # in the head of its column
                 assert row[key] is None or placed[number, key] == 1 or inherited
         for cell in made.cells:
@@ -116,13 +127,14 @@ def test_values_are_on_the_page_at_their_boxes(family):
             x0, y0, x1, y1 = cell.box
             assert 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
             shown = page.get_text_bounded(x0 - 0.5, height - y1 - 0.5, x1 + 0.5, height - y0 + 0.5)
-            assert squeeze(made.record["tests"][cell.row][cell.field]) in squeeze(shown)
+            assert squeeze(value(made, cell)) in squeeze(shown)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_cells_do_not_overlap(family):
     for seed in range(3):
-        cells = {(cell.page, cell.field, cell.box) for cell in report(family, seed).cells}
+        # A flag may stand beside the last line of a result of several.
+        cells = {(cell.page, cell.field, cell.box) for cell in report(family, seed).cells if cell.field != "flag"}
         for page in {page for page, _, _ in cells}:
             boxes = sorted(box for number, _, box in cells if number == page)
             for i, a in enumerate(boxes):
@@ -189,7 +201,7 @@ def test_flags_and_earlier_values_stay_out_of_results():
 def test_long_reports_cross_pages_and_pages_without_results_occur():
     made = [report("long_profile", seed) for seed in range(6)]
     pages = [len(pypdfium2.PdfDocument(one.pdf)) for one in made]
-    filled = [len({cell.page for cell in one.cells}) for one in made]
+    filled = [len({cell.page for cell in one.cells if cell.row is not None}) for one in made]
     assert max(pages) >= 3
     assert any(all_ > some for all_, some in zip(pages, filled, strict=True))
 
@@ -262,8 +274,9 @@ DEMO = {
 
 @pytest.mark.parametrize("family", DEMO)
 def test_the_demos_reports_stay_as_they_are(family):
-    """The demo's published figures were measured on these records."""
-    records = [make_report(family, 1_000_000 + seed).record for seed in range(4)]
+    """The demo's published figures were measured on these rows."""
+    made = [make_report(family, 1_000_000 + seed).record["tests"] for seed in range(4)]
+    records = [{"tests": [{key: row[key] for key in KEYS if key != "flag"} for row in rows]} for rows in made]
     digest = hashlib.sha256(json.dumps(records, ensure_ascii=False).encode()).hexdigest()[:16]
     assert digest == DEMO[family]
 
@@ -276,7 +289,7 @@ def test_some_reports_have_no_results_and_say_other_things(split):
     assert 0.04 < len(blank) / len(seeds) < 0.09
     assert len(set(blank.values())) >= 6
     for name, seed in list(blank)[:30]:
-        assert report(name, seed).record == {"tests": []}
+        assert report(name, seed).record["tests"] == []
         assert len(text(name, seed)) > 150
 
 
@@ -286,7 +299,7 @@ def test_pages_without_results_stand_before_and_behind_those_with_results():
         for seed in range(12):
             style, content = drawn(name, seed)
             if style.extra_page and content.sections:
-                pages = {cell.page for cell in report(name, seed).cells}
+                pages = {cell.page for cell in report(name, seed).cells if cell.row is not None}
                 last = len(pypdfium2.PdfDocument(report(name, seed).pdf))
                 place = style.extra_page.partition(":")[0]
                 assert (1 if place == "before" else last) not in pages
@@ -420,3 +433,42 @@ def test_habits_combine_languages_layouts_and_columns():
     assert len({(style.columns, style.patient, style.heading, style.flag, style.locale) for style in styles}) > 200
     assert len({style.columns for style in styles}) > 40
     assert {"window", "dossier", "bars", "bare"} <= {style.patient for style in styles}
+
+
+def test_flags_are_as_printed_beside_their_results():
+    seen = Counter()
+    for made, style, content in habit("flags", lambda style, content: content.sections, seeds=6):
+        for row in (row for section in content.sections for row in section.rows):
+            flag = truth(made, row.index)["flag"]
+            seen[flag] += 1
+            if not row.printed.level or style.flag in ("none", "bold", "colour"):
+                assert flag is None
+            elif style.layout != "table" or style.flag_place != "column" or "flag" in style.columns.split():
+                assert flag
+    assert {"H", "L", "HH", "*", "+", "-", "↑", "(!)", "High", "▲", "[H]"} <= set(seen)
+    assert seen[None] > sum(seen.values()) / 2
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_heads_values_are_printed_and_only_printed_ones_are_given(split):
+    given = Counter()
+    for made in reports(split):
+        assert list(made.record) == [*HEAD, "tests"]
+        assert list(made.record["patient"]) == ["name", "id", "birth_date", "sex"]
+        flat = {**made.record, **{f"patient.{key}": one for key, one in made.record["patient"].items()}}
+        placed = Counter(cell.field for cell in made.cells if cell.row is None)
+        for key in {*flat} - {"tests", "patient"}:
+            assert placed[key] == (flat[key] is not None)
+            given[key] += flat[key] is not None
+    assert all(given.values()) and given["patient.id"] < given["laboratory"]
+    assert given["laboratory"] > 0.9 * len(reports(split))
+
+
+def test_records_are_written_as_a_schema_has_keys(tmp_path):
+    from recipes.lab_report.task import TASK
+
+    schema = TASK.contract.record_schema
+    (path,) = write_reports(tmp_path / "out", names=["german_grid"], count=1, seed=3, schema=schema)
+    record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert set(record) <= set(schema["properties"])
+    assert set(record["tests"][0]) <= set(schema["properties"]["tests"]["items"]["properties"])

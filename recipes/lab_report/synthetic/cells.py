@@ -20,8 +20,8 @@ class Cells:
         self.font = style.value_font or style.font
         # Flags before left-aligned results hang in a gutter of their own, so that the results line up.
         self.hanging = style.align == "left" and style.flag_place == "before" and style.flag != "none"
-        flags = [self.flag_run(level, style.fresh) for level in (-2, -1, 1, 2)] if self.hanging else []
-        self.gutter = max((flag.width + size * 0.4 for flag in flags if flag), default=0.0)
+        flags = [self.flag_runs(level, style.fresh) for level in (-2, -1, 1, 2)] if self.hanging else []
+        self.gutter = max((line_width(flag) + size * 0.4 for flag in flags if flag), default=0.0)
         self.range_before, _, self.range_after = content.range_form.partition("{}")
         before, _, after = content.method_form.partition("{}")
         self.method_before, self.method_after = before, after
@@ -62,16 +62,17 @@ class Cells:
         """The mark of a result that is new."""
         return self.style.fresh if row.marker else ""
 
-    def flag_run(self, level: int, fresh: str = "") -> Run | None:
-        """The flag, and the mark of a new result, as a run; arrows are set in a face that has them."""
-        text = " ".join(part for part in (self.flag_text(level), fresh) if part)
-        if not text:
-            return None
-        run = self.run(text, bold=self.style.flag in ("HL", "word", "bang"))
+    def flag_runs(self, level: int, fresh: str = "") -> Line:
+        """The flag, and the mark of a new result, as runs; arrows are set in a face that has them."""
+        text = self.flag_text(level)
+        run = self.run(text, "flag", bold=self.style.flag in ("HL", "word", "bang"))
         colour = _RED if level > 0 else _BLUE
         if self.style.flag in ("arrow", "triangle"):
-            return replace(run, font="Helvetica", bold=False, colour=colour)
-        return replace(run, colour=colour) if self.style.flag == "word" else run
+            run = replace(run, font="Helvetica", bold=False, colour=colour)
+        elif self.style.flag == "word":
+            run = replace(run, colour=colour)
+        line = [run] if text else []
+        return [*line, replace(run, text=f" {fresh}" if text else fresh, field=None)] if fresh else line
 
     def result(self, row: Row) -> Run:
         """The result, marked by weight or colour where the family does so."""
@@ -126,16 +127,16 @@ class Cells:
         ]
         level = 0 if "flag" in self.style.columns.split() else row.printed.level
         fresh = self.fresh(row)
-        flag = self.flag_run(level, fresh)
+        flag = self.flag_runs(level, fresh)
         if self.style.unit_place == "result":
             unit = self.unit(row)
             if unit:
                 tight = unit.text == "%" and self.content.picks["tint"] < 0.5
                 lines[-1] += [unit] if tight else [self.run(" "), unit]
         if flag and self.style.flag_place == "before":
-            lines[0] = [flag, self.run(" "), *lines[0]]
+            lines[0] = [*flag, self.run(" "), *lines[0]]
         elif flag and self.style.flag_place == "after":
-            lines[-1] += [self.run(" "), flag]
+            lines[-1] += [self.run(" "), *flag]
         words = not row.printed.unit and not any(char.isdigit() for char in row.printed.result)
         return [[], *lines] if self.style.words_below and words and row.below else lines
 
@@ -161,8 +162,8 @@ class Cells:
         if kind == "range":
             return self.limits(row, width)
         if kind == "flag":
-            flag = self.flag_run(printed.level)
-            return [[flag]] if flag else []
+            flag = self.flag_runs(printed.level)
+            return [flag] if flag else []
         unit = self.unit(row) if kind == "unit" else None
         texts: dict[str, tuple[str, str | None]] = {
             "unit": (unit.text if unit else "", "unit"),

@@ -73,15 +73,15 @@ class Lines(Table):
         cells, printed, style = self.cells, row.printed, self.style
         head: Line = [cells.run(row.name, "name", bold=style.rules == "none"), cells.run(": ")]
         tail: Line = []
-        flag = cells.flag_run(printed.level)
+        flag = cells.flag_runs(printed.level)
         if flag and style.flag_place == "before":
-            tail += [flag, cells.run(" ")]
+            tail += [*flag, cells.run(" ")]
         tail.append(cells.result(row))
         unit = None if printed.pending else cells.unit(row)
         if unit and style.unit_place != "range":
             tail += [cells.run(" "), unit]
         if flag and style.flag_place != "before":
-            tail += [cells.run(" "), flag]
+            tail += [cells.run(" "), *flag]
         if "range" in self.columns and any(printed.range_lines):
             opened = not style.bracket
             text = "; ".join(printed.range_lines)
@@ -187,9 +187,9 @@ class Gauges(Table):
         unit = None if printed.pending else cells.unit(row)
         if unit:
             value += [cells.run(" "), unit]
-        flag = cells.flag_run(printed.level)
+        flag = cells.flag_runs(printed.level)
         if flag:
-            value += [cells.run("  "), flag]
+            value += [cells.run("  "), *flag]
         self.gold.lines(sheet, row.index, [value], x, below + 19, 14)
         ranges = "; ".join(text for text in printed.range_lines if text)
         bottom = y + 62

@@ -322,12 +322,15 @@ class Table:
     def hang_flag(self, row: Row, lines: list[list[Run]], x: float, y: float) -> None:
         """Draw a result with its flag hanging left of it, so that results line up."""
         gutter = self.cells.gutter
-        flag = self.cells.flag_run(row.printed.level, self.cells.fresh(row))
         first = next((number for number, line in enumerate(lines) if line), 0)
-        if flag and lines and lines[first] and lines[first][0].field is None:
-            flag = lines[first][0]
-            lines = [*lines[:first], lines[first][2:], *lines[first + 1 :]]
-            self.sheet.line(x - 2, y + first * self.leading, [flag], "right", gutter - 2)
+        line = lines[first] if lines else []
+        end = next((number for number, run in enumerate(line) if run.field == "result"), 0)
+        if end:  # the last run before the result is the space between them
+            flag, lines = line[: end - 1], [*lines[:first], line[end:], *lines[first + 1 :]]
+            boxes = self.sheet.line(x - 2, y + first * self.leading, flag, "right", gutter - 2)
+            for run, box in zip(flag, boxes, strict=True):
+                if run.field:
+                    self.gold.put(row.index, run.field, run.text, self.sheet.page, box)
         self.gold.lines(self.sheet, row.index, lines, x + gutter, y, self.leading)
 
     def start_part(self, section: Section | None) -> None:
