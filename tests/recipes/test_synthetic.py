@@ -472,3 +472,19 @@ def test_records_are_written_as_a_schema_has_keys(tmp_path):
     record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert set(record) <= set(schema["properties"])
     assert set(record["tests"][0]) <= set(schema["properties"]["tests"]["items"]["properties"])
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_heads_form_is_drawn_whatever_the_rows_look_like(split):
+    layouts, labels, joined = set(), set(), 0
+    for made, style, content in habit("form", lambda style, _: style.patient == "form", split, seeds=6):
+        layouts.add((style.layout, style.form_columns, style.form_labels))
+        labels |= {label for label, _ in content.form}
+        said = {field: one for _, pieces in content.form for one, field in pieces if field}
+        for field, one in said.items():
+            outer, _, inner = field.rpartition(".")
+            assert (made.record[outer] if outer else made.record)[inner] == one
+        joined += any("sex" in field and len(pieces) == 3 for _, pieces in content.form for _, field in pieces)
+        if content.code and "sample_id" not in said:
+            assert made.record["sample_id"] == content.code[0]
+    assert len(layouts) > 8 and len(labels) > 40 and joined

@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 from random import Random
 
 from .extras import make_extras
-from .parts import Content, Extras, Row, Section
+from .forms import make_form
+from .head import head_field
+from .parts import Content, Extras, Form, Row, Section
 from .remarks import Remarks
 from .style import Style
 from .values import Printed, Writer
@@ -81,6 +83,7 @@ class Composer:
         self.writer = Writer(style, self.language, self.place, self.words, rng)
         self.remarks = Remarks(self.writer, self.words, rng)
         self.wide = style.edition != "base"
+        self.more = Random(rng.getrandbits(64)) if self.wide else rng  # what habits add leaves the rest as it is
         self.pattern: str = rng.choice(self.place["dates"])
         if self.wide and rng.random() < 0.2:
             self.pattern = rng.choice(_US_DATES if style.locale == "en-US" else _DATES)
@@ -155,6 +158,7 @@ class Composer:
             ("received", self.pick(labels["received"]), self.moment(received)[0]),
             ("reported", self.pick(labels["reported"]), self.moment(reported)[0]),
         ]
+        values = {kind: value for kind, _, value in fields}
         drop = {kind for kind in ("age", "sex", "ward", "ordered", "received", "id") if rng.random() < 0.3}
         if style.time not in ("report", "date"):
             drop.add("collected")
@@ -176,9 +180,20 @@ class Composer:
         address.append(rng.choice(["Tel. ", "T ", "Tel: "]) + phone)
         earlier = [collected - timedelta(days=rng.randrange(30, 500) * (i + 1)) for i in range(2)]
         range_form = self.pick(words["range_label"]) if style.range_below else "{}"
+        lab, headline, status = rng.choice(place["labs"]), self.pick(words["headline"]), self.pick(words["statuses"])
+        form: Form = []
+        code = None
+        if style.patient == "form":
+            values["status"] = status
+            values |= {kind: value for kind, _, value in fields if kind == "specimen"}
+            values |= {} if style.time in ("report", "date") else {"collected": ""}
+            values = {kind: value for kind, value in values.items() if value}
+            form = make_form(self, values, self.moment(reported + timedelta(hours=self.more.randrange(1, 90)))[0])
+            if self.more.random() < style.form_code:
+                code = (values["ref"], head_field("ref", ""))
         return Content(
-            words, place, columns, rng.choice(place["labs"]), address, self.pick(words["headline"]),
-            self.pick(words["statuses"]), doctor, fields, taken, self.moment(collected, True)[0],
+            words, place, columns, lab, address, headline,
+            status, doctor, fields, taken, self.moment(collected, True)[0],
             [self.moment(moment, True)[0] for moment in earlier], sections, list(dict.fromkeys(foot)), legend,
             list(choices(words["letter"])), self.pick(words["words"]["page"]),
             self.pick(words["words"]["continued"]), self.pick(words["words"]["method"]), range_form,
@@ -186,7 +201,7 @@ class Composer:
             self.pick(labels["specimen"]), self.pick(labels["collected"]), self.pick(words["no_tests"]),
             self.pick(words["clinical"]) if rng.random() < style.clinical else "",
             {key: rng.random() for key in ("watermark", "barcode", "cover", "appendix", "tint")},
-            make_extras(self, doctor, collected) if self.wide else Extras(),
+            make_extras(self, doctor, collected) if self.wide else Extras(), form, code,
         )  # fmt: skip
 
     def flag_legend(self) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
+from .forms import FormBlock
 from .head import Piece, head_pieces, of_head
 from .parts import Content
 from .patient import PatientBlock
@@ -98,6 +99,14 @@ class Furniture:
                 self.text(part, left, y + 19 + 10 * number, 8.5)
             self.text(content.headline, left, y + 8, 10, align="right", width=width)
             return y + 26 + 10 * len(content.address)
+        if kind == "logo":
+            wide = text_width(content.lab, face(style.font, True), 14) + 24
+            self.sheet.rect(Box(left, y, left + wide, y + 26), fill=style.colour, stroke=None, radius=9)
+            self.text(lab, left + 12, y + 18, 14, bold=True, colour="#ffffff")
+            if self.logo_shape != "disc":
+                self.text(" - ".join(content.address), left, y + 36, 7)
+            self.text(content.headline, left + wide + 10, y + 18, 11, align="right", width=width - wide - 10)
+            return y + 46
         shift = 52.0
         if kind == "right":
             self.logo(right - 40, y)
@@ -156,6 +165,8 @@ class Furniture:
             self.barcode(right - 100, y + 2)
             y += 22
         size, step, kind = 8.5, 11.5, style.patient
+        if kind == "form":
+            return FormBlock(self.sheet, content.form, style, self.text).draw(y, content.code, Random(content.doctor))
         if kind in ("window", "dossier", "bars", "bare", "stacked", "flush"):
             return PatientBlock(self.sheet, content, style, self.text).draw(kind, y)
         fields = [(entry[1], of_head(entry)) for entry in content.fields]
@@ -253,8 +264,8 @@ class Furniture:
         self.text(page, self.left, y, 7.5, align=self.page_align, width=width)
         y -= 9.5 * len(lines)
         shift = self.side_width if self.style.foot_block == "columns" else 0.0
-        for number, line in enumerate(side):
-            self.text(line, self.left, y + 9.5 * number, 6.8)
+        for number, text in enumerate(side):
+            self.text(text, self.left, y + 9.5 * number, 6.8)
         for number, line in enumerate(lines):
             self.text(line, self.left + shift, y + 9.5 * number, 6.8, width=width - shift)
         if self.style.rules != "ascii":

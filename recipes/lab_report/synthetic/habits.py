@@ -37,16 +37,26 @@ _BOTH: Mapping[str, Sequence[Any]] = {
     "foot_block": ["", "", "lines", "columns"],
     "address": [True, True, False],
     "codes": ["loinc", "digits", "digits"],
+    "form_colon": [":", ":", " :", ""],
+    "form_bold": [False, False, True],
+    "form_across": [False, True],
+    "form_code": [0, 0, 0.5, 1],
 }
 _TRAIN: Mapping[str, Sequence[Any]] = {
     "fresh": [""] * 8 + ["@", "N", "@@"],
     "ref_header": [False, False, True],
     "range_below": [False, True],
+    "form_columns": [1, 2, 2, 3, 3],
+    "form_labels": ["beside", "beside", "inline", "above"],
+    "form_frame": ["none", "none", "box", "rules", "grid", "fill"],
 }
 _HELD: Mapping[str, Sequence[Any]] = {
     "fresh": [""] * 8 + ["¤", "!!"],
     "ref_header": [False],
     "range_below": [False, False, True],
+    "form_columns": [2, 3, 4],
+    "form_labels": ["beside", "right", "right", "above"],
+    "form_frame": ["none", "round", "round", "rules", "fill"],
 }
 # What training families take from each other, each with this probability: (field, probability, alternatives).
 _LOANS: Sequence[tuple[str, float, Sequence[Any]]] = (
@@ -145,6 +155,10 @@ def with_habits(style: Style, family: Family, rng: Random) -> Style:
             drawn["columns"] = rng.choice(_HELD_ORDERS)
         if rng.random() < 0.15:
             drawn["mark"], drawn["mark_place"] = rng.choice(("†", "»", "††")), rng.choice(("after", "before"))
+    if rng.random() < 0.35:
+        drawn["patient"] = "form"
+    if rng.random() < 0.1:
+        drawn["letterhead"] = rng.choice(("logo", "none") if training else ("none", "right"))
     style = replace(style, **drawn)
     if style.contents == "fluids" and rng.random() < 0.4:
         style = replace(style, fluids=1.0)

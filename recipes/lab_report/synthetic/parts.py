@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from .head import Piece
 from .values import Printed
+
+Form = list[tuple[str, list[Piece]]]  # labels with their values
 
 
 @dataclass
@@ -85,3 +88,5 @@ class Content:
     clinical: str  # what the physician asks, printed above the results like a row
     picks: dict[str, float]
     extras: Extras
+    form: Form = field(default_factory=list)  # the head of a report whose patient block is a form
+    code: Piece | None = None  # the number under its barcode

@@ -24,8 +24,15 @@ class Style:
     leading: float = 1.35  # line height as a multiple of the size
     colour: str = "#1f4e79"
     # Furniture.
-    letterhead: str = "left"  # left | center | bar | status | plain | none
+    letterhead: str = "left"  # left | center | bar | status | plain | right | logo | none
     patient: str = "grid"  # grid | boxes | table | inline | strip | and those of patient.py
+    form_columns: int = 2  # of the patient block "form" (forms.py)
+    form_labels: str = "beside"  # beside | inline | above | right
+    form_frame: str = "none"  # none | box | rules | grid | fill | round
+    form_colon: str = ":"
+    form_bold: bool = False
+    form_across: bool = False  # its entries go from left to right, not down
+    form_code: float = 0.0  # a barcode with the sample's number below
     repeat: str = "line"  # on later pages: full | line | none
     watermark: float = 0.0
     barcode: float = 0.0
