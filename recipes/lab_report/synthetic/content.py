@@ -11,11 +11,12 @@ from random import Random
 from .extras import make_extras
 from .forms import make_form
 from .head import head_field
+from .life import LATIN, arranged, changed, named, own_sections
 from .parts import Content, Extras, Form, Row, Section
 from .remarks import Remarks
 from .style import Style
 from .values import Printed, Writer
-from .vocabulary import DEPARTMENTS, LANGUAGES, PARENTS, Analyte, Panel, choices, panels, phrases, places
+from .vocabulary import DEPARTMENTS, LANGUAGES, PARENTS, Analyte, Panel, choices, habit_words, panels, phrases, places
 
 _MONTHS = {
     "en": "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
@@ -92,6 +93,14 @@ class Composer:
             self.pattern = "%Y-%m-%d %H:%M"
         if style.seconds and "%M" in self.pattern:
             self.pattern = self.pattern.replace("%M", "%M:%S") if "h%M" not in self.pattern else self.pattern
+        self.collected = datetime(2017, 1, 3)
+        self.panel: Panel | None = None
+        self.dates: list[str] = []
+        if self.wide:
+            self.second = self.more.choice([one for one in LATIN if one != self.language])
+            self.joint = self.more.choice((" / ", " / ", "/", " - ", " | "))
+            codes = ("01", "02", "03") if style.edition == "train" else ("A", "B", "R", "X7")
+            self.lab_codes = self.more.sample(codes, 2)
         self.specimens = {key: rng.choice(choices(text)) for key, text in self.words["specimens"].items()}
         self.count = 0
 
@@ -121,6 +130,7 @@ class Composer:
             minutes=rng.randrange(60),
             seconds=rng.randrange(60),
         )
+        self.collected = collected
         taken = self.moment(collected, style.time == "date")
         received = collected + timedelta(minutes=rng.randrange(25, 300))
         reported = received + timedelta(hours=rng.randrange(1, 60), minutes=rng.randrange(60))
@@ -201,8 +211,36 @@ class Composer:
             self.pick(labels["specimen"]), self.pick(labels["collected"]), self.pick(words["no_tests"]),
             self.pick(words["clinical"]) if rng.random() < style.clinical else "",
             {key: rng.random() for key in ("watermark", "barcode", "cover", "appendix", "tint")},
-            make_extras(self, doctor, collected) if self.wide else Extras(), form, code,
+            self.extras(doctor, collected, columns) if self.wide else Extras(), form, code, self.writer.decimal,
+            self.dates,
         )  # fmt: skip
+
+    def day(self, days: int) -> datetime:
+        """So many days after sampling."""
+        return self.collected + timedelta(days=days)
+
+    def extras(self, doctor: str, collected: datetime, columns: dict[str, str]) -> Extras:
+        """What habits add around the results, and the titles of their columns."""
+        found, words, style = (
+            make_extras(self, doctor, collected),
+            habit_words(self.language, self.style.edition),
+            self.style,
+        )
+        if words is None:
+            return found
+        columns["low"], columns["high"] = self.more.choice(choices(words["ends"])).split("|")
+        columns["lab"] = self.more.choice(choices(words["lab_title"]))
+        columns["group"] = self.more.choice((*choices(words["group_title"]), "", ""))
+        if style.wide:
+            titles = self.more.choice(choices(words["wide_titles"])).split("|")
+            columns |= dict(zip(("name", "result", "previous", "unit", "range", "lab"), titles, strict=True))
+        if style.wide:
+            found.lab = self.lab_codes[0]
+        if style.labs or style.wide:
+            labs = self.more.sample(self.place["labs"], min(2, len(self.place["labs"])))
+            found.marks += [words["lab_note"].format(code=code, lab=lab)
+                            for code, lab in zip(self.lab_codes, labs, strict=False)]  # fmt: skip
+        return found
 
     def flag_legend(self) -> list[str]:
         """What the flags mean, from the phrases that speak of the flags this report has."""
@@ -275,6 +313,15 @@ class Composer:
                 if style.tail and key in PARENTS and rng.random() < style.tail:
                     found += self.tail(section, PARENTS[key], limit)
         found += fluids
+        if self.wide:
+            own = own_sections(self, limit)
+            if own:
+                place = self.more.randrange(len(found) + 1)
+                # A section that goes on under a heading stays behind it.
+                while place < len(found) and found[place].silent:
+                    place += 1
+                found[place:place] = own
+            found = arranged(self, found, limit)
         if style.specimen == "outer":
             order = list(dict.fromkeys(section.specimen for section in found))
             found.sort(key=lambda section: order.index(section.specimen))
@@ -363,6 +410,7 @@ class Composer:
     def fill(self, section: Section, panel: Panel, limit: int, whole: bool = False) -> None:
         """Add rows of one panel, or of a part of it, to its section."""
         rng, style = self.rng, self.style
+        self.panel = panel
         share = 1.0 if whole else rng.choice((1.0, 1.0, 0.7, 0.5)) if style.contents != "few" else 0.3
         count = max(1, min(round(len(panel.analytes) * share), limit - self.count))
         chosen = sorted(rng.sample(range(len(panel.analytes)), count))
@@ -390,6 +438,8 @@ class Composer:
         others = [other for other in names if other != name and "(" not in other + name]
         if self.style.aliases and others and self.rng.random() < self.style.aliases:
             name = f"{name} ({self.rng.choice(others)})"
+        if self.wide:
+            name = named(self, name, analyte)
         return self.finish(name, self.writer.draw(analyte.quantities), analyte.key)
 
     def invented(self) -> Row:
@@ -413,7 +463,7 @@ class Composer:
         if rng.random() < style.pending:
             printed.result, printed.pending, printed.level = self.pick(self.words["pending"]), True, 0
             if style.pending_bare:
-                printed.unit, printed.range_lines = None, []
+                printed.unit, printed.range_lines, printed.ends = None, [], None
         if "\n" in printed.result and not (style.words_below and style.layout == "table"):
             printed.result = printed.result.replace("\n", ", ")
         if style.bare_words and not printed.unit and not any(char.isdigit() for char in printed.result):
@@ -440,6 +490,7 @@ class Composer:
             row.comments = [rng.choice(remarks if numeric else plain)]
         if self.wide:
             self.remark(row, key.split("/")[0])
+            changed(self, row)
         elif re.search("coli|aureus", printed.result) and not printed.pending:
             drugs = rng.sample(_ANTIBIOTICS, rng.randrange(2, 5))
             row.comments = [f"{drug}   {rng.choice('SSSRRI')}" for drug in drugs]

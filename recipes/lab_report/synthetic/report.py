@@ -19,6 +19,7 @@ from .flow import Flow, TooNarrowError
 from .furniture import Furniture
 from .habits import with_habits
 from .parts import Content
+from .portal import Portal
 from .prose import Cards, Gauges, Lines, Matrix, Narrative
 from .sheet import Cell, Gold, Sheet
 from .style import Style
@@ -26,6 +27,7 @@ from .table import Table
 
 _LAYOUTS = {
     "table": Table, "cards": Cards, "lines": Lines, "narrative": Narrative, "gauge": Gauges, "matrix": Matrix,
+    "portal": Portal,
 }  # fmt: skip
 
 

@@ -246,6 +246,27 @@ class Gold:
         for field, (text, box) in found.items():
             self.put(row, field, text, sheet.page, box)
 
+    def join(self, row: int, parts: Sequence[str], field: str, joint: str) -> None:
+        """Make of texts put under names of their own one field, where all of them were printed."""
+        found = [cell for cell in self.cells if cell.row == row and cell.field in parts]
+        if not found:
+            return
+        texts = [text for part in parts if (text := self.rows[row].pop(part, None))]
+        self.cells = [cell for cell in self.cells if cell not in found]
+        if len(texts) == len(parts):
+            box = found[0].box
+            for cell in found[1:]:
+                box = box.union(cell.box)
+            self.put(row, field, joint.join(texts), found[0].page, box)
+
+    def share(self, row: int, other: int, fields: Sequence[str]) -> None:
+        """Give another row what was printed once for both."""
+        if row == other:
+            return
+        for cell in [cell for cell in self.cells if cell.row == row and cell.field in fields]:
+            if self.rows[other][cell.field] is None:
+                self.put(other, cell.field, self.rows[row][cell.field] or "", cell.page, cell.box)
+
     def record(self) -> dict[str, Any]:
         """The record: the head as printed, and the tests in reading order."""
         record: dict[str, Any] = {}
