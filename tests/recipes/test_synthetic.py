@@ -37,7 +37,7 @@ def text(family: str, seed: int) -> str:
 
 
 @cache
-def reports(split: str, seeds: int = 4) -> list[Report]:
+def reports(split: str, seeds: int = 6) -> list[Report]:
     return [report(name, seed) for name in families(split) for seed in range(seeds)]
 
 
@@ -497,3 +497,103 @@ def test_a_heads_form_is_drawn_whatever_the_rows_look_like(split):
         if content.code and "sample_id" not in said:
             assert made.record["sample_id"] == content.code[0]
     assert len(layouts) > 8 and len(labels) > 40 and joined
+
+
+def all_rows(content: Content):
+    return [row for section in content.sections for row in section.rows]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_column_for_every_date_gives_a_row_for_every_value(split):
+    for made, style, content in habit("dates", lambda style, content: style.dates and content.sections, split, 20):
+        assert len(content.dates) == style.dates
+        rows = [row for row in all_rows(content) if row.series]
+        for row in rows:
+            found = truth(made, row.index)
+            assert found["sample_collection_time"] == row.taken[1] and found["result"] == row.printed.result
+            assert found["name"] == truth(made, next(one for one in row.series if one).index)["name"]
+        assert len({truth(made, row.index)["sample_collection_time"] for row in rows}) <= style.dates
+        assert made.record["collected"] is None
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_ends_in_columns_of_their_own_are_a_range_where_both_are_printed(split):
+    seen = Counter()
+    for made, _, content in habit("ends", lambda style, _: "low" in style.columns.split(), split, 25):
+        for row in all_rows(content):
+            low, high, _ = row.printed.ends or (None, None, 0)
+            whole = low is not None and high is not None and not row.letter
+            found = truth(made, row.index)["range"]
+            assert (found is not None) == whole and (not found or found.count(" - ") == 1)
+            seen[whole] += 1
+    assert seen[True] and seen[False]
+
+
+def test_antibiotics_of_a_culture_are_rows_with_their_mic_and_without_their_letter():
+    for made, _, content in habit("cultures", lambda _, content: any(one.culture for one in content.sections)):
+        for section in (one for one in content.sections if one.culture):
+            for row in section.rows:
+                found = truth(made, row.index)
+                assert found["panel"].lower().endswith(section.headings[-1].lower())
+                assert re.fullmatch(r"(<=|>=|≤|≥|<|>)? ?\d+([.,]\d+)?", found["result"])
+                assert found["flag"] is found["range"] is None
+
+
+def test_corrected_and_cancelled_results_are_what_holds_now():
+    seen = Counter()
+    for made, _, content in habit("corrected", lambda style, _: style.corrected or style.cancelled, seeds=16):
+        for row in all_rows(content):
+            found = truth(made, row.index)["result"]
+            assert found == row.printed.result
+            seen["corrected"] += bool(row.corrected)
+            seen["struck"] += row.struck
+            note = " ".join(row.corrected.replace("{}", found).split())
+            assert not note or squeeze(note) in squeeze(text(made.family, made.seed))
+    assert seen["corrected"] and seen["struck"]
+
+
+def test_rows_without_a_heading_have_no_panel_and_groups_in_cells_are_panels():
+    for made, _, content in habit("headless", lambda style, content: style.headless and content.sections):
+        first = next(section for section in content.sections if section.rows and not section.culture)
+        assert all(truth(made, row.index)["panel"] is None for row in first.rows)
+    for made, _, content in habit("spans", lambda style, content: style.spans and content.sections):
+        placed = Counter(cell.row for cell in made.cells if cell.field == "panel")
+        for section in content.sections:
+            for row in section.rows:
+                assert squeeze(truth(made, row.index)["panel"]).lower() == squeeze(section.headings[0]).lower()
+                assert placed[row.index] == 1
+
+
+def test_blocks_between_rows_are_printed_and_are_no_rows():
+    kinds = Counter()
+    wanted = lambda _, content: any(row.block for row in all_rows(content)) or any(s.blocks for s in content.sections)  # noqa: E731
+    for made, _, content in habit("blocks", wanted):
+        assert len(made.record["tests"]) == len(all_rows(content))
+        page = squeeze(text(made.family, made.seed))
+        blocks = [row.block for row in all_rows(content) if row.block]
+        for block in [*blocks, *(block for section in content.sections for block in section.blocks)]:
+            kinds[block.kind] += squeeze(block.cells[-1][-1]) in page
+    assert {"bands", "prose", "scale", "trend", "legend", "kidney"} <= {kind for kind, count in kinds.items() if count}
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_each_sample_of_a_report_gives_its_rows_specimen_and_time(split):
+    for made, _, content in habit("samples", lambda _, content: any(one.sample for one in content.sections), split):
+        page = squeeze(text(made.family, made.seed))
+        for section in content.sections:
+            assert squeeze(section.sample) in page and squeeze(section.collected[0]) in page
+            for row in section.rows:
+                found = truth(made, row.index)
+                assert found["specimen"] == section.specimen
+                assert found["sample_collection_time"] == section.collected[1]
+
+
+def test_shapes_of_tables_are_rare_in_every_split():
+    for split in SPLITS:
+        styles = [habits(name, seed) for name in families(split) if FAMILIES[name].habits for seed in range(40)]
+        for share in (
+            sum(bool(style.dates) for style in styles), sum(style.layout == "portal" for style in styles),
+            sum(style.wide for style in styles), sum("low" in style.columns.split() for style in styles),
+            sum(bool(style.spans) for style in styles), sum(style.labs for style in styles),
+        ):  # fmt: skip
+            assert 0 < share / len(styles) < 0.09

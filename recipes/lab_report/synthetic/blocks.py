@@ -10,7 +10,7 @@ from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING
 
-from .sheet import Box, Run, Sheet, face, text_width, wrap
+from .sheet import Box, Run, Sheet, face, shrink, text_width, wrap
 from .vocabulary import choices
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ class Pen:
         """Draw a block from y on; return the y below it."""
         below = y + self.height(block, width)
         if block.title:
-            self.write(block.title, x, y + self.leading * 0.75, bold=block.form % 2 == 0)
+            title = [self.run(block.title, bold=block.form % 2 == 0)]
+            shrink([title], width)
+            self.sheet.line(x, y + self.leading * 0.75, title)
             y += self.leading
         getattr(self, block.kind)(block, x, y + 2, width)
         return below
@@ -162,7 +164,8 @@ def after_row(composer: Composer, row: Row) -> Block | None:
         return bands(composer, row, usual, decimals)
     if rng.random() < style.prose:
         a, b, c = (figure(usual * share, decimals) for share in sorted(rng.uniform(0.4, 1.6) for _ in range(3)))
-        texts = rng.sample(choices(words["prose"]), min(len(choices(words["prose"])), rng.choice((1, 1, 2))))
+        prose = words["prose"].split("|")
+        texts = rng.sample(prose, min(len(prose), rng.choice((1, 1, 2))))
         text = " ".join(texts).format(a=a, b=b, c=c, u=unit, n=rng.randrange(2, 24), d=rng.randrange(3, 30))
         return Block("prose", 1, row.name if rng.random() < 0.2 else "", [[text]])
     if rng.random() < style.scale and low is not None and high is not None:

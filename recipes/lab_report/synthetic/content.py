@@ -282,6 +282,7 @@ class Composer:
         titles = {key: rng.choice(panel.titles[self.language]) for key, panel in self.panels.items()}
         found: list[Section] = []
         fluids = self.fluids(collected, limit) if style.fluids and rng.random() < style.fluids else []
+        own = own_sections(self, limit) if self.wide else []
         label_times = style.time in ("section", "column")
         for key in keys:
             if self.count >= limit:
@@ -314,14 +315,13 @@ class Composer:
                     found += self.tail(section, PARENTS[key], limit)
         found += fluids
         if self.wide:
-            own = own_sections(self, limit)
             if own:
                 place = self.more.randrange(len(found) + 1)
                 # A section that goes on under a heading stays behind it.
                 while place < len(found) and found[place].silent:
                     place += 1
                 found[place:place] = own
-            found = arranged(self, found, limit)
+            found = arranged(self, found, self.max_rows or 1_000)
         if style.specimen == "outer":
             order = list(dict.fromkeys(section.specimen for section in found))
             found.sort(key=lambda section: order.index(section.specimen))

@@ -245,6 +245,7 @@ def _shaped(style: Style, training: bool, rng: Random) -> Style:
         changes |= {"titles": True, "section_titles": False, "indent": 0, "tail": 0.0, "fluids": 0.0, "headless": ""}
         changes |= {"specimen": "column" if "specimen" in kinds else "none", "hollow": 0.0, "cultures": False}
         changes |= {"samples": False, "split_comments": False, "comments": 0.0, "remarks": 0.0, "notes": 0.0}
+        changes |= {"bands": 0.0, "prose": 0.0, "scale": 0.0, "trend": 0.0}
         changes |= {"time": "report" if style.time == "section" else style.time}
     elif shape == "labs":
         at = rng.choice((1, len(kinds))) if training else len(kinds) - 1

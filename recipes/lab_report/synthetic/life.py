@@ -26,6 +26,8 @@ _ORGANISMS = {
     ),
     "held": ("Enterobacter cloacae", "Streptococcus agalactiae", "Serratia marcescens", "Staphylococcus epidermidis"),
 }  # fmt: skip
+# What the cultures of phrases_habits.yaml are made from, in their order.
+_CULTURED = {"train": ("urine", "swab", "swab"), "held": ("edta", "swab")}
 _DRUGS = (
     "Ampicillin", "Piperacillin/Tazobactam", "Cefuroxime", "Ceftriaxone", "Meropenem", "Ciprofloxacin", "Gentamicin",
     "Tobramycin", "Nitrofurantoin", "Fosfomycin", "Trimethoprim", "Vancomycin", "Linezolid", "Clindamycin",
@@ -75,8 +77,8 @@ def changed(composer: Composer, row: Row) -> None:
     if figures and rng.random() < style.wrong_flags:
         printed.level = rng.choice([level for level in (-2, -1, 0, 1, 2) if level != printed.level])
     row.block = after_row(composer, row)
-    if style.split_comments and words and rng.random() < 0.3 and not row.block:
-        texts = rng.sample(choices(words["prose"]), min(2, len(choices(words["prose"]))))
+    if style.split_comments and words and rng.random() < 0.2 and not row.block:
+        texts = rng.sample(prose := words["prose"].split("|"), min(2, len(prose)))
         a, b = (composer.writer.number(rng.uniform(2, 90), 1) for _ in range(2))
         row.comments.append(" ".join(texts).format(a=a, b=b, c=b, u="%", n=rng.randrange(2, 20), d=rng.randrange(2, 9)))
     if style.labs:
@@ -130,12 +132,14 @@ def cultures(composer: Composer, limit: int) -> list[Section]:
     names, *forms = words["culture"].split("|")
     titles = "|".join(forms).split(";")
     chosen = rng.choice(titles).split("|")
-    heading = [rng.choice(choices(names))] if rng.random() < 0.5 else []
+    place = rng.randrange(len(choices(names)))
+    heading = [choices(names)[place]] if rng.random() < 0.5 else []
+    fluid = composer.specimens[_CULTURED["held" if style.edition == "held" else "train"][place]]
     prefix = rng.choice(words["organism"].split(";")) if rng.random() < 0.85 else ""
     found = []
     count = rng.choice((1, 2, 2, 2, 3))
     for number, organism in enumerate(rng.sample(_ORGANISMS["held" if style.edition == "held" else "train"], count)):
-        section = Section([*heading, organism], composer.specimens["urine"], composer.moment(composer.collected), [])
+        section = Section([*heading, organism], fluid, composer.moment(composer.collected), [])
         colonies = rng.choice(choices(words["counts"]))
         section.culture = Culture(prefix.format(i=number + 1), colonies if rng.random() < 0.8 else "", chosen)
         drugs = sorted(rng.sample(_DRUGS, rng.randrange(3, 10)))
@@ -170,7 +174,9 @@ def arranged(composer: Composer, found: list[Section], limit: int) -> list[Secti
         for section in found:
             section.headings = section.headings[-1:]
     if style.dates:
+        whole = [section for section in found if section.rows]
         cumulate(composer, found, limit)
+        found = [section for section in found if section.rows or section not in whole]
     after_sections(composer, found)
     return found
 

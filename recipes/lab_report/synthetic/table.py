@@ -355,7 +355,8 @@ class Table:
         if style.rules == "grid":
             self.grid(top, top + height)
         elif style.rules == "rows":
-            sheet.rule(x, top + height, x + self.span, top + height, 0.3, "#909090")
+            left = x + (self.x_offsets[1] if self.columns[0] == "group" else 0.0)
+            sheet.rule(left, top + height, x + self.span, top + height, 0.3, "#909090")
         elif style.rules == "dotted":
             sheet.rule(x, top + height - 1, x + self.span, top + height - 1, 0.4, "#808080", (1, 2))
         flow.y = top + height
@@ -470,8 +471,9 @@ class Table:
         y = top + {"top": 0.0, "middle": 0.5, "bottom": 1.0}[self.style.spans] * spare
         gold = self.gold
         gold.lines(self.sheet, rows[0][0].index, [[run] for run in runs], left, y + size * 0.95, size * 1.2)
+        cell = gold.cells[-1]
         for row, _, _ in rows[1:]:
-            gold.share(rows[0][0].index, row.index, ("panel",))
+            gold.put(row.index, "panel", text, cell.page, cell.box)
         for y in (top, bottom) if self.style.rules == "grid" else (bottom,):
             self.sheet.rule(self.flow.x, y, self.flow.x + self.span, y, 0.3, "#909090")
 
@@ -481,7 +483,7 @@ class Table:
         first = next((number for number, line in enumerate(lines) if line), 0)
         line = lines[first] if lines else []
         end = next((number for number, run in enumerate(line) if run.field == "result"), 0)
-        if end:  # the last run before the result is the space between them
+        if end and not row.corrected:  # the last run before the result is the space between them
             flag, lines = line[: end - 1], [*lines[:first], line[end:], *lines[first + 1 :]]
             boxes = self.sheet.line(x - 2, y + first * self.leading, flag, "right", gutter - 2)
             for run, box in zip(flag, boxes, strict=True):
