@@ -86,6 +86,7 @@ class BlankPage:
     def request(self, y: float, bottom: float) -> None:
         """Tests asked for, with boxes to tick, in two columns."""
         heading, tubes, tick, sign = choices(self.content.words["request_words"])
+        priced = self.rng.random() < 0.35
         box = self.rng.choice(("[ ]", "[X]", "( )", "-", "o"))
         self.line(y + 12, [(0, self.title("request"))], bold=True)
         self.line(y + 28, [(0, heading), (0.6, tick)])
@@ -95,7 +96,11 @@ class BlankPage:
             if at > bottom - 60:
                 break
             ticked = "[X]" if box == "[ ]" and self.rng.random() < 0.4 else box
-            self.line(at, [(0.5 * (number % 2), f"{ticked} {row.name}")])
+            cells = [(0.5 * (number % 2), f"{ticked} {row.name}")]
+            if priced:
+                cents, mark = self.rng.randrange(150, 9000), self.content.place["decimal"]
+                cells.append((0.5 * (number % 2) + 0.38, f"{cents // 100}{mark}{cents % 100:02d}"))
+            self.line(at, cells)
         y += self.size * 1.5 * (len(self.content.extras.listing) // 2 + 2)
         if y < bottom - 50:
             self.line(y + 10, [(0, tubes)])

@@ -12,6 +12,16 @@ _RED, _BLUE = "#b00020", "#0b3d91"
 _ARROWS = {1: "↑", 2: "↑↑", -1: "↓", -2: "↓↓"}
 
 
+_WHOLE = (
+    "range", "time", "unit", "prev1", "prev2", "prevd", "prevw", "code", "tariff", "no", "low", "high", "lab",
+)  # fmt: skip
+
+
+def dated(kind: str) -> bool:
+    """Whether a column is that of one date of several ("d0", "d1")."""
+    return kind[0] == "d" and kind[1:].isdigit()
+
+
 class Cells:
     """Makes the cells of one report's rows; `size` is the type size in points."""
 
@@ -19,9 +29,11 @@ class Cells:
         self.content, self.style, self.size = content, style, size
         self.font = style.value_font or style.font
         # Flags before left-aligned results hang in a gutter of their own, so that the results line up.
-        self.hanging = style.align == "left" and style.flag_place == "before" and style.flag != "none"
-        flags = [self.flag_run(level, style.fresh) for level in (-2, -1, 1, 2)] if self.hanging else []
-        self.gutter = max((flag.width + size * 0.4 for flag in flags if flag), default=0.0)
+        hung = style.align == "left" and style.flag_place == "before" and style.flag != "none"
+        self.hanging = hung and not style.flag_tight
+        self.flag_gap = "" if style.flag_tight else " "
+        flags = [self.flag_runs(level, style.fresh) for level in (-2, -1, 1, 2)] if self.hanging else []
+        self.gutter = max((line_width(flag) + size * 0.4 for flag in flags if flag), default=0.0)
         self.range_before, _, self.range_after = content.range_form.partition("{}")
         before, _, after = content.method_form.partition("{}")
         self.method_before, self.method_after = before, after
@@ -47,7 +59,7 @@ class Cells:
         # High and low by their initials, but "H" in French; German laboratories write H and L.
         letters = "HL" if low[0] == "n" else high[0].replace("É", "H") + low[0]
         letter = letters[0] if level > 0 else letters[1]
-        return {
+        text = {
             "HL": letter * abs(level),
             "pm": ("+" if level > 0 else "-") * abs(level),
             "arrow": _ARROWS[level],
@@ -57,21 +69,23 @@ class Cells:
             "bracket": f"[{letter}]",
             "triangle": "▲" if level > 0 else "▼",
         }.get(self.style.flag, "")
+        return text and self.style.flag_form.format(text)
 
     def fresh(self, row: Row) -> str:
         """The mark of a result that is new."""
         return self.style.fresh if row.marker else ""
 
-    def flag_run(self, level: int, fresh: str = "") -> Run | None:
-        """The flag, and the mark of a new result, as a run; arrows are set in a face that has them."""
-        text = " ".join(part for part in (self.flag_text(level), fresh) if part)
-        if not text:
-            return None
-        run = self.run(text, bold=self.style.flag in ("HL", "word", "bang"))
+    def flag_runs(self, level: int, fresh: str = "") -> Line:
+        """The flag, and the mark of a new result, as runs; arrows are set in a face that has them."""
+        text = self.flag_text(level)
+        run = self.run(text, "flag", bold=self.style.flag in ("HL", "word", "bang"))
         colour = _RED if level > 0 else _BLUE
         if self.style.flag in ("arrow", "triangle"):
-            return replace(run, font="Helvetica", bold=False, colour=colour)
-        return replace(run, colour=colour) if self.style.flag == "word" else run
+            run = replace(run, font="Helvetica", bold=False, colour=colour)
+        elif self.style.flag == "word":
+            run = replace(run, colour=colour)
+        line = [run] if text else []
+        return [*line, replace(run, text=f" {fresh}" if text else fresh, field=None)] if fresh else line
 
     def result(self, row: Row) -> Run:
         """The result, marked by weight or colour where the family does so."""
@@ -126,16 +140,20 @@ class Cells:
         ]
         level = 0 if "flag" in self.style.columns.split() else row.printed.level
         fresh = self.fresh(row)
-        flag = self.flag_run(level, fresh)
+        flag = self.flag_runs(level, fresh)
+        if row.corrected:
+            before, _, after = row.corrected.partition("{}")
+            lines[0] = [self.run(before), *lines[0]] if before else lines[0]
+            lines[-1].append(self.run(after))
         if self.style.unit_place == "result":
             unit = self.unit(row)
             if unit:
                 tight = unit.text == "%" and self.content.picks["tint"] < 0.5
                 lines[-1] += [unit] if tight else [self.run(" "), unit]
         if flag and self.style.flag_place == "before":
-            lines[0] = [flag, self.run(" "), *lines[0]]
+            lines[0] = [*flag, self.run(self.flag_gap), *lines[0]]
         elif flag and self.style.flag_place == "after":
-            lines[-1] += [self.run(" "), flag]
+            lines[-1] += [self.run(self.flag_gap), *flag]
         words = not row.printed.unit and not any(char.isdigit() for char in row.printed.result)
         return [[], *lines] if self.style.words_below and words and row.below else lines
 
@@ -160,9 +178,15 @@ class Cells:
             return self.value(row, width)
         if kind == "range":
             return self.limits(row, width)
+        if kind in ("low", "high"):
+            text = self.end(row, kind)
+            return [[self.run(text, kind if any(map(str.isdigit, text)) else None)]] if text else []
+        if dated(kind):
+            one = row.series[int(kind[1:])]
+            return self.value(one, width) if one else []
         if kind == "flag":
-            flag = self.flag_run(printed.level)
-            return [[flag]] if flag else []
+            flag = self.flag_runs(printed.level)
+            return [flag] if flag else []
         unit = self.unit(row) if kind == "unit" else None
         texts: dict[str, tuple[str, str | None]] = {
             "unit": (unit.text if unit else "", "unit"),
@@ -171,6 +195,9 @@ class Cells:
             "code": (row.code, None),
             "tariff": (row.tariff, None),
             "no": (str(row.index + 1), None),
+            "group": ("", None),
+            "lab": (row.lab or self.content.extras.lab, None),
+            "prevw": (self.dated(row, "    {}"), None),
             "marker": (row.marker, None),
             "status": (self.content.status, None),
             "time": (row.collected, "collected"),
@@ -181,22 +208,37 @@ class Cells:
         text, field = texts[kind]
         return [[run] for run in wrap(self.run(text, field), width)] if text else []
 
-    def dated(self, row: Row) -> str:
+    def dated(self, row: Row, form: str = " ({})") -> str:
         """An earlier value with its date in the same cell."""
-        return f"{row.printed.previous[0]} ({self.content.previous_dates[0]})" if row.printed.previous else ""
+        previous = row.printed.previous
+        return f"{previous[0]}{form.format(self.content.previous_dates[0])}" if previous else ""
+
+    def end(self, row: Row, kind: str) -> str:
+        """The lower or upper end of a range of figures; a hyphen, in some reports, where there is none."""
+        if row.printed.ends is None:
+            return ""
+        low, high, decimals = row.printed.ends
+        value = low if kind == "low" else high
+        if value is None:
+            return "-" if self.content.picks["tint"] < 0.4 else ""
+        return f"{value:.{decimals}f}".replace(".", self.content.decimal)
 
     def natural(self, kind: str, row: Row, section: Section) -> tuple[float, float]:
         """The width a cell would like and the least it can bear, in points."""
         lines = self.name(row, 1e6) if kind == "name" else self.column(kind, row, section, 1e6)
         wish = max((sum(run.width for run in line) for line in lines), default=0.0)
+        if kind == "group":
+            title = " ".join(section.headings[-1:])
+            wish = max(self.run(word, bold=True).width for word in title.split(" "))
+            return min(wish * 1.3, 90.0), min(wish, 90.0)
         if kind == "result" and self.hanging:
             wish += self.gutter
         least = 0.0
         for line in filter(None, lines):
-            if kind in ("range", "time", "unit", "prev1", "prev2", "prevd", "code", "tariff", "no") and line:
+            if kind in _WHOLE and line:
                 bound = max(sum(run.width for run in line[:2]), line[0].width)
                 least = max(least, min(bound, 110 if kind == "range" else bound))
-            elif kind == "result" and sum(run.width for run in line) < 80:
+            elif (kind == "result" or dated(kind)) and sum(run.width for run in line) < 80:
                 least = max(least, sum(run.width for run in line))
             else:
                 extra = sum(run.width for run in line[1:])

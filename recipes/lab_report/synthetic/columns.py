@@ -9,8 +9,24 @@ from .parts import Section
 from .sheet import face, text_width
 
 RIGHT_PAD = 7.0  # points kept free at the right of every cell
-_ELASTIC = ("name", "result", "unit", "range", "prev1", "prevd", "method")
-_MOST = {"name": 0.45, "range": 0.32, "method": 0.2, "result": 0.3}  # shares of the table's width
+_ELASTIC = (
+    "name",
+    "result",
+    "unit",
+    "range",
+    "prev1",
+    "prevd",
+    "prevw",
+    "method",
+    "low",
+    "high",
+    "d0",
+    "d1",
+    "d2",
+    "d3",
+    "d4",
+)
+_MOST = {"range": 0.32, "method": 0.2, "result": 0.3}  # shares of the table's width
 
 
 def column_widths(cells: Cells, title: Callable[[str, Section | None], str], total: float) -> tuple[list[float], bool]:
@@ -31,7 +47,8 @@ def column_widths(cells: Cells, title: Callable[[str, Section | None], str], tot
             least = max(least, 70.0)
         wish = max(wish for wish, _ in pairs) + RIGHT_PAD + indent
         leasts.append(least)
-        wishes.append(max(min(wish, max(_MOST.get(kind, 0.2) * total, least)), least))
+        most = style.name_share if kind == "name" else _MOST.get(kind, 0.2)
+        wishes.append(max(min(wish, max(most * total, least)), least))
     if style.result_below:
         wishes[0] = leasts[0] = max(30.0, style.indent + 24)
     if sum(leasts) > total:

@@ -9,11 +9,14 @@ from datetime import datetime, timedelta
 from random import Random
 
 from .extras import make_extras
-from .parts import Content, Extras, Row, Section
+from .forms import make_form
+from .head import head_field
+from .life import LATIN, arranged, changed, named, own_sections
+from .parts import Content, Extras, Form, Row, Section
 from .remarks import Remarks
 from .style import Style
 from .values import Printed, Writer
-from .vocabulary import DEPARTMENTS, LANGUAGES, PARENTS, Analyte, Panel, choices, panels, phrases, places
+from .vocabulary import DEPARTMENTS, LANGUAGES, PARENTS, Analyte, Panel, choices, habit_words, panels, phrases, places
 
 _MONTHS = {
     "en": "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
@@ -81,6 +84,7 @@ class Composer:
         self.writer = Writer(style, self.language, self.place, self.words, rng)
         self.remarks = Remarks(self.writer, self.words, rng)
         self.wide = style.edition != "base"
+        self.more = Random(rng.getrandbits(64)) if self.wide else rng  # what habits add leaves the rest as it is
         self.pattern: str = rng.choice(self.place["dates"])
         if self.wide and rng.random() < 0.2:
             self.pattern = rng.choice(_US_DATES if style.locale == "en-US" else _DATES)
@@ -89,6 +93,14 @@ class Composer:
             self.pattern = "%Y-%m-%d %H:%M"
         if style.seconds and "%M" in self.pattern:
             self.pattern = self.pattern.replace("%M", "%M:%S") if "h%M" not in self.pattern else self.pattern
+        self.collected = datetime(2017, 1, 3)
+        self.panel: Panel | None = None
+        self.dates: list[str] = []
+        if self.wide:
+            self.second = self.more.choice([one for one in LATIN if one != self.language])
+            self.joint = self.more.choice((" / ", " / ", "/", " - ", " | "))
+            codes = ("01", "02", "03") if style.edition == "train" else ("A", "B", "R", "X7")
+            self.lab_codes = self.more.sample(codes, 2)
         self.specimens = {key: rng.choice(choices(text)) for key, text in self.words["specimens"].items()}
         self.count = 0
 
@@ -118,6 +130,7 @@ class Composer:
             minutes=rng.randrange(60),
             seconds=rng.randrange(60),
         )
+        self.collected = collected
         taken = self.moment(collected, style.time == "date")
         received = collected + timedelta(minutes=rng.randrange(25, 300))
         reported = received + timedelta(hours=rng.randrange(1, 60), minutes=rng.randrange(60))
@@ -155,6 +168,7 @@ class Composer:
             ("received", self.pick(labels["received"]), self.moment(received)[0]),
             ("reported", self.pick(labels["reported"]), self.moment(reported)[0]),
         ]
+        values = {kind: value for kind, _, value in fields}
         drop = {kind for kind in ("age", "sex", "ward", "ordered", "received", "id") if rng.random() < 0.3}
         if style.time not in ("report", "date"):
             drop.add("collected")
@@ -176,9 +190,20 @@ class Composer:
         address.append(rng.choice(["Tel. ", "T ", "Tel: "]) + phone)
         earlier = [collected - timedelta(days=rng.randrange(30, 500) * (i + 1)) for i in range(2)]
         range_form = self.pick(words["range_label"]) if style.range_below else "{}"
+        lab, headline, status = rng.choice(place["labs"]), self.pick(words["headline"]), self.pick(words["statuses"])
+        form: Form = []
+        code = None
+        if style.patient == "form":
+            values["status"] = status
+            values |= {kind: value for kind, _, value in fields if kind == "specimen"}
+            values |= {} if style.time in ("report", "date") else {"collected": ""}
+            values = {kind: value for kind, value in values.items() if value}
+            form = make_form(self, values, self.moment(reported + timedelta(hours=self.more.randrange(1, 90)))[0])
+            if self.more.random() < style.form_code:
+                code = (values["ref"], head_field("ref", ""))
         return Content(
-            words, place, columns, rng.choice(place["labs"]), address, self.pick(words["headline"]),
-            self.pick(words["statuses"]), doctor, fields, taken, self.moment(collected, True)[0],
+            words, place, columns, lab, address, headline,
+            status, doctor, fields, taken, self.moment(collected, True)[0],
             [self.moment(moment, True)[0] for moment in earlier], sections, list(dict.fromkeys(foot)), legend,
             list(choices(words["letter"])), self.pick(words["words"]["page"]),
             self.pick(words["words"]["continued"]), self.pick(words["words"]["method"]), range_form,
@@ -186,8 +211,36 @@ class Composer:
             self.pick(labels["specimen"]), self.pick(labels["collected"]), self.pick(words["no_tests"]),
             self.pick(words["clinical"]) if rng.random() < style.clinical else "",
             {key: rng.random() for key in ("watermark", "barcode", "cover", "appendix", "tint")},
-            make_extras(self, doctor, collected) if self.wide else Extras(),
+            self.extras(doctor, collected, columns) if self.wide else Extras(), form, code, self.writer.decimal,
+            self.dates,
         )  # fmt: skip
+
+    def day(self, days: int) -> datetime:
+        """So many days after sampling."""
+        return self.collected + timedelta(days=days)
+
+    def extras(self, doctor: str, collected: datetime, columns: dict[str, str]) -> Extras:
+        """What habits add around the results, and the titles of their columns."""
+        found, words, style = (
+            make_extras(self, doctor, collected),
+            habit_words(self.language, self.style.edition),
+            self.style,
+        )
+        if words is None:
+            return found
+        columns["low"], columns["high"] = self.more.choice(choices(words["ends"])).split("|")
+        columns["lab"] = self.more.choice(choices(words["lab_title"]))
+        columns["group"] = self.more.choice((*choices(words["group_title"]), "", ""))
+        if style.wide:
+            titles = self.more.choice(choices(words["wide_titles"])).split("|")
+            columns |= dict(zip(("name", "result", "previous", "unit", "range", "lab"), titles, strict=True))
+        if style.wide:
+            found.lab = self.lab_codes[0]
+        if style.labs or style.wide:
+            labs = self.more.sample(self.place["labs"], min(2, len(self.place["labs"])))
+            found.marks += [words["lab_note"].format(code=code, lab=lab)
+                            for code, lab in zip(self.lab_codes, labs, strict=False)]  # fmt: skip
+        return found
 
     def flag_legend(self) -> list[str]:
         """What the flags mean, from the phrases that speak of the flags this report has."""
@@ -229,6 +282,7 @@ class Composer:
         titles = {key: rng.choice(panel.titles[self.language]) for key, panel in self.panels.items()}
         found: list[Section] = []
         fluids = self.fluids(collected, limit) if style.fluids and rng.random() < style.fluids else []
+        own = own_sections(self, limit) if self.wide else []
         label_times = style.time in ("section", "column")
         for key in keys:
             if self.count >= limit:
@@ -260,6 +314,14 @@ class Composer:
                 if style.tail and key in PARENTS and rng.random() < style.tail:
                     found += self.tail(section, PARENTS[key], limit)
         found += fluids
+        if self.wide:
+            if own:
+                place = self.more.randrange(len(found) + 1)
+                # A section that goes on under a heading stays behind it.
+                while place < len(found) and found[place].silent:
+                    place += 1
+                found[place:place] = own
+            found = arranged(self, found, self.max_rows or 1_000)
         if style.specimen == "outer":
             order = list(dict.fromkeys(section.specimen for section in found))
             found.sort(key=lambda section: order.index(section.specimen))
@@ -348,6 +410,7 @@ class Composer:
     def fill(self, section: Section, panel: Panel, limit: int, whole: bool = False) -> None:
         """Add rows of one panel, or of a part of it, to its section."""
         rng, style = self.rng, self.style
+        self.panel = panel
         share = 1.0 if whole else rng.choice((1.0, 1.0, 0.7, 0.5)) if style.contents != "few" else 0.3
         count = max(1, min(round(len(panel.analytes) * share), limit - self.count))
         chosen = sorted(rng.sample(range(len(panel.analytes)), count))
@@ -375,6 +438,8 @@ class Composer:
         others = [other for other in names if other != name and "(" not in other + name]
         if self.style.aliases and others and self.rng.random() < self.style.aliases:
             name = f"{name} ({self.rng.choice(others)})"
+        if self.wide:
+            name = named(self, name, analyte)
         return self.finish(name, self.writer.draw(analyte.quantities), analyte.key)
 
     def invented(self) -> Row:
@@ -398,7 +463,7 @@ class Composer:
         if rng.random() < style.pending:
             printed.result, printed.pending, printed.level = self.pick(self.words["pending"]), True, 0
             if style.pending_bare:
-                printed.unit, printed.range_lines = None, []
+                printed.unit, printed.range_lines, printed.ends = None, [], None
         if "\n" in printed.result and not (style.words_below and style.layout == "table"):
             printed.result = printed.result.replace("\n", ", ")
         if style.bare_words and not printed.unit and not any(char.isdigit() for char in printed.result):
@@ -425,6 +490,7 @@ class Composer:
             row.comments = [rng.choice(remarks if numeric else plain)]
         if self.wide:
             self.remark(row, key.split("/")[0])
+            changed(self, row)
         elif re.search("coli|aureus", printed.result) and not printed.pending:
             drugs = rng.sample(_ANTIBIOTICS, rng.randrange(2, 5))
             row.comments = [f"{drug}   {rng.choice('SSSRRI')}" for drug in drugs]

@@ -49,6 +49,7 @@ def make_extras(composer: Composer, doctor: str, collected: datetime) -> Extras:
     if rng.random() < style.conclusion:
         found.conclusion = composer.remarks.conclusion()
     if style.blank or style.extra_page:
+        composer.panel = None
         chosen = rng.sample([one for panel in composer.panels.values() for one in panel.analytes], rng.randrange(6, 26))
         found.listing = [composer.row(one) for one in chosen]
         day = composer.moment(collected, True)[0]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
+from .forms import FormBlock
+from .head import Piece, head_pieces, of_head
 from .parts import Content
 from .patient import PatientBlock
-from .sheet import Box, Run, Sheet, face, text_width, wrap
+from .sheet import Box, Gold, Run, Sheet, face, text_width, wrap
 from .style import Style
 
 _MARKS = ("COPY", "DUPLICATE", "FINAL", "DRAFT", "SPECIMEN")
@@ -16,8 +20,8 @@ _GREY = "#d9d9d9"
 class Furniture:
     """Draws the parts of a page that hold no results; the same seed gives the same drawing on every pass."""
 
-    def __init__(self, sheet: Sheet, content: Content, style: Style, pages: int, rng: Random):
-        self.sheet, self.content, self.style, self.pages, self.rng = sheet, content, style, pages, rng
+    def __init__(self, sheet: Sheet, gold: Gold, content: Content, style: Style, pages: int, rng: Random):
+        self.sheet, self.gold, self.content, self.style, self.pages, self.rng = sheet, gold, content, style, pages, rng
         self.left, self.right = style.margin, sheet.width - style.margin
         self.watermark = rng.choice(_MARKS) if content.picks["watermark"] < style.watermark else ""
         self.mark_angle = rng.choice((35, 45, 55, 20))
@@ -28,14 +32,24 @@ class Furniture:
         self.first_results = True
         self.side_width = 105.0
 
-    def text(self, text: str, x: float, y: float, size: float, bold: bool = False, align: str = "left",
-             width: float = 0, colour: str = "#000000", italic: bool = False) -> None:  # fmt: skip
-        """A line of the page's own type, made smaller where it would run off the page."""
-        run = Run(text, None, bold, italic, colour, size, self.style.font)
+    def text(self, text: str | Sequence[Piece], x: float, y: float, size: float, bold: bool = False,
+             align: str = "left", width: float = 0, colour: str = "#000000", italic: bool = False) -> None:  # fmt: skip
+        """A line of the page's own type, made smaller where it would run off the page.
+
+        Pieces of it that name a field of the report's head are put into the record.
+        """
+        pieces = [(text, "")] if isinstance(text, str) else text
+        run = Run("".join(part for part, _ in pieces), None, bold, italic, colour, size, self.style.font)
         limit = width or self.sheet.width - 14 - x
         if run.width > limit > 0:
-            run = Run(text, None, bold, italic, colour, size * limit / run.width, self.style.font)
-        self.sheet.line(x, y, [run], align, width)
+            run = replace(run, size=size * limit / run.width)
+        box = self.sheet.line(x, y, [run], align, width)[0]
+        x0 = box.x0
+        for part, field in pieces:
+            x1 = x0 + text_width(part, run.face, run.size)
+            if field:
+                self.gold.put_head(field, part, self.sheet.page, Box(x0, box.y0, x1, box.y1))
+            x0 = x1
 
     def begin(self, results: bool = True) -> tuple[float, float]:
         """Draw a page's furniture; return where its contents may begin and must end (y in points)."""
@@ -49,10 +63,10 @@ class Furniture:
             return self.patient(self.letterhead()), bottom
         y = self.style.margin * 0.7 + 10
         if self.style.repeat == "line":
-            patient = next(value for kind, _, value in self.content.fields if kind == "patient")
-            ref = next(value for kind, _, value in self.content.fields if kind == "ref")
-            self.text(f"{self.content.lab}", self.left, y, 8, bold=True)
-            self.text(f"{patient}   {ref}", self.left, y, 8, align="right", width=self.right - self.left)
+            patient, ref = (next(of_head(entry) for entry in self.content.fields if entry[0] == kind)
+                            for kind in ("patient", "ref"))  # fmt: skip
+            self.text([(self.content.lab, "laboratory")], self.left, y, 8, bold=True)
+            self.text([patient, ("   ", ""), ref], self.left, y, 8, align="right", width=self.right - self.left)
             self.sheet.rule(self.left, y + 5, self.right, y + 5)
             y += 16
         return y + 6, bottom
@@ -61,45 +75,54 @@ class Furniture:
         """Draw the laboratory's head; return the y below it."""
         content, style, left, right = self.content, self.style, self.left, self.right
         kind, y, width = style.letterhead, style.margin * 0.8, self.right - self.left
+        lab = [(content.lab, "laboratory")]
         address = " - ".join(content.address) if kind in ("center", "bar") else ""
         if kind == "none":
             self.text(content.headline, left, y + 14, 15, bold=True)
             return y + 24
         if kind == "bar":
             self.sheet.rect(Box(0, 0, self.sheet.width, y + 26), fill=style.colour, stroke=None)
-            self.text(content.lab, left, y + 6, 16, bold=True, colour="#ffffff")
+            self.text(lab, left, y + 6, 16, bold=True, colour="#ffffff")
             self.text(address, left, y + 19, 7.5, colour="#ffffff")
             self.text(content.headline, left, y + 44, 11, bold=True)
             return y + 52
         if kind == "center":
-            self.text(content.lab, left, y + 10, 15, bold=True, align="center", width=width, colour=style.colour)
+            self.text(lab, left, y + 10, 15, bold=True, align="center", width=width, colour=style.colour)
             self.text(address, left, y + 22, 8, align="center", width=width)
             self.text(content.headline, left, y + 38, 10.5, bold=True, align="center", width=width)
             if style.rules != "ascii":
                 self.sheet.rule(left, y + 44, right, y + 44, 1, style.colour)
             return y + 52
         if kind == "plain":
-            self.text(content.lab, left, y + 8, 11, bold=True)
+            self.text(lab, left, y + 8, 11, bold=True)
             for number, part in enumerate(content.address):
                 self.text(part, left, y + 19 + 10 * number, 8.5)
             self.text(content.headline, left, y + 8, 10, align="right", width=width)
             return y + 26 + 10 * len(content.address)
+        if kind == "logo":
+            wide = text_width(content.lab, face(style.font, True), 14) + 24
+            self.sheet.rect(Box(left, y, left + wide, y + 26), fill=style.colour, stroke=None, radius=9)
+            self.text(lab, left + 12, y + 18, 14, bold=True, colour="#ffffff")
+            if self.logo_shape != "disc":
+                self.text(" - ".join(content.address), left, y + 36, 7)
+            self.text(content.headline, left + wide + 10, y + 18, 11, align="right", width=width - wide - 10)
+            return y + 46
         shift = 52.0
         if kind == "right":
             self.logo(right - 40, y)
-            self.text(content.lab, left, y + 10, 13, bold=True, align="right", width=width - 50)
+            self.text(lab, left, y + 10, 13, bold=True, align="right", width=width - 50)
             for number, part in enumerate(content.address):
                 self.text(part, left, y + 21 + 10 * number, 8, align="right", width=width - 50)
             self.text(content.headline, left, y + 30, 12, bold=True, width=width / 2 - 20)
             return y + 56
         self.logo(left, y)
-        self.text(content.lab, left + shift, y + 10, 13, bold=True, colour=style.colour, width=0)
+        self.text(lab, left + shift, y + 10, 13, bold=True, colour=style.colour, width=0)
         for number, part in enumerate(content.address):
             self.text(part, left + shift, y + 21 + 10 * number, 8)
         if kind == "status":
             box = Box(right - 110, y, right, y + 34)
             self.sheet.rect(box, width=1)
-            self.text(content.status, box.x0 + 4, y + 21, 12, align="center", width=102)
+            self.text([(content.status, "report_status")], box.x0 + 4, y + 21, 12, align="center", width=102)
             self.text(content.legend[-1], box.x0 - 60, y + 43, 5.5, align="right", width=170)
         else:
             used = shift + text_width(content.lab, face(style.font, True), 13) + 14
@@ -142,15 +165,17 @@ class Furniture:
             self.barcode(right - 100, y + 2)
             y += 22
         size, step, kind = 8.5, 11.5, style.patient
+        if kind == "form":
+            return FormBlock(self.sheet, content.form, style, self.text).draw(y, content.code, Random(content.doctor))
         if kind in ("window", "dossier", "bars", "bare", "stacked", "flush"):
             return PatientBlock(self.sheet, content, style, self.text).draw(kind, y)
-        fields = [(label, value) for _, label, value in content.fields]
+        fields = [(entry[1], of_head(entry)) for entry in content.fields]
         if kind == "inline":
-            line = ""
-            for label, value in fields:
-                piece = f"{label}: {value}"
-                longer = f"{line}    {piece}" if line else piece
-                if text_width(longer, face(style.font), size) > right - left:
+            line: list[Piece] = []
+            for entry in content.fields:
+                piece = head_pieces(entry)
+                longer = [*line, ("    ", ""), *piece] if line else piece
+                if text_width("".join(text for text, _ in longer), face(style.font), size) > right - left:
                     y += step
                     self.text(line, left, y, size)
                     longer = piece
@@ -167,17 +192,17 @@ class Furniture:
             low = y + 8 + step * rows
             self.sheet.rect(Box(left, y, middle - 3, low), fill="#ececec", stroke="#000000")
             self.sheet.rect(Box(middle + 3, y, right, low))
-            for number, (_, label, value) in enumerate(who):
-                text = value if number == 0 else f"{label}: {value}"
+            for number, entry in enumerate(who):
+                text = [of_head(entry)] if number == 0 else head_pieces(entry)
                 top = y + 11 + step * number
                 self.text(text, left + 5, top, size, bold=number == 0, width=middle - left - 14)
-            self.text(content.doctor, middle + 9, y + 11, size)
+            self.text([(content.doctor, "ordered_by")], middle + 9, y + 11, size)
             self.text(content.address[1], middle + 9, y + 11 + step, size)
             lines = (len(rest) + 1) // 2
             self.sheet.rect(Box(left, low + 3, right, low + 9 + step * lines))
-            for number, (_, label, value) in enumerate(rest):
+            for number, entry in enumerate(rest):
                 x = left + 5 if number < lines else middle + 9
-                self.text(f"{label}: {value}", x, low + 13 + step * (number % lines), size, width=middle - left - 20)
+                self.text(head_pieces(entry), x, low + 13 + step * (number % lines), size, width=middle - left - 20)
             return low + 20 + step * lines
         if kind == "strip":
             self.sheet.rect(Box(left, y, right, y + 13), fill=_GREY, stroke=None)
@@ -199,15 +224,16 @@ class Furniture:
                 max(text_width(f"{name}:  ", face(style.font, True), size) for name, _ in fields),
             )
             self.text(f"{label}:", x, top, size, bold=kind == "grid", width=gap - 3)
-            self.text(value, x + gap, top, size, bold=kind != "grid" and number == 0, width=width - gap - 8)
+            self.text([value], x + gap, top, size, bold=kind != "grid" and number == 0, width=width - gap - 8)
         return y + 16 + step * rows
 
     def footer(self) -> float:
         """Draw the foot of the page, now or at its end; return the y that contents must stay above."""
         content, style = self.content, self.style
-        lines = [*(content.legend if style.legend == "foot" else []), content.foot[0]]
+        lines: list[str | list[Piece]] = [*(content.legend if style.legend == "foot" else []), content.foot[0]]
         if style.letterhead in ("none", "status"):
-            lines.append(f"{content.lab} - {' - '.join(content.address)}")
+            named = "laboratory" if style.letterhead == "none" else ""
+            lines.append([(content.lab, named), (f" - {' - '.join(content.address)}", "")])
         side = self.foot_block(lines)
         # Files differ in the order in which a page's texts were written.
         if self.foot_last:
@@ -216,7 +242,7 @@ class Furniture:
             self.draw_footer(lines, side)
         return self.sheet.height - 22 - 9.5 * len(lines) - 15
 
-    def foot_block(self, lines: list[str]) -> list[str]:
+    def foot_block(self, lines: list[str | list[Piece]]) -> list[str]:
         """Add signatories and addresses to the foot's lines; return what stands in a column left of them."""
         extras = self.content.extras
         columns = self.style.foot_block == "columns"
@@ -231,15 +257,15 @@ class Furniture:
         lines += [""] * (len(side) - len(lines))
         return side
 
-    def draw_footer(self, lines: list[str], side: list[str]) -> None:
+    def draw_footer(self, lines: list[str | list[Piece]], side: list[str]) -> None:
         """Draw the page's number and the lines above it."""
         y, width = self.sheet.height - 22, self.right - self.left
         page = self.content.page_form.format(i=self.sheet.page, n=self.pages)
         self.text(page, self.left, y, 7.5, align=self.page_align, width=width)
         y -= 9.5 * len(lines)
         shift = self.side_width if self.style.foot_block == "columns" else 0.0
-        for number, line in enumerate(side):
-            self.text(line, self.left, y + 9.5 * number, 6.8)
+        for number, text in enumerate(side):
+            self.text(text, self.left, y + 9.5 * number, 6.8)
         for number, line in enumerate(lines):
             self.text(line, self.left + shift, y + 9.5 * number, 6.8, width=width - shift)
         if self.style.rules != "ascii":

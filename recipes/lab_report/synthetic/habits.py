@@ -37,16 +37,26 @@ _BOTH: Mapping[str, Sequence[Any]] = {
     "foot_block": ["", "", "lines", "columns"],
     "address": [True, True, False],
     "codes": ["loinc", "digits", "digits"],
+    "form_colon": [":", ":", " :", ""],
+    "form_bold": [False, False, True],
+    "form_across": [False, True],
+    "form_code": [0, 0, 0.5, 1],
 }
 _TRAIN: Mapping[str, Sequence[Any]] = {
     "fresh": [""] * 8 + ["@", "N", "@@"],
     "ref_header": [False, False, True],
     "range_below": [False, True],
+    "form_columns": [1, 2, 2, 3, 3],
+    "form_labels": ["beside", "beside", "inline", "above"],
+    "form_frame": ["none", "none", "box", "rules", "grid", "fill"],
 }
 _HELD: Mapping[str, Sequence[Any]] = {
     "fresh": [""] * 8 + ["¤", "!!"],
     "ref_header": [False],
     "range_below": [False, False, True],
+    "form_columns": [2, 3, 4],
+    "form_labels": ["beside", "right", "right", "above"],
+    "form_frame": ["none", "round", "round", "rules", "fill"],
 }
 # What training families take from each other, each with this probability: (field, probability, alternatives).
 _LOANS: Sequence[tuple[str, float, Sequence[Any]]] = (
@@ -89,6 +99,39 @@ _LOANS: Sequence[tuple[str, float, Sequence[Any]]] = (
     ("invented", 0.3, [0.1, 0.2]),
     ("time", 0.1, ["report", "date", "none", "section"]),
 )
+# Habits of life.py and blocks.py: field, how often a report has it, alternatives.
+_RARE: Sequence[tuple[str, float, Sequence[Any]]] = (
+    ("bands", 0.16, [0.06, 0.12, 0.25]),
+    ("prose", 0.1, [0.06, 0.12, 0.25]),
+    ("scale", 0.04, [0.1, 0.3, 0.6]),
+    ("trend", 0.05, [0.05, 0.1, 0.2]),
+    ("legend_rows", 0.07, [True]),
+    ("kidney", 0.025, [True]),
+    ("curve", 0.04, [True]),
+    ("cultures", 0.04, [True]),
+    ("samples", 0.06, [True]),
+    ("cancelled", 0.09, [0.04, 0.08, 0.2]),
+    ("struck", 0.3, [True]),
+    ("corrected", 0.06, [0.06, 0.12]),
+    ("wrong_flags", 0.05, [0.05, 0.1]),
+    ("long_names", 0.09, [0.15, 0.4, 0.8]),
+    ("bilingual", 0.06, [0.5, 1, 1]),
+    ("suffix", 0.07, [0.08, 0.2]),
+    ("flag_tight", 0.1, [True]),
+    ("split_comments", 0.15, [True]),
+    ("headless", 0.1, ["all", "all", "first"]),
+)
+_TRAIN_RARE: Sequence[tuple[str, float, Sequence[Any]]] = (
+    ("value_at", 0.15, ["middle", "middle", "bottom"]),
+    ("flag_form", 0.12, ["({})", "{}!", "[{}]"]),
+)
+_HELD_RARE: Sequence[tuple[str, float, Sequence[Any]]] = (
+    ("value_at", 0.15, ["middle", "bottom"]),
+    ("flag_form", 0.12, ["<{}>", "{}."]),
+)
+# What a table becomes in some reports: a column for every date, cards of a portal, the wide American form, ends of the
+# range in columns of their own, groups in cells beside their rows, two laboratories.
+_SHAPES = (("dates", 0.05), ("portal", 0.035), ("wide", 0.035), ("ends", 0.05), ("spans", 0.04), ("labs", 0.035))
 # Column orders that any training family may borrow; no validation or test family has them.
 _ORDERS = (
     "name result unit range", "name result unit range flag", "no name result unit range",
@@ -145,10 +188,69 @@ def with_habits(style: Style, family: Family, rng: Random) -> Style:
             drawn["columns"] = rng.choice(_HELD_ORDERS)
         if rng.random() < 0.15:
             drawn["mark"], drawn["mark_place"] = rng.choice(("†", "»", "††")), rng.choice(("after", "before"))
+    if rng.random() < 0.35:
+        drawn["patient"] = "form"
+    if rng.random() < 0.1:
+        drawn["letterhead"] = rng.choice(("logo", "none") if training else ("none", "right"))
+    rare = (*_RARE, *(_TRAIN_RARE if training else _HELD_RARE))
+    drawn |= {key: rng.choice(list(values)) for key, chance, values in rare if rng.random() < chance}
     style = replace(style, **drawn)
+    if wide_table and not style.result_below:
+        style = _shaped(style, training, rng)
+        wide_table = style.layout == "table"
     if style.contents == "fluids" and rng.random() < 0.4:
         style = replace(style, fluids=1.0)
     return _agree(style, wide_table, rng)
+
+
+def _shaped(style: Style, training: bool, rng: Random) -> Style:
+    """The style with one of the rarer shapes of a table, or as it is."""
+    kinds = [kind for kind in style.columns.split() if kind not in ("prev1", "prev2", "prevd")]
+    draw = rng.random()
+    shape = ""
+    for name, chance in _SHAPES:
+        if 0 <= draw < chance:
+            shape = name
+        draw -= chance
+    changes: dict[str, Any] = {}
+    if shape == "dates":
+        dates = rng.choice((2, 3, 3, 4, 5))
+        columns = [f"d{i}" for i in range(dates)]
+        unit = ["unit", "range"] if "unit" in kinds else ["range"]
+        after, before = ["name", *columns, *unit], ["name", *unit, *columns]
+        # Ends of a table that training has seldom and the other splits often.
+        order = rng.choice((after, before) if training else (before, ["name", *unit[::-1], *columns]))
+        changes = {"columns": " ".join(order), "dates": dates, "newest_first": rng.random() < 0.5, "time": "dates"}
+        changes |= {"rows": max(2, style.rows // 2), "titles": True, "section_titles": False, "date_header": False}
+        changes |= {"words_below": False, "tail": 0.0, "fluids": 0.0, "cultures": False, "samples": False}
+        changes |= {"corrected": 0.0, "range_below": False, "fresh": "", "cancelled": 0.0, "pending": 0.0}
+        changes |= {"flag_place": "after" if style.flag_place == "column" else style.flag_place, "align": "left"}
+        changes |= {"specimen": "none" if style.specimen == "column" else style.specimen}
+    elif shape == "portal":
+        changes = {"layout": "portal", "titles": False, "section_titles": False, "rows": min(style.rows, 14)}
+        changes |= {"columns": "name result range", "unit_place": "range", "landscape": False}
+    elif shape == "wide":
+        wide = "name result prevw unit range lab" if training else "name result prevw unit range"
+        changes = {"columns": wide, "wide": True, "titles": True, "section_titles": rng.random() < 0.3}
+        changes |= {"title_case": "", "flag_place": "after", "date_header": False}
+        changes["titles"] = not changes["section_titles"]
+    elif shape == "ends" and "range" in kinds:
+        at = kinds.index("range")
+        kinds[at : at + 1] = ["low", "high"] if training or rng.random() < 0.6 else ["high", "low"]
+        changes = {"columns": " ".join(kinds), "titles": True, "section_titles": False, "range_below": False}
+    elif shape == "spans":
+        grouped = " ".join(["group", *(kind for kind in kinds if kind not in ("no", "code", "tariff"))])
+        place = rng.choice(("middle", "top") if training else ("middle", "bottom"))
+        changes = {"columns": grouped, "spans": place, "rules": rng.choice(("grid", "grid", "rows")), "nested": False}
+        changes |= {"titles": True, "section_titles": False, "indent": 0, "tail": 0.0, "fluids": 0.0, "headless": ""}
+        changes |= {"specimen": "column" if "specimen" in kinds else "none", "hollow": 0.0, "cultures": False}
+        changes |= {"samples": False, "split_comments": False, "comments": 0.0, "remarks": 0.0, "notes": 0.0}
+        changes |= {"bands": 0.0, "prose": 0.0, "scale": 0.0, "trend": 0.0}
+        changes |= {"time": "report" if style.time == "section" else style.time}
+    elif shape == "labs":
+        at = rng.choice((1, len(kinds))) if training else len(kinds) - 1
+        changes = {"columns": " ".join([*kinds[:at], "lab", *kinds[at:]]), "labs": True}
+    return replace(style, **changes)
 
 
 def _with_earlier(columns: str, rng: Random) -> str:
@@ -207,6 +309,24 @@ def _agree(style: Style, wide_table: bool, rng: Random) -> Style:
         changes["fluids"] = 0.0
     if style.fresh and style.flag_place not in ("before", "after"):
         changes["fresh"] = ""
+    if style.samples and (not wide_table or style.specimen in ("report", "column", "outer") or style.time == "column"):
+        changes["samples"] = False
+    elif style.samples:
+        changes |= {"specimen": "sample", "time": "sample", "fluids": 0.0, "tail": 0.0, "hollow": 0.0}
+        changes |= {"ref_header": False, "date_header": False}
+    if style.headless and (style.specimen == "inline" or style.layout not in ("table", "lines")):
+        changes["headless"] = ""
+    elif style.headless:
+        changes |= {"tail": 0.0, "fluids": 0.0, "hollow": 0.0}
+    if not wide_table:
+        changes |= {"cultures": False, "value_at": "top", "split_comments": False, "struck": False}
+    if style.unit_place == "header":
+        changes |= {"curve": False}
+    if style.value_at != "top":
+        changes |= {"name_share": rng.choice((0.15, 0.2, 0.28)), "long_names": max(style.long_names, 0.5)}
+        changes |= {"leader": False, "words_below": False, "spread": "even"}
+    if "low" in columns:
+        changes["range_below"] = False
     if style.font == "Courier" and style.size > 9:
         changes["size"] = 9
     return settle(replace(style, **changes))

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from .blocks import Block
+from .head import Piece
 from .values import Printed
+
+Form = list[tuple[str, list[Piece]]]  # labels with their values
 
 
 @dataclass
@@ -24,6 +28,22 @@ class Row:
     collected: str = ""
     below: bool = True  # a result in words may begin below the name
     comments: list[str] = field(default_factory=list)
+    letter: str = ""  # S, I or R beside an antibiotic's MIC
+    lab: str = ""  # code of the laboratory that did it
+    struck: bool = False  # a line through the name
+    corrected: str = ""  # how the result's cell says that it was corrected, "{}" for the result
+    block: Block | None = None  # what stands under the row
+    taken: tuple[str, str] | None = None  # the date of its column, printed and normalised
+    series: list[Row | None] = field(default_factory=list)  # the rows of its printed line, a date each
+
+
+@dataclass
+class Culture:
+    """An organism's heading beside its name, and the titles of its antibiotics."""
+
+    prefix: str
+    colonies: str
+    titles: list[str]
 
 
 @dataclass
@@ -39,6 +59,9 @@ class Section:
     trailer: str = ""
     fluid: bool = False  # the innermost heading is the specimen
     silent: bool = False  # goes on under a heading that was printed before
+    sample: str = ""  # the sample's own heading
+    culture: Culture | None = None
+    blocks: list[Block] = field(default_factory=list)  # what stands below it and is no result
 
 
 @dataclass
@@ -52,6 +75,7 @@ class Extras:
     conclusion: list[str] = field(default_factory=list)
     listing: list[Row] = field(default_factory=list)  # tests that a page without results names
     notice: str = ""
+    lab: str = ""  # the code of the laboratory that did all of it, where a column names it
 
 
 @dataclass
@@ -85,3 +109,7 @@ class Content:
     clinical: str  # what the physician asks, printed above the results like a row
     picks: dict[str, float]
     extras: Extras
+    form: Form = field(default_factory=list)  # the head of a report whose patient block is a form
+    code: Piece | None = None  # the number under its barcode
+    decimal: str = "."  # as the report writes figures
+    dates: list[str] = field(default_factory=list)  # titles of a column for every date

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from .head import Piece, head_pieces, of_head
 from .parts import Content
 from .sheet import Box, Sheet, face, text_width
 from .style import Style
@@ -18,19 +19,21 @@ class PatientBlock:
     def __init__(self, sheet: Sheet, content: Content, style: Style, text: Callable[..., None]):
         self.sheet, self.content, self.style, self.text = sheet, content, style, text
         self.left, self.right = style.margin, sheet.width - style.margin
-        values = {kind: value for kind, _, value in content.fields}
-        self.person = [values["patient"], *content.extras.patient_address]
-        self.person.append("  ".join(f"°{values[kind]}" if kind == "birth" else values[kind]
-                                     for kind in _WHO[1:] if kind in values))  # fmt: skip
-        self.doctor = [content.doctor, *content.extras.doctor_address]
-        self.rest = [(label, value) for kind, label, value in content.fields if kind not in (*_WHO, "doctor")]
+        values = {entry[0]: of_head(entry) for entry in content.fields}
+        about: list[Piece] = []
+        for kind in _WHO[1:]:
+            if kind in values:
+                about += [("  " if about else "", ""), ("°" if kind == "birth" else "", ""), values[kind]]
+        self.person: list[str | list[Piece]] = [[values["patient"]], *content.extras.patient_address, about]
+        self.doctor: list[str | list[Piece]] = [[(content.doctor, "ordered_by")], *content.extras.doctor_address]
+        self.rest = [(entry[1], of_head(entry)) for entry in content.fields if entry[0] not in (*_WHO, "doctor")]
 
     def draw(self, kind: str, y: float) -> float:
         """Draw a block of this kind from y on; return the y below it."""
         below: float = getattr(self, kind)(y)
         return below
 
-    def lines(self, texts: list[str], x: float, y: float, width: float, bold: bool = False) -> float:
+    def lines(self, texts: Sequence[str | list[Piece]], x: float, y: float, width: float, bold: bool = False) -> float:
         """Draw lines one below the other, the first one bold if asked; return the y below them."""
         for number, text in enumerate(texts):
             self.text(text, x, y + _STEP * (number + 1) - 2, _SIZE, bold=bold and number == 0, width=width)
@@ -49,7 +52,7 @@ class PatientBlock:
             for number, (label, (_, value)) in enumerate(zip(labels, part, strict=True)):
                 at = y + _STEP * (number + 1) - 2
                 self.text(label, x, at, _SIZE, width=gap - 4)
-                self.text(value, x + gap, at, _SIZE, width=width - gap - 8)
+                self.text([value], x + gap, at, _SIZE, width=width - gap - 8)
         return y + _STEP * rows
 
     def window(self, y: float) -> float:
@@ -79,11 +82,11 @@ class PatientBlock:
 
     def bars(self, y: float) -> float:
         """All fields in lines, parted by upright bars."""
-        line = ""
-        for _, label, value in self.content.fields:
-            piece = f"{label} {value}"
-            longer = f"{line}  |  {piece}" if line else piece
-            if text_width(longer, face(self.style.font), _SIZE) > self.right - self.left:
+        line: list[Piece] = []
+        for entry in self.content.fields:
+            piece = head_pieces(entry, " ")
+            longer = [*line, ("  |  ", ""), *piece] if line else piece
+            if text_width("".join(text for text, _ in longer), face(self.style.font), _SIZE) > self.right - self.left:
                 y += _STEP
                 self.text(line, self.left, y, _SIZE)
                 longer = piece
@@ -97,19 +100,19 @@ class PatientBlock:
 
     def bare(self, y: float) -> float:
         """Nothing but the date of sampling, where the report gives it."""
-        for kind, label, value in self.content.fields:
-            if kind in ("collected", "specimen"):
+        for entry in self.content.fields:
+            if entry[0] in ("collected", "specimen"):
                 y += _STEP
-                self.text(f"{label}: {value}", self.left, y, _SIZE + 1)
+                self.text(head_pieces(entry), self.left, y, _SIZE + 1)
         return y + _STEP
 
     def stacked(self, y: float) -> float:
         """Small labels above their values, four to a line."""
         fields, width = self.content.fields, (self.right - self.left) / 4
-        for number, (_, label, value) in enumerate(fields):
+        for number, entry in enumerate(fields):
             x, top = self.left + width * (number % 4), y + 25 * (number // 4)
-            self.text(label, x, top + 8, 6.5, width=width - 8)
-            self.text(value, x, top + 18, _SIZE, bold=True, width=width - 8)
+            self.text(entry[1], x, top + 8, 6.5, width=width - 8)
+            self.text([of_head(entry)], x, top + 18, _SIZE, bold=True, width=width - 8)
         return y + 25 * (-(-len(fields) // 4)) + 10
 
     def flush(self, y: float) -> float:
@@ -118,5 +121,5 @@ class PatientBlock:
         low = self.lines([*self.person, "", *self.doctor], self.left, y, half)
         for number, (label, value) in enumerate(self.rest):
             at = y + _STEP * (number + 1) - 2
-            self.text(f"{label} {value}", self.left + half, at, _SIZE, align="right", width=half)
+            self.text([(f"{label} ", ""), value], self.left + half, at, _SIZE, align="right", width=half)
         return max(low, y + _STEP * len(self.rest)) + 12

@@ -23,6 +23,7 @@ class Cards(Table):
                 self.draw_row(row, section)
             self.end_part()
             flow.y += 14
+            self.draw_blocks(section.blocks, flow.x, section)
 
     def start_card(self, section: Section) -> None:
         """Begin a card."""
@@ -67,21 +68,22 @@ class Lines(Table):
         for run in comments:
             self.sheet.run(flow.x + indent + 14, flow.y + self.leading * 0.72, run)
             flow.y += self.leading
+        self.draw_blocks([row.block] if row.block else [], flow.x + indent + 14, section)
 
     def pieces(self, row: Row) -> tuple[Line, Line]:
         """The name with its colon, and the value with unit, range, flag and method."""
         cells, printed, style = self.cells, row.printed, self.style
         head: Line = [cells.run(row.name, "name", bold=style.rules == "none"), cells.run(": ")]
         tail: Line = []
-        flag = cells.flag_run(printed.level)
+        flag = cells.flag_runs(printed.level)
         if flag and style.flag_place == "before":
-            tail += [flag, cells.run(" ")]
+            tail += [*flag, cells.run(cells.flag_gap)]
         tail.append(cells.result(row))
         unit = None if printed.pending else cells.unit(row)
         if unit and style.unit_place != "range":
             tail += [cells.run(" "), unit]
         if flag and style.flag_place != "before":
-            tail += [cells.run(" "), flag]
+            tail += [cells.run(cells.flag_gap), *flag]
         if "range" in self.columns and any(printed.range_lines):
             opened = not style.bracket
             text = "; ".join(printed.range_lines)
@@ -115,6 +117,7 @@ class Narrative(Lines):
             flow.y += self.leading * 1.3
             if section.note:
                 self.draw_note(section.note)
+            self.draw_blocks(section.blocks, flow.x + 4, section)
 
     def flow_row(self, row: Row, section: Section, x: float, last: bool) -> float:
         """Let one test flow into the paragraph from x on; return where the next one starts."""
@@ -172,6 +175,7 @@ class Gauges(Table):
                     self.gauge(row, section, x + 8, flow.y, width - 16)
                 flow.y += height + 8
             flow.y += 6
+            self.draw_blocks(section.blocks, flow.x, section)
 
     def gauge(self, row: Row, section: Section, x: float, y: float, width: float) -> None:
         """Draw one box's contents."""
@@ -187,9 +191,9 @@ class Gauges(Table):
         unit = None if printed.pending else cells.unit(row)
         if unit:
             value += [cells.run(" "), unit]
-        flag = cells.flag_run(printed.level)
+        flag = cells.flag_runs(printed.level)
         if flag:
-            value += [cells.run("  "), flag]
+            value += [cells.run("  "), *flag]
         self.gold.lines(sheet, row.index, [value], x, below + 19, 14)
         ranges = "; ".join(text for text in printed.range_lines if text)
         bottom = y + 62
@@ -228,6 +232,7 @@ class Matrix(Table):
                     self.draw_headings(section)
                 self.block(rows, section, across)
                 flow.y += self.leading * 0.8
+            self.draw_blocks(section.blocks, flow.x, section)
 
     def block(self, rows: list[Row], section: Section, across: int) -> None:
         """Draw one block: a line each for names, results, units and ranges."""

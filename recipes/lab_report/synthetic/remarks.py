@@ -88,16 +88,14 @@ class Remarks:
         return [f"{name}{joint}{limit}{tail}" for name, limit in zip(names, limits, strict=True)]
 
     def antibiogram(self, result: str) -> list[str]:
-        """Susceptibilities of an organism, a line a drug; none where nothing grew."""
+        """Susceptibilities of an organism, a line a drug; none where nothing grew. With a MIC they are rows."""
         rng = self.rng
         if not _GROWTH.search(result):
             return []
         drugs = sorted(rng.sample(_DRUGS, rng.randrange(3, 12)))
-        mics = rng.random() < 0.5
         lines = [rng.choice(choices(self.words["antibiogram"]))] if rng.random() < 0.6 else []
         for drug in drugs:
-            mic = f"   {rng.choice(('<=', '', '', '>='))}{rng.choice(('0.25', '0.5', '1', '2', '4', '8', '16'))}"
-            lines.append(f"{drug}{mic if mics else ''}   {rng.choice('SSSRRI')}")
+            lines.append(f"{drug}   {rng.choice('SSSRRI')}")
         return [*lines, self.words["sir"]] if rng.random() < 0.3 else lines
 
     def paragraph(self, remarks: list[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import reportlab
 from reportlab.lib.colors import Color, HexColor
@@ -15,7 +15,12 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
-FIELDS = ("name", "result", "unit", "range", "panel", "method", "specimen", "sample_collection_time")
+FIELDS = ("name", "result", "unit", "range", "flag", "panel", "method", "specimen", "sample_collection_time")
+# What the record has beside its tests; "patient.name" is the name in the object called patient.
+HEAD = (
+    "patient.name", "patient.id", "patient.birth_date", "patient.sex", "laboratory", "ordered_by", "sample_id",
+    "collected", "received", "reported", "report_status",
+)  # fmt: skip
 FACES = {
     "Helvetica": ("Helvetica", "Helvetica-Bold", "Helvetica-Oblique"),
     "Times": ("Times-Roman", "Times-Bold", "Times-Italic"),
@@ -41,9 +46,9 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Cell:
-    """Where a value was printed: row in the record, field, 1-based page, box from the top left."""
+    """Where a value was printed: row in the record (None: its head), field, 1-based page, box from the top left."""
 
-    row: int
+    row: int | None
     field: str
     page: int
     box: Box
@@ -212,6 +217,7 @@ class Gold:
 
     def __init__(self) -> None:
         self.rows: dict[int, dict[str, str | None]] = {}
+        self.head: dict[str, str] = {}
         self.cells: list[Cell] = []
 
     def put(self, row: int, field: str, text: str, page: int, box: Box | None) -> None:
@@ -219,6 +225,12 @@ class Gold:
         self.rows.setdefault(row, dict.fromkeys(FIELDS))[field] = text
         if box is not None:
             self.cells.append(Cell(row, field, page, box))
+
+    def put_head(self, field: str, text: str, page: int, box: Box) -> None:
+        """Record a value of the report's head with the place where it is printed first."""
+        if text and field not in self.head:
+            self.head[field] = text
+            self.cells.append(Cell(None, field, page, box))
 
     def lines(self, sheet: Sheet, row: int, lines: Sequence[Line], x: float, y: float, leading: float,
               align: str = "left", width: float = 0) -> None:  # fmt: skip
@@ -234,6 +246,31 @@ class Gold:
         for field, (text, box) in found.items():
             self.put(row, field, text, sheet.page, box)
 
-    def record(self) -> dict[str, list[dict[str, str | None]]]:
-        """The record in reading order."""
-        return {"tests": [self.rows[index] for index in sorted(self.rows)]}
+    def join(self, row: int, parts: Sequence[str], field: str, joint: str) -> None:
+        """Make of texts put under names of their own one field, where all of them were printed."""
+        found = [cell for cell in self.cells if cell.row == row and cell.field in parts]
+        if not found:
+            return
+        texts = [text for part in parts if (text := self.rows[row].pop(part, None))]
+        self.cells = [cell for cell in self.cells if cell not in found]
+        if len(texts) == len(parts):
+            box = found[0].box
+            for cell in found[1:]:
+                box = box.union(cell.box)
+            self.put(row, field, joint.join(texts), found[0].page, box)
+
+    def share(self, row: int, other: int, fields: Sequence[str]) -> None:
+        """Give another row what was printed once for both."""
+        if row == other:
+            return
+        for cell in [cell for cell in self.cells if cell.row == row and cell.field in fields]:
+            if self.rows[other][cell.field] is None:
+                self.put(other, cell.field, self.rows[row][cell.field] or "", cell.page, cell.box)
+
+    def record(self) -> dict[str, Any]:
+        """The record: the head as printed, and the tests in reading order."""
+        record: dict[str, Any] = {}
+        for field in HEAD:
+            outer, _, inner = field.rpartition(".")
+            (record.setdefault(outer, {}) if outer else record)[inner] = self.head.get(field)
+        return {**record, "tests": [self.rows[index] for index in sorted(self.rows)]}

@@ -24,8 +24,15 @@ class Style:
     leading: float = 1.35  # line height as a multiple of the size
     colour: str = "#1f4e79"
     # Furniture.
-    letterhead: str = "left"  # left | center | bar | status | plain | none
+    letterhead: str = "left"  # left | center | bar | status | plain | right | logo | none
     patient: str = "grid"  # grid | boxes | table | inline | strip | and those of patient.py
+    form_columns: int = 2  # of the patient block "form" (forms.py)
+    form_labels: str = "beside"  # beside | inline | above | right
+    form_frame: str = "none"  # none | box | rules | grid | fill | round
+    form_colon: str = ":"
+    form_bold: bool = False
+    form_across: bool = False  # its entries go from left to right, not down
+    form_code: float = 0.0  # a barcode with the sample's number below
     repeat: str = "line"  # on later pages: full | line | none
     watermark: float = 0.0
     barcode: float = 0.0
@@ -97,6 +104,34 @@ class Style:
     address: bool = False  # street and city of patient and doctor, insurance, copies
     blank: str = ""  # what a report without results is about: see blank.py
     extra_page: str = ""  # a page without results "before:KIND" or "after:KIND"
+    # Habits of life.py and blocks.py.
+    bands: float = 0.0  # what values mean, below a row
+    prose: float = 0.0
+    scale: float = 0.0
+    trend: float = 0.0
+    legend_rows: bool = False  # a legend that looks like rows
+    kidney: bool = False
+    curve: bool = False
+    cultures: bool = False
+    samples: bool = False  # blocks of sections, each under its sample's heading
+    dates: int = 0  # a column for each of so many dates
+    newest_first: bool = False
+    cancelled: float = 0.0
+    struck: bool = False
+    corrected: float = 0.0
+    wrong_flags: float = 0.0
+    flag_form: str = "{}"
+    flag_tight: bool = False  # no space between flag and result
+    headless: str = ""  # first | all: sections without a heading
+    spans: str = ""  # top | middle | bottom: the group's name in a cell beside its rows
+    value_at: str = "top"  # top | middle | bottom line of a name of several
+    name_share: float = 0.45  # at most so much of the table is its names
+    long_names: float = 0.0
+    bilingual: float = 0.0
+    suffix: float = 0.0  # a parenthesis at the end of names
+    labs: bool = False  # two laboratories in one table
+    wide: bool = False  # titles of the wide American form
+    split_comments: bool = False  # a page may end within a comment
     # Contents.
     contents: str = "general"  # general | large | few | urine | fluids | infection | hormones | uniform
     rows: int = 16

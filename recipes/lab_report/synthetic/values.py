@@ -34,6 +34,7 @@ class Printed:
     level: int = 0
     previous: list[str] = field(default_factory=list)
     pending: bool = False
+    ends: tuple[float | None, float | None, int] | None = None  # of a range in figures: low, high, decimals
 
 
 class Writer:
@@ -180,7 +181,8 @@ class Writer:
         unit = self.unit(quantity.unit)
         lines = self._range(low, high, decimals, unit)
         sign = sign and sign + self.sign_gap
-        return Printed(sign + self.number(value, decimals), unit, lines, level, previous)
+        ends = (low, high, decimals)
+        return Printed(sign + self.number(value, decimals), unit, lines, level, previous, ends=ends)
 
     def _value(self, low: float | None, high: float | None, decimals: int, unit: str | None) -> tuple[float, str]:
         rng = self.rng

@@ -152,6 +152,13 @@ def phrases(language: str, edition: str = "base") -> dict[str, Any]:
     return found
 
 
+@cache
+def habit_words(language: str, edition: str) -> dict[str, str] | None:
+    """The words of habits in one language: those of every edition and its own; None where there are none."""
+    words = _load("phrases_habits.yaml").get(language)
+    return words and _joined(words["all"], words["train" if edition == "train" else "held"])
+
+
 def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """Two tables of phrases as one: alternatives of the same key are put together."""
     found = dict(one)
