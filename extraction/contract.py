@@ -81,7 +81,7 @@ class Contract(BaseModel):
         if values.pop("check_rows", False):
             name = "lab_report"
             checks = load_checks(name)
-            known = _names(values.get("record_schema") or {})
+            known = field_names(values.get("record_schema") or {})
             roles = {key: role for key, role in checks.roles.items() if key in known}
             scored = tuple(key for key in checks.scored if key in known)
             values |= {"checks": name, "roles": roles, "scored": scored}
@@ -95,7 +95,7 @@ class Contract(BaseModel):
 
     @model_validator(mode="after")
     def _known_fields(self) -> Contract:
-        known = _names(self.record_schema)
+        known = field_names(self.record_schema)
         for what, names in (("roles", self.roles), ("scored", self.scored), ("carry", self.carry)):
             for name in names:
                 if name not in known:
@@ -175,7 +175,7 @@ class Contract(BaseModel):
 
     def with_schema(self, schema: Schema, **changes: Any) -> Contract:
         """The contract with another schema: what it says of fields that this one lacks is dropped."""
-        known = _names(schema)
+        known = field_names(schema)
         return self.model_copy(
             update={
                 "record_schema": schema,
@@ -211,7 +211,7 @@ class Contract(BaseModel):
             raise AssayError(f"{path} cannot be read ({reason(error)}); it may come from another version.") from None
 
 
-def _names(schema: Schema) -> set[str]:
+def field_names(schema: Schema) -> set[str]:
     """The names of all properties of a schema, nested ones included."""
     names: set[str] = set()
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from extraction.api import readable
-from extraction.contract import Contract
+from extraction.contract import Contract, field_names
 from extraction.document import SUFFIXES, Document, Window, open_document
 from extraction.errors import AssayError
 from extraction.evidence import PageIndex
@@ -20,8 +20,13 @@ from extraction.record.reply import Value, plain, printed, read_window
 from extraction.schema import pointer, validator
 
 
-def read_documents(folder: Path, contract: Contract) -> list[Example]:
+def read_documents(folder: Path, contract: Contract, known: Collection[str] = ()) -> list[Example]:
     """Every document of `folder` with the JSON record of the same name as its gold answer, in the order of names.
+
+    Args:
+        folder: of documents and records.
+        contract: says what is asked.
+        known: fields that records may have and that are left out of them where the contract does not ask for them.
 
     Raises:
         AssayError: no such folder, nothing in it, a document without a record or that cannot be read, a record
@@ -34,7 +39,8 @@ def read_documents(folder: Path, contract: Contract) -> list[Example]:
         raise AssayError(
             f"The data folder {folder} holds no PDF and no image; put each document there with its record beside it."
         )
-    records = [read_record(path.with_suffix(".json"), contract) for path in files]
+    unasked = {*known} - field_names(contract.record_schema)
+    records = [read_record(path.with_suffix(".json"), contract, unasked) for path in files]
 
     def opened(path: Path) -> Document:
         document = open_document(path)
@@ -46,10 +52,10 @@ def read_documents(folder: Path, contract: Contract) -> list[Example]:
     return [document_example(document, contract, gold) for document, gold in zip(documents, records, strict=True)]
 
 
-def read_record(path: Path, contract: Contract) -> dict[str, Any]:
-    """A gold record, checked against the contract's schema."""
+def read_record(path: Path, contract: Contract, unasked: Collection[str] = ()) -> dict[str, Any]:
+    """A gold record without the fields `unasked`, checked against the contract's schema."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = _without(json.loads(path.read_text(encoding="utf-8")), unasked)
     except FileNotFoundError:
         raise AssayError(f"{path} is missing: every document needs its record as JSON of the same name.") from None
     except (OSError, ValueError) as error:
@@ -59,6 +65,12 @@ def read_record(path: Path, contract: Contract) -> dict[str, Any]:
         at = pointer(misfit.absolute_path) or "/"
         raise AssayError(f"The record {path} does not fit the schema at {at}: {misfit.message[:200]}")
     return record
+
+
+def _without(value: Any, names: Collection[str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _without(item, names) for key, item in value.items() if key not in names}
+    return [_without(item, names) for item in value] if isinstance(value, list) else value
 
 
 def check_split(train: Sequence[Example], validation: Sequence[Example]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -96,13 +96,18 @@ class Task:
 
 
 class DocumentTask(Task):
-    """Documents to records: read from folders of documents with JSON beside them, scored cell by cell."""
+    """Documents to records: read from folders of documents with JSON beside them, scored cell by cell.
+
+    Attributes:
+        fields: what the task's label files may say; what of it a contract does not ask for is left out.
+    """
 
     metric = "micro_f1"
+    fields: ClassVar[Collection[str]] = ()
 
     def read(self, wanted: DataRequest) -> list[Example]:
         """Every document of a folder with its record."""
-        return read_documents(wanted.folder, wanted.contract)
+        return read_documents(wanted.folder, wanted.contract, self.fields)
 
     def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
         """F1 over the fields that a row is worth nothing without, then over all scored ones."""

@@ -11,26 +11,8 @@ from extraction.schema import Schema
 from finetune.config import SyntheticConfig
 from finetune.task import DocumentTask
 from recipes.lab_report.checks import CHECKS
+from recipes.lab_report.fields import FIELDS, HEAD, ROW
 
-FIELDS = ("name", "result", "unit", "range", "panel", "method", "specimen", "sample_collection_time")
-"""The fields of a test in MedGemma 1.5's lab-report prompt."""
-
-HEAD = (
-    "patient_name",
-    "patient_id",
-    "birth_date",
-    "sex",
-    "laboratory",
-    "ordered_by",
-    "sample_id",
-    "collected",
-    "received",
-    "reported",
-    "report_status",
-)
-"""What a report says once, each as printed: whose it is, of whom, of which sample, its dates and its state."""
-
-ROW = ("name", "result", "unit", "range", "flag", "panel", "method", "specimen", "sample_collection_time")
 _TEXT = {"type": ["string", "null"]}
 
 
@@ -74,6 +56,7 @@ class LabReports(DocumentTask):
 
     name = "lab_report"
     contract = CONTRACT
+    fields = (*HEAD, *ROW)
 
     def synthesize(self, folder: Path, split: str, config: SyntheticConfig) -> None:
         """Make synthetic reports of the named families (all of the split's when none is named) in `folder`."""
@@ -83,8 +66,7 @@ class LabReports(DocumentTask):
         unknown = [name for name in names if name not in FAMILIES]
         if unknown:
             raise AssayError(f"There is no layout family {unknown[0]}; known are {', '.join(FAMILIES)}.")
-        write_reports(folder, names=names, count=config.count, seed=config.seed, max_rows=config.max_rows,
-                      schema=self.contract.record_schema)  # fmt: skip
+        write_reports(folder, names=names, count=config.count, seed=config.seed, max_rows=config.max_rows)
 
 
 TASK = LabReports()

@@ -10,6 +10,8 @@ from random import Random
 import pypdfium2
 import pytest
 
+from extraction.errors import AssayError
+from recipes.lab_report.fields import HEAD, ROW
 from recipes.lab_report.synthetic import FAMILIES, Report, families, make_report, write_reports
 from recipes.lab_report.synthetic.__main__ import main
 from recipes.lab_report.synthetic.content import Composer, stable_random
@@ -18,10 +20,6 @@ from recipes.lab_report.synthetic.parts import Content
 from recipes.lab_report.synthetic.style import Style
 from recipes.lab_report.synthetic.vocabulary import LANGUAGES, choices, habit_words, panels, phrases
 
-KEYS = ["name", "result", "unit", "range", "flag", "panel", "method", "specimen", "sample_collection_time"]
-HEAD = [
-    "patient", "laboratory", "ordered_by", "sample_id", "collected", "received", "reported", "report_status",
-]  # fmt: skip
 SPLITS = ("train", "validation", "test")
 
 
@@ -117,7 +115,7 @@ def test_values_are_on_the_page_at_their_boxes(family):
         pages = [(page.get_size(), page.get_textpage()) for page in pdf]
         placed = Counter((cell.row, cell.field) for cell in made.cells)
         for number, row in enumerate(made.record["tests"]):
-            assert list(row) == KEYS
+            assert list(row) == [*ROW]
             assert row["name"] and row["result"]
             for key in ("name", "result", "unit", "range", "flag", "method"):
                 inherited = key == "unit" and not placed[number, key]  # in the head of its column
@@ -279,7 +277,7 @@ DEMO = {
 def test_the_demos_reports_stay_as_they_are(family):
     """The demo's published figures were measured on these rows."""
     made = [make_report(family, 1_000_000 + seed).record["tests"] for seed in range(4)]
-    records = [{"tests": [{key: row[key] for key in KEYS if key != "flag"} for row in rows]} for rows in made]
+    records = [{"tests": [{key: row[key] for key in ROW if key != "flag"} for row in rows]} for rows in made]
     digest = hashlib.sha256(json.dumps(records, ensure_ascii=False).encode()).hexdigest()[:16]
     assert digest == DEMO[family]
 
@@ -463,24 +461,27 @@ def test_the_heads_values_are_printed_and_only_printed_ones_are_given(split):
     given = Counter()
     for made in reports(split):
         assert list(made.record) == [*HEAD, "tests"]
-        assert list(made.record["patient"]) == ["name", "id", "birth_date", "sex"]
-        flat = {**made.record, **{f"patient.{key}": one for key, one in made.record["patient"].items()}}
         placed = Counter(cell.field for cell in made.cells if cell.row is None)
-        for key in {*flat} - {"tests", "patient"}:
-            assert placed[key] == (flat[key] is not None)
-            given[key] += flat[key] is not None
-    assert all(given.values()) and given["patient.id"] < given["laboratory"]
+        for key in HEAD:
+            assert placed[key] == (made.record[key] is not None)
+            given[key] += made.record[key] is not None
+    assert all(given.values()) and given["patient_id"] < given["laboratory"]
     assert given["laboratory"] > 0.9 * len(reports(split))
 
 
-def test_records_are_written_as_a_schema_has_keys(tmp_path):
+def test_a_contract_takes_of_the_records_what_it_asks_for(tmp_path):
+    from finetune.data import read_documents
+    from recipes.lab_report.medgemma import TASK as IMAGES
     from recipes.lab_report.task import TASK
 
-    schema = TASK.contract.record_schema
-    (path,) = write_reports(tmp_path / "out", names=["german_grid"], count=1, seed=3, schema=schema)
-    record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    assert set(record) <= set(schema["properties"])
-    assert set(record["tests"][0]) <= set(schema["properties"]["tests"]["items"]["properties"])
+    write_reports(tmp_path / "out", names=["german_grid"], count=1, seed=3)
+    for task in (TASK, IMAGES):
+        (example,) = read_documents(tmp_path / "out", task.contract, task.fields)
+        (branch,) = example.branches
+        assert set(branch.gold) == set(task.contract.record_schema["properties"])
+        assert set(branch.gold["tests"][0]) == set(task.contract.target.tables_of(task.contract.record_schema)["tests"])
+    with pytest.raises(AssayError, match="does not fit the schema"):
+        read_documents(tmp_path / "out", IMAGES.contract)
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

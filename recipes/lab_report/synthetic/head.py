@@ -7,7 +7,7 @@ import re
 Piece = tuple[str, str]  # a text, and the field of the record's head that it is ("" where it is none)
 
 _FIELDS = {
-    "patient": "patient.name", "id": "patient.id", "birth": "patient.birth_date", "sex": "patient.sex",
+    "patient": "patient_name", "id": "patient_id", "birth": "birth_date", "sex": "sex",
     "lab": "laboratory", "doctor": "ordered_by", "ref": "sample_id", "collected": "collected",
     "received": "received", "reported": "reported", "status": "report_status",
 }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -111,22 +111,11 @@ def _draw(style: Style, content: Content, pages: int, key: str) -> tuple[Sheet, 
 SEEDS = 1_000_000
 
 
-def fitted(record: Any, schema: Mapping[str, Any]) -> Any:
-    """Of a record what a schema has keys for."""
-    if isinstance(record, dict) and "properties" in schema:
-        keys = schema["properties"]
-        return {key: fitted(value, keys[key]) for key, value in record.items() if key in keys}
-    if isinstance(record, list) and "items" in schema:
-        return [fitted(item, schema["items"]) for item in record]
-    return record
-
-
-def write_reports(out: Path, *, names: Sequence[str], count: int, seed: int, max_rows: int | None = None,
-                  schema: Mapping[str, Any] | None = None) -> list[Path]:  # fmt: skip
+def write_reports(out: Path, *, names: Sequence[str], count: int, seed: int, max_rows: int | None = None) -> list[Path]:
     """Write `count` reports, cycling through the families `names`, into the new or empty folder `out`.
 
     Each NAME.pdf has its record beside it as NAME.json; manifest.jsonl has a line a file with its family,
-    language, seed and cells. With a schema the records keep what it has keys for. The folder appears whole or not at
+    language, seed and cells. The folder appears whole or not at
     all. Returns the PDFs' paths.
     Raises FileExistsError where `out` has files already, ValueError where `names` is empty.
     """
@@ -141,7 +130,7 @@ def write_reports(out: Path, *, names: Sequence[str], count: int, seed: int, max
             report = make_report(name, seed * SEEDS + number, max_rows=max_rows)
             stem = f"{name}-{seed}-{number:05d}"
             (partial / f"{stem}.pdf").write_bytes(report.pdf)
-            text = json.dumps(fitted(report.record, schema or {}), ensure_ascii=False, indent=1)
+            text = json.dumps(report.record, ensure_ascii=False, indent=1)
             (partial / f"{stem}.json").write_text(text + "\n", encoding="utf-8")
             cells = [asdict(cell) | {"box": [round(edge, 2) for edge in cell.box]} for cell in report.cells]
             entry = {"file": f"{stem}.pdf", "family": name, "language": report.language,

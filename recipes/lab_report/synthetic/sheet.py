@@ -15,12 +15,8 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
-FIELDS = ("name", "result", "unit", "range", "flag", "panel", "method", "specimen", "sample_collection_time")
-# What the record has beside its tests; "patient.name" is the name in the object called patient.
-HEAD = (
-    "patient.name", "patient.id", "patient.birth_date", "patient.sex", "laboratory", "ordered_by", "sample_id",
-    "collected", "received", "reported", "report_status",
-)  # fmt: skip
+from recipes.lab_report.fields import HEAD, ROW
+
 FACES = {
     "Helvetica": ("Helvetica", "Helvetica-Bold", "Helvetica-Oblique"),
     "Times": ("Times-Roman", "Times-Bold", "Times-Italic"),
@@ -222,7 +218,7 @@ class Gold:
 
     def put(self, row: int, field: str, text: str, page: int, box: Box | None) -> None:
         """Record a field's text, and its place unless it is not printed as such."""
-        self.rows.setdefault(row, dict.fromkeys(FIELDS))[field] = text
+        self.rows.setdefault(row, dict.fromkeys(ROW))[field] = text
         if box is not None:
             self.cells.append(Cell(row, field, page, box))
 
@@ -269,8 +265,7 @@ class Gold:
 
     def record(self) -> dict[str, Any]:
         """The record: the head as printed, and the tests in reading order."""
-        record: dict[str, Any] = {}
-        for field in HEAD:
-            outer, _, inner = field.rpartition(".")
-            (record.setdefault(outer, {}) if outer else record)[inner] = self.head.get(field)
-        return {**record, "tests": [self.rows[index] for index in sorted(self.rows)]}
+        return {
+            **{field: self.head.get(field) for field in HEAD},
+            "tests": [self.rows[index] for index in sorted(self.rows)],
+        }

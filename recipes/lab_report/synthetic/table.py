@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from recipes.lab_report.fields import ROW
+
 from .blocks import Block, Pen
 from .cells import Cells, dated
 from .columns import RIGHT_PAD, column_widths
 from .flow import Flow, TooNarrowError
 from .parts import Content, Row, Section
-from .sheet import FIELDS, Box, Gold, Run, Sheet, face, shrink, text_width, wrap
+from .sheet import Box, Gold, Run, Sheet, face, shrink, text_width, wrap
 from .style import Style
 
 _TINT = "#eef2f6"
@@ -248,7 +250,7 @@ class Table:
             text, box = self.place.get("panel", ("", None))
             gold.put(row.index, "panel", panel, page, box if text == panel and not style.spans else None)
         else:
-            gold.rows.setdefault(row.index, dict.fromkeys(FIELDS))
+            gold.rows.setdefault(row.index, dict.fromkeys(ROW))
         if style.specimen not in ("report", "column") and "specimen" in self.place:
             gold.put(row.index, "specimen", section.specimen, page, self.place["specimen"][1])
         elif style.specimen == "report":
