@@ -178,13 +178,7 @@ def render(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], A
             bitmap = page.render(scale=job["dpi"] / 72, rev_byteorder=True, may_draw_forms=False)
         except pdfium.PdfiumError as error:
             raise RefusalError("render", page=number) from error
-        row = bitmap.width * 3
-        pixels = memoryview(bitmap.buffer).cast("B")
-        if bitmap.stride != row:
-            pixels = memoryview(
-                b"".join(pixels[i * bitmap.stride : i * bitmap.stride + row] for i in range(bitmap.height))
-            )
-        yield {"page": number, "width": bitmap.width, "height": bitmap.height, "bytes": len(pixels)}, pixels
+        yield _drawn(number, bitmap.to_pil())
         bitmap.close()
         page.close()
     document.close()
@@ -209,9 +203,13 @@ def render_poppler(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str,
             raise RefusalError("render", page=number) from error
         if not images:
             raise RefusalError("render", page=number)
-        image = images[0].convert("RGB")
-        pixels = image.tobytes()
-        yield {"page": number, "width": image.width, "height": image.height, "bytes": len(pixels)}, pixels
+        yield _drawn(number, images[0].convert("RGB"))
+
+
+def _drawn(number: int, image: Any) -> tuple[dict[str, Any], bytes]:
+    """A page as it is sent: a frame, and the RGB rows of its drawing without padding."""
+    pixels = image.tobytes()
+    return {"page": number, "width": image.width, "height": image.height, "bytes": len(pixels)}, pixels
 
 
 @contextmanager
@@ -347,9 +345,9 @@ def render_image(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str, A
         scale = job["dpi"] / image_dpi(image)
         width, height = (max(1, round(side * scale)) for side in image.size)
         check_pixels(number, width * 72 / job["dpi"], height * 72 / job["dpi"], job)
-        drawn = image if image.size == (width, height) else image.resize((width, height), Image.Resampling.LANCZOS)
-        pixels = drawn.tobytes()
-        yield {"page": number, "width": width, "height": height, "bytes": len(pixels)}, pixels
+        yield _drawn(
+            number, image if image.size == (width, height) else image.resize((width, height), Image.Resampling.LANCZOS)
+        )
 
 
 def send(out: BinaryIO, frame: dict[str, Any], payload: Any = b"") -> None:
