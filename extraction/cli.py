@@ -63,7 +63,7 @@ def extract(
     from extraction.batch import Batch, run_batch, task_id
     from extraction.folder import find_files, told
     from extraction.generate.grammar import simplify
-    from extraction.generate.models import DEFAULT, resolve_model
+    from extraction.generate.hub import DEFAULT, resolve_model
     from extraction.readers import Readers
 
     found = find_files(files)

@@ -14,7 +14,7 @@ import yaml
 from extraction.contract import Contract
 from extraction.errors import AssayError, reason
 from extraction.example import Branch, Example
-from extraction.generate.models import FACTS, shipped
+from extraction.generate.hub import FACTS, shipped
 from extraction.plugins import import_source, installed, line_of, load
 from extraction.record.record import Record
 from extraction.room import Room

@@ -10,7 +10,8 @@ from extraction.checks import Checks, load_checks
 from extraction.contract import FILE, Contract
 from extraction.errors import AssayError
 from extraction.plugins import installed
-from extraction.score.scoring import Pair, Score, is_record, score
+from extraction.score.results import Pair, Score, is_record
+from extraction.score.scoring import score
 
 _LABELS = ".labels.json"
 

@@ -1,13 +1,19 @@
 """A score as a terminal shows it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from extraction.record.record import REVIEW_BELOW
-from extraction.score.reliability import Reliability
-from extraction.score.scoring import Counts, Score
+
+if TYPE_CHECKING:
+    from extraction.score.reliability import Reliability
+    from extraction.score.results import Counts, Score
 
 
 def render(score: Score, documents: int) -> RenderableType:
@@ -15,8 +21,7 @@ def render(score: Score, documents: int) -> RenderableType:
     parts: list[RenderableType] = [_fields(score), Padding(_rows(score), (1, 0, 0, 1))]
     if documents and len(score.documents) > 1:
         parts.append(Padding(_documents(score, documents), (1, 0, 0, 0)))
-    notes = score.to_dict()["notes"]
-    if notes:
+    if notes := score.all_notes:
         parts.append(Padding(Text("\n".join(notes), style="yellow"), (1, 0, 0, 1)))
     return Group(*parts)
 
@@ -36,7 +41,7 @@ def _fields(score: Score) -> Table:
 
 
 def _measures(counts: Counts) -> list[str]:
-    if counts == Counts():
+    if not (counts.tp or counts.fp or counts.fn):
         return ["-", "-", "-"]
     return [f"{value:.3f}" for value in (counts.precision, counts.recall, counts.f1)]
 
