@@ -28,7 +28,6 @@ class Extractor:
     """Reads documents, and answers questions on contexts, with a model under a contract.
 
     Args:
-        backend: what answers.
         contract: what it was taught, or is told, to do.
         limits: time, memory and size a document may cost.
     """

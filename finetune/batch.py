@@ -26,8 +26,6 @@ def collator_for(model: Any, family: Family, rows: Sequence[dict[str, Any]], fol
     Several processes come here together: they share the work of computing features.
 
     Args:
-        model: with its adapter.
-        family: the model's.
         rows: those that training will see; `files` where they show images.
         folder: where features of images are kept.
         mixed: whether training computes in bfloat16 by autocast; the features are then computed so too.
@@ -56,7 +54,6 @@ class Collator:
     order of their tokens.
 
     Attributes:
-        family: the model's.
         features: what the model would make of images (`finetune.features`), given in the pixels' place.
         in_row: whether all share a row without padding, also those that have neither branches nor images.
     """
@@ -180,7 +177,6 @@ def check_labels(name: str, answer: Sequence[int], images: Collection[int]) -> N
     """Refuse an answer that teaches nothing, or that would teach a model to write images.
 
     Args:
-        name: the source's, for the message.
         answer: the tokens that are trained, without the one that ends a turn.
         images: ids of the tokens that images are made of.
 

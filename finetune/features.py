@@ -72,7 +72,6 @@ class Features:
     Attributes:
         keys: SHA-256 of an image file, by its path.
         shards: the safetensors file that holds the features [tokens, size] of a key, by key.
-        family: the model's.
     """
 
     keys: Mapping[str, str]
@@ -92,9 +91,6 @@ class Features:
 
 def check_taken(model: Any) -> None:
     """See that a model's forward takes features; one that does not may pass over them without a word.
-
-    Args:
-        model: the base model, with or without weights.
 
     Raises:
         AssayError: it would learn from the text alone.
@@ -116,8 +112,6 @@ def keep_features(
     processes share the work, and `folder`.
 
     Args:
-        model: the base model.
-        family: its family.
         rows: some with `files`.
         folder: for the shards.
         mixed: compute under autocast to bfloat16.

@@ -23,11 +23,7 @@ _WHOLE = "whole.json"
 
 
 class RunFolder:
-    """The folder of one run.
-
-    Args:
-        path: the folder.
-    """
+    """The folder of one run."""
 
     def __init__(self, path: Path):
         self.path = path

@@ -138,9 +138,6 @@ def build_trainer(
     """The trainer for a configuration, ready to run.
 
     Args:
-        config: the run.
-        folder: its folder.
-        family: of the model.
         rows: of `encode`, their `images` replaced by `files`.
         judge: figures of a model in memory on held-out data.
         metric: the one by which the best checkpoint is chosen.

@@ -28,7 +28,6 @@ def open_document(path: str | Path, limits: Limits | None = None, password: str 
 
     Args:
         path: the file; its content says what it is, not its name.
-        limits: what it may take.
         password: opens an encrypted PDF; not used where none is needed.
 
     Raises:

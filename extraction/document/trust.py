@@ -62,8 +62,6 @@ def examine(document: Document, limits: Limits, recognise: Recogniser | None) ->
     """A verdict for each page with a text layer of a PDF, by its number.
 
     Args:
-        document: as opened.
-        limits: for drawing it.
         recognise: reads a picture of one line; None where OCR is not installed.
     """
     pages = [page for page in document.pages if page.signs and page.words]

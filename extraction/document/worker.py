@@ -124,7 +124,7 @@ def read(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
         except pdfium.PdfiumError:
             frame["issue"] = "the page's text could not be loaded"
         else:
-            found = page_words(page.raw, text_page.raw, page.get_rotation())
+            found = page_words(page, text_page.raw, page.get_rotation())
             text_page.close()
             frame |= {"words": found.upright, "rotated": found.rotated, "turn": found.turn}
             count_words = len(found.upright) + len(found.rotated)

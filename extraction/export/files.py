@@ -47,7 +47,6 @@ def export(records: Path, to: Format, out: Path) -> Exported:
     Args:
         records: a record, or a folder of records with its subfolders, as `assay extract` writes them. Columns come
             from the schema in `contract.json` and from the records; folders whose names begin with `_` are no records.
-        to: the format.
         out: the file; its folder is made where it is missing.
 
     Raises:

@@ -55,14 +55,10 @@ class Family:
             (`mm_encoder_outputs`).
 
     Attributes:
-        config: the model's config.
-        tokenizer: its tokenizer, with a chat template.
-        name: the model's, for messages.
         end: id of the token that ends an answer in training: what the chat template puts behind an assistant's text.
         stop: ids that end an answer in serving.
         soft: id of the tokens that images are made of; None for a model that sees nothing.
         marks: ids of all tokens that belong to images.
-        processor: the image processor, in families that see.
     """
 
     model_types: ClassVar[tuple[str, ...]] = ()
@@ -75,6 +71,8 @@ class Family:
     token_types: ClassVar[str] = "mm_token_type_ids"
     axes: ClassVar[int] = 1
     features_once: ClassVar[bool] = False
+    # Whether `forward` takes a mask for each kind of layer also where there is only one kind.
+    masks_by_kind: ClassVar[bool] = False
     # Other parts of a model that are neither the language model nor adapted, by a piece of their modules' names.
     idle: ClassVar[tuple[str, ...]] = ()
 
@@ -253,7 +251,7 @@ class Family:
 
     def masks(self, by_kind: Mapping[str, Any]) -> Any:
         """What `forward` takes for `attention_mask`, of masks by kind of layer."""
-        return dict(by_kind) if len(by_kind) > 1 else by_kind["full_attention"]
+        return dict(by_kind) if self.masks_by_kind or len(by_kind) > 1 else by_kind["full_attention"]
 
     def features(self, made: Sequence[torch.Tensor]) -> Any:
         """What `forward` takes for the features [tokens, size] of images, in order."""

@@ -44,6 +44,7 @@ class Gemma3(Family):
     marker = "<start_of_image>"
     token_types = "token_type_ids"
     features_once = True
+    masks_by_kind = True
 
     def _open_images(self) -> None:
         config = self.config
@@ -123,10 +124,6 @@ class Gemma3(Family):
     def opened(self) -> Collection[str]:
         """All layers."""
         return ("full_attention", "sliding_attention")
-
-    def masks(self, by_kind: Mapping[str, Any]) -> Any:
-        """By kind of layer, always."""
-        return dict(by_kind)
 
     def features(self, made: Sequence[torch.Tensor]) -> Any:
         """All images take the same number of tokens."""

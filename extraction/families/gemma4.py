@@ -34,6 +34,7 @@ class Gemma4(Family):
     idle = ("audio_tower", "embed_audio")
     marker = "<|image|>"
     features_once = True
+    masks_by_kind = True
 
     @classmethod
     def check_config(cls, config: Any, name: str) -> None:
@@ -79,10 +80,6 @@ class Gemma4(Family):
     def opened(self) -> Collection[str]:
         """Sliding layers, where the config says so."""
         return ("sliding_attention",) if self.text.use_bidirectional_attention == "vision" else ()
-
-    def masks(self, by_kind: Mapping[str, Any]) -> Any:
-        """By kind of layer, always."""
-        return dict(by_kind)
 
 
 FAMILY = Gemma4

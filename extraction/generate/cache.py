@@ -25,8 +25,6 @@ class RowCache:
 
     Args:
         config: the text model's config (`layer_types` and `sliding_window` where it has them).
-        rows: number of sequences.
-        device: where keys and values live.
     """
 
     def __init__(self, config: Any, rows: int, device: torch.device):

@@ -59,10 +59,6 @@ def check_fit(folder: Path, base: str) -> None:
     PEFT itself only warns when an adapter's tensors have other names than the model's modules, and goes on with an
     adapter that changes nothing.
 
-    Args:
-        folder: the adapter's.
-        base: the model by name, as in `load_model`.
-
     Raises:
         AssayError: the adapter is for other modules or other sizes, or cannot be read.
     """

@@ -46,12 +46,9 @@ class Stream:
     """One answer in the making.
 
     Attributes:
-        prompt: what is asked.
         matcher: llguidance matcher in its start state.
-        drafter: where drafts come from.
         max_tokens: the answer is cut there.
         positions: rotary positions [axes, length] of the prompt's tokens; None where they are the places.
-        tag: the caller's.
         tokens, logprobs: the answer so far; a logprob of 0 where there was no choice.
         index: the answer's number in the call, set by `Decoder.run`.
         reach: how long a draft is worth its cost just now.
@@ -90,13 +87,7 @@ class Decoder:
 
     Args:
         model: the model, in evaluation mode, adapters attached or not.
-        family: the model's.
-        stop: token ids that end an answer.
-        rows: how many answers are decoded together.
-        draft: longest draft; 0 gives plain token-by-token decoding.
-        temperature: 0 takes the most probable allowed token; above it tokens are drawn from the allowed ones, with
-            probabilities proportional to exp(logit / temperature).
-        seed: of the draws; the same seed gives the same answers whatever `rows` and `draft` are.
+        rows, draft, temperature, seed: as in `LocalBackend`.
     """
 
     def __init__(
@@ -451,7 +442,6 @@ def sample(logits: torch.Tensor, mask: np.ndarray, temperature: float, uniform: 
 
     Args:
         logits: [words].
-        mask: what is allowed.
         temperature: above 0.
         uniform: the random number in [0, 1) that decides.
     """

@@ -133,9 +133,6 @@ def load_adapter(folder: Path, dtype: str = "auto", device: str | None = None, m
     """A base model with the adapter in `folder` attached, and the tokenizer.
 
     Args:
-        folder: the adapter's.
-        dtype: as in `load_model`.
-        device: as in `load_model`.
         merged: add the adapter to the weights in memory, to serve it: a pass then has no products of the adapter's own.
             An adapter that was trained on 4-bit weights is served on them, and stays beside them: to add it would round
             the sum to 4 bits again.

@@ -315,18 +315,7 @@ class ServerBackend:
         status = getattr(error, "status_code", None)
         if status is None:
             return AssayError(f"No server can be reached at {self.url}; start it, or correct the address.")
-        if status in (401, 403):
-            return AssayError(f"{self.url} does not accept the key ({status}); set OPENAI_API_KEY to the server's.")
-        if status == 404:
-            return AssayError(
-                f"{self.url} does not know the address or the model ({status}); the address of an OpenAI-compatible "
-                "server usually ends in /v1."
-            )
-        if status == 429:
-            return AssayError(f"{self.url} stays overloaded ({status}); ask for less at once (requests_in_flight).")
-        if status >= 500:
-            return AssayError(f"{self.url} fails, also when asked again ({status}); its log says why.")
-        if _TOO_LONG.search(str(getattr(error, "body", ""))):
+        if status not in _BY_STATUS and status < 500 and _TOO_LONG.search(str(getattr(error, "body", ""))):
             return DocumentError(
                 f"A document and its answer are longer than the context of the model at {self.url}; start the server "
                 "with a longer one, or lower max_prompt_tokens and max_answer_tokens in the contract."
@@ -336,9 +325,19 @@ class ServerBackend:
                 f"{self.url} takes no requests of the size of a document's ({status}); allow larger ones there, or "
                 "show less of it at once (max_prompt_tokens, dpi)."
             )
-        if 300 <= status < 400:
-            return AssayError(f"{self.url} sends on to another address ({status}); give that address itself.")
-        return AssayError(f"{self.url} refuses the request ({status}); its log says why.")
+        said = _BY_STATUS.get(status) or _BY_CENTURY.get(status // 100, "refuses the request ({}); its log says why.")
+        return AssayError(f"{self.url} {said.format(status)}")
+
+
+_BY_STATUS = {
+    **dict.fromkeys((401, 403), "does not accept the key ({}); set OPENAI_API_KEY to the server's."),
+    404: "does not know the address or the model ({}); the address of an OpenAI-compatible server usually ends in /v1.",
+    429: "stays overloaded ({}); ask for less at once (requests_in_flight).",
+}
+_BY_CENTURY = {
+    3: "sends on to another address ({}); give that address itself.",
+    5: "fails, also when asked again ({}); its log says why.",
+}
 
 
 def _branches(
@@ -430,7 +429,6 @@ def token_places(text: str, tokens: Any) -> tuple[list[int], list[float]]:
     """Where each token begins in `text`, and its log-probability; two empty lists where that cannot be told.
 
     Args:
-        text: the answer.
         tokens: the API's `logprobs.content`: for each token its `token`, `logprob` and, where the server says them,
             its `bytes`. They may be more than the text (the end of the turn, blanks that the server stripped); those
             are left out.

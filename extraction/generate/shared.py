@@ -25,7 +25,6 @@ class SharedCache:
         lengths: [rows] int64 on the CPU; how many tokens of each sequence are kept, those of the beginning included.
 
     Args:
-        config: the text model's config.
         rows: most sequences at one time; there are none at first.
         prefix: the beginning, read by a cache of one row.
     """

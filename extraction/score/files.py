@@ -145,8 +145,6 @@ def read_gold(path: Path, name: str = "", contract: Contract | Checks | None = N
     """The truth of one document, from `X.json` or `X.labels.json`, as a pair that has no prediction yet.
 
     Args:
-        path: the file.
-        name: what the document is called in the score.
         contract: names the task that reads label files; without it, the installed task that can.
 
     Raises:

@@ -133,11 +133,7 @@ def pair_rows(
 
 class _Pairing:
     def __init__(
-        self,
-        left: list[Row],
-        right: list[Row],
-        key: Sequence[str | None],
-        scored: Callable[[str], bool],
+        self, left: list[Row], right: list[Row], key: Sequence[str | None], scored: Callable[[str], bool]
     ) -> None:
         self.sides = left, right
         self.free = [set(range(len(left))), set(range(len(right)))]
@@ -263,12 +259,8 @@ def _dice(left: Sequence[set[str]], right: Sequence[set[str]]) -> np.ndarray:
 
 def _signature(name: str) -> Hashable:
     """What similar names have in common: short words and words with digits, first letters of the rest."""
-    return tuple(
-        sorted(
-            word if len(word) <= 4 or any(character.isdigit() for character in word) else word[0] + "..."
-            for word in _WORD.findall(name)
-        )
-    )
+    words = _WORD.findall(name)
+    return tuple(sorted(word if len(word) <= 4 or any(map(str.isdigit, word)) else f"{word[0]}..." for word in words))
 
 
 def _bare(name: str) -> str:

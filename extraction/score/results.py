@@ -26,8 +26,6 @@ class Pair:
 
     Attributes:
         prediction: the record as plain JSON data; None counts as an empty record.
-        gold: the true record.
-        name: what the document is called in the score.
         complete: False where gold has only some of the document's rows. Predicted rows without a partner then
             count neither as inventions nor as false positives; `unjudged` says how many there were.
         unlabelled: fields that gold says nothing about: left out of this document's score.
@@ -91,16 +89,13 @@ class DocumentScore:
     """One document's counts.
 
     Attributes:
-        fields: cells by field.
         rows_predicted: rows of all scored tables.
-        rows_gold: the same in gold.
         omissions: gold rows without a partner.
         inventions: predicted rows without a partner.
         unjudged: predicted rows without a partner where gold is incomplete: counted nowhere else.
         wrong: for each paired row that states something false, the fields it does so in.
         unlabelled: fields that were asked for but that gold does not label: not scored.
         cells: every predicted value that is counted (tp and fp of `fields`).
-        record: as in `Pair`.
     """
 
     name: str
@@ -168,7 +163,6 @@ class Score:
     not have, in a scored field outside the key. A value left out is not false; it lowers recall.
 
     Attributes:
-        documents: each one's counts.
         notes: what was missing or left out, in sentences.
         core_fields: the fields that a row is worth nothing without, where a contract's roles tell them: names, values
             and their units.

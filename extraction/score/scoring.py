@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from extraction.errors import AssayError
@@ -116,25 +117,19 @@ def _names(paths: Iterable[str]) -> list[str]:
     return sorted({path.rpartition("[].")[2] for path in paths if not path.endswith("[]")})
 
 
+@dataclass
 class _Counting:
     """The walk over one document that fills its `DocumentScore`."""
 
-    def __init__(
-        self,
-        document: DocumentScore,
-        pair: Pair,
-        fields: Sequence[str] | None,
-        names: Sequence[str],
-        above: Sequence[str],
-    ) -> None:
-        self.document = document
-        self.pair = pair
-        self.wanted = fields
-        self.names, self.above = names, above
-        self.tally: dict[str, list[int]] = {name: [0, 0, 0] for name in fields or ()}
+    document: DocumentScore
+    pair: Pair
+    wanted: Sequence[str] | None
+    names: Sequence[str]
+    above: Sequence[str]
 
     def run(self, roles: Mapping[str, str]) -> None:
         document, pair = self.document, self.pair
+        self.tally: dict[str, list[int]] = {name: [0, 0, 0] for name in self.wanted or ()}
         self.compare(Row.read(pair.prediction, roles=roles), Row.read(pair.gold, roles=roles), "")
         document.fields = {
             name: Counts(*cells) for name, cells in self.tally.items() if not field_of(name, pair.unlabelled)
