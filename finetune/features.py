@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 import transformers
+from PIL import Image
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from extraction.errors import AssayError
 from extraction.example import ImagePart
 from extraction.families import Family
-from finetune.batch import load_pictures
 
 # Images in a file, which is what a kill can cost, and images that the tower sees at once.
 _SHARD, _BATCH = 32, 4
@@ -53,6 +53,15 @@ def keep_pixels(rows: Sequence[dict[str, Any]], family: Family, folder: Path) ->
         return own if own == row else {**own, "files": [file for image in row["images"] for file in files[image]]}
 
     return [kept(row) for row in rows]
+
+
+def load_pictures(files: Sequence[str]) -> list[Image.Image]:
+    """Images that were kept (`keep_pixels`)."""
+    pictures = []
+    for file in files:
+        with Image.open(file) as image:
+            pictures.append(image.convert("RGB"))
+    return pictures
 
 
 class ImageFeatures(BaseModelOutputWithPooling):
