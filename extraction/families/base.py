@@ -49,6 +49,9 @@ class Family:
         tower_layers: regular expression over the names of the vision tower's linear layers (what LoRA adapts there).
         projection: the projector for LoRA: options of PEFT's LoraConfig, `target_parameters` or `target_modules`.
         marker: what a chat template writes for an image.
+        image_tokens, image_ids: of the tokens that begin an image, make it and end it: their texts, and the names under
+            which the model's config has their ids.
+        inputs: what `forward` takes for images.
         token_types: the argument of `forward` that marks image tokens where it makes its masks and positions itself.
         axes: how many rotary positions a token has.
         features_once: whether what the tower makes of an image can be given to `forward` in the pixels' place
@@ -68,6 +71,9 @@ class Family:
     tower_layers: ClassVar[str] = ""
     projection: ClassVar[Mapping[str, list[str]]] = {}
     marker: ClassVar[str] = ""
+    image_tokens: ClassVar[tuple[str, str, str]]
+    image_ids: ClassVar[tuple[str, str, str]] = ("boi_token_id", "image_token_id", "eoi_token_id")
+    inputs: ClassVar[tuple[str, ...]] = ("pixel_values",)
     token_types: ClassVar[str] = "mm_token_type_ids"
     axes: ClassVar[int] = 1
     features_once: ClassVar[bool] = False
@@ -91,17 +97,15 @@ class Family:
         """Raise AssayError where a model of this architecture has parts that the family cannot use."""
 
     def _open_images(self) -> None:
-        """Set `soft` and `marks`, and see that tokenizer and processor are this model's."""
-
-    def _take_images(self, tokens: Sequence[str], ids: Sequence[int], soft: int) -> None:
-        """Set `soft` and `marks` where the tokenizer's `tokens` have the `ids` that the model's config says.
+        """Set `soft` and `marks` where the tokenizer's image tokens have the ids that the model's config says.
 
         Raises:
             AssayError: the tokenizer belongs to another model, or the attention that the model was loaded with cannot
                 be given a mask.
         """
-        own = self.tokenizer.convert_tokens_to_ids(list(tokens))
-        if own != list(ids):
+        own = self.tokenizer.convert_tokens_to_ids(list(self.image_tokens))
+        ids = [getattr(self.config, name) for name in self.image_ids]
+        if own != ids:
             raise AssayError(
                 f"The tokenizer does not belong to {self.name}: its tokens for images have the ids "
                 f"{', '.join(map(str, own))}, the model's are {', '.join(map(str, ids))}; take the tokenizer from the "
@@ -111,7 +115,7 @@ class Family:
             raise AssayError(
                 "FlashAttention leaves out the part of the mask that images need; load the model with sdpa or eager."
             )
-        self.soft, self.marks = soft, frozenset(ids)
+        self.soft, self.marks = ids[1], frozenset(ids)
 
     @property
     def text(self) -> Any:
@@ -225,8 +229,9 @@ class Family:
         return [image.draw()]
 
     def pixels(self, pictures: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
-        """The model's inputs for pictures (`pixel_values` and what belongs to them)."""
-        raise NotImplementedError
+        """The model's inputs for pictures: its `inputs`, as the image processor makes them."""
+        made = self.processor(list(pictures), return_tensors="pt")
+        return {name: made[name] for name in self.inputs}
 
     def positions(self, ids: Sequence[int], sizes: Sequence[tuple[int, int]]) -> torch.Tensor | None:
         """Rotary positions [axes, length] of a sequence; None where each token has the number of its place.
