@@ -33,10 +33,8 @@ class Gemma4(Family):
     idle = ("audio_tower", "embed_audio")
     marker = "<|image|>"
     image_tokens = ("<|image>", marker, "<image|>")
-    inputs = (
-        "pixel_values",
-        "image_position_ids",
-    )  # [pictures, patches, size] and [pictures, patches, 2], padded by -1
+    # [pictures, patches, size] and [pictures, patches, 2], padded by -1
+    inputs = ("pixel_values", "image_position_ids")
     features_once = True
     masks_by_kind = True
 

@@ -94,7 +94,8 @@ def _origin(adapter: Path) -> tuple[str, Quantization | None]:
     """
     facts: dict[str, Any] = {}
     try:
-        base = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+        settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+        base = str(settings["base_model_name_or_path"])
         if (adapter / FACTS).exists():
             facts = dict(json.loads((adapter / FACTS).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -69,7 +69,7 @@ class SharedCache:
         Args:
             widths: how many.
             blocks: where the tokens are of one sequence, the image that each belongs to (`image_blocks`), -1 for text.
-            opened: kinds of layers in which tokens of an image see all of it.
+            opened: as in `RowCache.advance`.
 
         Returns:
             Boolean attention masks by kind of layer, [1, 1, tokens, keys], and the tokens' places in their sequences
