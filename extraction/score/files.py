@@ -50,10 +50,9 @@ def read_pairs(
 ) -> tuple[list[Pair], list[str]]:
     """Read predictions and gold, and match them by name.
 
-    Gold `X.json` or `X.labels.json` belongs to the prediction `X.json`, in the same subfolder if any.
-
-    Two single files belong together whatever their names. Passed over are files and subfolders whose names begin with
-    `_`, and the `contract.json` of a folder. A gold folder with any `*.labels.json` has only those as gold.
+    Gold `X.json` or `X.labels.json` belongs to the prediction `X.json`, in the same subfolder if any; two single files
+    belong together whatever their names. Passed over are files and subfolders whose names begin with `_`, and the
+    `contract.json` of a folder. A gold folder with any `*.labels.json` has only those as gold.
 
     - A prediction is plain data, or an Assay record (`{"status", "data", ...}`), whose data is taken; what it says of
       the confidence of its values is kept for `Score.reliability`.

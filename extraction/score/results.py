@@ -150,14 +150,12 @@ class Score:
     FP and one FN, a value on one side only one FP or one FN, null on both sides nothing. A row without a
     partner is an FP or FN for each of its cells.
 
-    - per document: F1 = 2TP / (2TP + FP + FN); 1 where neither side has cells
-    - `macro_f1`: the mean of the documents' F1
+    - `macro_f1`: the mean of the documents' F1 (`Counts.f1`)
     - `micro_f1`, `precision`, `recall`: over the cells of all documents
     - `rows_predicted`, `rows_gold`, `omissions`, `inventions`, `unjudged`, `wrong_values`: sums over the documents
 
-    The measures follow the MedGemma 1.5 report (arXiv 2604.05081, section 3.2.5). That report does not publish how it
-    matches labels, so the pairing of rows is this project's own
-    (`extraction.score.pairing.pair_rows`), and figures are alike in kind, not comparable to the last point.
+    The measures follow the MedGemma 1.5 report (arXiv 2604.05081, section 3.2.5), which does not publish how it matches
+    labels: the pairing of rows (`pair_rows`) is this project's own, and figures are not comparable to the last point.
 
     `wrong_values`, the dangerous error, counts paired rows with a false value: a predicted value that the gold row does
     not have, in a scored field outside the key. A value left out is not false; it lowers recall.
