@@ -14,7 +14,8 @@ from extraction.document.ocr import REMEDY
 from extraction.errors import AssayError, DocumentError
 from extraction.example import Example, ImagePart, Part
 from extraction.generate.backend import Backend
-from extraction.generate.models import DEFAULT, load_family, shipped
+from extraction.generate.hub import DEFAULT, shipped
+from extraction.generate.models import load_family
 from extraction.reading import ContextReading, DocumentReading, Reading, document_example, in_windows, serve
 from extraction.record.record import Record
 from extraction.schema import Schema, load_schema
@@ -27,7 +28,6 @@ class Extractor:
     """Reads documents, and answers questions on contexts, with a model under a contract.
 
     Args:
-        backend: what answers.
         contract: what it was taught, or is told, to do.
         limits: time, memory and size a document may cost.
     """

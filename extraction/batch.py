@@ -25,7 +25,7 @@ from extraction.contract import FILE, Contract
 from extraction.document import SUFFIXES
 from extraction.errors import AssayError
 from extraction.folder import Found
-from extraction.generate.models import shipped
+from extraction.generate.hub import shipped
 from extraction.readers import Readers, answered, failed
 from extraction.record.record import REVIEW_BELOW, Record
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 
 from extraction.errors import AssayError, no_warnings
 from extraction.export.writers import Format
-from extraction.record.record import REVIEW_BELOW
+from extraction.record.record import REVIEW_BELOW, Record
 
 app = typer.Typer(
     name="assay",
@@ -56,14 +57,11 @@ def extract(
     one or more did not.
     """
     no_warnings()
-    from rich.console import Console
-    from tqdm import tqdm
-
     from extraction.api import Extractor, check_documents, contract_for
     from extraction.batch import Batch, run_batch, task_id
     from extraction.folder import find_files, told
     from extraction.generate.grammar import simplify
-    from extraction.generate.models import DEFAULT, resolve_model
+    from extraction.generate.hub import DEFAULT, resolve_model
     from extraction.readers import Readers
 
     found = find_files(files)
@@ -80,34 +78,45 @@ def extract(
     if server is None:
         resolve_model(str(model))
     missing, statuses = batch.missing(jobs), batch.done(jobs)
-    for note in simplify(contract.record_schema)[1]:
-        print(f"Note: the schema's {note}.", file=sys.stderr)
+    notes = [f"Note: the schema's {note}." for note in simplify(contract.record_schema)[1]]
     if found.skipped:
-        print(told(found.skipped), file=sys.stderr)
+        notes.append(told(found.skipped))
     if done := statuses.total():
-        print(f"{done} of {len(jobs)} are done already, {statuses['failed']} of them failed.", file=sys.stderr)
+        notes.append(f"{done} of {len(jobs)} are done already, {statuses['failed']} of them failed.")
+    for note in notes:
+        print(note, file=sys.stderr)
 
     def load() -> Extractor:
         if server:
             return Extractor.from_server(server, model, schema=schema)
         return Extractor.from_pretrained(str(model), schema=schema)
 
-    bar = tqdm(total=len(missing), desc="extracting", unit="file", leave=False)
-    with bar, Readers(workers, contract.view, seconds=seconds, password=password) as readers:
+    with Readers(workers, contract.view, seconds=seconds, password=password) as readers:
         readers.add((job, job.path) for job in missing)  # the first ones are read while the model is loaded
-        for record in run_batch(load, readers, batch, html, review_below) if missing else ():
-            bar.update()
-            if len(jobs) <= 3:
-                bar.clear()
-                Console().print(record.table(review_below))
+        records = run_batch(load, readers, batch, html, review_below) if missing else ()
+        for record in _shown(records, len(missing), review_below if len(jobs) <= 3 else None):
             statuses[record.status] += 1
-            if record.status == "failed":
-                message = record.issues[0].message
-                bar.write(message if record.source in message else f"{record.source}: {message}", file=sys.stderr)
     ends = [f"{statuses[status]} {words}" for status, words in _STATUSES.items() if statuses[status]]
     print(f"{len(jobs)} {'file' if len(jobs) == 1 else 'files'}: {', '.join(ends)}; records in {out}", file=sys.stderr)
     if statuses["failed"]:
         raise typer.Exit(2)
+
+
+def _shown(records: Iterable[Record], total: int, review_below: float | None) -> Iterator[Record]:
+    """The records, told of as they come: on a bar, why one failed, and where a threshold is given as tables."""
+    from rich.console import Console
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc="extracting", unit="file", leave=False) as bar:
+        for record in records:
+            bar.update()
+            if review_below is not None:
+                bar.clear()
+                Console().print(record.table(review_below))
+            if record.status == "failed":
+                message = record.issues[0].message
+                bar.write(message if record.source in message else f"{record.source}: {message}", file=sys.stderr)
+            yield record
 
 
 _STATUSES = {"ok": "ok", "partial": "partial (issues in the record)", "failed": "not read (reason in the record)"}

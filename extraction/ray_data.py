@@ -28,7 +28,7 @@ from extraction.api import Extractor, contract_for
 from extraction.batch import task_id
 from extraction.errors import AssayError, DocumentError, run_command
 from extraction.folder import choose, told
-from extraction.generate.models import DEFAULT
+from extraction.generate.hub import DEFAULT
 from extraction.readers import Readers, answered
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports home otherwise

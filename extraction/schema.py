@@ -14,18 +14,6 @@ from typing import Any
 from extraction.errors import AssayError
 from extraction.validation import compiled, validator
 
-__all__ = [
-    "Schema",
-    "allows_null",
-    "check_schema",
-    "load_schema",
-    "map_subschemas",
-    "nodes",
-    "pointer",
-    "resolve",
-    "validator",
-]
-
 Schema = dict[str, Any]
 _Path = tuple[str | int, ...]
 

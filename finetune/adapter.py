@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from extraction.errors import AssayError
+from extraction.errors import AssayError, reason
 from extraction.families import Family, family_class
 from extraction.generate.checks import check_weights
-from extraction.generate.models import load_model, quiet_libraries, shipped
+from extraction.generate.hub import quiet_libraries, shipped
+from extraction.generate.models import load_model
 from extraction.plugins import adapters
 from finetune.config import AdapterConfig, RunConfig
 
@@ -71,9 +72,6 @@ def add_adapter(model: Any, config: RunConfig) -> Any:
     from transformers.integrations import is_deepspeed_zero3_enabled
 
     settings = config.adapter
-    check_adapter(settings)
-    if (settings.vision or settings.projector) and getattr(model.config, "vision_config", None) is None:
-        raise AssayError(f"adapter.vision and adapter.projector: {config.model} has no vision tower; leave them out.")
     set_seed(config.train.seed)
     if settings.start is None:
         lora = LoraConfig(
@@ -91,10 +89,9 @@ def add_adapter(model: Any, config: RunConfig) -> Any:
             return get_peft_model(model, lora, autocast_adapter_dtype=mixed)
         except ValueError as error:
             raise AssayError(
-                f"adapter.target_modules: the adapter cannot be put on {config.model}: {str(error).splitlines()[0]}"
+                f"adapter.target_modules: the adapter cannot be put on {config.model}: {reason(error)}"
             ) from None
     try:
         return PeftModel.from_pretrained(model, str(shipped(settings.start)), is_trainable=True)
     except (ValueError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise AssayError(f"The adapter in {settings.start} does not fit {config.model}: {reason}") from None
+        raise AssayError(f"The adapter in {settings.start} does not fit {config.model}: {reason(error)}") from None

@@ -9,12 +9,16 @@ from typing import Any
 
 import torch
 from PIL import Image
+from transformers.integrations import is_deepspeed_zero3_enabled
 
 from extraction.errors import AssayError
 from extraction.families import Family
 from extraction.generate.masks import CONTEXT, Tokens, image_blocks
 from extraction.generate.spans import NAME as SPANS
 from extraction.generate.spans import spans_of
+from finetune import features
+from finetune.adapter import trains_towers
+from finetune.features import load_pictures
 
 IGNORED = -100
 """The label of a token that is not trained."""
@@ -26,17 +30,10 @@ def collator_for(model: Any, family: Family, rows: Sequence[dict[str, Any]], fol
     Several processes come here together: they share the work of computing features.
 
     Args:
-        model: with its adapter.
-        family: the model's.
         rows: those that training will see; `files` where they show images.
         folder: where features of images are kept.
         mixed: whether training computes in bfloat16 by autocast; the features are then computed so too.
     """
-    from transformers.integrations import is_deepspeed_zero3_enabled
-
-    from finetune.adapter import trains_towers
-    from finetune.features import keep_features
-
     images = any(row.get("files") for row in rows)
     # On a CPU a row without padding is faster than SDPA over padded ones.
     in_row = images or any(row.get("branches") for row in rows) or model.device.type == "cpu"
@@ -44,8 +41,8 @@ def collator_for(model: Any, family: Family, rows: Sequence[dict[str, Any]], fol
         model.set_attn_implementation(SPANS)
     # ZeRO-3 has no weights in one place before its engine runs.
     once = images and family.features_once and not trains_towers(model, family) and not is_deepspeed_zero3_enabled()
-    features = keep_features(model.get_base_model(), family, rows, folder, mixed) if once else None
-    return Collator(family, features, in_row)
+    made = features.keep_features(model.get_base_model(), family, rows, folder, mixed) if once else None
+    return Collator(family, made, in_row)
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,6 @@ class Collator:
     order of their tokens.
 
     Attributes:
-        family: the model's.
         features: what the model would make of images (`finetune.features`), given in the pixels' place.
         in_row: whether all share a row without padding, also those that have neither branches nor images.
     """
@@ -162,15 +158,6 @@ def _tokens(document: int, row: dict[str, Any]) -> tuple[torch.Tensor, torch.Ten
     return torch.full((length,), document), branches, torch.arange(length) - starts[branches]
 
 
-def load_pictures(files: Sequence[str]) -> list[Image.Image]:
-    """Images that were kept (`finetune.features.keep_pixels`)."""
-    pictures = []
-    for file in files:
-        with Image.open(file) as image:
-            pictures.append(image.convert("RGB"))
-    return pictures
-
-
 def _size(file: str) -> tuple[int, int]:
     with Image.open(file) as image:
         return image.size
@@ -180,7 +167,6 @@ def check_labels(name: str, answer: Sequence[int], images: Collection[int]) -> N
     """Refuse an answer that teaches nothing, or that would teach a model to write images.
 
     Args:
-        name: the source's, for the message.
         answer: the tokens that are trained, without the one that ends a turn.
         images: ids of the tokens that images are made of.
 

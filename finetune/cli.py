@@ -73,7 +73,7 @@ def evaluate(
 
     from extraction.api import Extractor, backend_for
     from extraction.contract import FILE
-    from extraction.generate.models import shipped
+    from extraction.generate.hub import shipped
     from extraction.room import Room
     from finetune.task import DataRequest, evaluate, load_task, read_examples, recipe_of
 

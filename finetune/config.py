@@ -227,10 +227,9 @@ def _explain(detail: Any) -> str:
 def _known(path: Sequence[str]) -> list[str]:
     model: Any = RunConfig
     for part in path:
-        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
-        model = field.annotation if field else SyntheticConfig
-        if not hasattr(model, "model_fields"):
-            model = SyntheticConfig
+        field = model.model_fields.get(part)
+        model = getattr(field, "annotation", None)
+        model = model if hasattr(model, "model_fields") else SyntheticConfig  # the values of data.synthetic
     return list(model.model_fields)
 
 

@@ -96,8 +96,6 @@ def divide(example: Example, contract: Contract, fits: Callable[[Sequence[Part]]
     that stands outside it, such as a heading above, is null there, as it is for a model that reads the window alone.
 
     Args:
-        example: a context with gold answers.
-        contract: the task.
         fits: whether parts fit a prompt.
 
     Raises:

@@ -43,9 +43,6 @@ def encode(example: Example, contract: Contract, family: Family, max_length: int
     gives the same tokens as the model will write. An answer's label ends with the token that ends a turn.
 
     Args:
-        example: with gold answers.
-        contract: the task.
-        family: of the model.
         max_length: most tokens of a row; branches that do not fit begin another one.
 
     Returns:
@@ -88,9 +85,6 @@ def share(examples: Sequence[tuple[Prompt, Sequence[int]]]) -> dict[str, Any]:
     """One row in the place of several prompts with their answers: what the prompts share once, the rest as branches.
 
     Under the masks of its collator it has the loss and the gradients that they have together as rows of their own.
-
-    Args:
-        examples: prompts and answers.
 
     Returns:
         As `encode`; a single example has no `branches`.

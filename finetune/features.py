@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 import transformers
+from PIL import Image
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from extraction.errors import AssayError
 from extraction.example import ImagePart
 from extraction.families import Family
-from finetune.batch import load_pictures
 
 # Images in a file, which is what a kill can cost, and images that the tower sees at once.
 _SHARD, _BATCH = 32, 4
@@ -55,6 +55,15 @@ def keep_pixels(rows: Sequence[dict[str, Any]], family: Family, folder: Path) ->
     return [kept(row) for row in rows]
 
 
+def load_pictures(files: Sequence[str]) -> list[Image.Image]:
+    """Images that were kept (`keep_pixels`)."""
+    pictures = []
+    for file in files:
+        with Image.open(file) as image:
+            pictures.append(image.convert("RGB"))
+    return pictures
+
+
 class ImageFeatures(BaseModelOutputWithPooling):
     """`pooler_output`: features [tokens, size] of images behind the projector, as the model's forward takes them."""
 
@@ -72,7 +81,6 @@ class Features:
     Attributes:
         keys: SHA-256 of an image file, by its path.
         shards: the safetensors file that holds the features [tokens, size] of a key, by key.
-        family: the model's.
     """
 
     keys: Mapping[str, str]
@@ -92,9 +100,6 @@ class Features:
 
 def check_taken(model: Any) -> None:
     """See that a model's forward takes features; one that does not may pass over them without a word.
-
-    Args:
-        model: the base model, with or without weights.
 
     Raises:
         AssayError: it would learn from the text alone.
@@ -116,8 +121,6 @@ def keep_features(
     processes share the work, and `folder`.
 
     Args:
-        model: the base model.
-        family: its family.
         rows: some with `files`.
         folder: for the shards.
         mixed: compute under autocast to bfloat16.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +14,8 @@ from extraction.errors import AssayError
 from extraction.example import ImagePart
 from extraction.families import Family, family_of
 from extraction.files import write_whole
-from extraction.generate.models import Quantization, load_adapter, load_model, load_tokenizer, resolve_model
+from extraction.generate.hub import resolve_model
+from extraction.generate.models import Quantization, load_adapter, load_model
 from finetune.run import ADAPTER, VERSIONS, versions
 
 # Text with the letters, digits and marks of reports in several languages: what the comparison runs over.
@@ -95,8 +95,6 @@ def merge(run: Path, out: Path) -> MergeReport:
         AssayError: no finished adapter, `out` not empty, a base whose weights are not those the adapter was
             trained on, or an adapter that changes nothing.
     """
-    import torch
-
     adapter = run / ADAPTER if (run / ADAPTER).is_dir() else run
     if not (adapter / "adapter_config.json").exists():
         raise AssayError(f"{run} holds no finished adapter; train it to its end first.")
@@ -104,59 +102,60 @@ def merge(run: Path, out: Path) -> MergeReport:
         raise AssayError(f"{out} is not empty; choose another folder for the merged model.")
     contract = Contract.load(adapter)
     facts = _facts(adapter)
-    base = facts["base_model"]
+    base, quantization = facts["base_model"], facts.get("quantization")
     if fingerprint(base) != facts["base_sha256"]:
         raise AssayError(
             f"{base} is not the base this adapter was trained on (its weights have another SHA-256); "
             "get back the weights of the training, or train again on these."
         )
-    tokenizer = load_tokenizer(base)
-    model, _ = load_adapter(adapter, device="cpu")
+    model, tokenizer = load_adapter(adapter, device="cpu")
     prompts = _prompts(family_of(model.config, tokenizer, base), contract)
     live = [_logits(model, prompt) for prompt in prompts]
     with model.disable_adapter():
-        plain = [_logits(model, prompt) for prompt in prompts]
+        effect = _mean(live, [_logits(model, prompt) for prompt in prompts])
     del model
-    effect = _mean(live, plain)
     if effect == 0.0:
         raise AssayError(f"The adapter in {adapter} changes nothing: its logits are the base model's. Nothing written.")
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        differences: dict[str, float] = {}
-        nearest: tuple[Path, list[Any]] | None = None
-        for name, round_trip in _BASES.items():
-            if round_trip and not facts.get("quantization"):
-                continue
-            folder = temporary / f"{len(differences)}"
-            _write_merged(adapter, base, facts["quantization"] if round_trip else None, folder)
-            again = [_logits(load_model(str(folder), device="cpu"), prompt) for prompt in prompts]
-            differences[name] = _mean(live, again)
-            if nearest is None or differences[name] < min(list(differences.values())[:-1]):
-                nearest = (folder, again)
-        assert nearest is not None
-        merged, again = nearest
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+        made = {}
+        for number, (name, round_trip) in enumerate(_BASES.items()):
+            if quantization or not round_trip:
+                folder = Path(scratch) / str(number)
+                _write_merged(adapter, base, quantization if round_trip else None, folder)
+                made[name] = folder, _reloaded(folder, prompts)
+        differences = {name: _mean(live, again) for name, (_, again) in made.items()}
+        merged, again = made[min(differences, key=lambda name: differences[name])]
+        report = _compare(live, again, effect, differences)
         tokenizer.save_pretrained(merged)
-        report = MergeReport(
-            max_difference=max(float((a - b).abs().max()) for a, b in zip(live, again, strict=True)),
-            mean_difference=min(differences.values()),
-            adapter_effect=effect,
-            same_choice=float(
-                torch.cat([a.argmax(-1) == b.argmax(-1) for a, b in zip(live, again, strict=True)]).float().mean()
-            ),
-            bases=differences,
-        )
         contract.save(merged)
         # The merged model is a bf16 one, whatever its adapter was trained on.
         values = {**facts, "quantization": None, "merge": asdict(report), "versions_at_merge": versions()}
         write_whole(merged / VERSIONS, json.dumps(values, indent=1) + "\n")
-        merged.chmod(0o755)
         if out.exists():
             out.rmdir()
         merged.rename(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return report
+
+
+def _reloaded(folder: Path, prompts: list[dict[str, Any]]) -> list[Any]:
+    """The logits of the merged model in a folder, for each prompt."""
+    model = load_model(str(folder), device="cpu")
+    return [_logits(model, prompt) for prompt in prompts]
+
+
+def _compare(live: list[Any], again: list[Any], effect: float, bases: dict[str, float]) -> MergeReport:
+    """The report on logits of the live adapter and of the merged model, a tensor [tokens, words] a prompt in both."""
+    import torch
+
+    pairs = list(zip(live, again, strict=True))
+    return MergeReport(
+        max_difference=max(float((a - b).abs().max()) for a, b in pairs),
+        mean_difference=min(bases.values()),
+        adapter_effect=effect,
+        same_choice=float(torch.cat([a.argmax(-1) == b.argmax(-1) for a, b in pairs]).float().mean()),
+        bases=bases,
+    )
 
 
 def _write_merged(adapter: Path, base: str, round_trip: Quantization | None, folder: Path) -> None:

@@ -12,7 +12,8 @@ from extraction.contract import Contract
 from extraction.errors import AssayError
 from extraction.families import Family, family_class
 from extraction.generate.checks import check_bitsandbytes, check_fit, without_weights
-from extraction.generate.models import auto_class, is_cached, load_family, load_shape, resolve_model, shipped
+from extraction.generate.hub import auto_class, is_cached, load_shape, resolve_model, shipped
+from extraction.generate.models import load_family
 from finetune.adapter import add_adapter, check_adapter
 from finetune.config import RunConfig
 from finetune.features import check_taken

@@ -30,11 +30,8 @@ def write_report(
     """Write one self-contained HTML file.
 
     Args:
-        path: the file.
         metrics: a run's metrics.jsonl.
         figures: rows of the table of scores, name to columns.
-        document: the PDF that is shown.
-        record: what was read from it.
 
     Raises:
         DocumentError: the document cannot be drawn.

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from extraction.errors import AssayError
 from extraction.files import write_whole
-from extraction.generate.models import FACTS
+from extraction.generate.hub import FACTS
 from finetune.config import RunConfig
 
 CONFIG, METRICS, CHECKPOINTS, ADAPTER, VERSIONS = ("config.yaml", "metrics.jsonl", "checkpoints", "adapter", FACTS)
@@ -23,11 +23,7 @@ _WHOLE = "whole.json"
 
 
 class RunFolder:
-    """The folder of one run.
-
-    Args:
-        path: the folder.
-    """
+    """The folder of one run."""
 
     def __init__(self, path: Path):
         self.path = path

@@ -14,7 +14,7 @@ import yaml
 from extraction.contract import Contract
 from extraction.errors import AssayError, reason
 from extraction.example import Branch, Example
-from extraction.generate.models import FACTS, shipped
+from extraction.generate.hub import FACTS, shipped
 from extraction.plugins import import_source, installed, line_of, load
 from extraction.record.record import Record
 from extraction.room import Room
@@ -31,7 +31,6 @@ class DataRequest:
     """What a task is asked to read.
 
     Attributes:
-        folder: where the data are.
         split: `train`, or `validation` for what a model is judged by.
         contract: the task's, with a run's changes.
         room: how many tokens a context may have, for tasks that bring a source to a length.
@@ -59,7 +58,6 @@ class Task:
     """A task, both trained and evaluated; a recipe derives its own and names the object TASK.
 
     Attributes:
-        name: the recipe's name.
         contract: instruction, schema and form of answer.
         metric: the figure by which checkpoints are chosen.
         published: figures of others on the same data, by what they are of.
@@ -134,9 +132,6 @@ def evaluate(extractor: Extractor, task: Task, examples: Sequence[Example], labe
     """Let a model answer examples, and judge its records.
 
     Args:
-        extractor: model and contract.
-        task: says what is right.
-        examples: with gold answers.
         label: shown beside a progress bar on standard error; no bar when empty.
     """
     from tqdm import tqdm

@@ -19,9 +19,10 @@ from extraction.contract import Contract
 from extraction.errors import AssayError
 from extraction.example import Example
 from extraction.families import Family
-from extraction.files import write_whole
+from extraction.files import whole_folder, write_whole
 from extraction.generate import LocalBackend
-from extraction.generate.models import multiplies_bfloat16, quiet_libraries
+from extraction.generate.hub import quiet_libraries
+from extraction.generate.models import multiplies_bfloat16
 from extraction.reading import check_room
 from extraction.room import Room
 from finetune.adapter import load_trainable, trains_towers
@@ -137,9 +138,6 @@ def build_trainer(
     """The trainer for a configuration, ready to run.
 
     Args:
-        config: the run.
-        folder: its folder.
-        family: of the model.
         rows: of `encode`, their `images` replaced by `files`.
         judge: figures of a model in memory on held-out data.
         metric: the one by which the best checkpoint is chosen.
@@ -240,13 +238,9 @@ def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFo
     source = Path(best) if best and Path(best).is_dir() else folder.last_checkpoint()
     if source is None:
         raise AssayError("The run ended before its first checkpoint; lower train.checkpoint_steps.")
-    temporary = Path(tempfile.mkdtemp(prefix=".adapter-", dir=folder.path))
-    shutil.copy2(source / "adapter_model.safetensors", temporary)
     settings = json.loads((source / "adapter_config.json").read_text(encoding="utf-8"))
     # The name the user gave, not the folder it meant on this machine.
     settings["base_model_name_or_path"] = config.model
-    write_whole(temporary / "adapter_config.json", json.dumps(settings, indent=1) + "\n")
-    contract.save(temporary)
     facts = {
         "recipe": config.recipe,
         "base_model": config.model,
@@ -257,10 +251,12 @@ def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFo
         "versions": versions(),
         "seconds": round(time.time() - trainer.started, 1),
     }
-    write_whole(temporary / VERSIONS, json.dumps(facts, indent=1) + "\n")
     shutil.rmtree(folder.adapter, ignore_errors=True)
-    temporary.chmod(0o755)
-    temporary.replace(folder.adapter)
+    with whole_folder(folder.adapter) as made:
+        shutil.copy2(source / "adapter_model.safetensors", made)
+        write_whole(made / "adapter_config.json", json.dumps(settings, indent=1) + "\n")
+        contract.save(made)
+        write_whole(made / VERSIONS, json.dumps(facts, indent=1) + "\n")
     score = trainer.state.best_metric
     mark = "no evaluation" if score is None else f"{spoken(trainer.args.metric_for_best_model)} {score:.3f}"
     say(f"Best: {source.name} ({mark}); adapter in {folder.adapter}")

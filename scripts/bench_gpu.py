@@ -148,7 +148,7 @@ def quiet() -> None:
 
     from transformers.utils import logging
 
-    from extraction.generate.models import quiet_libraries
+    from extraction.generate.hub import quiet_libraries
 
     quiet_libraries()
     warnings.simplefilter("ignore")

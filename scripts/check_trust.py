@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    recognise = ocr._recognise if ocr.ocr_available() else None
+    recognise = ocr.recognise if ocr.ocr_available() else None
     pages = doubted = 0
     seconds = []
     for path in sorted(found for folder in args.folders for found in folder.rglob("*.pdf")):

@@ -39,7 +39,8 @@ def run(out: Path) -> None:
     from extraction.errors import AssayError
     from extraction.files import write_whole
     from extraction.generate import LocalBackend
-    from extraction.generate.models import load_model, load_tokenizer, quiet_libraries
+    from extraction.generate.hub import quiet_libraries
+    from extraction.generate.models import load_model, load_tokenizer
     from finetune.config import load_config
     from finetune.data import read_documents
     from finetune.merge import merge

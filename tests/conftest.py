@@ -72,7 +72,8 @@ def eyes():
 @pytest.fixture(scope="session")
 def image_tokenizer():
     """MedGemma's tokenizer: the one of the 270M decoder has every word of it but the image's own token."""
-    from extraction.generate.models import CHAT_TEMPLATE, load_tokenizer
+    from extraction.generate.hub import CHAT_TEMPLATE
+    from extraction.generate.models import load_tokenizer
 
     tokenizer = load_tokenizer("gemma-3-270m")
     names = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}

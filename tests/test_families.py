@@ -346,6 +346,15 @@ def test_a_model_that_cannot_be_used_is_refused_by_its_config_alone(tmp_path, mo
             assert all(name in str(caught.value) for family in families() for name in family.model_types)
 
 
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b"{}", b'{"base_model_name_or_path": null}'])
+def test_an_adapter_that_does_not_say_its_base_is_refused_in_a_sentence(tmp_path, content):
+    (tmp_path / "adapter_config.json").write_bytes(content)
+    for refused in (load_family, load_adapter):
+        with pytest.raises(AssayError) as caught:
+            refused(tmp_path if refused is load_adapter else str(tmp_path))
+        assert "\n" not in str(caught.value)
+
+
 def test_code_that_comes_with_a_tokenizer_is_not_run(tmp_path, monkeypatch):
     def asked(*_):
         raise AssertionError("transformers asked")

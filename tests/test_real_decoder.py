@@ -9,7 +9,8 @@ from extraction.api import Extractor
 from extraction.contract import Contract
 from extraction.document import open_document
 from extraction.generate import LocalBackend
-from extraction.generate.models import embedded_model, load_model, resolve_model
+from extraction.generate.hub import embedded_model, resolve_model
+from extraction.generate.models import load_model
 from extraction.reading import document_example
 from finetune.config import load_config
 from finetune.run import read_metrics

@@ -11,7 +11,7 @@ import yaml
 
 from extraction.contract import Contract
 from extraction.generate.checks import check_fit
-from extraction.generate.models import shipped
+from extraction.generate.hub import shipped
 from finetune.config import RunConfig, load_config
 from finetune.merge import fingerprint
 from finetune.task import load_task, recipe_of

@@ -34,7 +34,7 @@ def straighten(lines: Sequence[Corners], width: float, height: float) -> tuple[n
     slopes = step[:, 1] / np.maximum(step[:, 0], 1e-6)
     if max(abs(np.percentile(slopes, 10)), abs(np.percentile(slopes, 90))) < _LEVEL:
         return None
-    tilt = _weighted_median(slopes, np.hypot(step[:, 0], step[:, 1]))
+    tilt = weighted_median(slopes, np.hypot(step[:, 0], step[:, 1]))
     direction = np.array([1.0, tilt, 0.0]) / math.hypot(1.0, tilt)
     level, upright = direction, np.array([-direction[1], direction[0], 0.0])
     if len(long) >= _LINES:
@@ -50,10 +50,11 @@ def _middle(a: Point, b: Point) -> Point:
     return (a[0] + b[0]) / 2, (a[1] + b[1]) / 2
 
 
-def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+def weighted_median(values: Sequence[float] | np.ndarray, weights: Sequence[float] | np.ndarray) -> float:
+    """The first of the ascending values at which half of the weights is reached; 0 where there is none."""
     order = np.argsort(values)
-    sums = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(sums, sums[-1] / 2)])
+    sums = np.cumsum(np.asarray(weights)[order])
+    return float(np.asarray(values)[order][np.searchsorted(sums, sums[-1] / 2)]) if len(order) else 0.0
 
 
 def _edges(lines: Sequence[Corners], upright: np.ndarray) -> np.ndarray:

@@ -49,16 +49,13 @@ class Frame:
     @classmethod
     def quarter(cls, turn: int, width: float, height: float) -> "Frame | None":
         """The frame of a page displayed at `width` x `height` that only has to be turned; None where it has not."""
-        match turn % 360:
-            case 90:
-                matrix = (0.0, 1.0, 0.0, -1.0, 0.0, height, 0.0, 0.0, 1.0)
-            case 180:
-                matrix = (-1.0, 0.0, width, 0.0, -1.0, height, 0.0, 0.0, 1.0)
-            case 270:
-                matrix = (0.0, -1.0, width, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
-            case _:
-                return None
-        return cls(turn % 360, width, height, matrix)
+        matrices = {
+            90: (0.0, 1.0, 0.0, -1.0, 0.0, height, 0.0, 0.0, 1.0),
+            180: (-1.0, 0.0, width, 0.0, -1.0, height, 0.0, 0.0, 1.0),
+            270: (0.0, -1.0, width, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0),
+        }
+        matrix = matrices.get(turn % 360)
+        return cls(turn % 360, width, height, matrix) if matrix else None
 
     def displayed(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
         """The upright box around what `box` of the page as read covers on the displayed page."""

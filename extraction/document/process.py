@@ -52,12 +52,11 @@ def run_job(data: bytes, job: dict[str, Any], limits: Limits) -> Generator[tuple
             process.stdin.write(data)
             process.stdin.close()
         while True:
-            frame, payload, size = _receive(process.stdout, budget, 3 * limits.pixels)
+            received = _receive(process.stdout, budget, 3 * limits.pixels)
             clock.stop()
-            if clock.late:
-                raise WorkerError("time")
-            if frame is None:
-                raise WorkerError("crash")
+            if clock.late or received is None:
+                raise WorkerError("time" if clock.late else "crash")
+            frame, payload, size = received
             budget -= size
             if "error" in frame:
                 raise WorkerError(frame["error"], frame)
@@ -119,28 +118,26 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def _receive(stream: BinaryIO | Any, most: int, most_raw: int) -> tuple[dict[str, Any] | None, bytes, int]:
-    """One frame, its raw bytes and the size of its JSON; None for the frame where the stream ends early.
+def _receive(stream: BinaryIO | Any, most: int, most_raw: int) -> tuple[dict[str, Any], bytes, int] | None:
+    """One frame, its raw bytes and the size of its JSON; None where the stream ends early.
 
     What the worker found must not fill this process either: a larger frame is an error.
     """
-    head = stream.read(4)
-    if len(head) < 4:
-        return None, b"", 0
-    length = int.from_bytes(head, "big")
-    if length > most:
-        raise WorkerError("memory")
-    body = stream.read(length)
-    if len(body) < length:
-        return None, b"", 0
+
+    def read(count: int) -> bytes:
+        data: bytes = stream.read(count)
+        if len(data) < count:
+            raise EOFError
+        return data
+
     try:
-        frame = json.loads(body)
+        length = int.from_bytes(read(4), "big")
+        if length > most:
+            raise WorkerError("memory")
+        frame = json.loads(read(length))
         wanted = int(frame.get("bytes", 0))
-    except (ValueError, AttributeError):
-        return None, b"", 0
-    if not 0 <= wanted <= most_raw:
-        raise WorkerError("memory")
-    payload = stream.read(wanted) if wanted else b""
-    if len(payload) < wanted:
-        return None, b"", 0
-    return frame, payload, length
+        if not 0 <= wanted <= most_raw:
+            raise WorkerError("memory")
+        return frame, read(wanted), length
+    except (EOFError, ValueError, AttributeError):
+        return None

@@ -5,7 +5,7 @@ import importlib.util
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,6 @@ def open_document(path: str | Path, limits: Limits | None = None, password: str 
 
     Args:
         path: the file; its content says what it is, not its name.
-        limits: what it may take.
         password: opens an encrypted PDF; not used where none is needed.
 
     Raises:
@@ -154,69 +153,43 @@ def _read(path: Path, limits: Limits) -> tuple[bytes, Kind]:
     return data, kind
 
 
+_AGAIN = "get the file again from its source."
+_REPRINT = "print it to a new PDF"
+# What a user reads, by the cause of the end (the kinds of the worker and of `run_job`): `path` is the file, the other
+# names are those of the limits and of the refusal.
+_REASONS = {
+    "password": "{path} is encrypted and needs a password: give it with --password, or password=... in Python.",
+    "security": "{path} is encrypted in a way that can't be read: save a copy without encryption.",
+    "damaged": f"{{place}}{{path}}{{kind}} is damaged or cut off and can't be repaired: {_AGAIN}",
+    "no pages": f"{{path}} has no pages: {_AGAIN}",
+    "pages": "{path} has {count} pages, more than the {pages} allowed: split it, or raise the limit `pages`.",
+    "words": "Page {page} of {path} has {count:,} words, more than the {words:,} allowed: check that it is a document "
+    "to be read, or raise the limit `words`.",
+    "size": "Page {page} of {path} measures {width:.0f} x {height:.0f} points, outside 0 to {page_points:.0f}: print "
+    "it to PDF on a normal paper size, or raise `page_points`.",
+    "image pixels": "{place}{path} has {found} pixels, more than the {pixels:,} allowed: save it smaller, or raise "
+    "the limit `pixels`.",
+    "pixels": "Page {page} of {path} would have {count:,} pixels, more than the {pixels:,} allowed: draw it at {dpi} "
+    "dpi or less, or raise `pixels`.",
+    "no such page": "{path} has no page {page}: it has {count}, counted from 1.",
+    "render": f"Page {{page}} of {{path}} is damaged and can't be drawn: {_AGAIN}",
+    "time": "{path} was not read within {seconds:g} s: it may be damaged or built to stall readers; "
+    f"{_REPRINT}, or raise the limit `seconds`.",
+    "memory": f"{{path}} needs more than the {{memory_mb}} MB of memory allowed: {_REPRINT}, or raise `memory_mb`.",
+    "crash": "{path} made its reader crash or run out of its {memory_mb} MB of memory: it is likely damaged; "
+    f"{_REPRINT} and use that.",
+}
+
+
 def _explain(path: Path, end: WorkerError, limits: Limits) -> str:
     details: dict[str, Any] = end.details
-    page = details.get("page")
-    match end.cause:
-        case "password":
-            if details.get("given"):
-                return f"{path} is encrypted, and the password that was given does not open it: check its spelling."
-            return f"{path} is encrypted and needs a password: give it with --password, or password=... in Python."
-        case "security":
-            return f"{path} is encrypted in a way that can't be read: save a copy without encryption."
-        case "damaged":
-            image = f" (a {details['image']} image)" if details.get("image") else ""
-            place = f"Page {page} of " if page else ""
-            return (
-                f"{place}{path}{image} is damaged or cut off and can't be repaired: get the file again from its source."
-            )
-        case "no pages":
-            return f"{path} has no pages: get the file again from its source."
-        case "pages":
-            return (
-                f"{path} has {details['count']} pages, more than the {limits.pages} allowed: "
-                "split it, or raise the limit `pages`."
-            )
-        case "words":
-            return (
-                f"Page {page} of {path} has {details['count']:,} words, more than the {limits.words:,} "
-                "allowed: check that it is a document to be read, or raise the limit `words`."
-            )
-        case "size":
-            width, height = details["width"], details["height"]
-            return (
-                f"Page {page} of {path} measures {width:.0f} x {height:.0f} points, outside 0 to "
-                f"{limits.page_points:.0f}: print it to PDF on a normal paper size, or raise `page_points`."
-            )
-        case "image pixels":
-            count = f"{details['count']:,} pixels" if details["count"] else "far too many pixels"
-            place = f"Page {page} of " if page else ""
-            return (
-                f"{place}{path} has {count}, more than the {limits.pixels:,} allowed: "
-                "save it smaller, or raise the limit `pixels`."
-            )
-        case "pixels":
-            return (
-                f"Page {page} of {path} would have {details['count']:,} pixels, more than the "
-                f"{limits.pixels:,} allowed: draw it at {details['dpi']} dpi or less, or raise `pixels`."
-            )
-        case "no such page":
-            return f"{path} has no page {page}: it has {details['count']}, counted from 1."
-        case "render":
-            return f"Page {page} of {path} is damaged and can't be drawn: get the file again from its source."
-        case "time":
-            return (
-                f"{path} was not read within {limits.seconds:g} s: it may be damaged or built to stall "
-                "readers; print it to a new PDF, or raise the limit `seconds`."
-            )
-        case "memory":
-            return (
-                f"{path} needs more than the {limits.memory_mb} MB of memory allowed: "
-                "print it to a new PDF, or raise `memory_mb`."
-            )
-        case "crash":
-            return (
-                f"{path} made its reader crash or run out of its {limits.memory_mb} MB of memory: "
-                "it is likely damaged; print it to a new PDF and use that."
-            )
-    return f"{path} could not be read ({details.get('text', end.cause)}): print it to a new PDF and use that."
+    if end.cause == "password" and details.get("given"):
+        return f"{path} is encrypted, and the password that was given does not open it: check its spelling."
+    if end.cause not in _REASONS:
+        return f"{path} could not be read ({details.get('text', end.cause)}): {_REPRINT} and use that."
+    told = {
+        "place": f"Page {details['page']} of " if details.get("page") else "",
+        "kind": f" (a {details['image']} image)" if details.get("image") else "",
+        "found": f"{details['count']:,}" if details.get("count") else "far too many",
+    }
+    return _REASONS[end.cause].format(**{**asdict(limits), **details, **told, "path": path})

@@ -21,7 +21,8 @@ def page_signs(page: Any) -> tuple[float, float]:
         return 0.0, 0.0
     covered: set[int] = set()  # by the images met so far, the topmost first
     drawn = hidden = 0.0
-    for place, thing in enumerate(reversed(list(_objects(page)))):
+    kinds = (pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_TEXT)
+    for place, thing in enumerate(reversed(list(page.get_objects(kinds, max_depth=_DEPTH)))):
         if place >= _OBJECTS:
             break
         x0, y0, x1, y1 = thing.get_bounds()
@@ -34,10 +35,6 @@ def page_signs(page: Any) -> tuple[float, float]:
         if pdfium.FPDFTextObj_GetTextRenderMode(thing.raw) in _INVISIBLE or (cells and covered.issuperset(cells)):
             hidden += area
     return len(covered) / _CELLS**2, hidden / drawn if drawn else 0.0
-
-
-def _objects(page: Any) -> Any:
-    return page.get_objects((pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_TEXT), max_depth=_DEPTH)
 
 
 def _cells(x0: float, y0: float, x1: float, y1: float, bounds: Any) -> list[int]:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
+from scipy.sparse import lil_array
+from scipy.sparse.csgraph import connected_components
 
 from extraction.document.pages import Document, Limits, Page, Word
 from extraction.document.reader import render_pages
@@ -60,8 +62,6 @@ def examine(document: Document, limits: Limits, recognise: Recogniser | None) ->
     """A verdict for each page with a text layer of a PDF, by its number.
 
     Args:
-        document: as opened.
-        limits: for drawing it.
         recognise: reads a picture of one line; None where OCR is not installed.
     """
     pages = [page for page in document.pages if page.signs and page.words]
@@ -126,10 +126,20 @@ def _is_seen(word: Word, pixels: np.ndarray) -> bool:
     return not part.size or int(part.max()) - int(part.min()) >= _CONTRAST
 
 
+def ink(image: "Image.Image") -> int:
+    """How many pixels of a page differ clearly from its usual grey."""
+    return int(_is_ink(np.asarray(image.convert("L"))).sum())
+
+
+def _is_ink(pixels: np.ndarray) -> np.ndarray:
+    """Which of a page's grey pixels are not the paper's: bool, [height, width]."""
+    paper = int(np.searchsorted(np.cumsum(np.bincount(pixels.ravel(), minlength=256)), pixels.size / 2))
+    return (pixels < paper - 2 * _CONTRAST) | (pixels > paper + 2 * _CONTRAST)
+
+
 def _marks(page: Page, pixels: np.ndarray) -> int:
     """How many marks of the size of letters stand where the text layer has no word."""
-    paper = int(np.searchsorted(np.cumsum(np.bincount(pixels.ravel(), minlength=256)), pixels.size / 2))
-    ink = (pixels < paper - 2 * _CONTRAST) | (pixels > paper + 2 * _CONTRAST)
+    ink = _is_ink(pixels)
     scale = _DPI / 72
     for word in (*page.words, *page.rotated):
         x0, y0, x1, y1 = (round(edge * scale) for edge in word.box)
@@ -269,30 +279,18 @@ def _alike(own: Sequence[Word], other: Sequence[Word]) -> bool:
 
 def _pairs(own: Sequence[Word], other: Sequence[Word]) -> list[tuple[list[Word], list[Word]]]:
     """Words of two readings of a page that stand on the same ink, from left to right; either may be none."""
-    words = [*own, *other]
-    group = list(range(len(words)))
-
-    def root(i: int) -> int:
-        while group[i] != i:
-            group[i] = group[group[i]]
-            i = group[i]
-        return i
-
-    boxes = np.array([word.box for word in words])
-    heights = boxes[:, 3] - boxes[:, 1]
-    for i in range(len(own)):
-        x0, y0, x1, y1 = boxes[i]
-        theirs = boxes[len(own) :]
+    words, count = [*own, *other], len(own)
+    boxes = np.array([word.box for word in words]).reshape(-1, 4)
+    touching = lil_array((len(words), len(words)), dtype=bool)
+    theirs = boxes[count:]
+    for i, (x0, y0, x1, y1) in enumerate(boxes[:count]):
         wide = np.minimum(theirs[:, 2], x1) - np.maximum(theirs[:, 0], x0)
         high = np.minimum(theirs[:, 3], y1) - np.maximum(theirs[:, 1], y0)
         narrow = np.minimum(theirs[:, 2] - theirs[:, 0], x1 - x0)
-        low = np.minimum(heights[len(own) :], y1 - y0)
-        for j in np.flatnonzero((wide > 0.25 * narrow) & (high > 0.4 * low)):
-            group[root(i)] = root(len(own) + int(j))
-    groups: dict[int, tuple[list[Word], list[Word]]] = {}
-    for i, word in enumerate(words):
-        groups.setdefault(root(i), ([], []))[i >= len(own)].append(word)
-    for pair in groups.values():
-        for side in pair:
-            side.sort(key=lambda word: word.box[0])
-    return list(groups.values())
+        low = np.minimum(theirs[:, 3] - theirs[:, 1], y1 - y0)
+        touching[i, count + np.flatnonzero((wide > 0.25 * narrow) & (high > 0.4 * low))] = True
+    number, labels = connected_components(touching, directed=False)
+    pairs: list[tuple[list[Word], list[Word]]] = [([], []) for _ in range(number)]
+    for place in sorted(range(len(words)), key=lambda place: words[place].box[0]):
+        pairs[labels[place]][place >= count].append(words[place])
+    return pairs

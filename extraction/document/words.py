@@ -47,10 +47,7 @@ class _Placement:
     """Turns PDF page coordinates (origin bottom left, before rotation) into displayed ones."""
 
     def __init__(self, page: Any, rotation: int) -> None:
-        bounds = pdfium.FS_RECTF()
-        if not pdfium.FPDF_GetPageBoundingBox(page, bounds):
-            raise ValueError("the page has no bounding box")
-        self.left, self.bottom, self.right, self.top = bounds.left, bounds.bottom, bounds.right, bounds.top
+        self.left, self.bottom, self.right, self.top = page.get_bbox()
         self.rotation = rotation
         sides = (self.right - self.left, self.top - self.bottom)
         self.width, self.height = sides if rotation % 180 == 0 else (sides[1], sides[0])
@@ -138,7 +135,7 @@ class PageWords(NamedTuple):
 def page_words(page: Any, text_page: Any, rotation: int) -> PageWords:
     """The words of a loaded page, which is turned where most of them run up, down or upside down.
 
-    `page` and `text_page` are PDFium handles, `rotation` the page's own, in degrees clockwise.
+    `page` is pypdfium2's, `text_page` PDFium's handle, `rotation` the page's own, in degrees clockwise.
     """
     turn, builder = 0, _build(page, text_page, rotation)
     if builder.quarters:

@@ -5,7 +5,6 @@ big-endian length and that many bytes of JSON; a frame with the key "bytes" is f
 The last frame is `{"done": true}` or `{"error": kind, ...}`; an end without one is a crash.
 """
 
-import io
 import json
 import math
 import os
@@ -14,16 +13,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-
-class RefusalError(Exception):
-    """A file that is not read, with the frame that tells why."""
-
-    def __init__(self, kind: str, **details: Any) -> None:
-        super().__init__(kind)
-        self.frame = {"error": kind, **details}
+from extraction.document.frames import RefusalError, check_pixels, check_size, drawn_page, page_frame
+from extraction.document.image_files import read_image, render_image
 
 
 def confine(seconds: float, memory_mb: int) -> None:
@@ -77,13 +70,6 @@ def load(data: bytes, password: str = "") -> Any:
         raise RefusalError("damaged") from error
 
 
-def check_size(number: int, width: float, height: float, job: dict[str, Any]) -> None:
-    """Refuse pages that no paper has."""
-    sides_ok = all(math.isfinite(side) and 0 < side <= job["page_points"] for side in (width, height))
-    if not sides_ok:
-        raise RefusalError("size", page=number, width=width, height=height)
-
-
 def load_page(document: Any, number: int) -> Any:
     """Page `number` (from 1), its filled-in form fields and notes made part of it as they are displayed."""
     from pypdfium2 import raw
@@ -114,17 +100,17 @@ def read(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
         except pdfium.PdfiumError:
             width, height = _stated_size(document, number)
             check_size(number, width, height, job)
-            yield _frame(number, width, height, "the page is damaged and its content could not be loaded")
+            yield page_frame(number, width, height, "the page is damaged and its content could not be loaded")
             continue
         width, height = page.get_size()
         check_size(number, width, height, job)
-        frame = _frame(number, width, height)
+        frame = page_frame(number, width, height)
         try:
             text_page = page.get_textpage()
         except pdfium.PdfiumError:
             frame["issue"] = "the page's text could not be loaded"
         else:
-            found = page_words(page.raw, text_page.raw, page.get_rotation())
+            found = page_words(page, text_page.raw, page.get_rotation())
             text_page.close()
             frame |= {"words": found.upright, "rotated": found.rotated, "turn": found.turn}
             count_words = len(found.upright) + len(found.rotated)
@@ -149,19 +135,6 @@ def _stated_size(document: Any, number: int) -> tuple[float, float]:
     return (width, height) if width > 0 and height > 0 else (612.0, 792.0)
 
 
-def _frame(number: int, width: float, height: float, issue: str = "") -> dict[str, Any]:
-    return {"page": number, "width": width, "height": height, "words": [], "rotated": [], "issue": issue}
-
-
-def check_pixels(number: int, width: float, height: float, job: dict[str, Any]) -> None:
-    """Refuse images larger than the limit before their memory is taken."""
-    scale = job["dpi"] / 72
-    pixels = math.ceil(width * scale) * math.ceil(height * scale)
-    if pixels > job["pixels"]:
-        fitting = max(1, int(job["dpi"] * math.sqrt(job["pixels"] / pixels)))
-        raise RefusalError("pixels", page=number, count=pixels, dpi=fitting)
-
-
 def render(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
     """Each asked page as RGB rows without padding."""
     import pypdfium2 as pdfium
@@ -178,13 +151,7 @@ def render(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], A
             bitmap = page.render(scale=job["dpi"] / 72, rev_byteorder=True, may_draw_forms=False)
         except pdfium.PdfiumError as error:
             raise RefusalError("render", page=number) from error
-        row = bitmap.width * 3
-        pixels = memoryview(bitmap.buffer).cast("B")
-        if bitmap.stride != row:
-            pixels = memoryview(
-                b"".join(pixels[i * bitmap.stride : i * bitmap.stride + row] for i in range(bitmap.height))
-            )
-        yield {"page": number, "width": bitmap.width, "height": bitmap.height, "bytes": len(pixels)}, pixels
+        yield drawn_page(number, bitmap.to_pil())
         bitmap.close()
         page.close()
     document.close()
@@ -209,147 +176,7 @@ def render_poppler(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str,
             raise RefusalError("render", page=number) from error
         if not images:
             raise RefusalError("render", page=number)
-        image = images[0].convert("RGB")
-        pixels = image.tobytes()
-        yield {"page": number, "width": image.width, "height": image.height, "bytes": len(pixels)}, pixels
-
-
-@contextmanager
-def damage(job: dict[str, Any], page: int | None = None) -> Iterator[None]:
-    """Whatever an image's bytes make Pillow raise is damage."""
-    try:
-        yield
-    except (RefusalError, MemoryError):
-        raise
-    except Exception as error:
-        # Pillow's own limit, far above ours, is met while the header is read.
-        kind = "image pixels" if type(error).__name__ == "DecompressionBombError" else "damaged"
-        raise RefusalError(kind, image=job["image"], page=page, count=0) from error
-
-
-def open_image(data: bytes, job: dict[str, Any]) -> tuple[Any, list[int]]:
-    """An image file and which of its frames are pages: of a TIFF all but reduced versions and masks, else the first."""
-    import warnings
-
-    from PIL import Image
-
-    warnings.simplefilter("ignore")
-    with damage(job):
-        if job["image"] == "HEIF":
-            import pillow_heif
-
-            pillow_heif.register_heif_opener()
-        image: Any = Image.open(io.BytesIO(data), formats=(job["image"],))
-        if job["image"] != "TIFF":
-            return image, [0]
-        pages, frame = [], 0
-        while True:
-            if not image.tag_v2.get(_SUBFILE, 0) & _NO_PAGE:
-                pages.append(frame)
-            if len(pages) > job["pages"]:
-                raise RefusalError("pages", count=image.n_frames)
-            frame += 1
-            try:
-                image.seek(frame)
-            except EOFError:
-                break
-    if not pages:
-        raise RefusalError("no pages")
-    return image, pages
-
-
-def load_image(source: Any, frame: int, job: dict[str, Any], page: int | None = None) -> Any:
-    """A frame of an image file as RGB, turned as its EXIF data say, on white where it is transparent.
-
-    Its size is read from the header and checked before its pixels take memory. `page` is its number, where the file
-    has several.
-    """
-    from PIL import Image, ImageOps
-
-    with damage(job, page):
-        source.seek(frame)
-        _check_image(source.size, job, page)
-        resolution = source.info.get("dpi")
-        image: Image.Image = ImageOps.exif_transpose(source)
-        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-            rgba = image.convert("RGBA")
-            image = Image.new("RGB", image.size, "white")
-            image.paste(rgba, mask=rgba)
-        if image.mode.startswith("I"):  # 16 bits, of which Pillow would take all above 255 for white
-            image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
-        image = image.convert("RGB")
-        if job["image"] == "TIFF" and (across := _stretch(resolution)) != 1:
-            # A fax has about half as many lines as columns to the inch: its pixels are made square.
-            size = (round(image.width * max(1, across)), round(image.height * max(1, 1 / across)))
-            _check_image(size, job, page)
-            image = image.resize(size)
-            resolution = (max(resolution), max(resolution))
-    image.info = {"dpi": resolution}
-    return image
-
-
-def _stretch(resolution: Any) -> float:
-    """How much wider than high the dots of a resolution are; 1 where that is not known, or not clear, or absurd."""
-    try:
-        across = float(resolution[1]) / float(resolution[0])
-    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
-        return 1
-    return across if 1.1 < max(across, 1 / max(across, 1e-9)) < 4 else 1
-
-
-def _check_image(size: tuple[int, int], job: dict[str, Any], page: int | None) -> None:
-    """Refuse an image with more pixels than the limit."""
-    if size[0] * size[1] > job["pixels"]:
-        raise RefusalError("image pixels", page=page, count=size[0] * size[1])
-
-
-_SUBFILE, _NO_PAGE = 254, 1 | 4  # TIFF 6.0, NewSubfileType: a reduced version of another image, a mask
-
-
-def image_dpi(image: Any) -> int:
-    """Pixels per inch of an image: its own where they make a sheet of it, else as if its longer side were A4's.
-
-    Telephones and screens write 72 or 96 whatever they show.
-    """
-    longest = max(image.size)
-    try:
-        own = round(float(image.info["dpi"][0]))
-    except (TypeError, ValueError, IndexError, KeyError, OverflowError):
-        own = 0
-    return own if own > 0 and 4 <= longest / own <= 24 else max(1, round(longest / 11.69))
-
-
-def read_image(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """One frame a page of an image file: its size, no words."""
-    source, frames = open_image(data, job)
-    for number, frame in enumerate(frames, 1):
-        issue = ""
-        try:
-            image = load_image(source, frame, job, number if len(frames) > 1 else None)
-        except RefusalError as refusal:
-            if refusal.frame["error"] != "damaged" or len(frames) == 1:
-                raise
-            image, issue = source, "the page is damaged and its content could not be loaded"
-        width, height = (side * 72 / image_dpi(image) for side in image.size)
-        check_size(number, width, height, job)
-        yield {**_frame(number, width, height, issue), "pixels": image.size}
-
-
-def render_image(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Pages of an image file at the resolution asked for; at their own, their pixels as they are."""
-    from PIL import Image
-
-    source, frames = open_image(data, job)
-    for number in job["numbers"]:
-        if not 1 <= number <= len(frames):
-            raise RefusalError("no such page", page=number, count=len(frames))
-        image = load_image(source, frames[number - 1], job, number if len(frames) > 1 else None)
-        scale = job["dpi"] / image_dpi(image)
-        width, height = (max(1, round(side * scale)) for side in image.size)
-        check_pixels(number, width * 72 / job["dpi"], height * 72 / job["dpi"], job)
-        drawn = image if image.size == (width, height) else image.resize((width, height), Image.Resampling.LANCZOS)
-        pixels = drawn.tobytes()
-        yield {"page": number, "width": width, "height": height, "bytes": len(pixels)}, pixels
+        yield drawn_page(number, images[0].convert("RGB"))
 
 
 def send(out: BinaryIO, frame: dict[str, Any], payload: Any = b"") -> None:

@@ -40,14 +40,12 @@ class Exported:
 def export(records: Path, to: Format, out: Path) -> Exported:
     """Write records as tables (`extraction.export.tables` says which), in the order of their names.
 
-    Records are read twice, for the columns and for the rows, and never held together. The files take their places at
-    the end, or nothing is changed. CSV and Parquet hold one table a file: the first in `out`, each other in
-    `NAME.TABLE.csv` beside it.
+    Records are read twice, for the columns and for the rows, and never held together. The files (see `open_writer`)
+    take their places at the end, or nothing is changed.
 
     Args:
         records: a record, or a folder of records with its subfolders, as `assay extract` writes them. Columns come
             from the schema in `contract.json` and from the records; folders whose names begin with `_` are no records.
-        to: the format.
         out: the file; its folder is made where it is missing.
 
     Raises:

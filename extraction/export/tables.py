@@ -168,7 +168,10 @@ class Tables:
         for keys in (*lists, ()):
             holders = [other for other in self._fields if keys[: len(other)] == other]
             fields = [_Column(field) for holder in holders for field in self._fields[holder]]
-            whole = [part for column in fields for part in (column, *self._typed_columns(column))]
+            whole = []
+            for column in fields:
+                typed = _TYPED.get(self._roles.get(column.keys[-1]), ())
+                whole += [column, *(_Column(column.keys, part) for part in typed)]
             if keys:
                 self._columns[keys] = [*_said("document"), *whole, *_said(*_PLACE, "status", "issues")]
             else:
@@ -179,9 +182,6 @@ class Tables:
             columns = [*_said("document", "path"), *map(_Column, self._aside), *_said("reason")]
             tables.append(Table(SET_ASIDE, _named(columns, ())))
         return tables
-
-    def _typed_columns(self, column: _Column) -> list[_Column]:
-        return [_Column(column.keys, part) for part in _TYPED.get(self._roles.get(column.keys[-1]), ())]
 
     def lines(self, record: SavedRecord, document: str) -> Iterator[tuple[str, list[Cell]]]:
         """The rows of a record that has been seen, each with the name of its table, cells as in `layout`."""

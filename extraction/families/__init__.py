@@ -57,8 +57,6 @@ def family_of(config: Any, tokenizer: Any, name: str = "") -> Family:
     """The family of a model, with its tokenizer.
 
     Args:
-        config: the model's.
-        tokenizer: the one it is used with.
         name: of the model, for messages: a folder or a hub id.
 
     Raises:

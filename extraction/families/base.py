@@ -49,20 +49,19 @@ class Family:
         tower_layers: regular expression over the names of the vision tower's linear layers (what LoRA adapts there).
         projection: the projector for LoRA: options of PEFT's LoraConfig, `target_parameters` or `target_modules`.
         marker: what a chat template writes for an image.
+        image_tokens, image_ids: of the tokens that begin an image, make it and end it: their texts, and the names under
+            which the model's config has their ids.
+        inputs: what `forward` takes for images.
         token_types: the argument of `forward` that marks image tokens where it makes its masks and positions itself.
         axes: how many rotary positions a token has.
         features_once: whether what the tower makes of an image can be given to `forward` in the pixels' place
             (`mm_encoder_outputs`).
 
     Attributes:
-        config: the model's config.
-        tokenizer: its tokenizer, with a chat template.
-        name: the model's, for messages.
         end: id of the token that ends an answer in training: what the chat template puts behind an assistant's text.
         stop: ids that end an answer in serving.
         soft: id of the tokens that images are made of; None for a model that sees nothing.
         marks: ids of all tokens that belong to images.
-        processor: the image processor, in families that see.
     """
 
     model_types: ClassVar[tuple[str, ...]] = ()
@@ -72,9 +71,14 @@ class Family:
     tower_layers: ClassVar[str] = ""
     projection: ClassVar[Mapping[str, list[str]]] = {}
     marker: ClassVar[str] = ""
+    image_tokens: ClassVar[tuple[str, str, str]]
+    image_ids: ClassVar[tuple[str, str, str]] = ("boi_token_id", "image_token_id", "eoi_token_id")
+    inputs: ClassVar[tuple[str, ...]] = ("pixel_values",)
     token_types: ClassVar[str] = "mm_token_type_ids"
     axes: ClassVar[int] = 1
     features_once: ClassVar[bool] = False
+    # Whether `forward` takes a mask for each kind of layer also where there is only one kind.
+    masks_by_kind: ClassVar[bool] = False
     # Other parts of a model that are neither the language model nor adapted, by a piece of their modules' names.
     idle: ClassVar[tuple[str, ...]] = ()
 
@@ -93,17 +97,15 @@ class Family:
         """Raise AssayError where a model of this architecture has parts that the family cannot use."""
 
     def _open_images(self) -> None:
-        """Set `soft` and `marks`, and see that tokenizer and processor are this model's."""
-
-    def _take_images(self, tokens: Sequence[str], ids: Sequence[int], soft: int) -> None:
-        """Set `soft` and `marks` where the tokenizer's `tokens` have the `ids` that the model's config says.
+        """Set `soft` and `marks` where the tokenizer's image tokens have the ids that the model's config says.
 
         Raises:
             AssayError: the tokenizer belongs to another model, or the attention that the model was loaded with cannot
                 be given a mask.
         """
-        own = self.tokenizer.convert_tokens_to_ids(list(tokens))
-        if own != list(ids):
+        own = self.tokenizer.convert_tokens_to_ids(list(self.image_tokens))
+        ids = [getattr(self.config, name) for name in self.image_ids]
+        if own != ids:
             raise AssayError(
                 f"The tokenizer does not belong to {self.name}: its tokens for images have the ids "
                 f"{', '.join(map(str, own))}, the model's are {', '.join(map(str, ids))}; take the tokenizer from the "
@@ -113,7 +115,7 @@ class Family:
             raise AssayError(
                 "FlashAttention leaves out the part of the mask that images need; load the model with sdpa or eager."
             )
-        self.soft, self.marks = soft, frozenset(ids)
+        self.soft, self.marks = ids[1], frozenset(ids)
 
     @property
     def text(self) -> Any:
@@ -227,8 +229,9 @@ class Family:
         return [image.draw()]
 
     def pixels(self, pictures: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
-        """The model's inputs for pictures (`pixel_values` and what belongs to them)."""
-        raise NotImplementedError
+        """The model's inputs for pictures: its `inputs`, as the image processor makes them."""
+        made = self.processor(list(pictures), return_tensors="pt")
+        return {name: made[name] for name in self.inputs}
 
     def positions(self, ids: Sequence[int], sizes: Sequence[tuple[int, int]]) -> torch.Tensor | None:
         """Rotary positions [axes, length] of a sequence; None where each token has the number of its place.
@@ -253,7 +256,7 @@ class Family:
 
     def masks(self, by_kind: Mapping[str, Any]) -> Any:
         """What `forward` takes for `attention_mask`, of masks by kind of layer."""
-        return dict(by_kind) if len(by_kind) > 1 else by_kind["full_attention"]
+        return dict(by_kind) if self.masks_by_kind or len(by_kind) > 1 else by_kind["full_attention"]
 
     def features(self, made: Sequence[torch.Tensor]) -> Any:
         """What `forward` takes for the features [tokens, size] of images, in order."""

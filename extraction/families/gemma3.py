@@ -42,13 +42,16 @@ class Gemma3(Family):
         "target_parameters": ["multi_modal_projector.mm_input_projection_weight"]
     }
     marker = "<start_of_image>"
+    image_tokens = (marker, "<image_soft_token>", "<end_of_image>")
+    image_ids = ("boi_token_index", "image_token_id", "eoi_token_index")
+    inputs = ("pixel_values",)  # [pictures, 3, side, side] in -1 to 1, float32
     token_types = "token_type_ids"
     features_once = True
+    masks_by_kind = True
 
     def _open_images(self) -> None:
+        super()._open_images()
         config = self.config
-        ids = (config.boi_token_index, config.image_token_id, config.eoi_token_index)
-        self._take_images((self.marker, "<image_soft_token>", "<end_of_image>"), ids, config.image_token_id)
         self._side, self._tokens = config.vision_config.image_size, config.mm_tokens_per_image
         self._check_processor(Path(getattr(config, "_name_or_path", "") or "."))
 
@@ -115,18 +118,10 @@ class Gemma3(Family):
         )["pixel_values"]
         return [Image.fromarray(values.astype("uint8").transpose(1, 2, 0)) for values in made]
 
-    def pixels(self, pictures: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
-        """`pixel_values` [pictures, 3, side, side] in -1 to 1, float32."""
-        return {"pixel_values": self.processor(list(pictures), return_tensors="pt")["pixel_values"]}
-
     @property
     def opened(self) -> Collection[str]:
         """All layers."""
         return ("full_attention", "sliding_attention")
-
-    def masks(self, by_kind: Mapping[str, Any]) -> Any:
-        """By kind of layer, always."""
-        return dict(by_kind)
 
     def features(self, made: Sequence[torch.Tensor]) -> Any:
         """All images take the same number of tokens."""

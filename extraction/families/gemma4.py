@@ -6,7 +6,7 @@ Image tokens see the whole of their image in sliding layers alone, and only in m
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,8 +15,7 @@ from extraction.example import ImagePart
 from extraction.families.base import Family, own_processor
 
 if TYPE_CHECKING:
-    import torch
-    from PIL import Image
+    pass
 
 
 class Gemma4(Family):
@@ -33,18 +32,17 @@ class Gemma4(Family):
     projection: ClassVar[Mapping[str, list[str]]] = {"target_modules": [r".*embed_vision\.embedding_projection"]}
     idle = ("audio_tower", "embed_audio")
     marker = "<|image|>"
+    image_tokens = ("<|image>", marker, "<image|>")
+    # [pictures, patches, size] and [pictures, patches, 2], padded by -1
+    inputs = ("pixel_values", "image_position_ids")
     features_once = True
+    masks_by_kind = True
 
     @classmethod
     def check_config(cls, config: Any, name: str) -> None:
         """Refuse experts."""
         if config.get_text_config().enable_moe_block:
             raise AssayError(f"{name} has experts (MoE), which are not known here; take a Gemma 4 without them.")
-
-    def _open_images(self) -> None:
-        config = self.config
-        ids = (config.boi_token_id, config.image_token_id, config.eoi_token_id)
-        self._take_images(("<|image>", self.marker, "<image|>"), ids, config.image_token_id)
 
     @cached_property
     def processor(self) -> Any:
@@ -70,19 +68,10 @@ class Gemma4(Family):
         )
         return f"<|image>{self.marker * (tall // side * (wide // side))}<image|>"
 
-    def pixels(self, pictures: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
-        """`pixel_values` [pictures, patches, size] and `image_position_ids` [pictures, patches, 2], padded by -1."""
-        made = self.processor(list(pictures), return_tensors="pt")
-        return {name: made[name] for name in ("pixel_values", "image_position_ids")}
-
     @property
     def opened(self) -> Collection[str]:
         """Sliding layers, where the config says so."""
         return ("sliding_attention",) if self.text.use_bidirectional_attention == "vision" else ()
-
-    def masks(self, by_kind: Mapping[str, Any]) -> Any:
-        """By kind of layer, always."""
-        return dict(by_kind)
 
 
 FAMILY = Gemma4

@@ -14,7 +14,6 @@ from extraction.families.base import Family, own_processor
 
 if TYPE_CHECKING:
     import torch
-    from PIL import Image
 
 
 class Qwen3VL(Family):
@@ -29,12 +28,10 @@ class Qwen3VL(Family):
         "target_modules": [r".*visual\.(merger|deepstack_merger_list\.\d+)\.linear_fc[12]"]
     }
     marker = "<|image_pad|>"
+    image_tokens = ("<|vision_start|>", marker, "<|vision_end|>")
+    image_ids = ("vision_start_token_id", "image_token_id", "vision_end_token_id")
+    inputs = ("pixel_values", "image_grid_thw")  # [patches, size] of all pictures, and [pictures, 3]
     axes = 3
-
-    def _open_images(self) -> None:
-        config = self.config
-        ids = (config.vision_start_token_id, config.image_token_id, config.vision_end_token_id)
-        self._take_images(("<|vision_start|>", self.marker, "<|vision_end|>"), ids, config.image_token_id)
 
     @cached_property
     def processor(self) -> Any:
@@ -70,11 +67,6 @@ class Qwen3VL(Family):
         """As `Qwen3VLProcessor` writes it, between the marks of the chat template."""
         rows, columns = self._grid(image.size)
         return self.marker * (rows * columns // self.processor.merge_size**2)
-
-    def pixels(self, pictures: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
-        """`pixel_values` [patches, size] of all pictures, and `image_grid_thw` [pictures, 3]."""
-        made = self.processor(list(pictures), return_tensors="pt")
-        return {name: made[name] for name in ("pixel_values", "image_grid_thw")}
 
     def positions(self, ids: Sequence[int], sizes: Sequence[tuple[int, int]]) -> torch.Tensor | None:
         """By the model's own `get_rope_index`."""

@@ -22,11 +22,10 @@ class RowCache:
     Attributes:
         lengths: [rows] int64 on the CPU; how many slots of each row hold tokens.
         sliding: for each layer, whether it slides.
+        stored: keys and values of each layer, [rows, heads, slots, size]; None where a layer keeps none.
 
     Args:
         config: the text model's config (`layer_types` and `sliding_window` where it has them).
-        rows: number of sequences.
-        device: where keys and values live.
     """
 
     def __init__(self, config: Any, rows: int, device: torch.device):
@@ -34,7 +33,7 @@ class RowCache:
         self.sliding = [kind == "sliding_attention" for kind in kinds]
         self._window = config.sliding_window if any(self.sliding) else 0
         # Layers that take another one's keys and values (Gemma 4) keep none.
-        self._store: list[tuple[torch.Tensor, torch.Tensor] | None] = [None] * len(kinds)
+        self.stored: list[tuple[torch.Tensor, torch.Tensor] | None] = [None] * len(kinds)
         self._allocated, self._device, self._capacity = rows, device, 0
         self.lengths = torch.zeros(rows, dtype=torch.long)
 
@@ -82,18 +81,13 @@ class RowCache:
         return store[0][:rows, :, low : self._high], store[1][:rows, :, low : self._high]
 
     def _layer(self, layer: int, *like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        store = self._store[layer]
+        store = self.stored[layer]
         if store is None:
             keys, values = (
                 part.new_zeros(self._allocated, part.shape[1], self._capacity, part.shape[3]) for part in like
             )
-            store = self._store[layer] = keys, values
+            store = self.stored[layer] = keys, values
         return store
-
-    @property
-    def stored(self) -> list[tuple[torch.Tensor, torch.Tensor] | None]:
-        """Keys and values of each layer, [rows, heads, slots, size]; None where a layer keeps none."""
-        return self._store
 
     def append(self, other: RowCache) -> None:
         """Add the only row of `other`: a prompt that was read apart joins the batch."""
@@ -112,19 +106,19 @@ class RowCache:
         last = len(self.lengths) - 1
         length = int(self.lengths[last])
         if row != last:
-            for parts in self._store:
+            for parts in self.stored:
                 for kept in parts or ():
                     kept[row, :, :length] = kept[last, :, :length]
             self.lengths[row] = length
         self.lengths = self.lengths[:last]
 
     def _allocate(self, rows: int, capacity: int) -> None:
-        for layer, parts in enumerate(self._store):
+        for layer, parts in enumerate(self.stored):
             if parts is not None:
                 made = []
                 for old in parts:
                     new = old.new_zeros(rows, old.shape[1], capacity, old.shape[3])
                     new[: self._allocated, :, : self._capacity] = old
                     made.append(new)
-                self._store[layer] = made[0], made[1]
+                self.stored[layer] = made[0], made[1]
         self._allocated, self._capacity = rows, capacity

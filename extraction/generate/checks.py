@@ -6,7 +6,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from extraction.errors import AssayError
+from extraction.errors import AssayError, reason
+from extraction.generate.hub import auto_class, load_shape
 
 
 def check_bitsandbytes(device: str | None = None) -> None:
@@ -21,7 +22,7 @@ def check_bitsandbytes(device: str | None = None) -> None:
         from bitsandbytes.cextension import lib
     except (ImportError, OSError, RuntimeError) as error:
         raise AssayError(
-            f"4-bit weights need bitsandbytes, which cannot be loaded here ({str(error).splitlines()[0]}); "
+            f"4-bit weights need bitsandbytes, which cannot be loaded here ({reason(error)}); "
             "pip install -U bitsandbytes, or leave out quantization."
         ) from None
     # It is imported all the same without its library, and fails at its first product; a CPU has PyTorch's in its place.
@@ -41,8 +42,6 @@ def without_weights(name: str) -> Any:
     """
     import torch
 
-    from extraction.generate.models import auto_class, load_shape
-
     shape = load_shape(name)
     with torch.device("meta"):
         return auto_class(shape).from_config(shape, trust_remote_code=False)
@@ -59,10 +58,6 @@ def check_fit(folder: Path, base: str) -> None:
 
     PEFT itself only warns when an adapter's tensors have other names than the model's modules, and goes on with an
     adapter that changes nothing.
-
-    Args:
-        folder: the adapter's.
-        base: the model by name, as in `load_model`.
 
     Raises:
         AssayError: the adapter is for other modules or other sizes, or cannot be read.
@@ -87,8 +82,8 @@ def check_fit(folder: Path, base: str) -> None:
             f"{remedy}"
         ) from None
     except (ValueError, OSError, SafetensorError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise AssayError(f"The adapter in {folder} does not fit {base}: {reason}; {remedy}") from None
+        said = reason(error).rstrip(".")
+        raise AssayError(f"The adapter in {folder} does not fit {base}: {said}; {remedy}") from None
     missing = [name for name in found.missing_keys if "lora_" in name]
     if found.unexpected_keys or missing:
         count, name = len(found.unexpected_keys), (*found.unexpected_keys, *missing)[0]

@@ -23,6 +23,7 @@ import torch
 
 from extraction.families import Family, Prompt
 from extraction.generate.cache import RowCache
+from extraction.generate.choose import is_allowed, log_probability, mask_of, most_probable, sample
 from extraction.generate.drafts import Drafter
 from extraction.generate.masks import image_blocks
 from extraction.generate.shared import SharedCache, shared_length
@@ -46,12 +47,9 @@ class Stream:
     """One answer in the making.
 
     Attributes:
-        prompt: what is asked.
         matcher: llguidance matcher in its start state.
-        drafter: where drafts come from.
         max_tokens: the answer is cut there.
         positions: rotary positions [axes, length] of the prompt's tokens; None where they are the places.
-        tag: the caller's.
         tokens, logprobs: the answer so far; a logprob of 0 where there was no choice.
         index: the answer's number in the call, set by `Decoder.run`.
         reach: how long a draft is worth its cost just now.
@@ -90,13 +88,7 @@ class Decoder:
 
     Args:
         model: the model, in evaluation mode, adapters attached or not.
-        family: the model's.
-        stop: token ids that end an answer.
-        rows: how many answers are decoded together.
-        draft: longest draft; 0 gives plain token-by-token decoding.
-        temperature: 0 takes the most probable allowed token; above it tokens are drawn from the allowed ones, with
-            probabilities proportional to exp(logit / temperature).
-        seed: of the draws; the same seed gives the same answers whatever `rows` and `draft` are.
+        rows, draft, temperature, seed: as in `LocalBackend`.
     """
 
     def __init__(
@@ -199,7 +191,7 @@ class Decoder:
         """The first tokens of an answer, `hidden` [1, size] being that of the prompt's last."""
         self._force(stream)
         if stream.finish is None and not stream.pending:
-            stream.masks = [_mask(stream.matcher)]
+            stream.masks = [mask_of(stream.matcher)]
             self._settle(stream, self._logits(hidden))
 
     @torch.inference_mode()
@@ -308,17 +300,17 @@ class Decoder:
     def _propose(self, stream: Stream, limit: int) -> None:
         """Fill `draft` with what the grammar allows of the drafter's guess, and `masks` for every place in it."""
         stream.draft = []
-        stream.masks = [_mask(stream.matcher)]
+        stream.masks = [mask_of(stream.matcher)]
         if limit <= 0:
             return
         # On a copy (some microseconds): llguidance 1.9.1 takes tokens back by `rollback`, but some of its masks
         # afterwards are not those of the tokens that are left.
         trial = stream.matcher.deep_copy()
         for token in stream.drafter.propose(limit):
-            if not _allowed(stream.masks[-1], token) or token in self._stop or not trial.consume_token(token):
+            if not is_allowed(stream.masks[-1], token) or token in self._stop or not trial.consume_token(token):
                 break
             stream.draft.append(token)
-            stream.masks.append(_mask(trial))
+            stream.masks.append(mask_of(trial))
 
     def _choose(self, stream: Stream, logits: torch.Tensor) -> list[int]:
         """The next tokens: those of the draft that decoding token by token would write too, then one of its own.
@@ -386,7 +378,7 @@ class Decoder:
     def _force(self, stream: Stream) -> None:
         """Append tokens while the grammar allows just one; they join the next pass without being asked for."""
         while stream.finish is None:
-            mask = _mask(stream.matcher)
+            mask = mask_of(stream.matcher)
             if int(np.bitwise_count(mask).sum()) != 1:
                 if stream.matcher.is_stopped():
                     stream.finish = "grammar" if stream.matcher.is_error() else "stop"
@@ -418,55 +410,3 @@ def _stack(parts: Sequence[torch.Tensor], dim: int) -> torch.Tensor:
     """Positions of rows [axes or 1, ...] joined along `dim`; with as many axes as one of them has."""
     axes = max(len(part) for part in parts)
     return torch.cat([part.expand(axes, *part.shape[1:]) for part in parts], dim=dim)
-
-
-def _mask(matcher: Any) -> np.ndarray:
-    """The words allowed next, 32 a number."""
-    return np.frombuffer(matcher.compute_bitmask(), dtype=np.uint32)
-
-
-def _allowed(mask: np.ndarray, token: int) -> bool:
-    return bool(mask[token >> 5] >> np.uint32(token & 31) & np.uint32(1))
-
-
-def _bits(mask: np.ndarray, logits: torch.Tensor) -> torch.Tensor:
-    """`mask` (32 words a number) as a boolean tensor beside `logits` [words]; words beyond it are not allowed."""
-    bits = np.unpackbits(mask.view(np.uint8), bitorder="little", count=logits.shape[0])
-    return torch.from_numpy(bits.view(np.bool_)).to(logits.device)
-
-
-def most_probable(logits: torch.Tensor, mask: np.ndarray) -> int:
-    """The allowed token with the highest of `logits` [words], the first of equals."""
-    best = _first_highest(logits)
-    return best if _allowed(mask, best) else _first_highest(logits.masked_fill(~_bits(mask, logits), float("-inf")))
-
-
-def _first_highest(logits: torch.Tensor) -> int:
-    # On a CPU this takes an eighth of the time of argmax in bfloat16; the first of equals, as argmax has it.
-    return int((logits == logits.amax()).cpu().numpy().argmax())
-
-
-def sample(logits: torch.Tensor, mask: np.ndarray, temperature: float, uniform: float) -> int:
-    """An allowed token drawn with probability proportional to exp(logit / temperature).
-
-    Args:
-        logits: [words].
-        mask: what is allowed.
-        temperature: above 0.
-        uniform: the random number in [0, 1) that decides.
-    """
-    allowed = _bits(mask, logits).nonzero()[:, 0]
-    scores = logits[allowed].double() / temperature
-    # In double precision: the sums over 262k words are exact to 1e-11, and a token of that probability can be drawn.
-    sums = torch.exp(scores - scores.max()).cumsum(0)
-    place = int(torch.searchsorted(sums, uniform * sums[-1], right=True))
-    return int(allowed[min(place, len(allowed) - 1)])
-
-
-def log_probability(logits: torch.Tensor, token: int) -> float:
-    """The log-probability of `token` among all words of `logits` [words].
-
-    It is the model's own, at temperature 1: where the grammar overruled the model, it is low.
-    """
-    scores = logits.float()
-    return float(scores[token] - torch.logsumexp(scores, dim=-1))

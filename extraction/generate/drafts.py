@@ -31,8 +31,6 @@ class Drafter:
 
     Args:
         hint: lines of the page in the shape of an answer, `["cell","cell"],["cell"],` (`Target.hint`).
-        encode: text to token ids.
-        piece: a token's text.
     """
 
     def __init__(self, hint: str, encode: Callable[[str], list[int]], piece: Callable[[int], str]):
@@ -75,11 +73,7 @@ class Drafter:
 
 
 class Lookup:
-    """What followed the last tokens where they stood before: in the hint, on from the last place, else in the answer.
-
-    Args:
-        hint: token ids.
-    """
+    """What followed the last tokens where they stood before: in the hint, on from the last place, or in the answer."""
 
     def __init__(self, hint: Sequence[int]):
         self._hint, self._answer, self._at = list(hint), list[int](), 0

@@ -110,9 +110,7 @@ def token_table(tokenizer: Any, words: int, stop: tuple[int, ...]) -> Any:
     """llguidance's view of a tokenizer (about half a second to build, so it is kept).
 
     Args:
-        tokenizer: a fast Hugging Face tokenizer.
         words: rows of the model's output layer, which may exceed the tokenizer's words.
-        stop: ids that end an answer.
     """
     import llguidance.hf
 

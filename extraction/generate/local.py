@@ -25,12 +25,10 @@ class LocalBackend:
     """A model and its tokenizer behind the `Backend` protocol.
 
     Attributes:
-        family: the model's.
         stop: token ids that end an answer.
 
     Args:
         model: a transformers causal language model (adapters attached or not).
-        tokenizer: its tokenizer, with a chat template.
         rows: answers decoded together.
         draft: longest draft; 0 decodes token by token.
         temperature: 0 (greedy) writes the most probable token that the grammar allows; above 0, tokens are drawn from

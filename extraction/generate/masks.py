@@ -89,7 +89,6 @@ def see_images(
         masks: bool [1, 1, tokens, keys] by kind of layer; the tokens follow each other.
         blocks: int [tokens], the image that each token belongs to (`image_blocks`).
         columns: for each kind of layer that is to be opened, the places of the tokens among the keys.
-        window: of the sliding layers.
     """
     ahead = (blocks[:, None] == blocks[None]) & (blocks[:, None] >= 0)
     at = torch.arange(len(blocks), device=blocks.device)

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import codecs
-import io
 import json
-import math
 import os
 import re
 import time
@@ -19,17 +14,14 @@ from urllib.parse import urlsplit
 
 from extraction.errors import AssayError, DocumentError
 from extraction.generate.backend import Generation
-from extraction.schema import map_subschemas
+from extraction.generate.wire import data_url, portable, prompt_tokens, token_places, turn_content, without_loop
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from extraction.contract import Contract
-    from extraction.example import Example, ImagePart
+    from extraction.example import Example
     from extraction.families import Message
+    from extraction.generate.wire import Images
 
-    # What the images of an example become, drawn once for all of its branches.
-    _Images = dict[ImagePart, asyncio.Task[str]]
 
 # How servers say that prompt and answer together are too long.
 _TOO_LONG = re.compile(r"context (?:length|size|window)|context_(?:length|size)|max_model_len", re.IGNORECASE)
@@ -40,14 +32,8 @@ _TURN = 8
 # Tokens of an image: Gemma 3 makes 256 of each, Gemma 4 up to 280 unless told otherwise, both with marks around them.
 # Models that take images at their own size make more of a large one.
 _IMAGE = 300
-# A larger image is sent reduced to this: an A4 page at 200 dpi is not. As PNG in base64 a printed page at 150 dpi is
-# about 0.1 MB, a photograph of four million pixels up to 16 MB.
-_PIXELS = 4_000_000
 # How long to wait before asking again for an example that is not ready, in seconds.
 _PAUSE = 0.01
-# A piece of at most LOOP_LONGEST characters that ends a cut answer LOOP_TIMES in a row, over LOOP_CHARACTERS in all:
-# about what `extraction.generate.decode` calls a loop, in characters.
-LOOP_TIMES, LOOP_CHARACTERS, LOOP_LONGEST = 4, 100, 400
 
 
 class ServerBackend:
@@ -166,13 +152,13 @@ class ServerBackend:
                 for future in running:
                     future.cancel()
 
-    async def _ask(self, client: Any, example: Example, number: int, contract: Contract, images: _Images) -> Generation:
+    async def _ask(self, client: Any, example: Example, number: int, contract: Contract, images: Images) -> Generation:
         branch = example.branches[number]
         schema = contract.target_for(branch.schema).grammar_schema()
         (turn,) = contract.messages(example.context.parts, branch.parts)
         shown = sum(part["type"] == "image" for part in turn["content"])
         try:
-            messages = [{"role": turn["role"], "content": await _content(turn["content"], images)}]
+            messages = [{"role": turn["role"], "content": await turn_content(turn["content"], images)}]
             return self._generation(await self._answer(client, messages, schema, contract.max_answer_tokens, shown))
         except DocumentError as error:
             return Generation("", "refused", message=str(error))
@@ -240,13 +226,13 @@ class ServerBackend:
         """Ask for one token on nothing, or on some white images."""
         from PIL import Image
 
-        white = {"type": "image_url", "image_url": {"url": _data_url(Image.new("RGB", (224, 224), "white"))}}
+        white = {"type": "image_url", "image_url": {"url": data_url(Image.new("RGB", (224, 224), "white"))}}
         content = [white] * images + [{"type": "text", "text": "{}"}] if images else "{}"
         return await self._post(client, [{"role": "user", "content": content}], schema, 1)
 
     async def _check_shown(self, client: Any, schema: Any) -> None:
         """Some servers leave out, without a word, images that their model cannot be shown: the prompt is no longer."""
-        lengths = [_prompt_tokens(await self._try(client, schema, images)) for images in (0, 1)]
+        lengths = [prompt_tokens(await self._try(client, schema, images)) for images in (0, 1)]
         if lengths[0] is not None and lengths[0] == lengths[1]:
             raise self._blind()
         self._shown = True
@@ -315,18 +301,7 @@ class ServerBackend:
         status = getattr(error, "status_code", None)
         if status is None:
             return AssayError(f"No server can be reached at {self.url}; start it, or correct the address.")
-        if status in (401, 403):
-            return AssayError(f"{self.url} does not accept the key ({status}); set OPENAI_API_KEY to the server's.")
-        if status == 404:
-            return AssayError(
-                f"{self.url} does not know the address or the model ({status}); the address of an OpenAI-compatible "
-                "server usually ends in /v1."
-            )
-        if status == 429:
-            return AssayError(f"{self.url} stays overloaded ({status}); ask for less at once (requests_in_flight).")
-        if status >= 500:
-            return AssayError(f"{self.url} fails, also when asked again ({status}); its log says why.")
-        if _TOO_LONG.search(str(getattr(error, "body", ""))):
+        if status not in _BY_STATUS and status < 500 and _TOO_LONG.search(str(getattr(error, "body", ""))):
             return DocumentError(
                 f"A document and its answer are longer than the context of the model at {self.url}; start the server "
                 "with a longer one, or lower max_prompt_tokens and max_answer_tokens in the contract."
@@ -336,53 +311,32 @@ class ServerBackend:
                 f"{self.url} takes no requests of the size of a document's ({status}); allow larger ones there, or "
                 "show less of it at once (max_prompt_tokens, dpi)."
             )
-        if 300 <= status < 400:
-            return AssayError(f"{self.url} sends on to another address ({status}); give that address itself.")
-        return AssayError(f"{self.url} refuses the request ({status}); its log says why.")
+        said = _BY_STATUS.get(status) or _BY_CENTURY.get(status // 100, "refuses the request ({}); its log says why.")
+        return AssayError(f"{self.url} {said.format(status)}")
+
+
+_BY_STATUS = {
+    **dict.fromkeys((401, 403), "does not accept the key ({}); set OPENAI_API_KEY to the server's."),
+    404: "does not know the address or the model ({}); the address of an OpenAI-compatible server usually ends in /v1.",
+    429: "stays overloaded ({}); ask for less at once (requests_in_flight).",
+}
+_BY_CENTURY = {
+    3: "sends on to another address ({}); give that address itself.",
+    5: "fails, also when asked again ({}); its log says why.",
+}
 
 
 def _branches(
     examples: Iterable[Example | None],
-) -> Iterator[tuple[Example, int, _Images] | None]:
+) -> Iterator[tuple[Example, int, Images] | None]:
     """All branches, each with its example, its number there and the images of the example."""
     for example in examples:
         if example is None:
             yield None
             continue
-        images: _Images = {}
+        images: Images = {}
         for number in range(len(example.branches)):
             yield example, number, images
-
-
-async def _content(parts: list[Message], images: _Images) -> str | list[Message]:
-    """What a turn says in the API's words: a plain string where it is text alone, which all servers take."""
-    if all(part["type"] == "text" for part in parts):
-        return "\n\n".join(part["text"] for part in parts)
-    content = []
-    for part in parts:
-        if part["type"] == "image":
-            image: ImagePart = part["image"]
-            if image.pan_and_scan:
-                raise AssayError(
-                    "The contract shows crops of long pages (pan_and_scan), which servers are not sent; run the model "
-                    "here, or train it without them."
-                )
-            if image not in images:
-                # In a thread: others are asked and answered while it is drawn.
-                images[image] = asyncio.create_task(asyncio.to_thread(lambda part: _data_url(part.draw()), image))
-            part = {"type": "image_url", "image_url": {"url": await images[image]}}
-        content.append(part)
-    return content
-
-
-def _data_url(image: Image.Image) -> str:
-    """An image as PNG in a `data:` URL, reduced where it has too many pixels."""
-    if (pixels := image.width * image.height) > _PIXELS:
-        scale = math.sqrt(_PIXELS / pixels)
-        image = image.resize((max(1, int(image.width * scale)), max(1, int(image.height * scale))))
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def _address(url: str) -> str:
@@ -394,76 +348,3 @@ def _address(url: str) -> str:
     if not whole or re.search(r"\s", url):
         raise AssayError(f"{url} is not the address of a server; give one like http://localhost:8000/v1.")
     return url.rstrip("/") + ("" if parts.path.strip("/") else "/v1")
-
-
-def portable(schema: Any) -> Any:
-    """The same schema in words that llama-server knows too.
-
-    It refuses `items: false`, and takes `prefixItems` for a row that is always whole; so a row whose end may be left
-    out becomes a choice between rows of fixed lengths.
-    """
-    if not isinstance(schema, dict):
-        return schema
-    schema = map_subschemas(schema, lambda sub, _: portable(sub))
-    cells = schema.get("prefixItems")
-    if not cells or schema.get("items") is not False:
-        return schema
-    rest = {key: schema[key] for key in schema if key not in ("prefixItems", "items", "minItems", "maxItems")}
-    lengths = range(schema.get("minItems", 0), min(schema.get("maxItems", len(cells)), len(cells)) + 1)
-    return {"anyOf": [{**rest, **_row(cells[:length])} for length in lengths]}
-
-
-def _row(cells: list[Any]) -> dict[str, Any]:
-    if not cells:
-        return {"items": {}, "maxItems": 0}
-    return {"prefixItems": cells, "minItems": len(cells), "maxItems": len(cells)}
-
-
-def _prompt_tokens(body: bytes) -> int | None:
-    try:
-        return int(json.loads(body)["usage"]["prompt_tokens"])
-    except (ValueError, LookupError, TypeError):
-        return None
-
-
-def token_places(text: str, tokens: Any) -> tuple[list[int], list[float]]:
-    """Where each token begins in `text`, and its log-probability; two empty lists where that cannot be told.
-
-    Args:
-        text: the answer.
-        tokens: the API's `logprobs.content`: for each token its `token`, `logprob` and, where the server says them,
-            its `bytes`. They may be more than the text (the end of the turn, blanks that the server stripped); those
-            are left out.
-    """
-    try:
-        pieces = [bytes(t["token"].encode() if t.get("bytes") is None else t["bytes"]) for t in tokens]
-        values = [min(0.0, float(t["logprob"])) for t in tokens]
-    except (LookupError, TypeError, ValueError, AttributeError):
-        return [], []
-    own = text.encode("utf-8", errors="replace")
-    begin = b"".join(pieces).rfind(own)
-    if not own or begin < 0:
-        return [], []
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    offsets: list[int] = []
-    logprobs: list[float] = []
-    place = 0
-    for piece, value in zip(pieces, values, strict=True):
-        inside = piece[max(0, begin) : max(0, begin + len(own))]
-        if inside:
-            offsets.append(place)
-            logprobs.append(value)
-            place += len(decoder.decode(inside))
-        begin -= len(piece)
-    return offsets, logprobs
-
-
-def without_loop(text: str) -> int:
-    """How much of `text` is left without what only repeats at its end; all of it unless that is certainly a loop."""
-    for period in range(1, LOOP_LONGEST + 1):
-        repeated = 0
-        while repeated + period < len(text) and text[-1 - repeated] == text[-1 - repeated - period]:
-            repeated += 1
-        if repeated >= max((LOOP_TIMES - 1) * period, LOOP_CHARACTERS):
-            return len(text) - repeated
-    return len(text)

@@ -25,7 +25,6 @@ class SharedCache:
         lengths: [rows] int64 on the CPU; how many tokens of each sequence are kept, those of the beginning included.
 
     Args:
-        config: the text model's config.
         rows: most sequences at one time; there are none at first.
         prefix: the beginning, read by a cache of one row.
     """
@@ -70,7 +69,7 @@ class SharedCache:
         Args:
             widths: how many.
             blocks: where the tokens are of one sequence, the image that each belongs to (`image_blocks`), -1 for text.
-            opened: kinds of layers in which tokens of an image see all of it.
+            opened: as in `RowCache.advance`.
 
         Returns:
             Boolean attention masks by kind of layer, [1, 1, tokens, keys], and the tokens' places in their sequences

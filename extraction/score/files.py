@@ -10,7 +10,8 @@ from extraction.checks import Checks, load_checks
 from extraction.contract import FILE, Contract
 from extraction.errors import AssayError
 from extraction.plugins import installed
-from extraction.score.scoring import Pair, Score, is_record, score
+from extraction.score.results import Pair, Score, is_record
+from extraction.score.scoring import score
 
 _LABELS = ".labels.json"
 
@@ -49,10 +50,9 @@ def read_pairs(
 ) -> tuple[list[Pair], list[str]]:
     """Read predictions and gold, and match them by name.
 
-    Gold `X.json` or `X.labels.json` belongs to the prediction `X.json`, in the same subfolder if any.
-
-    Two single files belong together whatever their names. Passed over are files and subfolders whose names begin with
-    `_`, and the `contract.json` of a folder. A gold folder with any `*.labels.json` has only those as gold.
+    Gold `X.json` or `X.labels.json` belongs to the prediction `X.json`, in the same subfolder if any; two single files
+    belong together whatever their names. Passed over are files and subfolders whose names begin with `_`, and the
+    `contract.json` of a folder. A gold folder with any `*.labels.json` has only those as gold.
 
     - A prediction is plain data, or an Assay record (`{"status", "data", ...}`), whose data is taken; what it says of
       the confidence of its values is kept for `Score.reliability`.
@@ -144,8 +144,6 @@ def read_gold(path: Path, name: str = "", contract: Contract | Checks | None = N
     """The truth of one document, from `X.json` or `X.labels.json`, as a pair that has no prediction yet.
 
     Args:
-        path: the file.
-        name: what the document is called in the score.
         contract: names the task that reads label files; without it, the installed task that can.
 
     Raises:

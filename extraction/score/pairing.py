@@ -80,8 +80,7 @@ class Row:
 def name_path(rows: Sequence[Row], wanted: Sequence[str] = ()) -> str | None:
     """The path that names a table's rows: the first of `wanted` that a row has, else the first text field.
 
-    First text field: among the paths that hold text in at least half of the rows, the one that stands
-    nearest to the start of an object. It does not depend on the order of the rows.
+    That is the path nearest to an object's start of those with text in at least half of the rows, in any order of rows.
     """
     for name in wanted:
         if any(name in row.cells for row in rows):
@@ -112,11 +111,9 @@ def pair_rows(
        nor `T3` of `T4`), longer words begin alike (`direct` is not `indirect`). Or the names are equal but
        for something in brackets that only one has (`Sodium`, `Sodium (Na+)`). All else stays unpaired.
 
-    Rows are never paired because their values agree. Values, those of `scored` paths, only choose among
-    assignments that are equally good by the key, which is generous between rows that the key cannot tell
-    apart, and only there.
-    Rows are sorted by content first, so the outcome depends neither on their order nor on which table is
-    called predicted.
+    Rows are never paired because their values agree: those of `scored` paths only choose among assignments that are
+    equally good by the key, which is generous to rows that the key cannot tell apart, and to them alone. Rows are
+    sorted by content first, so the outcome depends neither on their order nor on which table is called predicted.
 
     Returns:
         Pairs of positions (in `predicted`, in `gold`).
@@ -133,11 +130,7 @@ def pair_rows(
 
 class _Pairing:
     def __init__(
-        self,
-        left: list[Row],
-        right: list[Row],
-        key: Sequence[str | None],
-        scored: Callable[[str], bool],
+        self, left: list[Row], right: list[Row], key: Sequence[str | None], scored: Callable[[str], bool]
     ) -> None:
         self.sides = left, right
         self.free = [set(range(len(left))), set(range(len(right)))]
@@ -263,12 +256,8 @@ def _dice(left: Sequence[set[str]], right: Sequence[set[str]]) -> np.ndarray:
 
 def _signature(name: str) -> Hashable:
     """What similar names have in common: short words and words with digits, first letters of the rest."""
-    return tuple(
-        sorted(
-            word if len(word) <= 4 or any(character.isdigit() for character in word) else word[0] + "..."
-            for word in _WORD.findall(name)
-        )
-    )
+    words = _WORD.findall(name)
+    return tuple(sorted(word if len(word) <= 4 or any(map(str.isdigit, word)) else f"{word[0]}..." for word in words))
 
 
 def _bare(name: str) -> str:

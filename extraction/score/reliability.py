@@ -52,10 +52,7 @@ class Review:
     """What a review of the values with a confidence below a threshold, or none, or named by an issue, would do.
 
     Attributes:
-        below: the threshold.
-        values: all values.
         reviewed: those that a person would look at.
-        wrong: wrong values.
         caught: wrong values among the reviewed.
         ok_values: values in records with status `ok`.
         silent: wrong values in such records that no review would see: the worst error there is.

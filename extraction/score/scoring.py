@@ -1,334 +1,18 @@
-"""Cells of paired rows, counted: precision, recall and F1 of records."""
+"""Cells of paired rows, counted."""
 
-import dataclasses
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
 
 from extraction.errors import AssayError
 from extraction.score.pairing import Row, name_path, pair_rows
-from extraction.score.reliability import JudgedCell, Reliability, reliability
+from extraction.score.reliability import JudgedCell
+from extraction.score.results import Counts, DocumentScore, Pair, Score, field_of
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from extraction.checks import Checks
     from extraction.contract import Contract
-
-RESAMPLES = 2000
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One document: what was predicted and what is true.
-
-    Attributes:
-        prediction: the record as plain JSON data; None counts as an empty record.
-        gold: the true record.
-        name: what the document is called in the score.
-        complete: False where gold has only some of the document's rows. Predicted rows without a partner then
-            count neither as inventions nor as false positives; `unjudged` says how many there were.
-        unlabelled: fields that gold says nothing about: left out of this document's score.
-        record: the Assay record that the prediction came in, as saved: what it says about its own values.
-    """
-
-    prediction: Any
-    gold: Any
-    name: str = ""
-    complete: bool = True
-    unlabelled: Collection[str] = ()
-    record: Mapping[str, Any] | None = None
-
-    def predicted(self, content: Any) -> "Pair":
-        """The same document with a prediction: plain data, or a record as `Record.to_dict` or its file has it."""
-        if is_record(content):
-            return dataclasses.replace(self, prediction=content["data"], record=content)
-        return dataclasses.replace(self, prediction=content, record=None)
-
-
-def is_record(content: Any) -> bool:
-    """Whether JSON is an Assay record rather than plain data."""
-    return isinstance(content, dict) and "data" in content and "status" in content
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Cells that agree (tp), that only the prediction has (fp), that only gold has (fn)."""
-
-    tp: int = 0
-    fp: int = 0
-    fn: int = 0
-
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
-
-    @property
-    def precision(self) -> float:
-        """TP / (TP + FP); with nothing predicted 1 if there was nothing to find, else 0."""
-        return self.tp / (self.tp + self.fp) if self.tp + self.fp else float(not self.fn)
-
-    @property
-    def recall(self) -> float:
-        """TP / (TP + FN); with nothing to find 1 if nothing was predicted, else 0."""
-        return self.tp / (self.tp + self.fn) if self.tp + self.fn else float(not self.fp)
-
-    @property
-    def f1(self) -> float:
-        """2TP / (2TP + FP + FN); 1 where there are no cells at all."""
-        cells = 2 * self.tp + self.fp + self.fn
-        return 2 * self.tp / cells if cells else 1.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """The counts and the three measures, JSON-ready."""
-        measures = {"f1": self.f1, "precision": self.precision, "recall": self.recall}
-        return {**measures, **dataclasses.asdict(self)}
-
-
-@dataclass
-class DocumentScore:
-    """One document's counts.
-
-    Attributes:
-        fields: cells by field.
-        rows_predicted: rows of all scored tables.
-        rows_gold: the same in gold.
-        omissions: gold rows without a partner.
-        inventions: predicted rows without a partner.
-        unjudged: predicted rows without a partner where gold is incomplete: counted nowhere else.
-        wrong: for each paired row that states something false, the fields it does so in.
-        unlabelled: fields that were asked for but that gold does not label: not scored.
-        cells: every predicted value that is counted (tp and fp of `fields`).
-        record: as in `Pair`.
-    """
-
-    name: str
-    fields: dict[str, Counts] = field(default_factory=dict)
-    rows_predicted: int = 0
-    rows_gold: int = 0
-    omissions: int = 0
-    inventions: int = 0
-    unjudged: int = 0
-    wrong: list[frozenset[str]] = field(default_factory=list)
-    unlabelled: tuple[str, ...] = ()
-    cells: list[JudgedCell] = field(default_factory=list, repr=False)
-    record: Mapping[str, Any] | None = field(default=None, repr=False)
-
-    @property
-    def counts(self) -> Counts:
-        """The cells of all fields."""
-        return sum(self.fields.values(), Counts())
-
-    @property
-    def f1(self) -> float:
-        """2TP / (2TP + FP + FN) over the document's cells."""
-        return self.counts.f1
-
-    @property
-    def wrong_values(self) -> int:
-        """Paired rows that state something false (see `Score`)."""
-        return len(self.wrong)
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it, JSON-ready."""
-        rows = ("rows_predicted", "rows_gold", "omissions", "inventions", "unjudged", "wrong_values")
-        return {
-            "name": self.name,
-            **self.counts.to_dict(),
-            **{name: getattr(self, name) for name in rows},
-            "unlabelled": list(self.unlabelled),
-            "fields": {name: counts.to_dict() for name, counts in self.fields.items()},
-        }
-
-
-@dataclass
-class Score:
-    """Scores of a set of documents.
-
-    A cell is (row, field, value), after rows have been paired and values normalised
-    (`extraction.score.normal`). In a paired row the same value on both sides is one TP, a different value one
-    FP and one FN, a value on one side only one FP or one FN, null on both sides nothing. A row without a
-    partner is an FP or FN for each of its cells.
-
-    - per document: F1 = 2TP / (2TP + FP + FN); 1 where neither side has cells
-    - `macro_f1`: the mean of the documents' F1
-    - `micro_f1`, `precision`, `recall`: over the cells of all documents
-
-    The measures follow the MedGemma 1.5 report (arXiv 2604.05081, section 3.2.5). That report does not publish how it
-    matches labels, so the pairing of rows is this project's own
-    (`extraction.score.pairing.pair_rows`), and figures are alike in kind, not comparable to the last point.
-
-    `wrong_values` counts paired rows with a false value: a predicted value that the gold row does not have,
-    in a scored field outside the key. A value left out is not false; it lowers recall.
-
-    Attributes:
-        documents: each one's counts.
-        notes: what was missing or left out, in sentences.
-        core_fields: the fields that a row is worth nothing without, where a contract's roles tell them: names, values
-            and their units.
-    """
-
-    documents: list[DocumentScore]
-    notes: list[str] = field(default_factory=list)
-    core_fields: tuple[str, ...] = ()
-
-    @property
-    def counts(self) -> Counts:
-        """The cells of all documents."""
-        return sum((document.counts for document in self.documents), Counts())
-
-    @property
-    def micro_f1(self) -> float:
-        """F1 over the cells of all documents."""
-        return self.counts.f1
-
-    @property
-    def macro_f1(self) -> float:
-        """Mean of the documents' F1."""
-        return sum(document.f1 for document in self.documents) / len(self.documents)
-
-    @property
-    def precision(self) -> float:
-        """TP / (TP + FP) over the cells of all documents."""
-        return self.counts.precision
-
-    @property
-    def recall(self) -> float:
-        """TP / (TP + FN) over the cells of all documents."""
-        return self.counts.recall
-
-    @property
-    def fields(self) -> dict[str, Counts]:
-        """Cells by field, over all documents."""
-        total: dict[str, Counts] = {}
-        for document in self.documents:
-            for name, counts in document.fields.items():
-                total[name] = total.get(name, Counts()) + counts
-        return total
-
-    def _sum(self, name: str) -> int:
-        return sum(getattr(document, name) for document in self.documents)
-
-    @property
-    def rows_predicted(self) -> int:
-        """Predicted rows."""
-        return self._sum("rows_predicted")
-
-    @property
-    def rows_gold(self) -> int:
-        """Gold rows."""
-        return self._sum("rows_gold")
-
-    @property
-    def omissions(self) -> int:
-        """Gold rows without a partner."""
-        return self._sum("omissions")
-
-    @property
-    def inventions(self) -> int:
-        """Predicted rows without a partner, in documents whose gold is complete."""
-        return self._sum("inventions")
-
-    @property
-    def unjudged(self) -> int:
-        """Predicted rows without a partner, in documents whose gold is incomplete."""
-        return self._sum("unjudged")
-
-    @property
-    def wrong_values(self) -> int:
-        """Paired rows with a false value: the dangerous error."""
-        return self._sum("wrong_values")
-
-    @cached_property
-    def interval(self) -> dict[str, tuple[float, float] | None]:
-        """95% intervals of `micro_f1` and `macro_f1`; None for fewer than two documents.
-
-        Percentile bootstrap over documents, 2,000 resamples, fixed seed; widened to the score itself in the
-        rare case that the percentiles leave it outside.
-        """
-        if len(self.documents) < 2:
-            return {"micro_f1": None, "macro_f1": None}
-        cells = np.array([(d.counts.tp, d.counts.fp + d.counts.fn, d.f1) for d in self.documents])
-        number = len(cells)
-        drawn = np.random.default_rng(0).multinomial(number, np.full(number, 1 / number), size=RESAMPLES)
-        agreed, off, each = (drawn @ cells).T
-        total = 2 * agreed + off
-        micro = np.where(total > 0, 2 * agreed / np.maximum(total, 1), 1.0)
-        intervals: dict[str, tuple[float, float] | None] = {}
-        for name, samples in ("micro_f1", micro), ("macro_f1", each / number):
-            low, high = np.percentile(samples, [2.5, 97.5])
-            value = getattr(self, name)
-            intervals[name] = min(float(low), value), max(float(high), value)
-        return intervals
-
-    @cached_property
-    def reliability(self) -> Reliability | None:
-        """How well the confidence of values tells right from wrong; None where no prediction says its confidence."""
-        return reliability((document.record, document.cells) for document in self.documents if document.record)
-
-    def on(self, fields: Sequence[str]) -> "Score":
-        """The same pairing of rows, counted on fewer fields: two sets of fields at one cost."""
-        return Score(
-            [
-                dataclasses.replace(
-                    document,
-                    fields={name: counts for name, counts in document.fields.items() if _field(name, fields)},
-                    wrong=[kept for wrong in document.wrong if (kept := _kept(wrong, fields))],
-                    unlabelled=tuple(name for name in document.unlabelled if _field(name, fields)),
-                    cells=[cell for cell in document.cells if _field(cell.field, fields)],
-                )
-                for document in self.documents
-            ],
-            list(self.notes),
-        )
-
-    @property
-    def core(self) -> "Score":
-        """The score on `core_fields` alone, the headline; the whole one where there are none.
-
-        Raises:
-            AssayError: nothing has a value in those, so that nothing would be scored.
-        """
-        core = self.on(self.core_fields) if self.core_fields else self
-        if core.counts == Counts():
-            raise AssayError(
-                f"There is nothing to score in {', '.join(self.core_fields)}: neither the records nor gold have a "
-                "value there; --fields names others."
-            )
-        return core
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it, JSON-ready."""
-        rows = ("rows_predicted", "rows_gold", "omissions", "inventions", "unjudged", "wrong_values")
-        return {
-            "micro_f1": self.micro_f1,
-            "macro_f1": self.macro_f1,
-            "precision": self.precision,
-            "recall": self.recall,
-            "interval": {name: limits and list(limits) for name, limits in self.interval.items()},
-            **dataclasses.asdict(self.counts),
-            **{name: getattr(self, name) for name in rows},
-            "fields": {name: counts.to_dict() for name, counts in self.fields.items()},
-            "reliability": self.reliability.to_dict() if self.reliability else None,
-            "documents": [document.to_dict() for document in self.documents],
-            "notes": [*self.notes, *self._unlabelled_notes()],
-        }
-
-    def _unlabelled_notes(self) -> list[str]:
-        found = Counter(document.unlabelled for document in self.documents if document.unlabelled)
-        return [
-            f"Not labelled by gold and not scored: {', '.join(names)} (documents: {number})."
-            for names, number in found.items()
-        ]
-
-    def table(self, documents: int = 10) -> "RenderableType":
-        """What a terminal shows: measures by field, rows, the worst `documents` documents, notes."""
-        from extraction.score.table import render
-
-        return render(self, documents)
 
 
 def score(
@@ -416,7 +100,7 @@ def _notes(fields: Sequence[str] | str | None, said: set[str], held: set[str]) -
     """What makes a low score suspect: fields that no record has, records that have nothing in common with gold."""
     notes = []
     if fields is not None and not isinstance(fields, str):
-        absent = [name for name in fields if not any(_field(path, [name]) for path in said | held)]
+        absent = [name for name in fields if not any(field_of(path, [name]) for path in said | held)]
         if absent:
             notes.append(f"Asked for, and in no record: {', '.join(absent)}.")
     said, held = ({path for path in paths if not path.endswith("[]")} for paths in (said, held))
@@ -433,48 +117,32 @@ def _names(paths: Iterable[str]) -> list[str]:
     return sorted({path.rpartition("[].")[2] for path in paths if not path.endswith("[]")})
 
 
-def _field(path: str, fields: Collection[str]) -> str | None:
-    """The one of `fields` that stands for a path: the path itself or its part within the row."""
-    own = path.rpartition("[].")[2]
-    return path if path in fields else own if own in fields else None
-
-
-def _kept(wrong: frozenset[str], fields: Collection[str]) -> frozenset[str]:
-    return frozenset(name for name in wrong if _field(name, fields))
-
-
+@dataclass
 class _Counting:
     """The walk over one document that fills its `DocumentScore`."""
 
-    def __init__(
-        self,
-        document: DocumentScore,
-        pair: Pair,
-        fields: Sequence[str] | None,
-        names: Sequence[str],
-        above: Sequence[str],
-    ) -> None:
-        self.document = document
-        self.pair = pair
-        self.wanted = fields
-        self.names, self.above = names, above
-        self.tally: dict[str, list[int]] = {name: [0, 0, 0] for name in fields or ()}
+    document: DocumentScore
+    pair: Pair
+    wanted: Sequence[str] | None
+    names: Sequence[str]
+    above: Sequence[str]
 
     def run(self, roles: Mapping[str, str]) -> None:
         document, pair = self.document, self.pair
+        self.tally: dict[str, list[int]] = {name: [0, 0, 0] for name in self.wanted or ()}
         self.compare(Row.read(pair.prediction, roles=roles), Row.read(pair.gold, roles=roles), "")
         document.fields = {
-            name: Counts(*cells) for name, cells in self.tally.items() if not _field(name, pair.unlabelled)
+            name: Counts(*cells) for name, cells in self.tally.items() if not field_of(name, pair.unlabelled)
         }
         document.record = pair.record
         asked = self.wanted if self.wanted is not None else pair.unlabelled
-        document.unlabelled = tuple(name for name in asked if _field(name, pair.unlabelled))
+        document.unlabelled = tuple(name for name in asked if field_of(name, pair.unlabelled))
 
     def label(self, path: str) -> str | None:
         """The field that a path is counted under, None where it is not scored."""
-        if _field(path, self.pair.unlabelled):
+        if field_of(path, self.pair.unlabelled):
             return None
-        return path if self.wanted is None else _field(path, self.wanted)
+        return path if self.wanted is None else field_of(path, self.wanted)
 
     def compare(self, predicted: Row, gold: Row, place: str) -> set[str]:
         """Count the cells of two rows and of the tables in them; return the fields with false values."""

@@ -1,13 +1,19 @@
 """A score as a terminal shows it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from extraction.record.record import REVIEW_BELOW
-from extraction.score.reliability import Reliability
-from extraction.score.scoring import Counts, Score
+
+if TYPE_CHECKING:
+    from extraction.score.reliability import Reliability
+    from extraction.score.results import Counts, Score
 
 
 def render(score: Score, documents: int) -> RenderableType:
@@ -15,17 +21,20 @@ def render(score: Score, documents: int) -> RenderableType:
     parts: list[RenderableType] = [_fields(score), Padding(_rows(score), (1, 0, 0, 1))]
     if documents and len(score.documents) > 1:
         parts.append(Padding(_documents(score, documents), (1, 0, 0, 0)))
-    notes = score.to_dict()["notes"]
-    if notes:
+    if notes := score.all_notes:
         parts.append(Padding(Text("\n".join(notes), style="yellow"), (1, 0, 0, 1)))
     return Group(*parts)
 
 
+def _table(*figures: str, first: Column | None = None) -> Table:
+    """An empty table with a column for each of some figures, behind another where it is given."""
+    columns = [Column(name, justify="right", no_wrap=True) for name in figures]
+    return Table(*([first] if first else []), *columns, box=None, padding=(0, 1), header_style="bold")
+
+
 def _fields(score: Score) -> Table:
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    table.add_column("field", no_wrap=True)
-    for name in ("precision", "recall", "F1", "95%", "tp", "fp", "fn"):
-        table.add_column(name, justify="right", no_wrap=True)
+    first = Column("field", no_wrap=True)
+    table = _table("precision", "recall", "F1", "95%", "tp", "fp", "fn", first=first)
     for name, counts in score.fields.items():
         table.add_row(Text(name), *_measures(counts), "", *_cells(counts))
     table.add_section()
@@ -36,7 +45,7 @@ def _fields(score: Score) -> Table:
 
 
 def _measures(counts: Counts) -> list[str]:
-    if counts == Counts():
+    if not (counts.tp or counts.fp or counts.fn):
         return ["-", "-", "-"]
     return [f"{value:.3f}" for value in (counts.precision, counts.recall, counts.f1)]
 
@@ -57,11 +66,8 @@ def _rows(score: Score) -> Text:
 def _documents(score: Score, number: int) -> Table:
     worst = sorted(score.documents, key=lambda document: (document.f1, document.name))
     hidden = len(worst) - number
-    table = Table(box=None, padding=(0, 1), header_style="bold")
     title = f"worst {number} of {len(worst)} documents" if hidden > 0 else "document"
-    table.add_column(title, overflow="fold")
-    for name in ("F1", "rows", "omissions", "inventions", "wrong"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = _table("F1", "rows", "omissions", "inventions", "wrong", first=Column(title, overflow="fold"))
     for document in worst[:number]:
         table.add_row(
             Text(document.name),
@@ -82,14 +88,10 @@ def render_reliability(values: Reliability) -> RenderableType:
         f"confidence of {len(values.right):,} values   AUROC {auroc}   calibration error {values.calibration_error:.3f}"
     )
     head += f"   without confidence {unknown:,}" if unknown else ""
-    bins = Table(box=None, padding=(0, 1), header_style="bold")
-    for name in ("confidence", "values", "right", "mean confidence"):
-        bins.add_column(name, justify="right", no_wrap=True)
+    bins = _table("confidence", "values", "right", "mean confidence")
     for bin in values.bins:
         bins.add_row(f"{bin.low:g} - {bin.high:g}", f"{bin.values:,}", f"{bin.right:.1%}", f"{bin.confidence:.3f}")
-    reviews = Table(box=None, padding=(0, 1), header_style="bold")
-    for name in ("review below", "to review", "wrong values caught", "left", "left in ok records"):
-        reviews.add_column(name, justify="right", no_wrap=True)
+    reviews = _table("review below", "to review", "wrong values caught", "left", "left in ok records")
     for review in values.reviews:
         reviews.add_row(
             f"{review.below:g}",

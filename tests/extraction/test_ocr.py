@@ -13,6 +13,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from extraction.api import Extractor, readable
 from extraction.document import Limits, Page, Word, ocr, ocr_page, open_document, page_text, read_scans, render_page
+from extraction.document.engine import how_sure
 from extraction.document.ocr import needs_ocr
 from extraction.errors import DocumentError
 from extraction.generate import Generation
@@ -200,7 +201,7 @@ def test_blank_pages_are_no_error(tmp_path, engine):
 
 def test_a_picture_without_words_says_so(tmp_path, engine, monkeypatch):
     # The engine takes a lone circle for a letter.
-    monkeypatch.setattr(ocr, "_read_lines", lambda image, scale: [])
+    monkeypatch.setattr(ocr, "read_lines", lambda image, scale: [])
     path = pdf(tmp_path / "a.pdf", table, lambda canvas: canvas.circle(300, 400, 90, fill=1))
     page = readable(open_document(path)).pages[1]
     assert page.words == [] and "no words" in page.issue
@@ -223,7 +224,9 @@ def test_lone_digits_and_letters_are_not_laid_on_their_side(tmp_path, engine):
 def test_lines_that_were_hard_to_read_are_counted(tmp_path, engine, monkeypatch):
     box = [(10.0, 10.0), (90.0, 10.0), (90.0, 22.0), (10.0, 22.0)]
     lines = [("Kalium 4,2 mmol/L in serum", 0.99), ("名", 0.9), ("x7", 0.4)]
-    monkeypatch.setattr(ocr, "_read_lines", lambda image, scale: [ocr._Line([(t, box)], box, s, [s]) for t, s in lines])
+    monkeypatch.setattr(
+        ocr, "read_lines", lambda image, scale: [ocr.ReadLine([(t, box)], box, s, [s]) for t, s in lines]
+    )
     page = read_scans(open_document(pdf(tmp_path / "a.pdf", lambda canvas: canvas.circle(300, 400, 90, fill=1))))
     assert len(page.pages[0].words) == 3 and page.pages[0].issue.startswith("2 of 3 lines were hard to read")
 
@@ -231,7 +234,9 @@ def test_lines_that_were_hard_to_read_are_counted(tmp_path, engine, monkeypatch)
 def test_a_unit_is_per_litre_and_not_per_one(tmp_path, engine, monkeypatch):
     box = [(10.0, 10.0), (90.0, 10.0), (90.0, 22.0), (10.0, 22.0)]
     read = ["mg/1", "10^9/1", "1/1", "n/1.73", "(U/1)"]
-    monkeypatch.setattr(ocr, "_read_lines", lambda image, scale: [ocr._Line([(t, box)], box, 1.0, [1.0]) for t in read])
+    monkeypatch.setattr(
+        ocr, "read_lines", lambda image, scale: [ocr.ReadLine([(t, box)], box, 1.0, [1.0]) for t in read]
+    )
     page = read_scans(open_document(pdf(tmp_path / "a.pdf", lambda canvas: canvas.circle(300, 400, 90, fill=1))))
     assert {word.text for word in page.pages[0].words} == {"mg/l", "10^9/l", "1/1", "n/1.73", "(U/l)"}
 
@@ -242,16 +247,16 @@ def test_a_word_is_as_sure_as_its_letters_and_no_value_is_surer_than_its_words(t
     assert min(word.score for word in clean) > 0.5 and max(word.score for word in clean) > 0.99
     assert {word.score for word in open_document(pdf(tmp_path / "b.pdf", table)).pages[0].words} == {1.0}
     letters = [0.9, 0.5, 1.0, 0.1, 1.0, 0.8]
-    assert ocr._sure("4,2 mm", ["4,2", "mm"], letters) == pytest.approx([0.45, 0.8])
+    assert how_sure("4,2 mm", ["4,2", "mm"], letters) == pytest.approx([0.45, 0.8])
 
     def read(image, scale):
         def box(x, width):
             return [(x, 100.0), (x + width, 100.0), (x + width, 112.0), (x, 112.0)]
 
         words = [("Kalium", box(72.0, 40.0)), ("4,2", box(220.0, 16.0)), ("mmol/L", box(300.0, 40.0))]
-        return [ocr._Line([word], word[1], 0.9, [sure]) for word, sure in zip(words, (0.99, 0.45, 1.0), strict=True)]
+        return [ocr.ReadLine([word], word[1], 0.9, [sure]) for word, sure in zip(words, (0.99, 0.45, 1.0), strict=True)]
 
-    monkeypatch.setattr(ocr, "_read_lines", read)
+    monkeypatch.setattr(ocr, "read_lines", read)
     answer = '{"tests":[["Kalium","4,2","mmol/L"]]}'
     generation = Generation(answer, "stop", logprobs=[0.0] * len(answer), offsets=list(range(len(answer))))
     record = Extractor(Answering(generation), CONTRACT).extract(path)
@@ -266,7 +271,7 @@ def test_time_is_kept_between_pages(tmp_path, engine, monkeypatch):
         time.sleep(1.5)
         return []
 
-    monkeypatch.setattr(ocr, "_read_lines", slow)
+    monkeypatch.setattr(ocr, "read_lines", slow)
     begin = time.monotonic()
     pages = read_scans(document, Limits(seconds=1.2)).pages
     assert time.monotonic() - begin < 4
@@ -277,7 +282,7 @@ def test_time_is_kept_between_pages(tmp_path, engine, monkeypatch):
 def test_one_page_that_fails_is_one_issue(tmp_path, engine, monkeypatch):
     page = scanned(tmp_path, table)
     document = open_document(pdf(tmp_path / "a.pdf", page, page))
-    real, calls = ocr._read_lines, []
+    real, calls = ocr.read_lines, []
 
     def failing(image, scale):
         calls.append(1)
@@ -285,7 +290,7 @@ def test_one_page_that_fails_is_one_issue(tmp_path, engine, monkeypatch):
             raise RuntimeError("Glucose 5,0")
         return real(image, scale)
 
-    monkeypatch.setattr(ocr, "_read_lines", failing)
+    monkeypatch.setattr(ocr, "read_lines", failing)
     first, second = read_scans(document).pages
     assert "RuntimeError" in first.issue and "Glucose" not in first.issue
     assert second.words and not second.issue
@@ -315,9 +320,9 @@ def test_ocr_is_silent_and_local(tmp_path, engine, monkeypatch, capfd):
 
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    ocr._engine.cache_clear()
+    ocr.engine.cache_clear()
     assert ocr_page(pdf(tmp_path / "a.pdf", scanned(tmp_path, table)), 1)
-    assert ocr._engine.cache_info().misses == 1
+    assert ocr.engine.cache_info().misses == 1
     assert capfd.readouterr() == ("", "")
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from extraction.errors import AssayError
-from extraction.generate.models import shipped
+from extraction.generate.hub import shipped
 from extraction.plugins import adapter_folder
 from finetune.task import load_task
 

@@ -23,7 +23,7 @@ from extraction.contract import Contract
 from extraction.document import open_document
 from extraction.errors import AssayError
 from extraction.example import Branch, Context, Example, ImagePart
-from extraction.generate.models import CHAT_TEMPLATE
+from extraction.generate.hub import CHAT_TEMPLATE
 from extraction.generate.server import ServerBackend, portable, token_places, without_loop
 from extraction.parse import parse
 from extraction.schema import validator

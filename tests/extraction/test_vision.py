@@ -16,7 +16,8 @@ from extraction.example import Branch, Context, Example, ImagePart
 from extraction.families import family_of
 from extraction.generate import LocalBackend
 from extraction.generate.backend import Generation, without_thinking
-from extraction.generate.models import CHAT_TEMPLATE, load_family
+from extraction.generate.hub import CHAT_TEMPLATE
+from extraction.generate.models import load_family
 from extraction.reading import document_example
 from extraction.record.reply import read_reply
 from recipes.lab_report.medgemma import CONTRACT, PROMPT
