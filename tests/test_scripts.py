@@ -112,6 +112,14 @@ def test_choose_doubt(model, tmp_path):
     assert "threshold" in printed and json.loads((tmp_path / "figures.json").read_text())[0]["set aside"] == 0
 
 
+def test_stress_records(model, tmp_path):
+    few = ("--model", model, "--count", 1, "--kinds", "clean,scan", "--json", tmp_path / "figures.json")
+    assert "in silence" in start("stress_records.py", *few)
+    rows = json.loads((tmp_path / "figures.json").read_text())
+    assert [row["kind"] for row in rows] == ["clean", "scan", "all"] and rows[-1]["reports"] == 2
+    assert "no kind blur" in start("stress_records.py", "--kinds", "blur", code=2)
+
+
 def test_demo_and_release_know_their_arguments(tmp_path):
     (tmp_path / "kept").touch()
     assert "is not empty" in start("demo.py", "--out", tmp_path, code=2)
