@@ -56,8 +56,7 @@ class LabReports(DocumentTask):
         unknown = [name for name in names if name not in FAMILIES]
         if unknown:
             raise AssayError(f"There is no layout family {unknown[0]}; known are {', '.join(FAMILIES)}.")
-        write_reports(folder, names=names, count=config.count, seed=config.seed, max_rows=config.max_rows,
-                      schema=self.contract.record_schema)  # fmt: skip
+        write_reports(folder, names=names, count=config.count, seed=config.seed, max_rows=config.max_rows)
 
 
 TASK = LabReports()

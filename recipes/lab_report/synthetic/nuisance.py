@@ -319,7 +319,8 @@ def cover_before_scan(pdf: bytes, rng: Random) -> Spoiled:
     canvas = Canvas(buffer, invariant=1)
     lines = [f"Reference {rng.randrange(10**5, 10**7)}", "", "Dear colleague,", "",
              "please find enclosed the laboratory's report that you asked for.",
-             f"It has {len(images)} pages. We answer questions from 8 to 17 hours.", "", "With kind regards"]  # fmt: skip
+             f"It has {len(images)} pages. We answer questions from 8 to 17 hours.", "",
+             "With kind regards"]  # fmt: skip
     for number, line in enumerate(lines):
         canvas.setFont("Helvetica", 11)
         canvas.drawString(70, 720 - 18 * number, line)

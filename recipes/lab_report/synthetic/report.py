@@ -121,15 +121,15 @@ def fitted(record: Any, schema: Mapping[str, Any]) -> Any:
     return record
 
 
-def write_reports(out: Path, *, names: Sequence[str], count: int, seed: int, max_rows: int | None = None,
-                  schema: Mapping[str, Any] | None = None) -> list[Path]:  # fmt: skip
+def write_reports(out: Path, *, names: Sequence[str], count: int, seed: int, max_rows: int | None = None) -> list[Path]:
     """Write `count` reports, cycling through the families `names`, into the new or empty folder `out`.
 
-    Each NAME.pdf has its record beside it as NAME.json; manifest.jsonl has a line a file with its family,
-    language, seed and cells. With a schema the records keep what it has keys for. The folder appears whole or not at
-    all. Returns the PDFs' paths.
+    Each NAME.pdf has its record beside it as NAME.json, with the keys of the task's schema; manifest.jsonl has a line a
+    file with its family, language, seed and cells. The folder appears whole or not at all. Returns the PDFs' paths.
     Raises FileExistsError where `out` has files already, ValueError where `names` is empty.
     """
+    from recipes.lab_report.task import SCHEMA  # the task's own generator is this one
+
     if not names or count < 1:
         raise ValueError("write_reports needs at least one family and a count of at least 1")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -141,7 +141,7 @@ def write_reports(out: Path, *, names: Sequence[str], count: int, seed: int, max
             report = make_report(name, seed * SEEDS + number, max_rows=max_rows)
             stem = f"{name}-{seed}-{number:05d}"
             (partial / f"{stem}.pdf").write_bytes(report.pdf)
-            text = json.dumps(fitted(report.record, schema or {}), ensure_ascii=False, indent=1)
+            text = json.dumps(fitted(report.record, SCHEMA), ensure_ascii=False, indent=1)
             (partial / f"{stem}.json").write_text(text + "\n", encoding="utf-8")
             cells = [asdict(cell) | {"box": [round(edge, 2) for edge in cell.box]} for cell in report.cells]
             entry = {"file": f"{stem}.pdf", "family": name, "language": report.language,
