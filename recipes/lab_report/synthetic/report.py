@@ -115,8 +115,7 @@ def write_reports(out: Path, *, names: Sequence[str], count: int, seed: int, max
     """Write `count` reports, cycling through the families `names`, into the new or empty folder `out`.
 
     Each NAME.pdf has its record beside it as NAME.json; manifest.jsonl has a line a file with its family,
-    language, seed and cells. The folder appears whole or not at
-    all. Returns the PDFs' paths.
+    language, seed and cells. The folder appears whole or not at all. Returns the PDFs' paths.
     Raises FileExistsError where `out` has files already, ValueError where `names` is empty.
     """
     if not names or count < 1:
