@@ -85,3 +85,8 @@ class Content:
     clinical: str  # what the physician asks, printed above the results like a row
     picks: dict[str, float]
     extras: Extras
+
+    @property
+    def rtl(self) -> bool:
+        """Whether its pages run from right to left."""
+        return bool(self.place.get("rtl"))
