@@ -102,13 +102,20 @@ def _is_other(char: str) -> bool:
 
 
 def pieces(text: str, face_name: str) -> Iterator[tuple[str, str]]:
-    """The text in pieces with the face that draws each."""
+    """The text in pieces with the face that draws each.
+
+    A Chinese or Japanese text is drawn in one face but for signs that it lacks. A single character has a wide blank
+    behind it: PDFium takes no notice of a text of one character in a font that the file does not hold.
+    """
     first, plus, second = face_name.partition("+")
     if not plus:
         yield text, face_name
         return
-    for other, chars in groupby(text, _is_other):
-        yield "".join(chars), second if other else first
+    whole = any(map(is_east_asian, text))
+    for other, chars in groupby(text, lambda char: _is_other(char) or (whole and " " <= char <= "~")):
+        piece = "".join(chars)
+        alone = other and len(piece) == 1 and is_east_asian(piece)
+        yield (piece + "\u3000" if alone else piece), second if other else first
 
 
 def is_rtl(text: str) -> bool:
@@ -116,26 +123,31 @@ def is_rtl(text: str) -> bool:
     return any(unicodedata.bidirectional(char) in ("R", "AL") for char in text)
 
 
+_LTR = re.compile(r"[A-Za-z0-9µμ%<>≤≥+-](?:[^\u0590-\u06ff\ufb1d-\ufefc،؛؟]*[A-Za-z0-9µμ%³²+])?")
+_MIRRORED = str.maketrans("()[]{}«»", ")(][}{»«")
+
+
 @lru_cache(maxsize=50_000)
 def visual(text: str) -> str:
-    """A text as it stands on the page from left to right, Arabic letters joined; ranges of numbers stay in order.
+    """A text as it stands on the page from left to right, Arabic letters joined.
 
-    Raises ModuleNotFoundError where the packages for it are not installed.
+    What has letters from right to left begins at the right; Latin words, numbers and ranges of numbers in it, with
+    blanks and signs between them, stand from left to right, as in the fields of a form.
+
+    Raises ModuleNotFoundError where the package that joins letters is not installed.
     """
     if not is_rtl(text):
         return text
     try:
         from arabic_reshaper import ArabicReshaper
-        from bidi import get_display
     except ImportError as error:
-        raise ModuleNotFoundError(
-            "reports from right to left need two packages more: pip install 'assay[synthetic]'"
-        ) from error
-    # What is in brackets or a range of numbers is a part of its own, as in the cells of a form.
-    kept = re.sub(r"[<>≤≥]?=? ?\d[\d.,/:]*(?: ?[-–] ?\d[\d.,/:]*)+|[<>≤≥]=? ?\d[\d.,]*", "\u2066\\g<0>\u2069", text)
-    joined = ArabicReshaper({"support_zwj": False, "delete_harakat": False}).reshape(kept)
-    shown = str(get_display(joined, base_dir="R"))
-    return re.sub("[\u200e\u200f\u2066-\u2069]", "", shown)
+        raise ModuleNotFoundError("reports in Arabic need a package more: pip install 'assay[synthetic]'") from error
+    joined = ArabicReshaper({"support_zwj": False}).reshape(text)
+    shown, end = "", len(joined)
+    for match in reversed(list(_LTR.finditer(joined))):
+        shown += joined[match.end() : end][::-1].translate(_MIRRORED) + match[0]
+        end = match.start()
+    return shown + joined[:end][::-1].translate(_MIRRORED)
 
 
 FONTS: dict[str, dict[str, tuple[str, ...]]] = {

@@ -91,7 +91,8 @@ def text_width(text: str, face_name: str, size: float) -> float:
     if "+" not in face_name:
         return float(pdfmetrics.stringWidth(faces.visual(text), face_name, size))
     return sum(
-        float(pdfmetrics.stringWidth(piece, face, size)) for piece, face in faces.pieces(faces.visual(text), face_name)
+        float(pdfmetrics.stringWidth(piece.rstrip("\u3000"), face, size))
+        for piece, face in faces.pieces(faces.visual(text), face_name)
     )
 
 
@@ -182,7 +183,7 @@ class Sheet:
                 canvas.setStrokeColor(HexColor(run.colour))
                 canvas.setLineWidth(run.size / 30)
             canvas.drawString(place, self.height - y, piece, mode=2 if stroked else None)
-            place += float(pdfmetrics.stringWidth(piece, name, run.size))
+            place += float(pdfmetrics.stringWidth(piece.rstrip("\u3000"), name, run.size))
         return Box(x, y - ASCENT * run.size, x + run.width, y + DESCENT * run.size)
 
     def _across(self, x0: float, x1: float) -> float:
