@@ -108,6 +108,8 @@ class _Builder:
             return False
         if unicodedata.bidirectional(text[0]) in ("R", "AL", "NSM"):
             return max(box[0] - last[2], last[0] - box[2]) <= 0.3 * high
+        if self.turned and self.turned[-1] == len(self.text) - 1:  # what follows need not be beside it
+            return False
         # A gap is a column's edge or a blank that the file does not spell out; a step back is another run.
         return box[0] - last[2] <= 0.3 * low and box[0] >= last[0] - 0.3 * high
 
@@ -137,16 +139,13 @@ class _Builder:
             self.quarters[quarter % 360] += 1
 
     def _spelled(self) -> list[str]:
-        """The characters in the order of spelling: of one glyph that stands for several letters (Arabic lam and alef),
-        PDFium gives the last one first where the script runs from right to left.
+        """The characters in the order of spelling: where a file says that the one glyph of lam and alef stands for these
+        two letters, PDFium gives the alef first.
         """
         found = list(self.text)
-        start = 0
-        for end in range(1, len(found) + 1):
-            if end == len(found) or self.boxes[end] != self.boxes[start]:
-                if end - start > 1 and all(map(is_rtl, found[start:end])):
-                    found[start:end] = found[start:end][::-1]
-                start = end
+        for place in range(1, len(found)):
+            if found[place] == "ل" and found[place - 1] in "اأإآ" and self.boxes[place] == self.boxes[place - 1]:
+                found[place - 1 : place + 1] = found[place], found[place - 1]
         return found
 
 
