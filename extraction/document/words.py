@@ -139,8 +139,8 @@ class _Builder:
             self.quarters[quarter % 360] += 1
 
     def _spelled(self) -> list[str]:
-        """The characters in the order of spelling: where a file says that the one glyph of lam and alef stands for these
-        two letters, PDFium gives the alef first.
+        """The characters in the order of spelling: where a file says that the one glyph of lam and alef stands for two
+        letters, PDFium gives the alef first.
         """
         found = list(self.text)
         for place in range(1, len(found)):

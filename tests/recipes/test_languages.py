@@ -7,10 +7,12 @@ import pytest
 
 from extraction.document import open_document
 from extraction.values.signs import plain
+from recipes.lab_report.lines import names_columns, rows_like_results, without_earlier
 from recipes.lab_report.synthetic import FAMILIES, families, make_report
 from recipes.lab_report.synthetic.content import stable_random
 from recipes.lab_report.synthetic.habits import with_habits
-from recipes.lab_report.synthetic.vocabulary import LANGUAGES, SHARES, locales, panels, phrases
+from recipes.lab_report.synthetic.vocabulary import LANGUAGES, SHARES, choices, locales, panels, phrases
+from tests.conftest import document_of
 
 LOCALES = [locale for language in SHARES for locale in locales(language)]
 LAYOUTS = ("plain_ruled", "prose_summary", "colour_cards", "ward_matrix", "test_world_table")
@@ -91,6 +93,25 @@ def test_the_further_languages_are_a_quarter_of_training_and_share_it():
     further = sum(drawn[language] for language in SHARES)
     assert 0.2 < further / drawn.total() < 0.3
     assert set(drawn) == {*LANGUAGES, *SHARES}
+
+
+@pytest.mark.parametrize("language", SHARES)
+def test_titles_and_findings_are_known_as_such(language):
+    """Of its columns' titles and words for findings the generator's own: the commonest there are."""
+    words = phrases(language, "train")
+    columns = {key: choices(text) for key, text in words["columns"].items()}
+    name = columns["name"][0]
+    for result in columns["result"][:2]:
+        for unit in columns["unit"]:
+            assert names_columns(f"{name}    {result}    {unit}"), (result, unit)
+        for limits in columns["range"][:2]:
+            assert names_columns(f"{name}    {result}    {limits}"), (result, limits)
+    for earlier in columns["previous"]:
+        title = f"{name}    {earlier}    {columns['result'][0]}    {columns['unit'][0]}"
+        shown = document_of(f"{title}\nHDL    4,1    4,8    mmol/L\nLDL    3,9    4,0    mmol/L")
+        assert not {"4,1", "3,9"} & {word.text for word in without_earlier(shown).pages[0].words}
+    for word in choices(words["kinds"]["neg"].split("|")[0]):
+        assert rows_like_results(document_of(f"Anti-HCV    {word}    AU/mL")), word
 
 
 def test_demo_families_have_no_words_for_a_further_language():
