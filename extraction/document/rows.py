@@ -3,8 +3,9 @@
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 from statistics import median
+from unicodedata import bidirectional
 
 from extraction.document.pages import Word
 
@@ -49,7 +50,41 @@ def gather_rows(words: Sequence[Word]) -> list[TextRow]:
         row.words.sort(key=lambda i: (words[i].box[0], words[i].box[2], i))
         row.cells = _cells(row, words)
     _part_close_cells(rows, words)
+    leading = _runs_left(words)
+    for row in rows:
+        for cell in row.cells:
+            if len(cell.words) > 1 and _is_rtl(cell.text):
+                _put_in_order(cell, words, leading)
     return rows
+
+
+def _is_rtl(text: str) -> bool:
+    return not text.isascii() and any(bidirectional(char) in ("R", "AL") for char in text)
+
+
+def _runs_left(words: Sequence[Word]) -> bool:
+    """Whether a page is read from right to left: a good part of its words has letters that are."""
+    rtl = sum(_is_rtl(word.text) for word in words)
+    return rtl > 0 and 4 * rtl > sum(any(map(str.isalpha, word.text)) for word in words)
+
+
+def _put_in_order(cell: TextCell, words: Sequence[Word], leftwards: bool) -> None:
+    """Put a cell's words into the order they are read in; those from left to right keep theirs among themselves.
+
+    Where the page runs from left to right, only the runs of words that do not are turned.
+    """
+    ordered = sorted(cell.words, key=lambda i: words[i].box[0], reverse=leftwards)
+    found: list[int] = []
+    for turned, group in groupby(ordered, lambda i: _is_rtl(words[i].text) != leftwards):
+        run = list(group)
+        if turned:
+            # Signs at the ends of a run belong to what is around it.
+            solid = [place for place, i in enumerate(run) if any(map(str.isalnum, words[i].text))]
+            first, last = (solid[0], solid[-1] + 1) if solid else (0, 0)
+            run[first:last] = run[first:last][::-1]
+        found += run
+    cell.words = found
+    cell.text = " ".join(words[i].text for i in found)
 
 
 def _slope(words: Sequence[Word]) -> float:

@@ -4,33 +4,54 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from typing import Literal
+
+from extraction.values.signs import PLAIN
 
 DateOrder = Literal["DMY", "MDY", "YMD"]
 Day = tuple[int, int, int]
 """Year, month, day."""
 
 _MONTHS = (
-    "january januari januar janvier enero gennaio janner",
-    "february februari februar fevrier febrero febbraio",
-    "march maart marz maerz mars marzo mrt mrz",
-    "april avril abril aprile",
-    "may mei mai mayo maggio",
-    "june juni juin junio giugno",
-    "july juli juillet julio luglio",
-    "august augustus aout agosto",
-    "september septembre septiembre settembre",
-    "october oktober octobre octubre ottobre",
-    "november novembre noviembre",
-    "december dezember decembre diciembre dicembre",
+    "january januari januar janvier enero gennaio janner janeiro ιανουαριος ιανουαριου январь января януари"
+    " січень січня styczen stycznia ocak leden ledna يناير ינואר",
+    "february februari februar fevrier febrero febbraio fevereiro φεβρουαριος φεβρουαριου февраль февраля февруари"
+    " лютий лютого luty lutego subat unor unora فبراير פברואר",
+    "march maart marz maerz mars marzo mrt mrz marco μαρτιος μαρτιου март марта березень березня marzec marca mart"
+    " brezen brezna مارس מרץ מרס",
+    "april avril abril aprile απριλιος απριλιου απρ апрель апреля април квітень квітня kwiecien kwietnia nisan duben"
+    " dubna أبريل ابريل אפריל",
+    "may mei mai mayo maggio maio μαιος μαιου май мая травень травня maj maja mayis mayıs kveten kvetna مايو מאי",
+    "june juni juin junio giugno junho ιουνιος ιουνιου июнь июня юни червень червня czerwiec czerwca haziran cerven"
+    " cervna يونيو יוני",
+    "july juli juillet julio luglio julho ιουλιος ιουλιου июль июля юли липень липня lipiec lipca temmuz cervenec"
+    " cervence يوليو יולי",
+    "august augustus aout agosto augusti αυγουστος αυγουστου август августа серпень серпня sierpien sierpnia agustos"
+    " srpen srpna أغسطس اغسطس אוגוסט",
+    "september septembre septiembre settembre setembro σεπτεμβριος σεπτεμβριου сентябрь сентября септември вересень"
+    " вересня wrzesien wrzesnia eylul zari سبتمبر ספטמבר",
+    "october oktober octobre octubre ottobre outubro οκτωβριος οκτωβριου октябрь октября октомври жовтень жовтня"
+    " pazdziernik pazdziernika ekim rijen rijna أكتوبر اكتوبر אוקטובר",
+    "november novembre noviembre novembro νοεμβριος νοεμβριου ноябрь ноября ноември листопад листопада listopad"
+    " listopada listopadu kasim kasım نوفمبر נובמבר",
+    "december dezember decembre diciembre dicembre dezembro δεκεμβριος δεκεμβριου декабрь декабря декември грудень"
+    " грудня grudzien grudnia aralik aralık prosinec prosince ديسمبر דצמבר",
 )
-"""Names of months in English, Dutch, German, French, Spanish and Italian, without accents."""
+"""Names of months, without accents, in English, Dutch, German, French, Spanish, Italian, Portuguese, Greek, Russian,
+Bulgarian, Ukrainian, Polish, Turkish, Czech, Swedish, Arabic and Hebrew; of Slavic languages and Greek also as they
+stand behind a day.
+"""
+
+_ERAS = {"令和": 2018, "平成": 1988, "昭和": 1925}
+"""Japanese eras: the year before their first."""
 
 _TIME = (
-    r"(?:(?:[ ,;T|]|- )*(?:(?:at|om|um|ore|a las|a|à|h|uur|klo)\.? )?"
+    r"(?: ?[гр]\.(?!\w)| r\.(?!\w))?"
+    r"(?:(?:[ ,;T|]|- )*(?:(?:at|om|um|ore|a las|a|à|às|h|uur|klo|kl|godz|в|о|στις|saat|v)\.? )?"
     r"(?P<hour>\d{1,2})(?:[:hH]|(?<=\d)\.)(?P<minute>[0-5]\d)(?:[:.](?P<second>[0-5]\d)(?:\.\d+)?"
     r"(?P<zone>Z\b|[+-]\d\d:?\d\d(?![\d:]))?)?(?![\d.,]*\d)(?: ?(?P<half>[AaPp])\.?[Mm]\b\.?)?)?"
 )
@@ -41,13 +62,18 @@ _NUMERIC = re.compile(
     r"(?P<c>\d{4}|(?(year)\d{1,2}|\d{2}))" + _END + _TIME
 )
 _DAY_NAMED = re.compile(
-    _EDGE + r"(?P<a>\d{1,2})(?:st|nd|rd|th|er|º|°|\.)?(?: |-|/|\.)?(?:de |of )?(?P<name>[^\W\d_]{3,10})\.?"
+    _EDGE + r"(?P<a>\d{1,2})(?:st|nd|rd|th|er|º|°|\.)?(?: |-|/|\.)?(?:de |of )?(?P<name>[^\W\d_]{3,12})\.?"
     r"(?:,? |-|/|\.)?(?:del? )?(?P<c>\d{4}|\d{2})" + _END + _TIME
 )
 _MONTH_NAMED = re.compile(
-    r"(?<![^\W_])(?P<name>[^\W\d_]{3,10})\.?[ -](?P<a>\d{1,2})(?:st|nd|rd|th)?(?:, ?| |-)(?P<c>\d{4})" + _END + _TIME
+    r"(?<![^\W_])(?P<name>[^\W\d_]{3,12})\.?[ -](?P<a>\d{1,2})(?:st|nd|rd|th)?(?:, ?| |-)(?P<c>\d{4})" + _END + _TIME
 )
-_YEAR_NAMED = re.compile(_EDGE + r"(?P<c>\d{4})[ -/](?P<name>[^\W\d_]{3,10})\.?[ -/](?P<a>\d{1,2})" + _END + _TIME)
+_YEAR_NAMED = re.compile(_EDGE + r"(?P<c>\d{4})[ -/](?P<name>[^\W\d_]{3,12})\.?[ -/](?P<a>\d{1,2})" + _END + _TIME)
+_EAST_ASIAN = re.compile(
+    r"(?<!\d)(?:(?P<year>\d{4})|(?P<era>令和|平成|昭和) ?(?P<of>\d{1,2}|元)) ?年"
+    r" ?(?P<b>\d{1,2}) ?月 ?(?P<a>\d{1,2}) ?[日号]"
+    r"(?: *(?P<hour>\d{1,2})(?:(?::|时|時)(?P<minute>[0-5]\d)分?)(?:[:](?P<second>[0-5]\d))?(?![\d:]))?"
+)
 _COMPACT = re.compile(r"(?<![\w.,/-])(?P<a>(?:19|20)\d\d)(?P<b>[01]\d)(?P<c>[0-3]\d)(?![\w-])" + _TIME)
 
 
@@ -90,8 +116,11 @@ class Moment:
 def moments(text: str) -> list[Moment]:
     """All dates in a text, from left to right, without overlaps."""
     found: list[Moment] = []
-    if not re.search(r"\d{2}", text):
+    if not re.search(r"\d{2}|年", text):
         return found
+    text = text.translate(PLAIN)
+    if "年" in text:
+        found += [moment for match in _EAST_ASIAN.finditer(text) if (moment := _east_asian(match))]
     for pattern in (_NUMERIC, _DAY_NAMED, _MONTH_NAMED, _YEAR_NAMED, _COMPACT):
         for match in pattern.finditer(text):
             moment = _moment(match)
@@ -142,15 +171,27 @@ def _moment(match: re.Match[str]) -> Moment | None:
     return Moment(match.start(), end, readings, time, short, (time and groups["zone"]) or "")
 
 
-def _time(groups: dict[str, str]) -> tuple[int, int, int | None] | None:
-    hour = int(groups["hour"])
+def _east_asian(match: re.Match[str]) -> Moment | None:
+    groups = match.groupdict()
+    of = 1 if groups["of"] == "元" else int(groups["of"] or 0)
+    year = int(groups["year"]) if groups["year"] else _ERAS[groups["era"]] + of
+    day = _day(year, int(groups["b"]), int(groups["a"]))
+    if day is None:
+        return None
+    time = _time({**groups, "half": ""}) if groups["hour"] else None
+    end = match.end() if time or not groups["hour"] else match.start("hour")
+    return Moment(match.start(), end, dict.fromkeys(("DMY", "MDY", "YMD"), day), time)
+
+
+def _time(groups: Mapping[str, str | None]) -> tuple[int, int, int | None] | None:
+    hour = int(groups["hour"] or 0)
     if groups["half"]:
         if not 1 <= hour <= 12:
             return None
         hour = hour % 12 + 12 * (groups["half"] in "pP")
     if hour > 23:
         return None
-    return hour, int(groups["minute"]), int(groups["second"]) if groups["second"] else None
+    return hour, int(groups["minute"] or 0), int(groups["second"]) if groups["second"] else None
 
 
 def _year(text: str) -> int:
@@ -165,10 +206,20 @@ def _day(year: int, month: int, day: int) -> Day | None:
     return year, month, day
 
 
+def _without_accents(name: str) -> str:
+    plain = unicodedata.normalize("NFKD", name.lower().replace("ß", "ss").replace("ł", "l").replace("ς", "σ"))
+    return "".join(char for char in plain if not unicodedata.combining(char))
+
+
+_PLAIN_MONTHS = [frozenset(map(_without_accents, names.split())) for names in _MONTHS]
+
+
 @lru_cache(maxsize=1024)
 def _month(name: str) -> int | None:
     """The number of the month whose name, in one of the languages, begins so; None if several or none do."""
-    plain = unicodedata.normalize("NFKD", name.lower().replace("ß", "ss"))
-    plain = "".join(char for char in plain if not unicodedata.combining(char))
-    found = [i for i, names in enumerate(_MONTHS, 1) if any(full.startswith(plain) for full in names.split())]
+    plain = _without_accents(name)
+    if plain.startswith("ב") and len(plain) > 3:  # Hebrew: "in July"
+        plain = plain[1:]
+    whole = [i for i, names in enumerate(_PLAIN_MONTHS, 1) if plain in names]
+    found = whole or [i for i, names in enumerate(_PLAIN_MONTHS, 1) if any(full.startswith(plain) for full in names)]
     return found[0] if len(found) == 1 else None

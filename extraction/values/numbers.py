@@ -11,7 +11,7 @@ DecimalMark = Literal["auto", ",", "."]
 NUM = r"[0-9]+(?:[.,'][0-9]+)*(?: [0-9]{3}(?![0-9]))*(?:[.,][0-9]+)?"
 """Digits with marks of decimals and thousands, as a pattern; all patterns here are for texts of plain signs."""
 _THOUSANDS = r"1[.,' ]?000(?:[.,' ]?000)?(?![\d.,])"
-_POWER = rf"(?:[eE][+-]?[0-9]{{1,3}}(?![\w.,])| ?[x*] ?(?:10\^[+-]?[0-9]{{1,3}}|{_THOUSANDS}))?"
+_POWER = rf"(?:[eE][+-]?[0-9]{{1,3}}(?![\w.,])| ?[x*хХ·∙⋅] ?(?:10\^[+-]?[0-9]{{1,3}}|{_THOUSANDS}))?"
 VALUE = rf"[+-]?(?:10\^[+-]?[0-9]{{1,3}}|{NUM}{_POWER})(?![0-9])"
 """A number with its sign and its power of ten."""
 COMPARATOR = r"<=|>=|=<|=>|[<>≤≥~]"
@@ -19,6 +19,7 @@ COMPARATOR = r"<=|>=|=<|=>|[<>≤≥~]"
 _PARTS = re.compile(rf"(?P<sign>[+-]?)(?:10\^(?P<ten>[+-]?[0-9]{{1,3}})|(?P<number>{NUM})(?P<power>{_POWER}))")
 _PLAIN = re.compile(r"([0-9]+)(?:([.,])([0-9]+))?")
 _GROUPED = re.compile(r"([1-9][0-9]{0,2}([.,' ])[0-9]{3}(?:\2[0-9]{3})*)(?:(?!\2)([.,])([0-9]+))?")
+_INDIAN = re.compile(r"([1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3})(\.[0-9]+)?")  # lakhs and crores: 2,25,000
 _MARKED = re.compile(r"(?<![\w.,'^])[0-9]+(?:[.,'][0-9]+)+")
 _MARKED_OR_SPACED = re.compile(rf"(?<![\w.,'^]){NUM}")
 
@@ -62,6 +63,8 @@ def _marks(text: str) -> dict[str, str]:
         whole, thousands, mark, fraction = match.groups()
         for other in mark or ",.".replace(thousands, ""):
             found[other] = whole.replace(thousands, "") + (f".{fraction}" if mark else "")
+    if match := _INDIAN.fullmatch(text):
+        found["."] = match[1].replace(",", "") + (match[2] or "")
     return found
 
 

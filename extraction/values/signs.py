@@ -8,9 +8,11 @@ import unicodedata
 PLAIN = str.maketrans(
     dict.fromkeys("‐‑‒–—―−", "-")
     | dict.fromkeys("\xa0\u2007\u2009\u202f", " ")
+    | {chr(zero + digit): str(digit) for zero in (0x660, 0x6F0, 0xFF10) for digit in range(10)}
+    | dict(zip("．，：／－＋％（）＜＞～٫٬٪", ".,:/-+%()<>~.'%", strict=True))
     | {"µ": "μ", "⩽": "≤", "⩾": "≥", "≈": "~", "×": "x", "’": "'"}
 )
-"""One sign for each, so that places in a text stay what they are."""
+"""One sign for each, so that places in a text stay what they are; digits of Arabic and of full width are ours."""
 
 RAISED = "[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+"
 """Raised digits, as a pattern."""

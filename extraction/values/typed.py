@@ -17,7 +17,7 @@ from extraction.values.signs import PLAIN, lower_powers
 
 Kind = Literal["number", "range", "ordinal", "ratio", "date", "text"]
 
-_UNIT = r"(?: ?(?P<unit>(?:[%‰°μa-zA-ZÅΩ]|/ ?(?:10+ )?[μa-zA-Z])(?:[^\s<>=]|[ ](?=[^\d\s<>=]))*))?"
+_UNIT = r"(?: ?(?P<unit>(?:[%‰°μa-zA-ZÅΩа-яА-ЯёіїІЇ]|/ ?(?:10+ )?[μa-zA-Zа-яА-Я])(?:[^\s<>=]|[ ](?=[^\d\s<>=]))*))?"
 
 _UPPER = ("up to", "upto", "less than", "below", "bis", "unter", "kleiner", "tot", "jusqu'à", "jusqu'a", "hasta",
           "menor de", "menos de", "inf. à", "inférieur à", "fino a", "inferiore a", "max.", "max")  # fmt: skip
@@ -32,6 +32,13 @@ _TO = r"to|bis|tot|à|a|al"
 
 _OPENERS, _CLOSERS = {"(": ")", "[": "]"}, {")": "(", "]": "["}
 _FLAGS = {"H", "L", "HH", "LL", "N", "A"}
+_FLAG_WORDS = re.compile(
+    r"(?<=[\d%)]) ?(?:[↑↓▲▼]{1,3}|\(!\)| (?:very |critically )?(?:high|low|normal|abnormal|critical|hoch|erhöht|niedrig"
+    r"|hoog|laag|verhoogd|verlaagd|élevé|bas|alto|bajo|baixo|basso|υψηλό|χαμηλό|выше|ниже|повышен|понижен|wysoki|niski"
+    r"|yüksek|düşük|vysoký|nízký|hög|låg|مرتفع|منخفض|גבוה|נמוך|偏高|偏低))$",
+    re.IGNORECASE,
+)
+"""Words and arrows behind a value that say where it lies; letters alone (H, L) may be units."""
 _LONGEST = 120  # characters: what is longer is a sentence
 _NUMBER = re.compile(rf"(?P<comparator>{COMPARATOR})? ?(?P<value>{VALUE}){_UNIT}")
 _RANGE = re.compile(rf"(?P<low>{VALUE})(?: ?- ?| (?:{_TO}) )(?P<high>{VALUE}){_UNIT}")
@@ -86,6 +93,7 @@ def type_value(text: str, *, decimal: DecimalMark = "auto", order: DateOrder | N
     Never raises; what stays raw is of the kind `text`, with a note.
     """
     clean = " ".join(text.translate(PLAIN).split())
+    clean = _FLAG_WORDS.sub("", clean)
     if len(clean) > _LONGEST:
         return Typed("text", text, note="too long for a value" if _digits(clean) else "")
     clean = re.sub(r"(?<=[^\W\d_])\^(?=\d)", "", lower_powers(clean))  # `m²` as `m2`

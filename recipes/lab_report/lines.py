@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from unicodedata import category
 
 from extraction.checks import MissedLine
 from extraction.document import Document, Page
@@ -17,15 +18,24 @@ _NUM = rf"{_COMPARATOR} ?-?\d+(?:[.,]\d+)*(?: \d{{3}})*"
 _FLAG = r"(?:[HLN]{1,2}|[+*↑↓▲▼-]{1,3}|\(!\)|\[[A-Z]\]|!|[A-Z][a-z]{2,8}|[a-z]{3,8})"
 _UNIT = (
     r"(?:[^\W\d_]{0,6} ?(?:/ ?[^ ]*[^\W\d_][^ ]*|[%‰])(?: [A-Z]+)?"
-    r"|x? ?10[\^*E]?[\d⁰-⁹]*/ ?\w+|[fpnμmk]?[glLUM]|IU|s|sec|mm)"
+    r"|[xх]? ?10[\^*E]?[\d⁰-⁹]*/ ?\w+|[fpnμmk]?[glLUM]|IU|s|sec|mm|[фпнмк]?[гл]|сек|Ед|мм)"
 )
 _LIMITS = r"(?:[^\W\d_][^\d<>]{0,24})?"
 _RANGE = rf"[\[(]?{_LIMITS} ?(?:{_NUM} ?(?:-|[^\W\d_]{{1,3}}) ?{_NUM}|[<>≤≥]=? ?{_NUM})[\])]?"
 _WORD = (
-    r"(?:(?:non?|not|niet|nicht|pas) )?-?(?:neg|pos|n[ée]g|detec|d[ée]tec|react|r[ée]act|reakt|reatt|rilev|presen"
-    r"|pr[ée]sen|absen|assent|ausen|aanw|afw|nachw|aantoon|trac|spoor|spur|indeterm)\w*"
+    r"(?:(?:(?:non?|not|niet|nicht|pas|não|не|nie|ej|μη|δεν) )?-?"
+    r"(?:neg|pos|n[ée]g|detec|d[ée]tec|react|r[ée]act|reakt|reatt|rilev|presen"
+    r"|pr[ée]sen|absen|assent|ausen|aanw|afw|nachw|aantoon|trac|spoor|spur|indeterm"
+    r"|αρνητ|θετικ|ίχν|απουσ|αντιδρ|ανιχν|отриц|полож|обнаруж|выявл|отсутс|следы|липсв|негат|позит|виявл|відсут|сліди"
+    r"|ujemn|dodat|nieobec|obecn|ślad|wykry|niereakt|reagen|vestíg|pozit|görülm|saptan|eser|neproká|proká|nepřít|stop[ay]"
+    r"|påvis)\w*"
+    r"|(?:غير |لا )?(?:سلبي|سالب|[إا]يجابي|موجب|موجود|يوجد|آثار|تفاعلي)ة?|(?:לא )?(?:שלילי|חיובי|נמצאו?|זוהה)ת?"
+    r"|[弱]?(?:阴性|阳性|陰性|陽性)(?:\([+-]\))?|未见|未检出|检出|微量|検出せず|検出)"
 )
-"""Beginnings of the commonest words for a finding, in English, Dutch, German, French, Spanish, Italian."""
+"""Beginnings of the commonest words for a finding, in English, Dutch, German, French, Spanish, Italian, then in Greek,
+Russian, Bulgarian, Ukrainian, Polish, Portuguese, Turkish, Czech and Swedish; whole words in Arabic, Hebrew, Chinese
+and Japanese.
+"""
 
 _VALUE_CELL = re.compile(rf"(?:{_FLAG} )?(?:{_NUM}|\d\+|\+{{1,4}}|1:\d+)(?: ?(?P<unit>{_UNIT}))?(?: {_FLAG})?")
 _FINDING_CELL = re.compile(rf"(?:{_FLAG} )?{_WORD}(?: \([\d+-]+\))?(?: {_FLAG})?", re.IGNORECASE)
@@ -37,15 +47,23 @@ _COLON = re.compile(
     rf"(?P<range> +(?=[(\[]){_RANGE_CELL.pattern})?[.,;]?"
 )
 _RESULT_TITLE = re.compile(
-    r"result|r[ée]sult|risult|esito|uitsl|bevind|waarde|wert|ergeb|befund|valeur|valor[ei]?\b|value", re.IGNORECASE
+    r"result|r[ée]sult|risult|esito|uitsl|bevind|waarde|wert|ergeb|befund|valeur|valor[ei]?\b|value"
+    r"|αποτ[εέ]λ[εέ]σμ|τιμή\b|результат|резултат|значени|стойност|wynik|wartość|sonu[cç]|değer|v[ýy]sled"
+    r"|hodnot|värde|نتيجة|النتائج|القيمة|תוצא|ערך|结果|結果|测定值|検査値|測定値",
+    re.IGNORECASE,
 )
 _OTHER_TITLE = re.compile(
-    r"un[ií]t|eenh|einh|dimens|ref|r[ée]f|rif|norm|range|limit|l[íi]mit|interv|bereich|streef|richt|soll", re.IGNORECASE
+    r"un[ií][td]|eenh|einh|dimens|ref|r[ée]f|rif|norm|range|limit|l[íi]mit|interv|bereich|streef|richt|soll"
+    r"|μονάδ|αναφορ|φυσιολ|όρια|един|ед\.|реф|норм|одиниц|мерн|границ|интервал|jedn|j\.m\.|zakres|birim|aralı|jednot|mez[eí]"
+    r"|enhet|gräns|وحدة|الوحدات|مرجع|طبيعي|المدى|יחיד|טווח|ייחוס|נורמ|单位|参考|参照|単位|基準",
+    re.IGNORECASE,
 )
 """Parts of the commonest titles of columns: of results, and of units or ranges."""
 
 _EARLIER_TITLE = re.compile(
-    r"previous|prior|earlier|vorw|vorbef|vorher|früher|vorig|eerder|ant[ée]r|pr[ée]c[ée]d", re.IGNORECASE
+    r"previous|prior|earlier|vorw|vorbef|vorher|früher|vorig|eerder|ant[ée]r|pr[ée]c[ée]d"
+    r"|προηγ|предыд|пред\.|ранее|предиш|поперед|poprz|önceki|předch|minul|tidigare|föreg|سابق|קודמ|קודם|上次|历史|前回",
+    re.IGNORECASE,
 )
 _WIDE = 60.0  # points: values below a name begin at most so far to its right
 
@@ -60,7 +78,7 @@ class _Cell:
         """Words, no label of a form and no date."""
         letters = sum(map(str.isalpha, self.text))
         return (
-            letters > 1
+            (letters > 1 or (letters == 1 and category(self.text[0]) == "Lo"))
             and 2 * letters > len(self.text)
             and self.text[-1] != ":"
             and not (self.is_value or self.qualifies)

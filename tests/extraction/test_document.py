@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import string
 import subprocess
@@ -570,3 +571,42 @@ def test_a_folder_of_many_kinds_is_read_or_refused_by_name(shared_data):
     assert "needs a password" in refusal(locked / "user_password.pdf")
     assert open_document(locked / "user_password.pdf", password="15011980").has_text
     assert open_document(locked / "owner_only.pdf").has_text
+
+
+def test_cells_from_right_to_left_are_read_in_order(tmp_path):
+    from recipes.lab_report.synthetic.sheet import Run, Sheet
+
+    lines = {
+        "كريات الدم البيضاء (WBC)": "10^3/uL",
+        "لا يوجد": "< 200",
+        "فيتامين د (25-OH)": "<7.0",
+        "ذكور: 3.5 - 5.1": "(18 - 50)",
+        "الهدف (<42.3)": "≥ 60",
+        "الإنزيم ALT في الدم": "[11.5 - 14.9]",
+        "المجموع: (الهدف: <42.3)": "mL/min/1.73m²",
+    }
+    for face in ("Arimo+NotoArabic", "Arimo+NotoArabic-Forms"):
+        sheet = Sheet((600, 300), "", mirrored=True)
+        for number, (name, value) in enumerate(lines.items()):
+            sheet.run(30, 40 + 25 * number, Run(name, size=11, font=face))
+            sheet.run(320, 40 + 25 * number, Run(value, size=11, font="Helvetica"))
+        sheet.run(30, 250, Run("המוגלובין (HGB)", size=11, font="Arimo"))
+        sheet.run(320, 250, Run("< 5.0", size=11, font="Arimo"))
+        path = tmp_path / "page.pdf"
+        path.write_bytes(sheet.finish())
+        [page] = open_document(path).pages
+        shown = [re.split(r"\s{2,}", line.text.strip()) for line in layout_lines(page) if line.text.strip()]
+        assert shown == [[value, name] for name, value in [*lines.items(), ("המוגלובין (HGB)", "< 5.0")]]
+
+
+def test_a_word_from_right_to_left_in_a_line_that_is_not(tmp_path):
+    from recipes.lab_report.synthetic.sheet import Run, Sheet
+
+    sheet = Sheet((600, 300), "")
+    for number in range(6):
+        sheet.run(30, 40 + 20 * number, Run("Blood cells, mean volume of platelets", size=11))
+    sheet.run(30, 200, Run("Patient name and address: שם משפחה", size=11, font="Arimo"))
+    path = tmp_path / "page.pdf"
+    path.write_bytes(sheet.finish())
+    [page] = open_document(path).pages
+    assert "Blood cells, mean volume of platelets" in layout_lines(page)[0].text

@@ -147,7 +147,7 @@ def test_cells_do_not_overlap(family):
 
 def test_every_language_is_written_in_each_of_training_and_test():
     for split in ("train", "test"):
-        assert {made.language for made in reports(split)} == set(LANGUAGES)
+        assert {made.language for made in reports(split)} >= set(LANGUAGES)
     assert "Referenzbereich" in "".join(text("german_grid", seed) for seed in range(12))
 
 

@@ -57,7 +57,7 @@ class Cells:
             return ""
         high, low = words["high"], words["low"]
         # High and low by their initials, but "H" in French; German laboratories write H and L.
-        letters = "HL" if low[0] == "n" else high[0].replace("É", "H") + low[0]
+        letters = words.get("letters") or ("HL" if low[0] == "n" else high[0].replace("É", "H") + low[0])
         letter = letters[0] if level > 0 else letters[1]
         text = {
             "HL": letter * abs(level),

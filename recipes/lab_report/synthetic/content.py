@@ -16,7 +16,18 @@ from .parts import Content, Extras, Form, Row, Section
 from .remarks import Remarks
 from .style import Style
 from .values import Printed, Writer
-from .vocabulary import DEPARTMENTS, LANGUAGES, PARENTS, Analyte, Panel, choices, habit_words, panels, phrases, places
+from .vocabulary import (
+    PARENTS,
+    Analyte,
+    Panel,
+    choices,
+    departments,
+    habit_words,
+    manners,
+    panels,
+    phrases,
+    place,
+)
 
 _MONTHS = {
     "en": "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
@@ -65,8 +76,9 @@ def _suits(remark: str, key: str, result: str) -> bool:
 
 def write_date(moment: datetime, pattern: str, language: str) -> str:
     """Print a date; month names and AM/PM do not depend on the machine's locale."""
-    months = _MONTHS.get(language, _MONTHS["en"]).split()
-    pattern = pattern.replace("%B", _LONG_MONTHS[language].split()[moment.month - 1])
+    manner = manners(language)
+    months = (manner.get("months") or _MONTHS.get(language, _MONTHS["en"])).split()
+    pattern = pattern.replace("%B", (manner.get("long_months") or _LONG_MONTHS[language]).split()[moment.month - 1])
     pattern = pattern.replace("%b", months[moment.month - 1])
     pattern = pattern.replace("%p", "AM" if moment.hour < 12 else "PM")
     return moment.strftime(pattern)
@@ -77,17 +89,18 @@ class Composer:
 
     def __init__(self, style: Style, rng: Random, max_rows: int | None):
         self.style, self.rng, self.max_rows = style, rng, max_rows
-        self.place = places()[style.locale]
+        self.place = place(style.locale)
         self.language: str = self.place["language"]
         self.words = phrases(self.language, style.edition)
-        self.panels = panels(style.edition)
+        self.panels = panels(style.edition, self.language)
         self.writer = Writer(style, self.language, self.place, self.words, rng)
         self.remarks = Remarks(self.writer, self.words, rng)
         self.wide = style.edition != "base"
         self.more = Random(rng.getrandbits(64)) if self.wide else rng  # what habits add leaves the rest as it is
         self.pattern: str = rng.choice(self.place["dates"])
         if self.wide and rng.random() < 0.2:
-            self.pattern = rng.choice(_US_DATES if style.locale == "en-US" else _DATES)
+            more = manners(self.language).get("dates") or _DATES
+            self.pattern = rng.choice(_US_DATES if style.locale == "en-US" else more)
             self.pattern = self.pattern.replace("%d {} %Y", _LONG_FORMS.get(self.language, "%d %B %Y"))
         if style.locale != "en-US" and rng.random() < 0.08:
             self.pattern = "%Y-%m-%d %H:%M"
@@ -113,7 +126,7 @@ class Composer:
         if day_only:
             day = self.pattern
             for cut in (" %I:%M:%S %p", " %I:%M %p", " ore %H:%M", " à %Hh%M", ", %H:%M Uhr", ", %H:%M",
-                        " %H:%M:%S", " %H:%M", " ore", " à", ":%S", " Uhr", ","):  # fmt: skip
+                        " %H:%M:%S", " %H:%M", " ore", " à", ":%S", " Uhr", ",", " -"):  # fmt: skip
                 day = day.removesuffix(cut)
             return write_date(moment, day, self.language), moment.strftime("%d-%m-%Y")
         if "%S" not in self.pattern:
@@ -138,7 +151,7 @@ class Composer:
         if self.wide and self.language == "en" and birth.day < 13:
             birth += timedelta(days=13)  # so that the page tells whether days or months come first
         male = rng.random() < 0.5
-        doctor = f"Dr. {self.person().split('. ')[-1]}"  # no "Dr. Mrs."
+        doctor = self.doctor()
         years = (collected - birth).days // 365
         digits = f"{rng.randrange(10**8, 10**9)}"
         ref = rng.choice(
@@ -187,7 +200,7 @@ class Composer:
         legend += rng.sample(choices(words["plain_legend"]), 2)
         address = [rng.choice(place["streets"]).format(n=rng.randrange(1, 240)), rng.choice(place["cities"])]
         phone = place["phone"].format(a=rng.randrange(200, 900), b=f"{rng.randrange(1000, 9999)}")
-        address.append(rng.choice(["Tel. ", "T ", "Tel: "]) + phone)
+        address.append(rng.choice(manners(self.language).get("phone") or ["Tel. ", "T ", "Tel: "]) + phone)
         earlier = [collected - timedelta(days=rng.randrange(30, 500) * (i + 1)) for i in range(2)]
         range_form = self.pick(words["range_label"]) if style.range_below else "{}"
         lab, headline, status = rng.choice(place["labs"]), self.pick(words["headline"]), self.pick(words["statuses"])
@@ -254,11 +267,18 @@ class Composer:
         only = {"NHS No.": "en-GB", "UHID": "en-IN", "INSZ": "nl-BE", "MRN": "en-US"}
         return only.get(label, self.style.locale) == self.style.locale
 
+    def doctor(self) -> str:
+        """An invented doctor's name, without "Mrs." in it."""
+        form: str = manners(self.language).get("doctor", "Dr. {}")
+        return form.format(self.person().split(". ")[-1])
+
     def person(self) -> str:
         """An invented person's name in the locale's manner."""
         rng, first, last = self.rng, self.place["first"].split(), self.place["last"].split()
         given = rng.choice(first).replace(".", ". ")
-        family_name = rng.choice([part for part in last if part[0].isupper()])
+        family_name = rng.choice([part for part in last if not part[0].islower()])
+        if form := manners(self.language).get("person"):
+            return str(form).format(given=given, family=family_name)
         if rng.random() < 0.35 and "." not in given:
             return f"{family_name.upper()}, {given}" if rng.random() < 0.5 else f"{family_name} {given}"
         return f"{given} {family_name}"
@@ -281,7 +301,8 @@ class Composer:
         department = self.departments()
         titles = {key: rng.choice(panel.titles[self.language]) for key, panel in self.panels.items()}
         found: list[Section] = []
-        fluids = self.fluids(collected, limit) if style.fluids and rng.random() < style.fluids else []
+        several = style.fluids and rng.random() < style.fluids and "ascites" in department
+        fluids = self.fluids(collected, limit) if several else []
         own = own_sections(self, limit) if self.wide else []
         label_times = style.time in ("section", "column")
         for key in keys:
@@ -295,7 +316,7 @@ class Composer:
                 found.append(Section(headings, self.specimens[empty.specimen], self.moment(collected), [], note=note))
             panel = self.panels[key]
             headings = [titles[key]]
-            if key in PARENTS and (style.nested or found):
+            if PARENTS.get(key) in titles and (style.nested or found):
                 headings = [titles[PARENTS[key]], titles[key]]
             elif style.nested and key in department:
                 headings = [department[key], titles[key]]
@@ -305,7 +326,7 @@ class Composer:
             self.fill(section, panel, limit)
             if section.rows:
                 if style.trailer and rng.random() < style.trailer:
-                    doctor, lab = f"Dr. {self.person().split('. ')[-1]}", rng.choice(self.place["labs"])
+                    doctor, lab = self.doctor(), rng.choice(self.place["labs"])
                     date = self.moment(collected + timedelta(hours=rng.randrange(2, 50)))[0]
                     section.trailer = self.pick(self.words["trailer"]).format(doctor=doctor, lab=lab, date=date)
                 if rng.random() < style.notes:
@@ -358,8 +379,7 @@ class Composer:
 
     def departments(self) -> dict[str, str]:
         """The department that each panel is printed under."""
-        column = LANGUAGES.index(self.language)
-        return {key: names.split("|")[column] for names, keys in DEPARTMENTS.items() for key in keys}
+        return departments(self.language)
 
     def panel_keys(self) -> list[str]:
         """Panels in the order printed, as the family's contents ask for."""
@@ -379,7 +399,7 @@ class Composer:
         }
         if self.wide:
             self.widen(pools, every)
-        pool = list(dict.fromkeys(pools[self.style.contents]))
+        pool = [key for key in dict.fromkeys(pools[self.style.contents]) if key in self.panels]
         if self.wide and self.style.contents != "large" and rng.random() < 0.7:
             # Else the first panels of the table would be in nearly every report and the last ones in none.
             pool = rng.sample(pool, min(len(pool), max(1, self.style.rows // 5 + rng.randrange(3))))

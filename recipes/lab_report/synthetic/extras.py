@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from .parts import Extras
+from .vocabulary import manners
 
 if TYPE_CHECKING:
     from .content import Composer
@@ -25,21 +26,23 @@ def make_extras(composer: Composer, doctor: str, collected: datetime) -> Extras:
                                  f"{rng.randrange(10, 99)}"]  # fmt: skip
         found.doctor_address = [*address()]
         if rng.random() < 0.4:
-            found.doctor_address.append(f"{composer.pick(words['copy'])}: Dr. {composer.person().split('. ')[-1]}")
+            found.doctor_address.append(f"{composer.pick(words['copy'])}: {composer.doctor()}")
         if rng.random() < 0.4:
             found.doctor_address.append(rng.choice(("", "ID ", "No. ")) + f"{rng.randrange(10**5, 10**8)}")
     if style.foot_block:
         names = []
-        surnames = [part for part in place["last"].split() if part[0].isupper()]
+        surnames = [part for part in place["last"].split() if not part[0].islower()]
         for _ in range(rng.randrange(3, 14)):
             given, last = rng.choice(place["first"].split())[0], rng.choice(surnames)
-            names.append(f"{given}. {last}" if rng.random() < 0.8 else f"Dr. {last}")
+            title = manners(composer.language).get("doctor", "Dr. {}").format(last)
+            names.append((f"{given}. {last}" if not place.get("whole") else last) if rng.random() < 0.8 else title)
         contact = f"{composer.pick(words['contact'])} {place['phone'].format(a=number[:3], b=number[3:7])}"
         site = rng.choice(place["labs"])
+        web = place.get("web") or site.split()[-1].lower()
         found.foot = [
             f"{composer.pick(words['greet'])}: {', '.join(dict.fromkeys(names))}.",
             " - ".join([site, *address(), contact]),
-            f"{composer.pick(words['money']).format(n=number)} - www.{site.split()[-1].lower()}.example",
+            f"{composer.pick(words['money']).format(n=number)} - www.{web}.example",
         ][: rng.randrange(1, 4)]
     fresh = style.fresh or ("<" if "marker" in style.columns.split() and style.edition != "base" else "")
     if fresh:

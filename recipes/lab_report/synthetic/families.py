@@ -318,6 +318,13 @@ _ALL = [
         comments=0, colour=_COLOURS, dash=["-", " – ", "to"], method=["none", "under"],
         font=["Helvetica", "Vera"], time=["date", "report"],
     ),
+    family(
+        "world_box", "validation", "Framed table in one of the further languages.", "el-GR ru-RU pt-PT pl-PL tr-TR",
+        columns=["name result unit range", "name unit range result"], rules=["box", "dotted"],
+        flag=["HL", "arrow", "pm"], flag_place=["after", "before"], letterhead=["right", "status"],
+        patient=["boxes", "strip"], heading=["upper", "fill"], nested=[True, False], indent=[0, 8],
+        size=[8, 8.5, 9], rows=[4, 10, 18], comments=0.1, dash=[" - ", "-"], legend="foot",
+    ),
     # Test.
     family(
         "test_us_reference", "test",
@@ -415,6 +422,22 @@ _ALL = [
         heading=["fill", "underline", "upper"], size=[8, 8.5], contents=["few", "hormones", "general", "infection"],
         rows=[2, 6, 14], bracket=["", "[]"], cover=0.2, watermark=0.2, comments=0.08, method=["none", "under"],
         specimen=["line", "none", "report"], colour=_COLOURS, pending=0.06, empty=0.03, nested=[False, True],
+    ),
+    family(
+        "test_world_table", "test", "Table with earlier values in one of the further languages.",
+        "el-CY ru-KZ pt-BR pl-PL tr-TR el-GR ru-RU",
+        columns=["name prev1 result unit range", "name result range unit", "name result unit range"],
+        rules=["zebra", "dotted", "grid"], flag=["star", "arrow", "HL"], flag_place=["before", "after"],
+        letterhead=["center", "status", "right"], patient=["strip", "boxes"], heading=["underline", "fill", "center"],
+        nested=[True, False], indent=[0, 10], size=_SIZES, rows=[4, 12, 22], comments=0.1, method=["none", "under"],
+        specimen=["none", "report", "line"], colour=_COLOURS, dash=["-", " - "], bracket=["", "[]"],
+    ),
+    family(
+        "test_world_lines", "test", "Cards or name: value lines in one of the further languages.",
+        "el-GR ru-RU pt-BR pl-PL tr-TR", layout=["lines", "cards"], titles=False, section_titles=[True, False],
+        columns=["name result unit range"], rules=["none", "dotted"], flag=["bang", "triangle", "HL"],
+        flag_place=["before", "after"], letterhead=["right", "bar"], patient=["inline", "table"],
+        heading=["fill", "bold"], size=[8, 8.5, 9], rows=[3, 8, 14], comments=0.06, bracket=["", "()"],
     ),
 ]  # fmt: skip
 

@@ -113,3 +113,8 @@ class Content:
     code: Piece | None = None  # the number under its barcode
     decimal: str = "."  # as the report writes figures
     dates: list[str] = field(default_factory=list)  # titles of a column for every date
+
+    @property
+    def rtl(self) -> bool:
+        """Whether its pages run from right to left."""
+        return bool(self.place.get("rtl"))

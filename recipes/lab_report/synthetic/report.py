@@ -17,13 +17,14 @@ from .content import Composer, stable_random
 from .families import FAMILIES
 from .flow import Flow, TooNarrowError
 from .furniture import Furniture
-from .habits import with_habits
+from .habits import in_script, with_habits
 from .parts import Content
 from .portal import Portal
 from .prose import Cards, Gauges, Lines, Matrix, Narrative
 from .sheet import Cell, Gold, Sheet
 from .style import Style
 from .table import Table
+from .vocabulary import places
 
 _LAYOUTS = {
     "table": Table, "cards": Cards, "lines": Lines, "narrative": Narrative, "gauge": Gauges, "matrix": Matrix,
@@ -43,10 +44,12 @@ class Report:
     language: str
 
 
-def make_report(family: str, seed: int, *, max_rows: int | None = None) -> Report:
-    """Make one report; the same family, seed and max_rows give the same bytes.
+def make_report(family: str, seed: int, *, max_rows: int | None = None, locale: str | None = None) -> Report:
+    """Make one report; the same arguments give the same bytes.
 
-    Raises KeyError for an unknown family and ValueError for a max_rows below 1.
+    With `locale` ("el-GR") it is written in that language, whatever the family would have drawn.
+    Raises KeyError for an unknown family or locale, ValueError for a max_rows below 1 or the locale of a further
+    language for a family of the demo.
     """
     if family not in FAMILIES:
         raise KeyError(f"no family {family!r}; FAMILIES names the {len(FAMILIES)} there are")
@@ -54,6 +57,11 @@ def make_report(family: str, seed: int, *, max_rows: int | None = None) -> Repor
         raise ValueError(f"max_rows must be at least 1, not {max_rows}")
     rng = stable_random("report", family, seed)
     style = with_habits(FAMILIES[family].sample(rng), FAMILIES[family], stable_random("habits", family, seed))
+    if locale:
+        if style.edition == "base" and locale not in places():
+            raise ValueError(f"{family} is one of the demo's families, which have no words for {locale}")
+        style = replace(style, locale=locale)
+    style = in_script(style, stable_random("script", family, seed))
     content = Composer(style, rng, max_rows).compose()
     # The footer prints the number of pages, which only a first drawing tells.
     pages, pdf, gold = 1, b"", Gold()
@@ -72,7 +80,7 @@ def make_report(family: str, seed: int, *, max_rows: int | None = None) -> Repor
 
 def _draw(style: Style, content: Content, pages: int, key: str) -> tuple[Sheet, Gold]:
     size = LETTER if content.place["paper"] == "letter" else A4
-    sheet = Sheet(landscape(size) if style.landscape else size, content.headline)
+    sheet = Sheet(landscape(size) if style.landscape else size, content.headline, mirrored=content.rtl)
     gold = Gold()
     furniture = Furniture(sheet, gold, content, style, pages, stable_random("draw", key))
     if content.picks["cover"] < style.cover and content.sections:
@@ -104,6 +112,7 @@ def _draw(style: Style, content: Content, pages: int, key: str) -> tuple[Sheet, 
         words = content.words
         lines = [words["legend_title"].split(";")[0], *content.legend, *words["long"].split(";")]
         furniture.paragraphs(lines, top + 6, bottom)
+    gold.cells = [replace(cell, box=sheet.shown(cell.box)) for cell in gold.cells]
     return sheet, gold
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -17,11 +18,14 @@ from reportlab.pdfgen.canvas import Canvas
 
 from recipes.lab_report.fields import HEAD, ROW
 
+from . import faces
+
 FACES = {
     "Helvetica": ("Helvetica", "Helvetica-Bold", "Helvetica-Oblique"),
     "Times": ("Times-Roman", "Times-Bold", "Times-Italic"),
     "Courier": ("Courier", "Courier-Bold", "Courier-Oblique"),
     "Vera": ("Vera", "VeraBd", "VeraIt"),
+    **faces.FACES,
 }
 # Text boxes reach from a little above the capitals to below the descenders, as multiples of the size.
 ASCENT, DESCENT = 0.76, 0.22
@@ -84,8 +88,13 @@ def face(font: str, bold: bool = False, italic: bool = False) -> str:
 @lru_cache(maxsize=50_000)  # a table measures each of its words several times
 def text_width(text: str, face_name: str, size: float) -> float:
     """Width of a text in points."""
-    _register()
-    return float(pdfmetrics.stringWidth(text, face_name, size))
+    _register(face_name)
+    if "+" not in face_name:
+        return float(pdfmetrics.stringWidth(faces.visual(text), face_name, size))
+    return sum(
+        float(pdfmetrics.stringWidth(piece.rstrip("\u3000"), face, size))
+        for piece, face in faces.pieces(faces.visual(text), face_name)
+    )
 
 
 def line_width(line: Sequence[Run]) -> float:
@@ -94,10 +103,15 @@ def line_width(line: Sequence[Run]) -> float:
 
 
 def wrap(run: Run, width: float) -> list[Run]:
-    """Break a run at spaces into runs no wider than `width` where words allow it."""
+    """Break a run at spaces into runs no wider than `width` where words allow it; Chinese and Japanese, where it is
+    no value of a field, between any two signs.
+    """
     lines: list[str] = []
-    for word in run.text.split(" "):
-        longer = f"{lines[-1]} {word}" if lines else word
+    anywhere = run.field is None and any(map(faces.is_east_asian, run.text))
+    for word in (
+        re.findall(r"[\u2e80-\uffef][，。；：、）]*|[^\u2e80-\uffef]+", run.text) if anywhere else run.text.split(" ")
+    ):
+        longer = word if not lines else f"{lines[-1]}{word}" if anywhere else f"{lines[-1]} {word}"
         if lines and text_width(longer, run.face, run.size) <= width:
             lines[-1] = longer
         else:
@@ -113,7 +127,8 @@ def shrink(lines: list[Line], width: float) -> None:
             line[:] = [replace(run, size=run.size * width / wide) for run in line]
 
 
-def _register() -> None:
+def _register(face_name: str = "Vera") -> None:
+    faces.register(face_name)
     if "Vera" in pdfmetrics.getRegisteredFontNames():
         return
     folder = Path(reportlab.__file__).parent / "fonts"
@@ -122,11 +137,16 @@ def _register() -> None:
 
 
 class Sheet:
-    """Pages of one PDF. Coordinates are points from the top left; y of a text is its baseline."""
+    """Pages of one PDF. Coordinates are points from the top left; y of a text is its baseline.
 
-    def __init__(self, size: tuple[float, float], title: str):
+    With `mirrored` everything is drawn as in a mirror, the texts themselves excepted: pages from right to left. Callers
+    and the boxes they get know nothing of it.
+    """
+
+    def __init__(self, size: tuple[float, float], title: str, mirrored: bool = False):
         _register()
         self.width, self.height = size
+        self.mirrored = mirrored
         self.page = 1
         self.before_end: Callable[[], None] | None = None  # draws the foot of a page after its contents
         self._buffer = io.BytesIO()
@@ -154,10 +174,26 @@ class Sheet:
 
     def run(self, x: float, y: float, run: Run) -> Box:
         """Draw a run with its left end at x."""
-        self._canvas.setFillColor(HexColor(run.colour))
-        self._canvas.setFont(run.face, run.size)
-        self._canvas.drawString(x, self.height - y, run.text)
+        canvas, place = self._canvas, self._across(x, x + run.width)
+        canvas.setFillColor(HexColor(run.colour))
+        _register(run.face)
+        for piece, name in faces.pieces(faces.visual(run.text), run.face):
+            canvas.setFont(name, run.size)
+            stroked = name in faces.STROKED
+            if stroked:
+                canvas.setStrokeColor(HexColor(run.colour))
+                canvas.setLineWidth(run.size / 30)
+            canvas.drawString(place, self.height - y, piece, mode=2 if stroked else None)
+            place += float(pdfmetrics.stringWidth(piece.rstrip("\u3000"), name, run.size))
         return Box(x, y - ASCENT * run.size, x + run.width, y + DESCENT * run.size)
+
+    def _across(self, x0: float, x1: float) -> float:
+        """The left end on the page of what reaches from x0 to x1."""
+        return self.width - x1 if self.mirrored else x0
+
+    def shown(self, box: Box) -> Box:
+        """Where a box is on the page."""
+        return Box(self._across(box.x0, box.x1), box.y0, self._across(box.x1, box.x0), box.y1)
 
     def line(self, x: float, y: float, line: Sequence[Run], align: str = "left", width: float = 0) -> list[Box]:
         """Draw runs one after another, aligned within `width`."""
@@ -175,7 +211,7 @@ class Sheet:
         self._canvas.setStrokeColor(HexColor(colour))
         self._canvas.setLineWidth(width)
         self._canvas.setDash(*dash) if dash else self._canvas.setDash()
-        self._canvas.line(x0, self.height - y0, x1, self.height - y1)
+        self._canvas.line(self._across(x0, x0), self.height - y0, self._across(x1, x1), self.height - y1)
 
     def rect(self, box: Box, fill: str | None = None, stroke: str | None = "#000000", width: float = 0.5,
              radius: float = 0) -> None:  # fmt: skip
@@ -186,7 +222,7 @@ class Sheet:
             self._canvas.setStrokeColor(HexColor(stroke))
         self._canvas.setLineWidth(width)
         self._canvas.setDash()
-        shape = (box.x0, self.height - box.y1, box.x1 - box.x0, box.y1 - box.y0)
+        shape = (self._across(box.x0, box.x1), self.height - box.y1, box.x1 - box.x0, box.y1 - box.y0)
         if radius:
             self._canvas.roundRect(*shape, radius, stroke=int(bool(stroke)), fill=int(bool(fill)))
         else:
@@ -195,7 +231,7 @@ class Sheet:
     def disc(self, x: float, y: float, radius: float, fill: str) -> None:
         """Draw a filled circle."""
         self._canvas.setFillColor(HexColor(fill))
-        self._canvas.circle(x, self.height - y, radius, stroke=0, fill=1)
+        self._canvas.circle(self._across(x, x), self.height - y, radius, stroke=0, fill=1)
 
     def watermark(self, text: str, angle: float) -> None:
         """Draw a large pale text across the page."""

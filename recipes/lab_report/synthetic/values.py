@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 from .style import Style
-from .vocabulary import COUNT_UNITS, Quantity, choices
+from .vocabulary import COUNT_UNITS, Quantity, choices, count_units, manners
 
 # Kinds of qualitative result whose second and later words are no abnormality.
 _NEUTRAL = {"colour", "clarity", "abo", "rh", "consistency"}
@@ -44,7 +45,7 @@ class Writer:
         self.style, self.language, self.words, self.rng = style, language, words, rng
         self.decimal, self.group = place["decimal"], place["group"]
         self.system = place["units"] if style.units < 0 else style.units
-        self.counts = {unit: rng.choice(by[language]) for unit, by in COUNT_UNITS.items()}
+        self.counts = {unit: rng.choice(count_units(unit, language)) for unit in COUNT_UNITS}
         lower_litre = {"de": 0.6, "fr": 0.15}.get(language, 0.15)
         self.lower_litre = rng.random() < lower_litre
         self.ascii_micro = rng.random() < 0.2
@@ -61,7 +62,12 @@ class Writer:
             self.sign_gap = " " if rng.random() < 0.15 else ""
             if self.decimal == "," and rng.random() < 0.2:  # some laboratories' systems do not know the comma
                 self.decimal, self.group = ".", " "
-        self.dash = _DASH_WORDS[language] if style.dash == "to" else style.dash
+        self.dash = (_DASH_WORDS.get(language) or words["words"]["to"]) if style.dash == "to" else style.dash
+        # Laboratories that write in another script keep Latin units now and then.
+        manner = manners(language)
+        self.letters: dict[str, str] = {}
+        if "units" in manner and rng.random() > manner["latin"]:
+            self.letters = manner["units"]
         self.upto = rng.choice(choices(words["words"]["upto"]))
         self.over = rng.choice(choices(words["words"]["over"]))
 
@@ -80,7 +86,12 @@ class Writer:
         """The unit in the report's spelling."""
         if unit is None:
             return None
-        if unit in self.spellings and self.counts.get(unit, ("", 1.0, 0))[1] == 1:
+        if self.letters and unit not in self.counts:
+            parts = re.split(r"([/ ]|(?<=\d)(?=[A-Za-z]))", unit)
+            if all(part in self.letters or not re.search("[A-Za-zµ]", part) for part in parts):
+                return "".join(self.letters.get(part, part) for part in parts).replace("1.73", f"1{self.decimal}73")
+        translated = self.letters and unit in self.counts
+        if unit in self.spellings and not translated and self.counts.get(unit, ("", 1.0, 0))[1] == 1:
             return self.spellings[unit]
         if unit in self.counts:
             unit = self.counts[unit][0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,11 @@ from typing import Any
 import yaml
 
 LANGUAGES = ("en", "nl", "de", "fr", "es", "it")
+"""Languages with every panel, the columns of the tables."""
+SHARES = {
+    "el": 9, "ru": 9, "pt": 9, "pl": 9, "tr": 9, "ar": 9, "zh": 9,
+}  # fmt: skip
+"""Languages with the commoner panels, each in a file of its own (languages/), and how often one is drawn."""
 _HERE = Path(__file__).parent
 _TABLES = ("analytes_blood.yaml", "analytes_other.yaml", "analytes_more.yaml", "analytes_composed.yaml")
 
@@ -107,8 +112,13 @@ def _analyte(panel: str, line: str) -> Analyte:
 
 
 @cache
-def panels(edition: str = "base") -> dict[str, Panel]:
-    """All panels of an edition (base, train, held) by key, in the order of the tables."""
+def panels(edition: str = "base", language: str = "en") -> dict[str, Panel]:
+    """All panels of an edition (base, train, held) by key, in the order of the tables.
+
+    A language with a file of its own has those panels, and those analytes in them, that it has names for.
+    """
+    if language not in LANGUAGES:
+        return _named(edition, language)
     found: dict[str, Panel] = {}
     for name in _TABLES if edition != "base" else _TABLES[:2]:
         for key, entry in _load(name).items():
@@ -140,9 +150,61 @@ def _compose(entry: dict[str, str]) -> list[str]:
     return lines
 
 
+def _named(edition: str, language: str) -> dict[str, Panel]:
+    """The panels with the names of one language.
+
+    Its file has them as text: a line of titles, then "English name = names" a line; names behind "||" are the
+    validation and test families' own, as are analytes that have no others. The panel `absolute` takes the names of
+    `differential` in the forms of its second line.
+    """
+    found: dict[str, Panel] = {}
+    tables = panels(edition)
+    written = _load(f"languages/{language}.yaml")["panels"]
+    shares: dict[str, tuple[str, ...]] = {}
+    for key, text in written.items():
+        titles, *lines = text.strip().splitlines()
+        by_name = {analyte.key.split("/", 1)[1]: analyte for analyte in tables[key].analytes}
+        if key == "absolute":
+            lines = [f"{name} = {';'.join(form.replace('{}', one) for one in ones for form in choices(lines[0]))}"
+                     for name, ones in shares.items() if name in by_name]  # fmt: skip
+        analytes = []
+        for line in lines:
+            english, _, names = (part.strip() for part in line.partition(" = "))
+            usual, _, own = (part.strip() for part in names.partition("||"))
+            shown = choices(f"{usual};{own}".strip("; ")) if edition == "held" else choices(usual)
+            if shown[0]:
+                if key == "differential":
+                    shares[english] = tuple(one for one in shown if "%" not in one)
+                analytes.append(replace(by_name[english], names={language: shown}))
+        if analytes:
+            methods = _load(f"languages/{language}.yaml")["methods"]
+            native = choices(methods.get(key, methods["any"]))
+            panel = tables[key]
+            found[key] = replace(panel, titles={language: choices(titles)}, analytes=tuple(analytes),
+                                 methods=(*native, *panel.methods[:2]))  # fmt: skip
+    return found
+
+
+def departments(language: str) -> dict[str, str]:
+    """The department that each panel is printed under."""
+    if language in LANGUAGES:
+        column = LANGUAGES.index(language)
+        return {key: names.split("|")[column] for names, keys in DEPARTMENTS.items() for key in keys}
+    written = _load(f"languages/{language}.yaml")["departments"]
+    return {
+        key: written[names.split("|")[0]]
+        for names, keys in DEPARTMENTS.items()
+        for key in keys
+        if names.split("|")[0] in written
+    }
+
+
 @cache
 def phrases(language: str, edition: str = "base") -> dict[str, Any]:
     """The phrases of one language: those of the demo's families, and more in the other editions."""
+    if language not in LANGUAGES:
+        written = _load(f"languages/{language}.yaml")
+        return _joined(written["phrases"], written["held"] if edition == "held" else {})
     both = _load("phrases_germanic.yaml") | _load("phrases_romance.yaml")
     found = dict(both[language])
     if edition != "base":
@@ -176,6 +238,31 @@ def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 def places() -> dict[str, dict[str, Any]]:
     """Locales such as "nl-BE": how numbers and dates are written there, and invented people and labs."""
     return _load("places.yaml")
+
+
+@cache
+def place(locale: str) -> dict[str, Any]:
+    """What `places` says of a locale, or the file of its language."""
+    return places().get(locale) or _load(f"languages/{locale[:2]}.yaml")["places"][locale] | {"language": locale[:2]}
+
+
+@cache
+def locales(language: str) -> tuple[str, ...]:
+    """The locales of a language that has a file of its own."""
+    return tuple(_load(f"languages/{language}.yaml")["places"])
+
+
+@cache
+def manners(language: str) -> dict[str, Any]:
+    """How a language with a file of its own is written: script, months, units, counts; empty for the others."""
+    return {} if language in LANGUAGES else _load(f"languages/{language}.yaml")["manners"]
+
+
+def count_units(unit: str, language: str) -> tuple[tuple[str, float, int], ...]:
+    """How a language's laboratories write a unit of cell counts: (printed unit, factor, decimals fewer)."""
+    if language in LANGUAGES:
+        return COUNT_UNITS[unit][language]
+    return tuple((printed, 1, 0) for printed in choices(manners(language)["counts"][unit]))
 
 
 @cache
