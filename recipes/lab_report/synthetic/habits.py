@@ -17,7 +17,7 @@ from typing import Any
 from .faces import FONTS
 from .families import FAMILIES
 from .style import Family, Style, settle
-from .vocabulary import SHARES, locales, manners, places
+from .vocabulary import SHARES, habit_words, locales, manners, places
 
 # Field of Style: alternatives. What is rare in life is rare here, by repetition of the usual.
 _BOTH: Mapping[str, Sequence[Any]] = {
@@ -193,7 +193,8 @@ def with_habits(style: Style, family: Family, rng: Random) -> Style:
             drawn["columns"] = rng.choice(_HELD_ORDERS)
         if rng.random() < 0.15:
             drawn["mark"], drawn["mark_place"] = rng.choice(("†", "»", "††")), rng.choice(("after", "before"))
-    if rng.random() < 0.35:
+    locale = drawn.get("locale", style.locale)
+    if rng.random() < 0.35 and habit_words(locale[:2], drawn["edition"]):
         drawn["patient"] = "form"
     if rng.random() < 0.1:
         drawn["letterhead"] = rng.choice(("logo", "none") if training else ("none", "right"))
@@ -208,6 +209,10 @@ def with_habits(style: Style, family: Family, rng: Random) -> Style:
     return _agree(style, wide_table, rng)
 
 
+_WORDED = ("wide", "ends", "spans", "labs")
+"""Shapes whose titles are words of `phrases_habits.yaml`, which not every language has."""
+
+
 def _shaped(style: Style, training: bool, rng: Random) -> Style:
     """The style with one of the rarer shapes of a table, or as it is."""
     kinds = [kind for kind in style.columns.split() if kind not in ("prev1", "prev2", "prevd")]
@@ -217,6 +222,8 @@ def _shaped(style: Style, training: bool, rng: Random) -> Style:
         if 0 <= draw < chance:
             shape = name
         draw -= chance
+    if shape in _WORDED and not habit_words(style.locale[:2], style.edition):
+        shape = ""
     changes: dict[str, Any] = {}
     if shape == "dates":
         dates = rng.choice((2, 3, 3, 4, 5))
