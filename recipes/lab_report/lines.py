@@ -54,7 +54,7 @@ _RESULT_TITLE = re.compile(
 )
 _OTHER_TITLE = re.compile(
     r"un[ií][td]|eenh|einh|dimens|ref|r[ée]f|rif|norm|range|limit|l[íi]mit|interv|bereich|streef|richt|soll"
-    r"|μονάδ|αναφορ|φυσιολ|όρια|един|ед\.|реф|норм|одиниц|мерн|границ|интервал|jedn|j\.m\.|zakres|birim|aralı|jednot|mez[eí]"
+    r"|μονάδ|μον\.|αναφορ|φυσιολ|όρια|един|\bед\.|реф|норм|одиниц|мерн|границ|интервал|jedn|j\.m\.|zakres|birim|aralı|jednot|mez[eí]"
     r"|enhet|gräns|وحدة|الوحدات|مرجع|طبيعي|المدى|יחיד|טווח|ייחוס|נורמ|单位|参考|参照|単位|基準",
     re.IGNORECASE,
 )

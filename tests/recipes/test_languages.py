@@ -107,8 +107,9 @@ def test_titles_and_findings_are_known_as_such(language):
         for limits in columns["range"][:2]:
             assert names_columns(f"{name}    {result}    {limits}"), (result, limits)
     for earlier in columns["previous"]:
-        title = f"{name}    {earlier}    {columns['result'][0]}    {columns['unit'][0]}"
-        shown = document_of(f"{title}\nHDL    4,1    4,8    mmol/L\nLDL    3,9    4,0    mmol/L")
+        rows = [(name, earlier, columns["result"][0], columns["unit"][0]), ("HDL", "4,1", "4,8", "mmol/L")]
+        rows.append(("LDL", "3,9", "4,0", "mmol/L"))
+        shown = document_of("\n".join("".join(cell.ljust(28) for cell in row).rstrip() for row in rows))
         assert not {"4,1", "3,9"} & {word.text for word in without_earlier(shown).pages[0].words}
     for word in choices(words["kinds"]["neg"].split("|")[0]):
         assert rows_like_results(document_of(f"Anti-HCV    {word}    AU/mL")), word
