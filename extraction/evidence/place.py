@@ -118,8 +118,8 @@ class Placer:
     def _barred(self, wishes: Sequence[Wish], anchor: Spot, near: dict[int, list[Sample]]) -> set[int]:
         """Cells that must not take the only spot of a text that two cells of the row have.
 
-        A result that is the same word as the normal one, printed once: it is the value whose column it stands in,
-        and if the rows around do not tell, the one that more of them have, then the last one in the record's order.
+        A result that is the same word as the normal one, printed once: it is the value that most rows around have in
+        its column, and if they do not tell, the last one in the record's order.
         """
         barred: set[int] = set()
         spots: dict[str, dict[int, Spot]] = defaultdict(dict)
@@ -131,10 +131,9 @@ class Placer:
         for text, cells in rivals.items():
             if len(cells) > len(spots[text]) == 1:
                 option = Option(next(iter(spots[text].values())), "beside")
-                shares = [
-                    (support(option, anchor, near[id(cell)]), len(near[id(cell)]), at) for at, cell in enumerate(cells)
-                ]
-                barred.update(id(cell) for at, cell in enumerate(cells) if at != max(shares)[2])
+                alike = [support(option, anchor, near[id(cell)]) * len(near[id(cell)]) for cell in cells]
+                most = max((round(number), at) for at, number in enumerate(alike))[1]
+                barred.update(id(cell) for at, cell in enumerate(cells) if at != most)
         return barred
 
     def _stands(
