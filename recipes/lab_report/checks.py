@@ -11,13 +11,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from extraction.checks import Checks, MissedLine, Path, Sheet
 from extraction.document import Document, Lines
+from extraction.document.rows import gather_rows
 from extraction.document.windows import overlap
 from extraction.evidence import PageEvidence, Rest
 from extraction.record.record import Issue
 from extraction.schema import pointer
 from extraction.values import type_range, type_value
 from recipes.lab_report.columns import day_sheets, day_tables, with_joined_limits
-from recipes.lab_report.lines import Titles, headings_like, names_columns, names_day, rows_like_results, without_earlier
+from recipes.lab_report.lines import (
+    Cell,
+    Titles,
+    cells_of,
+    headings_like,
+    names_columns,
+    names_day,
+    rows_like_results,
+    without_earlier,
+)
 
 if TYPE_CHECKING:
     from extraction.contract import Contract, Role
@@ -158,6 +168,50 @@ class LabChecks(Checks):
                 for step in path:
                     value = value[step]
                 yield Issue("misplaced", f"“{value}” stands under “{title}”.", pointer(path))
+
+        yield from self._second_columns(document, data, evidence, titles)
+
+    def _second_columns(
+        self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence], titles: Titles
+    ) -> Iterator[Issue]:
+        """Numbers beside the results of two rows or more, in one column, that are in no row: limits, other days, units.
+
+        What stands under the title of earlier results is left out on purpose; numbers of a row's range are its own.
+        """
+        rows: dict[Path, dict[Any, PageEvidence]] = {}
+        for path, place in evidence.items():
+            rows.setdefault(path[:-1], {})[path[-1]] = place
+        named = [row for row in rows.values() if "name" in row and "result" in row]
+        left: list[tuple[int, Cell]] = []
+        for page in document.pages:
+            own = [row for row in named if row["result"].page == page.number]
+            places = [place for row in rows.values() for place in row.values() if place.page == page.number]
+            for line in gather_rows(page.words) if own else ():
+                beside = [row for row in own if row["result"].box[1] <= line.middle <= row["result"].box[3]]
+                if not beside:
+                    continue
+                start = min(row["name"].box[0] for row in beside)
+                told = {
+                    text for row in beside if "range" in row for text in re.findall(r"[\d.,]*\d", row["range"].text)
+                }
+                for cell in cells_of(page, line):
+                    number = any(map(str.isdigit, cell.text)) and cell.is_value and not cell.is_range
+                    free = cell.box[0] > start and not any(overlap(cell.box, place.box) > 0 for place in places)
+                    if number and free and cell.text not in told and not titles.earlier(page.number, cell.box):
+                        left.append((page.number, cell))
+        while left:
+            page_number, first = left[0]
+            same = [
+                one
+                for one in left
+                if one[0] == page_number and one[1].box[0] < first.box[2] and one[1].box[2] > first.box[0]
+            ]
+            left = [one for one in left if one not in same]
+            numbers = [cell.text for _, cell in same]
+            counted = numbers == [str(number) for number in range(1, len(numbers) + 1)]  # lines, or footnotes
+            if len(same) > 1 and not counted:
+                texts = ", ".join(numbers[:5]) + (" and others" if len(numbers) > 5 else "")
+                yield Issue("column_left_out", f"A second column of values is in no row: {texts}.", page=page_number)
 
     def read_labels(self, content: Any) -> Pair:
         """The truth in a label file of a report."""

@@ -38,7 +38,8 @@ _COLON = re.compile(
     rf"(?P<range> +(?=[(\[]){_RANGE_CELL.pattern})?[.,;]?"
 )
 _RESULT_TITLE = re.compile(
-    r"result|r[ée]sult|risult|esito|uitsl|bevind|waarde|wert|ergeb|befund|valeur|valor[ei]?\b|value", re.IGNORECASE
+    r"result|r[ée]sult|risult|esito|uitsl|bevind|gevond|waarde|wert|ergeb|befund|gefund|valeur|valor[ei]?\b|value",
+    re.IGNORECASE,
 )
 _OTHER_TITLE = re.compile(
     r"un[ií]t|eenh|einh|dimens|ref|r[ée]f|rif|norm|range|limit|l[íi]mit|interv|bereich|streef|richt|soll", re.IGNORECASE
@@ -118,6 +119,8 @@ def names_columns(line: str) -> bool:
     """Whether a laid-out line looks like the titles of a table of results: one of them for the result, one for units or
     ranges, no colon, and no digits but those of dates.
     """
+    for day in reversed(moments(line)):
+        line = line[: day.start] + line[day.end :]
     titles = re.split(r"\s{2,}", re.sub(r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4}", "", line).strip())
     if len(titles) < 3 or any(char.isdigit() or char == ":" for title in titles for char in title):
         return False

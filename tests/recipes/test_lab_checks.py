@@ -181,3 +181,16 @@ Linezolid       2      S"""
     record, _ = read([rows], page)
     assert rows_of(record, "name", "result", "range") == [(name, value, None) for name, value, _, _ in rows]
     assert {issue.code for issue in record.issues} == {"not_found"}
+
+
+def test_a_second_column_of_values_that_is_in_no_row_is_an_issue():
+    """Unless its title says that it is of earlier results, or it counts the lines."""
+    rows = [["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], ["Natrium", "141", "mmol/L", "136 - 145"]]
+    first, second = LINES.splitlines()
+    record, _ = read([rows], f"{HEAD}{first}   160\n{second}   5.4")
+    [issue] = record.issues
+    assert issue.code == "column_left_out" and "160, 5.4" in issue.message and len(record.data["tests"]) == 2
+    record, _ = read([rows], f"{HEAD.strip()}        #\n{first}   1\n{second}   2")
+    assert record.status == "ok"
+    record, _ = read([rows], f"{HEAD.strip()}        Previous 02-Jan-2026\n{first}   4.0\n{second}   140")
+    assert record.status == "ok"
