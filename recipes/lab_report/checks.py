@@ -19,8 +19,10 @@ from extraction.schema import pointer
 from extraction.values import type_range, type_value
 from recipes.lab_report.columns import day_sheets, day_tables, with_joined_limits
 from recipes.lab_report.lines import (
+    Block,
     Cell,
     Titles,
+    blocks,
     cells_of,
     headings_like,
     names_columns,
@@ -170,6 +172,7 @@ class LabChecks(Checks):
                 yield Issue("misplaced", f"“{value}” stands under “{title}”.", pointer(path))
 
         yield from self._second_columns(document, data, evidence, titles)
+        yield from _across(blocks(document), evidence)
 
     def _second_columns(
         self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence], titles: Titles
@@ -218,6 +221,35 @@ class LabChecks(Checks):
         from recipes.lab_report.labels import read_labels  # numpy and scipy come with it
 
         return read_labels(content)
+
+
+_ENDS = {
+    "panel": ("patient",),  # a specimen may stand below the panel that it is of
+    "specimen": ("patient", "specimen"),
+    "sample_collection_time": ("patient", "date"),
+}
+"""What is carried to the rows below it, and which new blocks end that."""
+
+
+def _across(blocks: list[Block], evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
+    """An issue for each value that stands above a new patient, specimen or day, and is told of a row below it.
+
+    A label that says what one of its kind said before, as each page's head does, begins nothing new; nor does one on
+    either side of both, which is of a table beside.
+    """
+    for path, place in evidence.items():
+        row = evidence.get((*path[:-1], "name"))
+        if row is None or path[-1] not in _ENDS:
+            continue
+        known = {block.text for block in blocks if not block.under(place.page, place.box)}
+        left, right = min(place.box[0], row.box[0]), row.box[2]
+        for block in blocks:
+            new = block.kind in _ENDS[str(path[-1])] and block.text not in known and place.text not in block.text
+            between = block.under(place.page, place.box) and not block.under(row.page, row.box)
+            if new and between and block.box[0] <= right and block.box[2] >= left:
+                message = f"“{place.text}” stands above “{block.text}”, with which another {block.kind} begins."
+                yield Issue("misplaced", message, pointer(path))
+                break
 
 
 def _covers(name: PageEvidence, place: PageEvidence) -> bool:

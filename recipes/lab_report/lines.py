@@ -49,6 +49,22 @@ _OTHER_TITLE = re.compile(
 _EARLIER_TITLE = re.compile(
     r"previous|prior|earlier|vorw|vorbef|vorher|früher|vorig|eerder|ant[ée]r|pr[ée]c[ée]d", re.IGNORECASE
 )
+_BLOCKS = {
+    "patient": re.compile(
+        r"(?:name of )?(?:patient|paziente|pati[eë]nt|paciente)(?:['’]?s? name)?|nom|naam", re.IGNORECASE
+    ),
+    "specimen": re.compile(
+        r"(?:specimen|sample|material|materiaal|materiale|probe|staal|monster|muestra|campione|[ée]chantillon)"
+        r"(?: ?(?:type|id|no\.?|nr\.?|number|material|\d{1,2}))?",
+        re.IGNORECASE,
+    ),
+    "date": re.compile(
+        r"(?:date )?collect(?:ed|ion)(?: date)?(?: on)?|drawn|entnahme\w*|abnahme\w*|afname\w*"
+        r"|pr[ée]l[eè]vement|prelievo|toma|(?:date|data|fecha) (?:de|du|di) (?:pr[ée]l[eè]vement|prelievo|toma)",
+        re.IGNORECASE,
+    ),
+}
+"""Labels of blocks of a report, in the commonest words of six languages."""
 _WIDE = 60.0  # points: values below a name begin at most so far to its right
 
 
@@ -165,6 +181,35 @@ def headings_like(document: Document, names: Sequence[PageEvidence]) -> Iterator
             named = any(box[1] <= row.middle <= box[3] for box in own)
             if len(cells) == 1 and cells[0].is_name and ":" not in cells[0].text and not named:
                 yield cells[0].text
+
+
+@dataclass(frozen=True)
+class Block:
+    """A label of whom or what the results below it are of (`kind`: patient, specimen, date), and what it says."""
+
+    kind: str
+    page: int
+    box: tuple[float, float, float, float]
+    text: str
+
+    def under(self, page: int, box: tuple[float, float, float, float]) -> bool:
+        """Whether it stands below a box (points) of a page (from 1), or on a later one."""
+        return (self.page, self.box[1]) >= (page, (box[1] + box[3]) / 2)
+
+
+def blocks(document: Document) -> list[Block]:
+    """The labels of patients, specimens and days of collection in reading order: `label: text` in one cell or two."""
+    found = []
+    for page in document.pages:
+        for row in gather_rows(page.words) if page.words else ():
+            cells = list(cells_of(page, row))
+            for cell, after in zip(cells, [*cells[1:], None], strict=True):
+                label, colon, text = cell.text.partition(":")
+                text = text.strip() or (after.text if after else "")
+                kind = next((kind for kind, words in _BLOCKS.items() if words.fullmatch(label.strip())), None)
+                if colon and kind and text and (kind != "date" or moments(text)):
+                    found.append(Block(kind, page.number, cell.box, text))
+    return found
 
 
 class Titles:

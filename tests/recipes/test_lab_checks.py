@@ -194,3 +194,28 @@ def test_a_second_column_of_values_that_is_in_no_row_is_an_issue():
     assert record.status == "ok"
     record, _ = read([rows], f"{HEAD.strip()}        Previous 02-Jan-2026\n{first}   4.0\n{second}   140")
     assert record.status == "ok"
+
+
+def test_nothing_is_carried_into_another_specimen_or_day():
+    first, second = LINES.splitlines()
+    titles = HEAD.splitlines()[1]
+    page = f"""Patient: P. Sample
+Collected: 12-01-2026
+Specimen: Serum
+{titles}
+{first}
+Collected: 14-02-2026
+Specimen: Urine
+{titles}
+{second}"""
+    rows = [{"specimen": "Serum", "sample_collection_time": "12-01-2026"}, ["Kalium", "4.1", "mmol/L", "3.5 - 5.1"]]
+    rows.append(["Natrium", "141", "mmol/L", "136 - 145"])
+    record, _ = read([rows], page)
+    assert rows_of(record, "specimen", "sample_collection_time") == [("Serum", "12-01-2026"), (None, None)]
+    assert sorted((issue.code, issue.path.rpartition("/")[2]) for issue in record.issues) == [
+        ("misplaced", "sample_collection_time"),
+        ("misplaced", "specimen"),
+    ]
+    # The same head again, as on every page, begins nothing.
+    record, _ = read([rows], page.replace("14-02-2026", "12-01-2026").replace("Urine", "Serum"))
+    assert record.status == "ok"
