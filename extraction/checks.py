@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,7 +13,8 @@ from extraction.schema import Schema, map_subschemas, resolve
 if TYPE_CHECKING:
     from extraction.contract import Contract, Role
     from extraction.document import Document, Lines
-    from extraction.evidence import PageEvidence
+    from extraction.document.windows import Moved
+    from extraction.evidence import PageEvidence, Rest
     from extraction.record.record import Issue
     from extraction.score import Pair
 
@@ -27,6 +28,29 @@ class MissedLine:
     page: int
     box: tuple[float, float, float, float]
     text: str
+
+
+@dataclass(frozen=True)
+class Given:
+    """What words elsewhere say of every row whose value stands in a box of a page: the title of a column does."""
+
+    page: int
+    box: tuple[float, float, float, float]
+    field: str
+    value: str
+    place: PageEvidence
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A document as it is shown in one go: without what is shown in others, and what holds for rows read from it.
+
+    `moved` are the parts of its pages that do not stand where they are printed.
+    """
+
+    document: Document
+    given: tuple[Given, ...] = ()
+    moved: tuple[Moved, ...] = ()
 
 
 class Checks:
@@ -47,6 +71,20 @@ class Checks:
     def shown(self, document: Document) -> Document:
         """What of a document the model is shown."""
         return document
+
+    def sheets(self, document: Document) -> list[Sheet]:
+        """The documents that the shown one is read as, one after the other, where it says too much for one."""
+        return [Sheet(document)]
+
+    def whole_name(self, name: str, rest: Rest) -> str | None:
+        """The whole name of a row, of whose printed cell the model gave a part: the part itself where the rest is
+        none of a name, None where that cannot be told. Without knowledge of names, words are part of one.
+        """
+        return rest.text if any(map(str.isalnum, rest.before + rest.behind)) else name
+
+    def no_headings(self, document: Document, evidence: Mapping[Path, PageEvidence]) -> Collection[Path]:
+        """Paths of headings in `evidence` that are none, in a document that plainly has none."""
+        return ()
 
     def heads(self, lines: Lines) -> list[int]:
         """Numbers of lines that name the columns of what stands below them."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from extraction.checks import MissedLine
 from extraction.contract import Contract
 from extraction.document import Document, Lines, Window, split, split_pages
 from extraction.errors import AssayError
@@ -15,7 +16,7 @@ from extraction.example import Branch, Context, Example, ImagePart, Part
 from extraction.generate.backend import Backend, Generation
 from extraction.record.build import build_answer, build_record
 from extraction.record.record import Record
-from extraction.record.reply import WindowReply, places_of, plain, printed, read_reply, read_window
+from extraction.record.reply import WindowReply, give, places_of, plain, printed, read_reply, read_window
 
 OVERLAP = 6
 """Lines that two windows of a document share: more than a row of a table takes, heading or comment included."""
@@ -170,12 +171,19 @@ class DocumentReading:
         whole = example.context.index.window
         self._document, self._contract, self._fits = whole.lines.whole, contract, fits
         check_room(example, contract, fits)
-        self._lines, self._branch = whole.lines, example.branches[0]
+        self._branch = example.branches[0]
         self._replies: list[WindowReply] = []
         self._shown: set[Window] = set()
         self._looks: dict[Window, set[int]] = {}
         self._rounds = 0
-        windows = windows_of(whole, contract, fits)
+        sheets = contract.rules.sheets(whole.document) if contract.view == "text" and not whole.start else []
+        parts = len(sheets) > 1
+        self._lines = (
+            [Lines(sheet.document, self._document, sheet.moved) for sheet in sheets] if parts else [whole.lines]
+        )
+        self._given = dict(zip(self._lines, (sheet.given for sheet in sheets), strict=True)) if parts else {}
+        wholes = [Window(lines, 0, len(lines)) for lines in self._lines] if parts else [whole]
+        windows = [window for one in wholes for window in windows_of(one, contract, fits)]
         self.examples = self._examples(windows)
         self._open = len(windows)
 
@@ -189,6 +197,7 @@ class DocumentReading:
         assert isinstance(example.context.index, PageIndex)
         window = example.context.index.window
         reply = read_window(window, generation, self._contract, self._branch)
+        reply = replace(reply, tree=give(reply.tree, self._given.get(window.lines, ()), self._contract))
         self._shown.add(window)
         more: list[Window] = []
         if window in self._looks:
@@ -204,7 +213,8 @@ class DocumentReading:
 
     def records(self) -> list[Record]:
         """The record of all that was read."""
-        replies = sorted(self._replies, key=lambda reply: (reply.window.start, reply.window.stop))
+        order = {lines: number for number, lines in enumerate(self._lines)}
+        replies = sorted(self._replies, key=lambda r: (order[r.window.lines], r.window.start, r.window.stop))
         return [build_record(self._document, replies, self._contract)]
 
     def _examples(self, windows: Sequence[Window]) -> list[Example]:
@@ -215,7 +225,7 @@ class DocumentReading:
         window = reply.window
         if window.pages:
             # The same page again would give the same answer: it goes on with the next that was not begun.
-            begun = self._lines.lines[reply.stop - 1][0].number if reply.stop > window.start else 0
+            begun = window.lines.lines[reply.stop - 1][0].number if reply.stop > window.start else 0
             first, last = max(begun, window.pages[0] + 1), window.pages[-1]
             return self._pages(first, last) if reply.in_list and begun and first <= last else []
         told = reply.stop - window.start
@@ -226,7 +236,7 @@ class DocumentReading:
         return text_windows(window.part(start), self._contract, self._fits)
 
     def _pages(self, first: int, last: int) -> list[Window]:
-        return split_pages(self._lines, _page_fits(self._contract, self._fits), first, last)
+        return split_pages(self._lines[0], _page_fits(self._contract, self._fits), first, last)
 
     def _second_looks(self) -> list[Window]:
         """Windows around the lines that look like rows and are in none yet."""
@@ -237,22 +247,25 @@ class DocumentReading:
         self._rounds += 1
         trees = [reply.tree for reply in self._replies if reply.tree]
         data = [plain(tree) for tree in trees]
-        lines = rules.missed(self._document, data, places_of(trees), self._contract)
-        missed = sorted({self._lines.find(line.page, line.box) for line in lines} - {-1})
+        missed = rules.missed(self._document, data, places_of(trees), self._contract)
+        return [window for lines in self._lines for window in self._looks_at(missed, lines)]
+
+    def _looks_at(self, missed: Sequence[MissedLine], lines: Lines) -> list[Window]:
+        numbers = sorted({lines.find(line.page, line.box) for line in missed} - {-1})
         groups: list[list[int]] = []
-        for line in missed:
+        for line in numbers:
             if groups and line - groups[-1][-1] <= OVERLAP and line - groups[-1][0] < _LOOK_LINES:
                 groups[-1].append(line)
             else:
                 groups.append([line])
-        windows, heads = [], rules.heads(self._lines)
+        windows, heads = [], self._contract.rules.heads(lines)
         for group in groups:
-            window = Window(
-                self._lines, max(0, group[0] - OVERLAP), min(len(self._lines), group[-1] + 1 + OVERLAP // 2)
-            )
-            window = _under(heads, window)
-            # The same window again would give the same answer.
-            if window not in self._shown and self._fits(window.texts):
+            start, stop = group[0], group[-1] + 1
+            around = Window(lines, max(0, start - OVERLAP), min(len(lines), stop + OVERLAP // 2))
+            # The same window again would give the same answer: then the lines alone, under their titles.
+            looks = (_under(heads, window) for window in (around, Window(lines, start, stop)))
+            window = next((one for one in looks if one not in self._shown and self._fits(one.texts)), None)
+            if window:
                 self._looks[window] = set(group)
                 windows.append(window)
         return windows
@@ -261,7 +274,8 @@ class DocumentReading:
         """A second look's items on the lines it was for, and nothing else of it."""
 
         def is_wanted(item: Any) -> bool:
-            places = (self._lines.find(place.page, place.box) for place in printed(item, self._contract.headings))
+            lines = reply.window.lines
+            places = (lines.find(place.page, place.box) for place in printed(item, self._contract.headings))
             return any(line in wanted for line in places)
 
         lists = {key: value for key, value in (reply.tree or {}).items() if isinstance(value, list)}

@@ -14,14 +14,24 @@ from extraction.document.pages import Document, Page
 Box = tuple[float, float, float, float]
 
 
+@dataclass(frozen=True)
+class Moved:
+    """A part of a page, as it is shown, whose words stand `right` points (negative: left) of where they are printed."""
+
+    page: int
+    box: Box
+    right: float
+
+
 class Lines:
     """Every laid-out line of a document, numbered from 0 over all its pages.
 
-    `whole` is the document as it was opened, where not all of its words are in the lines.
+    `whole` is the document as it was opened, where not all of its words are in the lines; `moved` are those parts of it
+    that stand elsewhere in the lines.
     """
 
-    def __init__(self, document: Document, whole: Document | None = None):
-        self.document, self.whole = document, whole or document
+    def __init__(self, document: Document, whole: Document | None = None, moved: Sequence[Moved] = ()):
+        self.document, self.whole, self.moved = document, whole or document, tuple(moved)
         self.lines: list[tuple[Page, Line]] = [(page, line) for page in document.pages for line in layout_lines(page)]
 
     def __len__(self) -> int:
@@ -39,6 +49,14 @@ class Lines:
             if covered > most:
                 best, most = number, covered
         return best
+
+    def printed(self, page: int, box: Box) -> Box:
+        """Where on its page what stands in `box` of the lines is printed."""
+        x0, y0, x1, y1 = box
+        for part in self.moved:
+            if part.page == page and overlap(part.box, ((x0 + x1) / 2, y0, (x0 + x1) / 2 + 0.1, y1)) > 0:
+                return x0 - part.right, y0, x1 - part.right, y1
+        return box
 
     def before(self, page: int) -> int:
         """How many lines stand on the pages before page `page`."""

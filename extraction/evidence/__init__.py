@@ -4,8 +4,8 @@
 indices (`PageIndex`, `LineIndex`) are what a context carries to have its evidence found.
 """
 
-from extraction.evidence.evidence import Evidence, LineEvidence, PageEvidence
+from extraction.evidence.evidence import Evidence, LineEvidence, PageEvidence, Rest
 from extraction.evidence.ground import ground
 from extraction.evidence.index import LineIndex, PageIndex
 
-__all__ = ["Evidence", "LineEvidence", "LineIndex", "PageEvidence", "PageIndex", "ground"]
+__all__ = ["Evidence", "LineEvidence", "LineIndex", "PageEvidence", "PageIndex", "Rest", "ground"]

@@ -20,12 +20,29 @@ class Evidence:
         return {"text": self.text}
 
 
+@dataclass(frozen=True)
+class Rest:
+    """What a printed cell says besides the value that was read from it, on its lines before and behind the value.
+
+    `text` is all of the cell, `box` around it; a cell that goes on in the next line or began in the one before is one.
+    """
+
+    before: str
+    behind: str
+    text: str
+    box: tuple[float, float, float, float]
+
+
 @dataclass(frozen=True, kw_only=True)
 class PageEvidence(Evidence):
-    """Words of a document: their page, from 1, and the box around them (x0, y0, x1, y1), points from the top left."""
+    """Words of a document: their page, from 1, and the box around them (x0, y0, x1, y1), points from the top left.
+
+    `rest` is None, or what a name's cell says besides the name and other values.
+    """
 
     page: int
     box: tuple[float, float, float, float]
+    rest: Rest | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The place as JSON; the box to a tenth of a point."""

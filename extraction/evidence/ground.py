@@ -22,6 +22,7 @@ from extraction.evidence.align import Candidate, align
 from extraction.evidence.evidence import PageEvidence
 from extraction.evidence.place import Placer
 from extraction.evidence.printed import Printed, Spot
+from extraction.evidence.rests import names_rests
 from extraction.evidence.sought import Sought
 from extraction.target import Leaf
 
@@ -39,7 +40,7 @@ _WORDS = re.compile(r"[^\W\d_]{2}")
 
 @dataclass(slots=True)
 class PlacedCell:
-    """A value of a row, the places where its text is printed, and the one that was chosen."""
+    """A value of a row, what its field is for, the places where its text is printed, and the one that was chosen."""
 
     path: Path
     field: str
@@ -47,6 +48,7 @@ class PlacedCell:
     carried: bool
     spots: list[Spot]
     lines: list[int]
+    role: str | None = None
     choice: Spot | None = None
 
 
@@ -91,7 +93,9 @@ def ground(
         last = max((i for i, step in enumerate(leaf.path) if isinstance(step, int)), default=-1)
         name = next((step for step in reversed(leaf.path) if isinstance(step, str)), "")
         spots = _on_pages(sought.spots(leaf.value, roles.get(name)), leaf.path, pages)
-        cell = PlacedCell(leaf.path, name, str(leaf.value), name in above, spots, [spot.line for spot in spots])
+        cell = PlacedCell(
+            leaf.path, name, str(leaf.value), name in above, spots, [s.line for s in spots], roles.get(name)
+        )
         if last < 0:
             scalars.append(cell)
         else:
@@ -105,9 +109,14 @@ def ground(
         placer.place(rows)
     _place_scalars(scalars)
     chosen = [cell for rows in groups for row in rows for cell in row.cells] + scalars
+    rests = names_rests(printed, [row for rows in groups for row in rows]) if "name" in roles.values() else {}
     return {
         cell.path: PageEvidence(
-            printed.text(cell.choice), printed.score(cell.choice), page=cell.choice.page, box=cell.choice.box
+            printed.text(cell.choice),
+            printed.score(cell.choice),
+            page=cell.choice.page,
+            box=cell.choice.box,
+            rest=rests.get(cell.path),
         )
         for cell in chosen
         if cell.choice

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from extraction.document import Document, Window
@@ -30,7 +30,9 @@ class PageIndex:
 
     def ground(self, leaves: Sequence[Leaf], contract: Contract) -> dict[Path, PageEvidence]:
         """Where on the pages each value is printed."""
-        return ground(leaves, self.window.document, roles=contract.roles, carried=contract.headings)
+        found = ground(leaves, self.window.document, roles=contract.roles, carried=contract.headings)
+        lines = self.window.lines
+        return {path: replace(place, box=lines.printed(place.page, place.box)) for path, place in found.items()}
 
 
 @dataclass(frozen=True)

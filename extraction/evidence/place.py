@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Wish = tuple[float, int, int, Spot, "PlacedCell"]
 _COST: dict[Relation, float] = {"beside": 0.0, "below": 1.0, "left": 1.2, "flow": 1.5}
+_PLAIN = re.compile(r"\d+(?:[.,]\d+)?")
 _NUMBER = re.compile(r"[<>≤≥=~+-]*\s*\d[\d.,' ]*")
 _SUPPORT = 3.0  # what agreement with the rows around counts against the relation
 
@@ -67,10 +68,17 @@ class Placer:
                     yield Option(spot, relation)
 
     def _samples(self, rows: Sequence[PlacedRow]) -> dict[str, list[Sample]]:
-        """By field, the values that stand at one spot only of their row's neighbourhood."""
+        """By field, the values that stand at one spot only of their row's neighbourhood.
+
+        A plain number is the value of a row, and no range.
+        """
         samples: dict[str, list[Sample]] = defaultdict(list)
         for number, row in enumerate(rows):
-            for cell in self._own(row) if row.anchor else ():
+            cells = self._own(row) if row.anchor else []
+            numbers = {cell.text for cell in cells if cell.role == "value" and _PLAIN.fullmatch(cell.text)}
+            for cell in cells:
+                if cell.role == "range" and cell.text in numbers:
+                    continue
                 options = list(self._options(row, cell))
                 if len(options) == 1 and row.anchor:
                     samples[cell.field].append(Sample(number, row.anchor, *options[0]))
@@ -110,8 +118,8 @@ class Placer:
     def _barred(self, wishes: Sequence[Wish], anchor: Spot, near: dict[int, list[Sample]]) -> set[int]:
         """Cells that must not take the only spot of a text that two cells of the row have.
 
-        A result that is the same word as the normal one, printed once: it is the value whose column it stands in,
-        and if the rows around do not tell, the last one in the record's order.
+        A result that is the same word as the normal one, printed once: it is the value that most rows around have in
+        its column, and if they do not tell, the last one in the record's order.
         """
         barred: set[int] = set()
         spots: dict[str, dict[int, Spot]] = defaultdict(dict)
@@ -123,8 +131,9 @@ class Placer:
         for text, cells in rivals.items():
             if len(cells) > len(spots[text]) == 1:
                 option = Option(next(iter(spots[text].values())), "beside")
-                shares = [(support(option, anchor, near[id(cell)]), at) for at, cell in enumerate(cells)]
-                barred.update(id(cell) for at, cell in enumerate(cells) if at != max(shares)[1])
+                alike = [support(option, anchor, near[id(cell)]) * len(near[id(cell)]) for cell in cells]
+                most = max((round(number), at) for at, number in enumerate(alike))[1]
+                barred.update(id(cell) for at, cell in enumerate(cells) if at != most)
         return barred
 
     def _stands(

@@ -15,6 +15,8 @@ from extraction.values.numbers import readings
 from extraction.values.units import unit
 
 _ONE_MARK = re.compile(r"([<>]=?|[≤≥~+-])?\s?\d+([.,])(?!\d{3}$)\d+")
+_CHARGES = ("+", "-", "++", "2+")
+"""What a name may lack of an ion's: `Na` for a printed `Na+`."""
 _OTHER_MARK = str.maketrans(".,", ",.")
 
 
@@ -33,8 +35,8 @@ class Sought:
 
         A text is looked for as it stands, then with the other decimal mark (`4.2` for a printed `4,2`), in any
         case of letters (not in the role `value` or `unit`, where case has meaning), as the moment or, in the role
-        `unit`, as the unit it names, and, where it joins headings (`A > B`), as its pieces: the places are then those
-        of the last piece.
+        `unit`, as the unit it names, in the role `name` with the charge of an ion, and, where it joins headings
+        (`A > B`), as its pieces: the places are then those of the last piece.
         """
         key = (type(value), value, role)
         if key not in self._known:
@@ -56,6 +58,8 @@ class Sought:
             found = self._moment(when)
         if not found and role == "unit":
             found = self._unit(text)
+        if not found and role == "name":
+            found = [spot for sign in _CHARGES for spot in self.printed.find(text + sign)]
         if not found and " > " in text:
             pieces = [self._look(piece, role) for piece in text.split(" > ")]
             found = pieces[-1] if all(pieces) else []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -45,11 +46,11 @@ def build_record(document: Document, replies: Sequence[WindowReply], contract: C
         empty = issues or [Issue("empty", "The model gave no record.")]
         return Record(source, "failed", None, empty, views=views, reasons=reasons)
     grounded = document.has_text or contract.view == "text"
-    tree, doubts = join(replies, contract)
-    doubts += drop_repeated(tree, contract)
-    if len(replies) > 1:
-        tree = _found_in_all(tree, replies[0].window.lines, contract)
-    rows = set_aside_rows(tree, contract, _checked(tree, document, contract), grounded)
+    tree, doubts = _joined(replies, contract)
+    tree, cut = _whole_names(tree, contract)
+    none = contract.rules.no_headings(document, places_of(tree))
+    tree = tree_of(plain(tree), {path: value for path, value in values_of(tree) if path not in none})
+    rows = set_aside_rows(tree, contract, [*_checked(tree, document, contract), *cut], grounded)
     values = set_aside_values(rows.tree, contract, _checked(rows.tree, document, contract), grounded)
     record = _record(source, values.tree, contract, contract.record_schema, grounded)
     record.views, record.reasons, record.document = views, reasons, document
@@ -67,6 +68,33 @@ def build_record(document: Document, replies: Sequence[WindowReply], contract: C
     return record
 
 
+def _joined(replies: Sequence[WindowReply], contract: Contract) -> tuple[dict[str, Any], list[Issue]]:
+    """One tree from the replies to all windows: those of one sheet joined, and the rows of the next behind them."""
+    sheets: dict[Lines, list[WindowReply]] = {}
+    for reply in replies:
+        sheets.setdefault(reply.window.lines, []).append(reply)
+    tree: dict[str, Any] = {}
+    issues: list[Issue] = []
+    for lines, own in sheets.items():
+        if not any(reply.tree for reply in own):
+            continue
+        part, doubts = join(own, contract)
+        doubts += drop_repeated(part, contract)
+        if len(own) > 1:
+            part = _found_in_all(part, lines, contract)
+        before = {key: len(value) for key, value in tree.items() if isinstance(value, list)}
+        issues += [replace(issue, path=_behind(issue.path, before)) for issue in doubts]
+        for key, value in part.items():
+            tree[key] = [*tree[key], *value] if key in before and isinstance(value, list) else tree.get(key) or value
+    return tree, issues
+
+
+def _behind(path: str | None, before: Mapping[str, int]) -> str | None:
+    """A JSON pointer to an item of a list, where so many others come before it."""
+    _, key, number, *rest = [*(path or "").split("/"), "", ""][: max(3, (path or "").count("/") + 1)]
+    return "/".join(["", key, str(int(number) + before[key]), *rest]) if key in before and number else path
+
+
 def _found_in_all(tree: dict[str, Any], lines: Lines, contract: Contract) -> dict[str, Any]:
     """A tree whose values that stand nowhere in their window are looked for in the whole document.
 
@@ -81,6 +109,28 @@ def _found_in_all(tree: dict[str, Any], lines: Lines, contract: Contract) -> dic
         path: value if value.evidence else replace(value, evidence=found.get(path)) for path, value in values.items()
     }
     return tree_of(plain(tree), placed)
+
+
+def _whole_names(tree: dict[str, Any], contract: Contract) -> tuple[dict[str, Any], list[Issue]]:
+    """A tree with names that were cut as their cells print them, and an issue for each of which that cannot be told."""
+    values, cut = dict(values_of(tree)), []
+    names = contract.fields("name")
+    for path, value in values.items():
+        place = value.evidence
+        if path[-1] not in names or not isinstance(place, PageEvidence):
+            continue
+        if re.fullmatch(re.escape(str(value.value)) + r"[\d+-]+", place.text):
+            values[path] = value = replace(value, value=place.text)  # an ion's charge
+        if not place.rest:
+            continue
+        whole = contract.rules.whole_name(str(value.value), place.rest)
+        if whole is None:
+            message = f"its name “{value.value}” is only a part of what is printed, “{place.rest.text}”"
+            cut.append(Issue("misplaced", message, pointer(path)))
+        elif whole != value.value:
+            printed = replace(place, text=place.rest.text, box=place.rest.box, rest=None)
+            values[path] = replace(value, value=whole, evidence=printed)
+    return tree_of(plain(tree), values), cut
 
 
 def _checked(tree: dict[str, Any], document: Document, contract: Contract) -> list[Issue]:

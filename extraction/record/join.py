@@ -98,6 +98,7 @@ class _Seam:
         self.carry, self.issues = contract.carry, issues
         self._page = lines.lines[start][0].number
         self._carried = contract.headings
+        self._told, self._values = contract.fields("name", "value"), contract.fields("value")
 
     def objects(self, one: dict[str, Any], other: dict[str, Any], path: tuple[str | int, ...]) -> dict[str, Any]:
         """Both objects' keys; lists are joined, of two values the first is kept."""
@@ -191,7 +192,9 @@ class _Seam:
         if isinstance(one, dict) and isinstance(other, dict) and any(isinstance(v, list) for v in one.values()):
             return self.objects(one, other, path)
         line = self._line(one)
-        if line < 0 or self._line(other) < 0:
+        if self._borne_out(one) != self._borne_out(other):
+            mine, theirs = (one, other) if self._borne_out(one) else (other, one)
+        elif line < 0 or self._line(other) < 0:
             mine, theirs = (other, one) if line < 0 else (one, other)
         else:
             mine, theirs = (one, other) if line < self.middle else (other, one)
@@ -199,12 +202,19 @@ class _Seam:
         if isinstance(mine, dict) and isinstance(theirs, dict):
             pairs = [(mine.get(key), theirs.get(key), (*path, key)) for key in mine]
         for kept, left, place in pairs:
-            if isinstance(kept, Value) and isinstance(left, Value) and kept.value != left.value:
+            # A value that is not printed beside its row's name says nothing against one that is.
+            told = isinstance(left, Value) and (place[-1] not in self._values or left.evidence)
+            if told and isinstance(kept, Value) and kept.value != left.value:
                 self._doubt(f"Two windows show this line; one read “{left.value}”", left.evidence, place)
         if isinstance(mine, dict) and isinstance(theirs, dict):
             own = {key: left for key, left in theirs.items() if key not in self._carried}
             return {key: own.get(key) if kept is None else kept for key, kept in mine.items()}
         return mine
+
+    def _borne_out(self, item: Any) -> bool:
+        """Whether what names a row and what is told of it both stand on the page; without such fields no row is."""
+        cells = [item.get(key) for key in self._told] if isinstance(item, dict) else []
+        return bool(cells) and all(isinstance(cell, Value) and cell.evidence for cell in cells)
 
     def _doubt(self, message: str, evidence: Evidence | None, path: tuple[str | int, ...]) -> None:
         page = evidence.page if isinstance(evidence, PageEvidence) else None

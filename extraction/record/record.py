@@ -52,6 +52,7 @@ class Issue:
     - `ocr`: a page was read by OCR, and that is in doubt as a whole.
     - `cut`: the model's answer stopped early (length, repetition); what was whole before is kept.
     - `row_left_out`: a line of the page looks like a row, and no row was read from it.
+    - `column_left_out`: lines from which rows were read have more values in one column, and these are in no row.
 
     Codes about values:
 

@@ -8,8 +8,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from extraction.checks import Given
 from extraction.contract import Contract
 from extraction.document import Window
+from extraction.document.windows import overlap
 from extraction.evidence import Evidence, PageEvidence, PageIndex
 from extraction.example import Branch, Index
 from extraction.generate.backend import Generation, without_thinking
@@ -170,6 +172,23 @@ def plain(tree: Any) -> Any:
         return {key: plain(value) for key, value in tree.items()}
     if isinstance(tree, list):
         return [plain(item) for item in tree]
+    return tree
+
+
+def give(tree: Any, given: Sequence[Given], contract: Contract) -> Any:
+    """A tree whose rows have what is given for the places that their values stand in, as sure as these values are."""
+
+    def holding(item: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
+        for cell in (item.get(field) for field in contract.fields("value")):
+            if isinstance(cell, Value) and isinstance(place := cell.evidence, PageEvidence):
+                for one in given:
+                    if place.page == one.page and overlap(place.box, one.box) > 0 and one.field in item:
+                        yield one.field, Value(one.value, cell.confidence, one.place)
+
+    if isinstance(tree, list):
+        return [give(item, given, contract) for item in tree]
+    if isinstance(tree, dict):
+        return {**{key: give(value, given, contract) for key, value in tree.items()}, **dict(holding(tree))}
     return tree
 
 

@@ -6,17 +6,31 @@ A model that takes one column for the next is sure of every value: values in eac
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from extraction.checks import Checks, MissedLine, Path
+from extraction.checks import Checks, MissedLine, Path, Sheet
 from extraction.document import Document, Lines
-from extraction.evidence import PageEvidence
+from extraction.document.rows import gather_rows
+from extraction.document.windows import overlap
+from extraction.evidence import PageEvidence, Rest
 from extraction.record.record import Issue
 from extraction.schema import pointer
 from extraction.values import type_range, type_value
+from recipes.lab_report.columns import day_sheets, day_tables, with_joined_limits
 from recipes.lab_report.interpretation import contradiction, interpret
-from recipes.lab_report.lines import Titles, names_columns, rows_like_results, without_earlier
+from recipes.lab_report.lines import (
+    Block,
+    Cell,
+    Titles,
+    blocks,
+    cells_of,
+    headings_like,
+    names_columns,
+    names_day,
+    rows_like_results,
+    without_earlier,
+)
 
 if TYPE_CHECKING:
     from extraction.contract import Contract, Role
@@ -24,6 +38,15 @@ if TYPE_CHECKING:
 
 # A power of ten by volume of blood; by mL it may be what a culture counted.
 _UNIT = re.compile(r"[%‰]|[^\W\d_]{1,6}/[^\W\d_]{1,6}|x? ?10[\^*eE]?\d{1,2} ?/ ?(?:[fpnµμu]?[lL]|mm[c3³])")
+_MARK = r"[^\w\s()\[\]%/&]+|[¹²³⁰-⁹ªº]+"
+_LEFT_OF_NAME = re.compile(rf"(?:\s*(?:{_MARK}|[(\[]\w{{1,2}}[)\]]|\d[\d.-]*[.)]?))*")
+_RIGHT_OF_NAME = re.compile(
+    rf"(?:\s*(?:{_MARK}|[(\[](?:[A-Z*#@+-]{{1,2}}|\d[\d.-]*)[)\]]|\d[).]|\d{{3,6}}-\d|(?:H|L|HH|LL|High|Low)\b))*"
+)
+"""What stands beside names and is none of them: marks of accreditation, signs and numbers of footnotes, codes, flags.
+"""
+_MARKS = re.compile(r"^[*#°»«†‡§¶^•\s]+|[*#°»«†‡§¶^•:\s¹²³⁰-⁹]+$")
+_SAME = 0.5  # share of the smaller of two boxes that is common to both where they are one place
 _BRACKETED = re.compile(r".*\S\s*[(\[](?P<inside>[^()\[\]]+)[)\]]")
 
 
@@ -50,41 +73,84 @@ class LabChecks(Checks):
     row = "result"
 
     def shown(self, document: Document) -> Document:
-        """The document without its columns of earlier results: a small model takes them for the results."""
-        return without_earlier(document)
+        """The document without its columns of earlier results, which a small model takes for the results.
+
+        Limits in two columns are shown as one range.
+        """
+        return with_joined_limits(without_earlier(document))
+
+    def sheets(self, document: Document) -> list[Sheet]:
+        """The document once for each day of a table that has a column a day."""
+        return day_sheets(document)
+
+    def whole_name(self, name: str, rest: Rest) -> str | None:
+        """The whole name; without marks of accreditation, signs of footnotes, flags and codes beside it.
+
+        A bare number behind a name may be part of it ("CA 125") or a footnote's: that cannot be told.
+        """
+        # What a colon parts from a name is none of it: "Lymphocytes: [L] 16.6 %".
+        behind = rest.behind.partition(":")[0].strip()
+        before = rest.before.rpartition(":")[2].strip()
+        left, right = _LEFT_OF_NAME.fullmatch(before), _RIGHT_OF_NAME.fullmatch(behind)
+        if right and behind.startswith("+") and f"{name}+" in rest.text:
+            right = None  # an ion
+        if left and right:
+            return name
+        if re.fullmatch(r"\d+\W*", behind):
+            return None
+        text = rest.text[len(rest.before) :].lstrip() if left else rest.text[len(rest.before) - len(before) :]
+        text = text[: len(text) - len(rest.behind) + (0 if right else len(behind))]
+        return _MARKS.sub("", text.strip())
+
+    def no_headings(self, document: Document, evidence: Mapping[Path, PageEvidence]) -> Collection[Path]:
+        """Panels that were read from the name of a result, where no line above or between the results could be one."""
+        names = [place for path, place in evidence.items() if path[-1] == "name"]
+        panels = [path for path, place in evidence.items() if path[-1] == "panel"]
+        false = [path for path in panels if any(_covers(name, evidence[path]) for name in names)]
+        return false if len(false) == len(panels) and not any(headings_like(document, names)) else ()
 
     def heads(self, lines: Lines) -> list[int]:
         """Lines that look like the titles of a table of results."""
-        return [number for number, (_, line) in enumerate(lines.lines) if names_columns(line.text)]
+        return [
+            number for number, (_, line) in enumerate(lines.lines) if names_columns(line.text) or names_day(line.text)
+        ]
 
     def missed(
         self, document: Document, data: Any, evidence: Mapping[Path, PageEvidence], contract: Contract
     ) -> list[MissedLine]:
-        """Lines that look like results although no row's own name or value in `evidence` was read from them.
+        """Lines that look like results although no row's own name and value in `evidence` were read from them.
 
-        A row tells of what stands between the ends of its own values, at the height of its name or its value: not of a
-        table beside it at the same height, nor of the line that gave it a heading or a time.
+        A row tells of the line that its value stands on, and of no other: not of a table beside it at the same height,
+        nor of the line that gave it a heading or a time. A row without a value tells of the line of its name.
         """
+        names, values = (contract.fields(role) for role in ("name", "value"))
         rows: dict[Path, dict[Any, PageEvidence]] = {}
         for path, place in evidence.items():
             if path[-1] not in contract.headings:
                 rows.setdefault(path[:-1], {})[path[-1]] = place
-        told = contract.fields("name", "value")
-        read = [
-            (row[key], min(p.box[0] for p in row.values()), max(p.box[2] for p in row.values()))
-            for row in rows.values()
-            for key in told
-            if key in row
-        ]
+        read = [place for row in rows.values() for key, place in row.items() if key in values]
+        lines: list[
+            tuple[list[PageEvidence], float, float]
+        ] = []  # what must be at a line's height, and from where to where
+        for path, row in rows.items():
+            own = [row[key] for key in (*names, *values) if key in row]
+            if own and (any(key in row for key in values) or not _has(data, path, values)):
+                lines.append((own, min(p.box[0] for p in row.values()), max(p.box[2] for p in row.values())))
+
+        def at(place: PageEvidence, line: MissedLine) -> bool:
+            return place.page == line.page and place.box[1] <= (line.box[1] + line.box[3]) / 2 <= place.box[3]
 
         def is_read(line: MissedLine) -> bool:
-            middle = (line.box[1] + line.box[3]) / 2
-            return any(
-                own.page == line.page and own.box[1] <= middle <= own.box[3] and x0 < line.box[2] and x1 > line.box[0]
-                for own, x0, x1 in read
+            x0, _, x1, _ = line.box
+            return any(at(own, line) and own.box[0] < x1 and own.box[2] > x0 for own in read) or any(
+                all(at(one, line) for one in own) and left < x1 and right > x0 for own, left, right in lines
             )
 
-        return [line for line in rows_like_results(document) if not is_read(line)]
+        days = [value for table in day_tables(document) for value in table.values()]
+        under = {(line.page, line.box) for line in days}
+        looks = [line for line in rows_like_results(document) if (line.page, line.box) not in under]
+        told = [line for line in looks if not is_read(line)]
+        return told + [line for line in days if not any(at(p, line) and overlap(p.box, line.box) > 0 for p in read)]
 
     def issues(
         self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence], contract: Contract
@@ -103,12 +169,61 @@ class LabChecks(Checks):
                 if row.get("name") and row.get("result", "") is None:
                     yield Issue("no_result", f"“{row['name']}” has no result.", pointer((key, number)))
         titles = Titles(document)
+        names = [place for path, place in evidence.items() if path[-1] == "name"]
         for path, place in evidence.items():
+            named = path[-1] == "panel" and next((name for name in names if _covers(name, place)), None)
+            if named:
+                yield Issue("misplaced", f"“{place.text}” is the name of a result, not a heading.", pointer(path))
             if path[-1] == "result" and (title := titles.earlier(place.page, place.box)):
                 value: Any = data
                 for step in path:
                     value = value[step]
                 yield Issue("misplaced", f"“{value}” stands under “{title}”.", pointer(path))
+
+        yield from self._second_columns(document, data, evidence, titles)
+        yield from _across(blocks(document), evidence)
+
+    def _second_columns(
+        self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence], titles: Titles
+    ) -> Iterator[Issue]:
+        """Numbers beside the results of two rows or more, in one column, that are in no row: limits, other days, units.
+
+        What stands under the title of earlier results is left out on purpose; numbers of a row's range are its own.
+        """
+        rows: dict[Path, dict[Any, PageEvidence]] = {}
+        for path, place in evidence.items():
+            rows.setdefault(path[:-1], {})[path[-1]] = place
+        named = [row for row in rows.values() if "name" in row and "result" in row]
+        left: list[tuple[int, Cell]] = []
+        for page in document.pages:
+            own = [row for row in named if row["result"].page == page.number]
+            places = [place for row in rows.values() for place in row.values() if place.page == page.number]
+            for line in gather_rows(page.words) if own else ():
+                beside = [row for row in own if row["result"].box[1] <= line.middle <= row["result"].box[3]]
+                if not beside:
+                    continue
+                start = min(row["name"].box[0] for row in beside)
+                told = {
+                    text for row in beside if "range" in row for text in re.findall(r"[\d.,]*\d", row["range"].text)
+                }
+                for cell in cells_of(page, line):
+                    number = any(map(str.isdigit, cell.text)) and cell.is_value and not cell.is_range
+                    free = cell.box[0] > start and not any(overlap(cell.box, place.box) > 0 for place in places)
+                    if number and free and cell.text not in told and not titles.earlier(page.number, cell.box):
+                        left.append((page.number, cell))
+        while left:
+            page_number, first = left[0]
+            same = [
+                one
+                for one in left
+                if one[0] == page_number and one[1].box[0] < first.box[2] and one[1].box[2] > first.box[0]
+            ]
+            left = [one for one in left if one not in same]
+            numbers = [cell.text for _, cell in same]
+            counted = numbers == [str(number) for number in range(1, len(numbers) + 1)]  # lines, or footnotes
+            if len(same) > 1 and not counted:
+                texts = ", ".join(numbers[:5]) + (" and others" if len(numbers) > 5 else "")
+                yield Issue("column_left_out", f"A second column of values is in no row: {texts}.", page=page_number)
 
     def derived(self, data: dict[str, Any]) -> dict[str, str]:
         """What each result means by its own range, as `interpretation` of its row (see `interpret`)."""
@@ -132,6 +247,50 @@ class LabChecks(Checks):
         return read_labels(content)
 
 
+_ENDS = {
+    "panel": ("patient",),  # a specimen may stand below the panel that it is of
+    "specimen": ("patient", "specimen"),
+    "sample_collection_time": ("patient", "date"),
+}
+"""What is carried to the rows below it, and which new blocks end that."""
+
+
+def _across(blocks: list[Block], evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
+    """An issue for each value that stands above a new patient, specimen or day, and is told of a row below it.
+
+    A label that says what one of its kind said before, as each page's head does, begins nothing new; nor does one on
+    either side of both, which is of a table beside.
+    """
+    for path, place in evidence.items():
+        row = evidence.get((*path[:-1], "name"))
+        if row is None or path[-1] not in _ENDS:
+            continue
+        known = {block.text for block in blocks if not block.under(place.page, place.box)}
+        left, right = min(place.box[0], row.box[0]), row.box[2]
+        for block in blocks:
+            new = block.kind in _ENDS[str(path[-1])] and block.text not in known and place.text not in block.text
+            between = block.under(place.page, place.box) and not block.under(row.page, row.box)
+            if new and between and block.box[0] <= right and block.box[2] >= left:
+                message = f"“{place.text}” stands above “{block.text}”, with which another {block.kind} begins."
+                yield Issue("misplaced", message, pointer(path))
+                break
+
+
+def _covers(name: PageEvidence, place: PageEvidence) -> bool:
+    """Whether a place is within the cell of a name."""
+    return name.page == place.page and overlap(name.rest.box if name.rest else name.box, place.box) > _SAME
+
+
+def _has(data: Any, path: Path, keys: Collection[str]) -> bool:
+    """Whether the row at a path has a value for one of the keys; what was set aside is at no path."""
+    try:
+        for step in path:
+            data = data[step]
+    except (KeyError, IndexError, TypeError):
+        return False
+    return any(data.get(key) is not None for key in keys)
+
+
 def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """The keys among `result`, `unit` and `range` whose values are of another key's kind, each with the reason."""
     result, unit, limits = (str(row.get(key) or "").strip() for key in ("result", "unit", "range"))
@@ -139,6 +298,9 @@ def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "unit", f"“{unit}” is no unit but a number or a range"
     if _UNIT.fullmatch(result):
         yield "result", f"“{result}” is no result but a unit"
+    bracketed = _BRACKETED.fullmatch(result)
+    if bracketed and _UNIT.fullmatch(bracketed["inside"].strip()) and not any(map(str.isdigit, result)):
+        yield "result", f"“{result}” is no result but a title with its unit"
     if _UNIT.fullmatch(limits):
         yield "range", f"“{limits}” is no range but a unit"
     if not limits and (match := _BRACKETED.fullmatch(result)) and _is_range(match["inside"].strip()):

@@ -10,7 +10,8 @@ from unicodedata import category
 from extraction.checks import MissedLine
 from extraction.document import Document, Page
 from extraction.document.rows import TextRow, gather_rows
-from extraction.values.dates import moments
+from extraction.evidence import PageEvidence
+from extraction.values.dates import moment, moments
 from extraction.values.signs import PLAIN
 
 _COMPARATOR = r"(?:<=|>=|[<>≤≥~] ?)?"
@@ -47,7 +48,7 @@ _COLON = re.compile(
     rf"(?P<range> +(?=[(\[]){_RANGE_CELL.pattern})?[.,;]?"
 )
 _RESULT_TITLE = re.compile(
-    r"result|r[ée]sult|risult|esito|uitsl|bevind|waarde|wert|ergeb|befund|valeur|valor[ei]?\b|value"
+    r"result|r[ée]sult|risult|esito|uitsl|bevind|gevond|waarde|wert|ergeb|befund|gefund|valeur|valor[ei]?\b|value"
     r"|αποτ[εέ]λ[εέ]σμ|τιμή\b|результат|резултат|значени|стойност|wynik|wartość|sonu[cç]|değer|v[ýy]sled"
     r"|hodnot|värde|نتيجة|النتائج|القيمة|תוצא|ערך|结果|結果|测定值|検査値|測定値",
     re.IGNORECASE,
@@ -65,13 +66,35 @@ _EARLIER_TITLE = re.compile(
     r"|προηγ|предыд|пред\.|ранее|предиш|поперед|poprz|önceki|předch|minul|tidigare|föreg|سابق|קודמ|קודם|上次|历史|前回",
     re.IGNORECASE,
 )
+_BLOCKS = {
+    "patient": re.compile(
+        r"(?:name of )?(?:patient|paziente|pati[eë]nt|paciente)(?:['’]?s? name)?|nom|naam", re.IGNORECASE
+    ),
+    "specimen": re.compile(
+        r"(?:specimen|sample|material|materiaal|materiale|probe|staal|monster|muestra|campione|[ée]chantillon)"
+        r"(?: ?(?:type|id|no\.?|nr\.?|number|material|\d{1,2}))?",
+        re.IGNORECASE,
+    ),
+    "date": re.compile(
+        r"(?:date )?collect(?:ed|ion)(?: date)?(?: on)?|drawn|entnahme\w*|abnahme\w*|afname\w*"
+        r"|pr[ée]l[eè]vement|prelievo|toma|(?:date|data|fecha) (?:de|du|di) (?:pr[ée]l[eè]vement|prelievo|toma)",
+        re.IGNORECASE,
+    ),
+}
+"""Labels of blocks of a report, in the commonest words of six languages."""
 _WIDE = 60.0  # points: values below a name begin at most so far to its right
 
 
 @dataclass(frozen=True)
-class _Cell:
+class Cell:
+    """Words of a line that stand together, typographic signs made plain, and the box around them.
+
+    `words` are their numbers on the page.
+    """
+
     text: str
     box: tuple[float, float, float, float]
+    words: tuple[int, ...] = ()
 
     @property
     def is_name(self) -> bool:
@@ -115,9 +138,9 @@ def rows_like_results(document: Document) -> list[MissedLine]:
     """
     found: list[MissedLine] = []
     for page in document.pages:
-        above: list[list[_Cell]] = []
+        above: list[list[Cell]] = []
         for row in gather_rows(page.words) if page.words else ():
-            cells = list(_cells(page, row))
+            cells = list(cells_of(page, row))
             text = "  ".join(cell.text for cell in cells)
             if not moments(text):
                 found += [MissedLine(page.number, cell.box, text) for cell in _values(cells, above)]
@@ -129,24 +152,91 @@ def names_columns(line: str) -> bool:
     """Whether a laid-out line looks like the titles of a table of results: one of them for the result, one for units or
     ranges, no colon, and no digits but those of dates.
     """
+    for day in reversed(moments(line)):
+        line = line[: day.start] + line[day.end :]
     titles = re.split(r"\s{2,}", re.sub(r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4}", "", line).strip())
     if len(titles) < 3 or any(char.isdigit() or char == ":" for title in titles for char in title):
         return False
-    return any(map(_of_results, titles)) and any(_OTHER_TITLE.search(title) for title in titles)
+    return any(map(is_result_title, titles)) and any(_OTHER_TITLE.search(title) for title in titles)
 
 
-def _of_results(title: str) -> bool:
+def names_day(line: str) -> bool:
+    """Whether a laid-out line looks like titles of which one is a day, instead of a title for its results."""
+    titles = re.split(r"\s{2,}", line.strip())
+    others = [title for title in titles if not moment(title)]
+    words = not any(char.isdigit() or char == ":" for title in others for char in title)
+    return len(others) < len(titles) and len(others) > 1 and words and any(map(_OTHER_TITLE.search, others))
+
+
+def is_result_title(title: str) -> bool:
+    """Whether a title names a column of results."""
     return bool(_RESULT_TITLE.search(title)) and not _OTHER_TITLE.search(title)
+
+
+def headings_like(document: Document, names: Sequence[PageEvidence]) -> Iterator[str]:
+    """Lines that could be a heading of results whose names stand in `names`: words alone, no label, and no name.
+
+    They stand between names, or at most two lines above the first of a page and of the titles of its table, and below
+    the labels of a patient's data.
+    """
+    for page in document.pages:
+        own = [name.box if not name.rest else name.rest.box for name in names if name.page == page.number]
+        rows = gather_rows(page.words) if page.words and own else []
+        middles = [(box[1] + box[3]) / 2 for box in own]
+        inside = [number for number, row in enumerate(rows) if any(row.y0 <= middle <= row.y1 for middle in middles)]
+        first = min(inside, default=0)
+        above = 0
+        for number in range(first - 1, -1, -1):
+            cells = list(cells_of(page, rows[number]))
+            if len(cells) < 2 or not names_columns("  ".join(cell.text for cell in cells)):
+                above += 1
+            if above > 2 or any(":" in cell.text for cell in cells):
+                break
+            first = number
+        for row in rows[first : max(inside, default=-1)]:
+            cells = list(cells_of(page, row))
+            named = any(box[1] <= row.middle <= box[3] for box in own)
+            if len(cells) == 1 and cells[0].is_name and ":" not in cells[0].text and not named:
+                yield cells[0].text
+
+
+@dataclass(frozen=True)
+class Block:
+    """A label of whom or what the results below it are of (`kind`: patient, specimen, date), and what it says."""
+
+    kind: str
+    page: int
+    box: tuple[float, float, float, float]
+    text: str
+
+    def under(self, page: int, box: tuple[float, float, float, float]) -> bool:
+        """Whether it stands below a box (points) of a page (from 1), or on a later one."""
+        return (self.page, self.box[1]) >= (page, (box[1] + box[3]) / 2)
+
+
+def blocks(document: Document) -> list[Block]:
+    """The labels of patients, specimens and days of collection in reading order: `label: text` in one cell or two."""
+    found = []
+    for page in document.pages:
+        for row in gather_rows(page.words) if page.words else ():
+            cells = list(cells_of(page, row))
+            for cell, after in zip(cells, [*cells[1:], None], strict=True):
+                label, colon, text = cell.text.partition(":")
+                text = text.strip() or (after.text if after else "")
+                kind = next((kind for kind, words in _BLOCKS.items() if words.fullmatch(label.strip())), None)
+                if colon and kind and text and (kind != "date" or moments(text)):
+                    found.append(Block(kind, page.number, cell.box, text))
+    return found
 
 
 class Titles:
     """The titles of a document's tables of results, each line of them holding for what stands below it."""
 
     def __init__(self, document: Document):
-        self._lines: list[tuple[int, float, list[_Cell]]] = []
+        self._lines: list[tuple[int, float, list[Cell]]] = []
         for page in document.pages:
             for row in gather_rows(page.words) if page.words else ():
-                cells = list(_cells(page, row))
+                cells = list(cells_of(page, row))
                 if names_columns("  ".join(cell.text for cell in cells)):
                     self._lines.append((page.number, max(cell.box[3] for cell in cells), cells))
 
@@ -159,14 +249,14 @@ class Titles:
         if not above:
             return None
 
-        def away(title: _Cell) -> tuple[float, float]:
+        def away(title: Cell) -> tuple[float, float]:
             x0, x1 = title.box[0], title.box[2]
             return max(x0 - box[2], box[0] - x1, 0.0), abs(x0 + x1 - box[0] - box[2])
 
         titles = above[-1][2]
         earlier = [one for one in titles if _EARLIER_TITLE.search(one.text) and not _OTHER_TITLE.search(one.text)]
         # Two titles a blank apart ("Result Previous") are one cell: then no other is that of the results.
-        others = any(_of_results(title.text) for title in titles if title not in earlier)
+        others = any(is_result_title(title.text) for title in titles if title not in earlier)
         title = min(titles, key=away)
         if touching and [one for one in titles if not away(one)[0]] != [title]:
             return None
@@ -192,18 +282,19 @@ def without_earlier(document: Document) -> Document:
     return replace(document, pages=pages)
 
 
-def _cells(page: Page, row: TextRow) -> Iterator[_Cell]:
+def cells_of(page: Page, row: TextRow) -> Iterator[Cell]:
+    """The cells of a line, from left to right, but for those of dots and lines alone."""
     for cell in row.cells:
         boxes = [page.words[index].box for index in cell.words]
         box = (cell.x0, min(box[1] for box in boxes), cell.x1, max(box[3] for box in boxes))
         text = cell.text.translate(PLAIN).strip(". _" if ".." in cell.text else None)
         if text:
-            yield _Cell(text, box)
+            yield Cell(text, box, tuple(cell.words))
 
 
-def _values(cells: Sequence[_Cell], above: Sequence[Sequence[_Cell]]) -> Iterator[_Cell]:
+def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]]) -> Iterator[Cell]:
     """The cells of a line that are the value of a result."""
-    name: _Cell | None = None
+    name: Cell | None = None
     sure = done = ranged = False  # whether a unit or range stands behind the name, and whether the name has its value
     for place, cell in enumerate(cells):
         rest = cells[place + 1 : place + 5]
@@ -235,11 +326,11 @@ def _values(cells: Sequence[_Cell], above: Sequence[Sequence[_Cell]]) -> Iterato
             name, sure, done, ranged = cell, False, False, False
 
 
-def _ranged(rest: Sequence[_Cell]) -> bool:
+def _ranged(rest: Sequence[Cell]) -> bool:
     return bool(rest) and ":" not in rest[0].text and rest[0].is_range
 
 
-def _below_name(cell: _Cell, above: Sequence[Sequence[_Cell]]) -> bool:
+def _below_name(cell: Cell, above: Sequence[Sequence[Cell]]) -> bool:
     """Whether a name that has nothing of its own beside it stands above a value."""
     for line in above:
         if any(other.is_value for other in line):

@@ -49,3 +49,188 @@ def test_what_a_result_means_stands_beside_the_data_and_a_flag_that_says_otherwi
     assert [(issue.code, issue.path) for issue in record.issues] == [("contradicts", "/tests/1")]
     assert [row["flag"] for row in record.data["tests"]] == ["H", "H"]
     assert record.to_dict()["derived"] == record.derived
+
+
+def read(answers, page, contract=CONTRACT):
+    backend = Scripted(*(json.dumps({"tests": rows}) for rows in answers))
+    [record] = Extractor(backend, contract).read([document_of(page)])
+    return record, backend
+
+
+def rows_of(record, *keys):
+    return [tuple(row[key] for key in keys) for row in record.data["tests"]]
+
+
+DAYS = """Test          Unit      Reference      12-01-2026   14-02-2026
+Kalium        mmol/L    3.5 - 5.1      4.1          4.8
+Natrium       mmol/L    136 - 145                   141
+Calcium       mmol/L    2.1 - 2.6      2.2          2.4"""
+
+
+def test_a_column_a_day_is_read_day_by_day():
+    """Each day's values are shown alone, right behind the names, and are of that day, wherever they are printed."""
+    first = [["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], ["Calcium", "2.2", "mmol/L", "2.1 - 2.6"]]
+    second = [["Kalium", "4.8", "mmol/L", "3.5 - 5.1"], ["Natrium", "141", "mmol/L", "136 - 145"]]
+    second.append(["Calcium", "2.4", "mmol/L", "2.1 - 2.6"])
+    record, backend = read([first, second], DAYS)
+    assert record.status == "ok", record.issues
+    assert rows_of(record, "name", "result", "range", "sample_collection_time") == [
+        ("Kalium", "4.1", "3.5 - 5.1", "12-01-2026"),
+        ("Calcium", "2.2", "2.1 - 2.6", "12-01-2026"),
+        ("Kalium", "4.8", "3.5 - 5.1", "14-02-2026"),
+        ("Natrium", "141", "136 - 145", "14-02-2026"),
+        ("Calcium", "2.4", "2.1 - 2.6", "14-02-2026"),
+    ]
+    assert [row.split()[:2] for row in backend.asked[0].splitlines() if "Kalium" in row] == [["Kalium", "4.1"]]
+    assert "4.8" not in backend.asked[0] and "Natrium" not in backend.asked[0] and "4.1" not in backend.asked[1]
+    printed = {(word.text, word.box) for word in record.document.pages[0].words}
+    for path in ("/tests/0/result", "/tests/3/result", "/tests/3/unit", "/tests/3/sample_collection_time"):
+        place = record.fields[path].evidence
+        assert (place.text, place.box) in printed
+
+
+def test_a_value_of_a_day_that_is_in_no_row_is_an_issue():
+    record, _ = read([[["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], ["Calcium", "2.2", "mmol/L", "2.1 - 2.6"]]], DAYS)
+    left = [issue.message for issue in record.issues if issue.code == "row_left_out"]
+    assert record.status == "partial" and len(left) == 3 and left[1].endswith("Natrium  14-02-2026  141")
+
+
+def test_days_that_are_no_titles_of_values_part_nothing():
+    page = "Afname       Ontvangst    Verslag\n12-01-2026   13-01-2026   14-01-2026\n\n" + PAGE
+    equal = DAYS.replace("12-01-2026", "14-02-2026")
+    earlier = "Test          12-01-2026   Unit      14-02-2026\n" + "\n".join(DAYS.splitlines()[1:])
+    for text in (page, equal, earlier, PAGE):
+        document = document_of(text)
+        assert [sheet.document for sheet in CHECKS.sheets(document)] == [document]
+
+
+def test_limits_in_two_columns_are_one_range():
+    page = """Test          Result   Unit      Low     High   Flag
+Kalium        4.1      mmol/L    3.5     5.1
+Natrium       141      mmol/L    136     145
+HDL           0.8      mmol/L    1.0     -      L
+LDL           4.8      mmol/L            3.0    H"""
+    rows = [["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], ["Natrium", "141", "mmol/L", "136 - 145"]]
+    rows += [["HDL", "0.8", "mmol/L", ">= 1.0"], ["LDL", "4.8", "mmol/L", "<= 3.0"]]
+    record, backend = read([rows], page)
+    assert record.status == "ok", record.issues
+    assert "3.5 - 5.1" in backend.asked[0] and ">= 1.0" in backend.asked[0] and "<= 3.0" in backend.asked[0]
+    low, high = (next(w for w in record.document.pages[0].words if w.text == text) for text in ("3.5", "5.1"))
+    assert record.fields["/tests/0/range"].evidence.box == (low.box[0], low.box[1], high.box[2], high.box[3])
+    assert record.fields["/tests/3/range"].evidence.text == "<= 3.0"
+
+
+HEAD = "Patient: P. Sample\nTest          Result   Unit      Range\n"
+LINES = "Kalium        4.1      mmol/L    3.5 - 5.1\nNatrium       141      mmol/L    136 - 145"
+
+
+def test_the_name_of_a_result_is_no_heading():
+    """Where no line could be a heading it is dropped; where one could, that the heading was wrong is said."""
+    rows = [{"panel": "Kalium"}, ["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], ["Natrium", "141", "mmol/L", "136 - 145"]]
+    record, _ = read([rows], HEAD + LINES)
+    assert record.status == "ok" and rows_of(record, "name", "panel") == [("Kalium", None), ("Natrium", None)]
+    record, _ = read([rows], HEAD + "Klinische chemie\n" + LINES)
+    assert [(issue.code, issue.path) for issue in record.issues] == [("misplaced", "/tests/0/panel")]
+    assert rows_of(record, "panel") == [(None,), (None,)]
+    rows[0]["panel"] = "Klinische chemie"
+    record, _ = read([rows], HEAD + "Klinische chemie\n" + LINES)
+    assert record.status == "ok" and rows_of(record, "panel") == [("Klinische chemie",)] * 2
+
+
+def test_a_line_whose_value_was_taken_from_another_is_not_read():
+    """It is looked at again; what is then read with the value beside it takes the place of what was not."""
+    wrong, right = ["Natrium", "4.1", "mmol/L", "136 - 145"], ["Natrium", "141", "mmol/L", "136 - 145"]
+    comment = "".join(f"Comment {letter}, in words alone.\n" for letter in "abcdefgh")
+    record, backend = read([[["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], wrong], [right]], comment + HEAD + LINES)
+    assert len(backend.asked) == 2 and record.status == "ok", record.issues
+    assert rows_of(record, "name", "result") == [("Kalium", "4.1"), ("Natrium", "141")]
+
+
+def test_names_that_were_cut_are_completed_as_printed():
+    page = (
+        HEAD
+        + """Monocytes(Absolute)   0.7   10^9/L   0.1 - 0.9
+Total bilirubin *     0.9   mg/dL    0.2 - 1.2
+Glucose:              98    mg/dL    70 - 99
+Na+                   140   mmol/L   136 - 145
+Interleukin 6         3.1   pg/mL    0.0 - 7.0
+Alanine transferase,  42    U/L      7 - 56
+with phosphate
+Thyroid hormone       2.1   mIU/L    0.4 - 4.5
+Free T4               1.1   ng/dL    0.8 - 1.8"""
+    )
+    names = [
+        "Monocytes",
+        "bilirubin",
+        "Glucose",
+        "Na",
+        "Interleukin",
+        "Alanine transferase",
+        "Thyroid hormone",
+        "Free T4",
+    ]
+    values = [line.split("  ") for line in page.splitlines()[2:] if "phosphate" not in line]
+    values = [[cell.strip() for cell in cells if cell.strip()][1:] for cells in values]
+    record, _ = read([[[name, *cells] for name, cells in zip(names, values, strict=True)]], page)
+    assert [row["name"] for row in record.data["tests"]] == [
+        "Monocytes(Absolute)",
+        "Total bilirubin",
+        "Glucose",
+        "Na+",
+        "Alanine transferase, with phosphate",
+        "Thyroid hormone",
+        "Free T4",
+    ]
+    assert record.fields["/tests/0/name"].evidence.text == "Monocytes(Absolute)"
+    # Whether a bare number is a name's or a footnote's cannot be told.
+    [aside] = record.set_aside
+    assert aside.data["name"] == "Interleukin" and "Interleukin 6" in aside.reason
+
+
+def test_a_column_of_numbers_is_one_of_results_where_the_model_gives_it_twice():
+    page = """Ampicillin      >=32   R
+Ceftriaxone     <=1    S
+Vancomycin      1      S
+Linezolid       2      S"""
+    rows = [[line.split()[0], line.split()[1], None, line.split()[1]] for line in page.splitlines()]
+    record, _ = read([rows], page)
+    assert rows_of(record, "name", "result", "range") == [(name, value, None) for name, value, _, _ in rows]
+    assert {issue.code for issue in record.issues} == {"not_found"}
+
+
+def test_a_second_column_of_values_that_is_in_no_row_is_an_issue():
+    """Unless its title says that it is of earlier results, or it counts the lines."""
+    rows = [["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], ["Natrium", "141", "mmol/L", "136 - 145"]]
+    first, second = LINES.splitlines()
+    record, _ = read([rows], f"{HEAD}{first}   160\n{second}   5.4")
+    [issue] = record.issues
+    assert issue.code == "column_left_out" and "160, 5.4" in issue.message and len(record.data["tests"]) == 2
+    record, _ = read([rows], f"{HEAD.strip()}        #\n{first}   1\n{second}   2")
+    assert record.status == "ok"
+    record, _ = read([rows], f"{HEAD.strip()}        Previous 02-Jan-2026\n{first}   4.0\n{second}   140")
+    assert record.status == "ok"
+
+
+def test_nothing_is_carried_into_another_specimen_or_day():
+    first, second = LINES.splitlines()
+    titles = HEAD.splitlines()[1]
+    page = f"""Patient: P. Sample
+Collected: 12-01-2026
+Specimen: Serum
+{titles}
+{first}
+Collected: 14-02-2026
+Specimen: Urine
+{titles}
+{second}"""
+    rows = [{"specimen": "Serum", "sample_collection_time": "12-01-2026"}, ["Kalium", "4.1", "mmol/L", "3.5 - 5.1"]]
+    rows.append(["Natrium", "141", "mmol/L", "136 - 145"])
+    record, _ = read([rows], page)
+    assert rows_of(record, "specimen", "sample_collection_time") == [("Serum", "12-01-2026"), (None, None)]
+    assert sorted((issue.code, issue.path.rpartition("/")[2]) for issue in record.issues) == [
+        ("misplaced", "sample_collection_time"),
+        ("misplaced", "specimen"),
+    ]
+    # The same head again, as on every page, begins nothing.
+    record, _ = read([rows], page.replace("14-02-2026", "12-01-2026").replace("Urine", "Serum"))
+    assert record.status == "ok"
