@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from extraction.score import Pair
 
 Path = tuple[str | int, ...]
+_SIGN = re.compile(r"[(\[](?:\d{1,2}|[^\W\d])[)\]]")  # beside a name: of accreditation, of a footnote
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Checks:
         """The whole name of a row, of whose printed cell the model gave a part: the part itself where the rest is
         none of a name, None where that cannot be told. Without knowledge of names, words are part of one.
         """
-        return rest.text if any(map(str.isalnum, rest.before + rest.behind)) else name
+        return rest.text if any(map(str.isalnum, _SIGN.sub("", rest.before + rest.behind))) else name
 
     def no_headings(self, document: Document, evidence: Mapping[Path, PageEvidence]) -> Collection[Path]:
         """Paths of headings in `evidence` that are none, in a document that plainly has none."""
