@@ -127,7 +127,7 @@ def test_values_are_on_the_page_at_their_boxes(family):
             shown = page.get_text_bounded(x0 - 0.5, height - y1 - 0.5, x1 + 0.5, height - y0 + 0.5)
             parts = [value(made, cell)]
             if cell.field == "range" and "low" in habits(family, seed).columns:
-                parts = parts[0].split(" - ")  # its ends stand in columns of their own
+                parts = re.split(" - |>= |<= ", parts[0])  # its ends stand in columns of their own
             if made.language not in ("ar", "he"):  # drawn from right to left: see test_languages.py
                 assert all(squeeze(part) in squeeze(shown) for part in parts)
 
@@ -519,16 +519,24 @@ def test_a_column_for_every_date_gives_a_row_for_every_value(split):
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_ends_in_columns_of_their_own_are_a_range_where_both_are_printed(split):
+def test_ends_in_columns_of_their_own_are_a_range(split):
     seen = Counter()
     for made, _, content in habit("ends", lambda style, _: "low" in style.columns.split(), split, 25):
         for row in all_rows(content):
             low, high, _ = row.printed.ends or (None, None, 0)
-            whole = low is not None and high is not None and not row.letter
-            found = truth(made, row.index)["range"]
-            assert (found is not None) == whole and (not found or found.count(" - ") == 1)
-            seen[whole] += 1
-    assert seen[True] and seen[False]
+            found = truth(made, row.index)["range"] or ""
+            kind = (
+                "none"
+                if row.letter or low is high is None
+                else "<= "
+                if low is None
+                else ">= "
+                if high is None
+                else " - "
+            )
+            assert found.count(kind) == 1 or (kind == "none" and not found)
+            seen[kind] += 1
+    assert seen[" - "] and seen["<= "] and seen["none"]
 
 
 def test_antibiotics_of_a_culture_are_rows_with_their_mic_and_without_their_letter():

@@ -278,18 +278,17 @@ class Gold:
         for field, (text, box) in found.items():
             self.put(row, field, text, sheet.page, box)
 
-    def join(self, row: int, parts: Sequence[str], field: str, joint: str) -> None:
-        """Make of texts put under names of their own one field, where all of them were printed."""
-        found = [cell for cell in self.cells if cell.row == row and cell.field in parts]
-        if not found:
-            return
-        texts = [text for part in parts if (text := self.rows[row].pop(part, None))]
+    def join_ends(self, row: int) -> None:
+        """Make one range of a low and a high end put under names of their own; one alone gets its sign."""
+        found = [cell for cell in self.cells if cell.row == row and cell.field in ("low", "high")]
+        low, high = (self.rows[row].pop(end, None) for end in ("low", "high"))
         self.cells = [cell for cell in self.cells if cell not in found]
-        if len(texts) == len(parts):
+        if found:
             box = found[0].box
             for cell in found[1:]:
                 box = box.union(cell.box)
-            self.put(row, field, joint.join(texts), found[0].page, box)
+            text = f"{low} - {high}" if low and high else f">= {low}" if low else f"<= {high}"
+            self.put(row, "range", text, found[0].page, box)
 
     def share(self, row: int, other: int, fields: Sequence[str]) -> None:
         """Give another row what was printed once for both."""

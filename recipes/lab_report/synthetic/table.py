@@ -348,7 +348,7 @@ class Table:
                     left = x + offset + width - RIGHT_PAD - dots * dot
                     sheet.run(left, start + self.leading * (len(lines) - 1), run)
         if "low" in self.columns:
-            self.gold.join(row.index, ("low", "high"), "range", " - ")
+            self.gold.join_ends(row.index)
         for one in own:
             self.gold.share(row.index, one.index, ("name", "unit", "range", "method"))
         if row.struck:
