@@ -26,6 +26,7 @@ _DIGITS = frozenset("0123456789,?")  # and what a wrong map makes of them
 _PLAIN = re.compile(r"(?=.*[A-Za-z\d])[A-Za-z\d.,:/%()<>+?*-]{2,14}")
 _FORMS = re.compile("[\ufb1d-\ufdff\ufe70-\ufefc]")  # letters of Arabic and Hebrew as they are printed
 _TURNED = str.maketrans("()[]{}<>≤≥«»", ")(][}{><≥≤»«")
+_BRACKETS = frozenset("()[]{}")
 _TOUCH = 0.12  # of the height: a blank is wider
 _TILE = 4.0  # points: repeated words are looked for in the tiles around a word
 
@@ -104,6 +105,8 @@ class _Builder:
         if min(last[3], box[3]) - max(last[1], box[1]) < 0.3 * low:
             return False
         if unicodedata.bidirectional(text[0]) in ("R", "AL", "NSM"):
+            if self.text[-1] in _BRACKETS:  # behind a blank, it is of the word from left to right that it touches
+                high = low * _TOUCH / 0.3
             return max(box[0] - last[2], last[0] - box[2]) <= 0.3 * high
         if self.turned and self.turned[-1] == len(self.text) - 1:  # what follows need not be beside it
             return False

@@ -564,7 +564,9 @@ def test_corrected_and_cancelled_results_are_what_holds_now():
 
 def test_rows_without_a_heading_have_no_panel_and_groups_in_cells_are_panels():
     for made, _, content in habit("headless", lambda style, content: style.headless and content.sections):
-        first = next(section for section in content.sections if section.rows and not section.culture)
+        first = next((section for section in content.sections if section.rows and not section.culture), None)
+        if first is None:  # nothing but cultures, which keep their headings
+            continue
         assert all(truth(made, row.index)["panel"] is None for row in first.rows)
     for made, _, content in habit("spans", lambda style, content: style.spans and content.sections):
         placed = Counter(cell.row for cell in made.cells if cell.field == "panel")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate, pairwise
 from random import Random
 
 from .forms import FormBlock
 from .head import Piece, head_pieces, of_head
 from .parts import Content
 from .patient import PatientBlock
-from .sheet import Box, Gold, Run, Sheet, face, text_width, wrap
+from .sheet import Box, Gold, Run, Sheet, face, shrink, text_width, wrap
 from .style import Style
 
 _MARKS = ("COPY", "DUPLICATE", "FINAL", "DRAFT", "SPECIMEN")
@@ -38,18 +39,21 @@ class Furniture:
 
         Pieces of it that name a field of the report's head are put into the record.
         """
-        pieces = [(text, "")] if isinstance(text, str) else text
+        pieces = [(text, "")] if isinstance(text, str) else [piece for piece in text if piece[0]]
         run = Run("".join(part for part, _ in pieces), None, bold, italic, colour, size, self.style.font)
+        # A script of two faces or from right to left changes where a text is drawn as one with its neighbours.
+        apart = self.sheet.mirrored or "+" in run.face
+        line = [replace(run, text=part) for part, _ in pieces] if apart else [run]
         limit = width or self.sheet.width - 14 - x
-        if run.width > limit > 0:
-            run = replace(run, size=size * limit / run.width)
-        box = self.sheet.line(x, y, [run], align, width)[0]
-        x0 = box.x0
-        for part, field in pieces:
-            x1 = x0 + text_width(part, run.face, run.size)
+        shrink([line], limit)
+        boxes = self.sheet.line(x, y, line, align, width)
+        if not apart:
+            x0, y0, _, y1 = boxes[0]
+            edges = list(accumulate((text_width(part, run.face, line[0].size) for part, _ in pieces), initial=x0))
+            boxes = [Box(left, y0, right, y1) for left, right in pairwise(edges)]
+        for (part, field), box in zip(pieces, boxes, strict=True):
             if field:
-                self.gold.put_head(field, part, self.sheet.page, Box(x0, box.y0, x1, box.y1))
-            x0 = x1
+                self.gold.put_head(field, part, self.sheet.page, box)
 
     def begin(self, results: bool = True) -> tuple[float, float]:
         """Draw a page's furniture; return where its contents may begin and must end (y in points)."""

@@ -15,6 +15,7 @@ _FIELDS = {
 # the physician's own reference.
 _OTHER = re.compile(
     r"(?i)print|afgedrukt|druckdat|ausdruck|imprim|impres|stampat|episode|visit|besuch|bezoek|fallnummer|uw ref|ihre"
+    r"|εκτύπωση|печат|визит|wydruk|wizyt|basım|başvuru|protokol no|الطباعة|الزيارة|打印|住院号|就诊号"
 )
 
 

@@ -133,7 +133,7 @@ def cultures(composer: Composer, limit: int) -> list[Section]:
     titles = "|".join(forms).split(";")
     chosen = rng.choice(titles).split("|")
     place = rng.randrange(len(choices(names)))
-    heading = [choices(names)[place]] if rng.random() < 0.5 else []
+    heading = [choices(names)[place]] if rng.random() < 0.5 or style.specimen == "inline" else []
     fluid = composer.specimens[_CULTURED["held" if style.edition == "held" else "train"][place]]
     prefix = rng.choice(words["organism"].split(";")) if rng.random() < 0.85 else ""
     found = []
