@@ -80,6 +80,7 @@ class _Builder:
         self.boxes: list[Box] = []
         self.angle = 0.0
         self.font = 0
+        self.both_ways = False  # letters from right to left are on the page: what comes next may stand to the left
         self.turned: list[int] = []  # places in `text` of signs that are drawn as their mirror images
 
     def add(self, text: str, box: Box, angle: float, font: Callable[[], int], turned: bool = False) -> None:
@@ -111,7 +112,8 @@ class _Builder:
         if self.turned and self.turned[-1] == len(self.text) - 1:  # what follows need not be beside it
             return False
         # A gap is a column's edge or a blank that the file does not spell out; a step back is another run.
-        return box[0] - last[2] <= 0.3 * low and box[0] >= last[0] - 0.3 * high
+        begin = last[2] if self.both_ways else last[0]
+        return box[0] - last[2] <= 0.3 * low and box[0] >= begin - 0.3 * high
 
     def flush(self) -> None:
         if not self.boxes:
@@ -192,7 +194,8 @@ def _build(page: Any, text_page: Any, rotation: int) -> _Builder:
         get_tight(text_page, place, *tight_refs)
         return left.value
 
-    mirrored = _turned_signs(codes, left_edge) if any(map(_may_be_rtl, codes)) else set()
+    builder.both_ways = any(map(_may_be_rtl, codes))
+    mirrored = _turned_signs(codes, left_edge) if builder.both_ways else set()
     for index, code in enumerate(codes):
         if (code <= 0x20 and code not in (0, 0x02)) or code in _SPACES:
             builder.flush()

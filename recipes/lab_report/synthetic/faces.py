@@ -145,7 +145,10 @@ def visual(text: str) -> str:
     joined = ArabicReshaper({"support_zwj": False}).reshape(text)
     shown, end = "", len(joined)
     for match in reversed(list(_LTR.finditer(joined))):
-        shown += joined[match.end() : end][::-1].translate(_MIRRORED) + match[0]
+        stop = match.end()
+        if match[0].count("(") > match[0].count(")") and joined[stop : stop + 1] == ")":  # D (25-OH)
+            stop += 1
+        shown += joined[stop:end][::-1].translate(_MIRRORED) + joined[match.start() : stop]
         end = match.start()
     return shown + joined[:end][::-1].translate(_MIRRORED)
 
@@ -155,6 +158,7 @@ FONTS: dict[str, dict[str, tuple[str, ...]]] = {
     "European": {
         "Helvetica": ("Arimo",), "Times": ("Arimo",), "Vera": ("Arimo",), "Courier": ("JetBrains", "Arimo"),
     },
+    "Hebrew": dict.fromkeys(("Helvetica", "Times", "Vera", "Courier"), ("Arimo",)),
     "Arabic": dict.fromkeys(("Helvetica", "Times", "Vera", "Courier"), ("Arimo+NotoArabic", "Arimo+NotoArabic-Forms")),
     "Chinese": {
         "Helvetica": ("Helvetica+STSong-Light",), "Times": ("Times+STSong-Light",), "Vera": ("Arimo+STSong-Light",),

@@ -319,7 +319,8 @@ _ALL = [
         font=["Helvetica", "Vera"], time=["date", "report"],
     ),
     family(
-        "world_box", "validation", "Framed table in one of the further languages.", "el-GR ru-RU pt-PT pl-PL tr-TR",
+        "world_box", "validation", "Framed table in one of the further languages.",
+        "el-GR ru-RU pt-PT pl-PL tr-TR ar-SA zh-CN bg-BG cs-CZ he-IL",
         columns=["name result unit range", "name unit range result"], rules=["box", "dotted"],
         flag=["HL", "arrow", "pm"], flag_place=["after", "before"], letterhead=["right", "status"],
         patient=["boxes", "strip"], heading=["upper", "fill"], nested=[True, False], indent=[0, 8],
@@ -425,7 +426,7 @@ _ALL = [
     ),
     family(
         "test_world_table", "test", "Table with earlier values in one of the further languages.",
-        "el-CY ru-KZ pt-BR pl-PL tr-TR el-GR ru-RU",
+        "el-CY ru-KZ pt-BR pl-PL tr-TR ar-EG zh-CN uk-UA sv-SE ja-JP",
         columns=["name prev1 result unit range", "name result range unit", "name result unit range"],
         rules=["zebra", "dotted", "grid"], flag=["star", "arrow", "HL"], flag_place=["before", "after"],
         letterhead=["center", "status", "right"], patient=["strip", "boxes"], heading=["underline", "fill", "center"],
@@ -434,7 +435,8 @@ _ALL = [
     ),
     family(
         "test_world_lines", "test", "Cards or name: value lines in one of the further languages.",
-        "el-GR ru-RU pt-BR pl-PL tr-TR", layout=["lines", "cards"], titles=False, section_titles=[True, False],
+        "el-GR ru-RU pt-BR pl-PL tr-TR ar-SA zh-CN he-IL bg-BG", layout=["lines", "cards"], titles=False,
+        section_titles=[True, False],
         columns=["name result unit range"], rules=["none", "dotted"], flag=["bang", "triangle", "HL"],
         flag_place=["before", "after"], letterhead=["right", "bar"], patient=["inline", "table"],
         heading=["fill", "bold"], size=[8, 8.5, 9], rows=[3, 8, 14], comments=0.06, bracket=["", "()"],

@@ -12,7 +12,7 @@ import yaml
 LANGUAGES = ("en", "nl", "de", "fr", "es", "it")
 """Languages with every panel, the columns of the tables."""
 SHARES = {
-    "el": 9, "ru": 9, "pt": 9, "pl": 9, "tr": 9, "ar": 9, "zh": 9,
+    "el": 9, "ru": 9, "pt": 9, "pl": 9, "tr": 9, "ar": 9, "zh": 9, "bg": 5, "uk": 5, "cs": 5, "sv": 5, "he": 5, "ja": 5,
 }  # fmt: skip
 """Languages with the commoner panels, each in a file of its own (languages/), and how often one is drawn."""
 _HERE = Path(__file__).parent
