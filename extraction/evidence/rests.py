@@ -1,8 +1,8 @@
 """What the cells of names say besides the names: a name that is only a part of its cell may be cut.
 
 A cell may take several lines. It goes on below where the next line begins under it as no new cell would (in lower case,
-with a bracket), or where what stands before is not at its end (a comma, a dash, an open bracket); nothing else says
-that two lines are one cell.
+with a bracket that is not all of it), or where what stands before is not at its end (a comma, a dash, an open bracket).
+Nothing else says that two lines are one cell.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ Box = tuple[float, float, float, float]
 _NEAR = 0.9  # times the height of a word: a cell goes on at most so far below its line
 _LINES = 3  # lines that are added to a name above it or below it, the most
 _RUNNING = 8  # words: a longer cell that holds a value too is a sentence
+_ASIDE = re.compile(r"[(\[][^()\[\]]*[)\]]")
 _OPEN = re.compile(r"[,(/\[+&-]$")
 _AMOUNT = re.compile(r"[<>≤≥=~±+-]*\s?\d")
 
@@ -157,7 +158,9 @@ class _Finder:
             said = self._text(cell)
             if self._is_heading(cell.end - 1):
                 return found
-            goes_on = _OPEN.search(text) or said[0] in "([)" or (not self.lower and _begins_low(said))
+            # A line in brackets may as well be a method.
+            bracket = said[0] in "([)" and not _ASIDE.fullmatch(said)
+            goes_on = _OPEN.search(text) or bracket or (not self.lower and _begins_low(said))
             if not goes_on or not self._near(word, cell) or not self._is_free(cell, line, own):
                 return found
             found.append(cell)
