@@ -391,8 +391,7 @@ def test_rows_have_the_time_that_stands_where_the_habit_prints_it(time):
             printed, normal = section.collected if time in ("section", "column") else content.collected
             for row in section.rows:
                 assert truth(made, row.index)["sample_collection_time"] == (None if time == "none" else normal)
-        assert report(name, seed).record["tests"] == []
-        assert len(text(name, seed)) > (60 if report(name, seed).language in ("zh", "ja") else 150)
+                assert time == "none" or made.language in RIGHT_TO_LEFT or squeeze(printed) in page
 
 
 def test_a_heading_without_rows_gives_none():
