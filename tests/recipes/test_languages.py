@@ -115,6 +115,21 @@ def test_titles_and_findings_are_known_as_such(language):
         assert rows_like_results(document_of(f"Anti-HCV    {word}    AU/mL")), word
 
 
+@pytest.mark.parametrize("locale", ["el-GR", "ar-EG", "zh-CN"])
+def test_habits_that_need_words_are_left_out_where_a_language_is_asked_for(locale):
+    shapes = Counter()
+    for name in families("train"):
+        for seed in range(8):
+            habits = stable_random("habits", name, seed)
+            style = with_habits(FAMILIES[name].sample(stable_random("report", name, seed)), FAMILIES[name], habits)
+            worded = {"low", "lab", "group"} & set(style.columns.split())
+            worded |= {"form"} if style.patient == "form" else set()
+            if any(shapes[shape] < 2 for shape in worded):
+                shapes.update(worded)
+                assert make_report(name, seed, max_rows=3, locale=locale).record["laboratory"]
+    assert set(shapes) == {"low", "lab", "group", "form"}
+
+
 def test_demo_families_have_no_words_for_a_further_language():
     with pytest.raises(ValueError, match="demo"):
         make_report("us_ruled", 0, locale="el-GR")

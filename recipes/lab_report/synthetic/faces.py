@@ -123,8 +123,14 @@ def is_rtl(text: str) -> bool:
     return any(unicodedata.bidirectional(char) in ("R", "AL") for char in text)
 
 
+_SIGNS = re.compile(r"[\s()\[\]{}«»:;,.|]*")
 _LTR = re.compile(r"[A-Za-z0-9µμ%<>≤≥+-](?:[^\u0590-\u06ff\ufb1d-\ufefc،؛؟]*[A-Za-z0-9µμ%³²+])?")
 _MIRRORED = str.maketrans("()[]{}«»", ")(][}{»«")
+
+
+def signs_from_the_right(text: str) -> str:
+    """A text as it stands in a line from right to left: brackets, blanks and points alone are turned with the line."""
+    return text[::-1].translate(_MIRRORED) if _SIGNS.fullmatch(text) else text
 
 
 @lru_cache(maxsize=50_000)

@@ -179,7 +179,7 @@ class Furniture:
             for entry in content.fields:
                 piece = head_pieces(entry)
                 longer = [*line, ("    ", ""), *piece] if line else piece
-                if text_width("".join(text for text, _ in longer), face(style.font), size) > right - left:
+                if sum(text_width(text, face(style.font), size) for text, _ in longer) > right - left:
                     y += step
                     self.text(line, left, y, size)
                     longer = piece

@@ -155,8 +155,10 @@ _KINDS = ("letter", "notice", "guide", "interpretation", "invoice", "request", "
 _LIKE_RESULTS = ("invoice", "invoice", "values", "request")
 
 
-def with_habits(style: Style, family: Family, rng: Random) -> Style:
-    """Put habits upon a report's style; the same rng gives the same habits."""
+def with_habits(style: Style, family: Family, rng: Random, locale: str | None = None) -> Style:
+    """Put habits upon a report's style; the same rng gives the same habits, but for those that `locale`, where it is
+    given, has no words for.
+    """
     if not family.habits:
         return style
     training = family.split == "train"
@@ -193,7 +195,7 @@ def with_habits(style: Style, family: Family, rng: Random) -> Style:
             drawn["columns"] = rng.choice(_HELD_ORDERS)
         if rng.random() < 0.15:
             drawn["mark"], drawn["mark_place"] = rng.choice(("†", "»", "††")), rng.choice(("after", "before"))
-    locale = drawn.get("locale", style.locale)
+    drawn["locale"] = locale = locale or drawn.get("locale", style.locale)
     if rng.random() < 0.35 and habit_words(locale[:2], drawn["edition"]):
         drawn["patient"] = "form"
     if rng.random() < 0.1:

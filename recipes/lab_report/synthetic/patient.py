@@ -86,7 +86,7 @@ class PatientBlock:
         for entry in self.content.fields:
             piece = head_pieces(entry, " ")
             longer = [*line, ("  |  ", ""), *piece] if line else piece
-            if text_width("".join(text for text, _ in longer), face(self.style.font), _SIZE) > self.right - self.left:
+            if sum(text_width(text, face(self.style.font), _SIZE) for text, _ in longer) > self.right - self.left:
                 y += _STEP
                 self.text(line, self.left, y, _SIZE)
                 longer = piece

@@ -56,7 +56,7 @@ def make_report(family: str, seed: int, *, max_rows: int | None = None, locale: 
     if max_rows is not None and max_rows < 1:
         raise ValueError(f"max_rows must be at least 1, not {max_rows}")
     rng = stable_random("report", family, seed)
-    style = with_habits(FAMILIES[family].sample(rng), FAMILIES[family], stable_random("habits", family, seed))
+    style = with_habits(FAMILIES[family].sample(rng), FAMILIES[family], stable_random("habits", family, seed), locale)
     if locale:
         if style.edition == "base" and locale not in places():
             raise ValueError(f"{family} is one of the demo's families, which have no words for {locale}")

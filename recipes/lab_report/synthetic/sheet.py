@@ -177,7 +177,8 @@ class Sheet:
         canvas, place = self._canvas, self._across(x, x + run.width)
         canvas.setFillColor(HexColor(run.colour))
         _register(run.face)
-        for piece, name in faces.pieces(faces.visual(run.text), run.face):
+        shown = faces.signs_from_the_right(run.text) if self.mirrored else run.text
+        for piece, name in faces.pieces(faces.visual(shown), run.face):
             canvas.setFont(name, run.size)
             stroked = name in faces.STROKED
             if stroked:
