@@ -108,7 +108,7 @@ def test_check_trust(tmp_path):
 
 
 def test_choose_doubt(model, tmp_path):
-    printed = start("choose_doubt.py", "--model", model, "--count", 1, "--json", tmp_path / "figures.json")
+    printed = start("choose_doubt.py", "--model", model, "--count", 2, "--json", tmp_path / "figures.json")
     assert "threshold" in printed and json.loads((tmp_path / "figures.json").read_text())[0]["set aside"] == 0
 
 
