@@ -26,6 +26,7 @@ from recipes.lab_report.lines import (
     blocks,
     cells_of,
     headings_like,
+    is_finding,
     names_columns,
     names_day,
     rows_like_results,
@@ -166,6 +167,9 @@ class LabChecks(Checks):
                     yield Issue("misplaced", f"{message}.", pointer((key, number, name)))
                 if said := contradiction(row):
                     yield Issue("contradicts", f"Beside “{row.get('name')}” {said}.", pointer((key, number)))
+                if is_finding(str(row.get("name") or "")):
+                    message = f"“{row['name']}” is a finding, as legends of ranges name them, and no result's name."
+                    yield Issue("misplaced", message, pointer((key, number, "name")))
                 if row.get("name") and row.get("result", "") is None:
                     yield Issue("no_result", f"“{row['name']}” has no result.", pointer((key, number)))
         titles = Titles(document)

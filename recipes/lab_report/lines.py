@@ -148,6 +148,11 @@ def rows_like_results(document: Document) -> list[MissedLine]:
     return found
 
 
+def is_finding(text: str) -> bool:
+    """Whether a text is a word for a finding, such as stands in the legend of a range ("Positive  > 0.54")."""
+    return bool(_FINDING_CELL.fullmatch(text.strip()))
+
+
 def names_columns(line: str) -> bool:
     """Whether a laid-out line looks like the titles of a table of results: one of them for the result, one for units or
     ranges, no colon, and no digits but those of dates.

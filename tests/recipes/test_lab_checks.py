@@ -234,3 +234,12 @@ Specimen: Urine
     # The same head again, as on every page, begins nothing.
     record, _ = read([rows], page.replace("14-02-2026", "12-01-2026").replace("Urine", "Serum"))
     assert record.status == "ok"
+
+
+def test_a_line_of_a_ranges_legend_is_no_result():
+    """Not even where a second look at that line alone reads it as one."""
+    page = f"{HEAD}{LINES}\n  Negative                     < 0.35\n  Positive                     > 0.54"
+    rows = [["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], ["Natrium", "141", "mmol/L", "136 - 145"]]
+    record, _ = read([[*rows, ["Positive", "> 0.54", None, None]]], page)
+    assert rows_of(record, "name") == [("Kalium",), ("Natrium",)] and record.status == "partial"
+    assert [one.data["name"] for one in record.set_aside] == ["Positive"]
