@@ -172,7 +172,7 @@ class LabChecks(Checks):
                     yield Issue("misplaced", message, pointer((key, number, "name")))
                 if row.get("name") and row.get("result", "") is None:
                     yield Issue("no_result", f"“{row['name']}” has no result.", pointer((key, number)))
-        titles = Titles(document)
+        titles = Titles(document, two_lines=True)
         names = [place for path, place in evidence.items() if path[-1] == "name"]
         for path, place in evidence.items():
             named = path[-1] == "panel" and next((name for name in names if _covers(name, place)), None)

@@ -235,15 +235,24 @@ def blocks(document: Document) -> list[Block]:
 
 
 class Titles:
-    """The titles of a document's tables of results, each line of them holding for what stands below it."""
+    """The titles of a document's tables of results, each line of them holding for what stands below it.
 
-    def __init__(self, document: Document):
+    Args:
+        document: its pages' words.
+        two_lines: whether titles of two lines ("Previous result", "and date") are known too.
+    """
+
+    def __init__(self, document: Document, two_lines: bool = False):
         self._lines: list[tuple[int, float, list[Cell]]] = []
         for page in document.pages:
+            above: list[Cell] = []
             for row in gather_rows(page.words) if page.words else ():
                 cells = list(cells_of(page, row))
-                if names_columns("  ".join(cell.text for cell in cells)):
-                    self._lines.append((page.number, max(cell.box[3] for cell in cells), cells))
+                titles = [*([_two_lines(above, cells)] if two_lines else []), cells]
+                found = next((line for line in titles if names_columns("  ".join(cell.text for cell in line))), None)
+                if found:
+                    self._lines.append((page.number, max(cell.box[3] for cell in cells), found))
+                above = cells
 
     def earlier(self, page: int, box: tuple[float, float, float, float], touching: bool = False) -> str | None:
         """The title nearest above a box (points) of a page (from 1), or the page before, if it is of earlier results.
@@ -266,6 +275,23 @@ class Titles:
         if touching and [one for one in titles if not away(one)[0]] != [title]:
             return None
         return title.text if others and title in earlier else None
+
+
+def _two_lines(above: Sequence[Cell], cells: Sequence[Cell]) -> list[Cell]:
+    """The cells of a line, each with what stands over it alone right above."""
+    joined = []
+    for cell in cells:
+        over = [
+            one
+            for one in above
+            if min(one.box[2], cell.box[2]) > max(one.box[0], cell.box[0])
+            and cell.box[1] - one.box[3] < cell.box[3] - cell.box[1]
+        ]
+        if len(over) == 1:
+            (a0, b0, a1, _), (c0, _, c1, d1) = over[0].box, cell.box
+            cell = Cell(f"{over[0].text} {cell.text}", (min(a0, c0), b0, max(a1, c1), d1), cell.words)
+        joined.append(cell)
+    return joined
 
 
 def without_earlier(document: Document) -> Document:
