@@ -248,7 +248,7 @@ class Titles:
             above: list[Cell] = []
             for row in gather_rows(page.words) if page.words else ():
                 cells = list(cells_of(page, row))
-                titles = [*([_two_lines(above, cells)] if two_lines else []), cells]
+                titles = [cells, *([_two_lines(above, cells)] if two_lines else [])]
                 found = next((line for line in titles if names_columns("  ".join(cell.text for cell in line))), None)
                 if found:
                     self._lines.append((page.number, max(cell.box[3] for cell in cells), found))

@@ -209,8 +209,10 @@ def test_a_second_column_of_values_that_is_in_no_row_is_an_issue():
     assert record.status == "ok"
     record, _ = read([rows], f"{HEAD.strip()}        Previous 02-Jan-2026\n{first}   4.0\n{second}   140")
     assert record.status == "ok"
-    titles = "Patient: P. Sample\n              Current  Previous\nTest          Result   Result  Unit      Range"
-    lines = "Kalium        4.1      4.0     mmol/L    3.5 - 5.1\nNatrium       141      140     mmol/L    136 - 145"
+    titles = "Patient: P. Sample\n              Result    Previous\nTest          and flag  and date  Unit      Range"
+    lines = (
+        "Kalium        4.1       4.0       mmol/L    3.5 - 5.1\nNatrium       141       140       mmol/L    136 - 145"
+    )
     record, _ = read([rows], f"{titles}\n{lines}")
     assert record.status == "ok"
 
