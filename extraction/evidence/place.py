@@ -51,6 +51,12 @@ class Placer:
     def _own(self, row: PlacedRow) -> list[PlacedCell]:
         return [cell for cell in row.cells if cell is not row.name and not cell.carried]
 
+    def _under(self, row: PlacedRow, anchor: Spot) -> set[int]:
+        """The atoms of carried values, a method for one, right below a row's name: their line is no other row's."""
+        line, carried = anchor.last + 1, [cell for cell in row.cells if cell.carried]
+        ends = [(cell, bisect_left(cell.lines, line), bisect_left(cell.lines, line + 1)) for cell in carried]
+        return {atom for cell, start, end in ends for spot in cell.spots[start:end] for atom in spot.atoms}
+
     def _options(self, row: PlacedRow, cell: PlacedCell, own: Collection[int] = ()) -> Iterator[Option]:
         """The spots of a cell in its row's neighbourhood that no other value has taken."""
         anchor = row.anchor
@@ -75,18 +81,19 @@ class Placer:
         samples: dict[str, list[Sample]] = defaultdict(list)
         for number, row in enumerate(rows):
             cells = self._own(row) if row.anchor else []
+            under = self._under(row, row.anchor) if row.anchor else ()
             numbers = {cell.text for cell in cells if cell.role == "value" and _PLAIN.fullmatch(cell.text)}
             for cell in cells:
                 if cell.role == "range" and cell.text in numbers:
                     continue
-                options = list(self._options(row, cell))
+                options = list(self._options(row, cell, under))
                 if len(options) == 1 and row.anchor:
                     samples[cell.field].append(Sample(number, row.anchor, *options[0]))
         return samples
 
     def _choose(self, number: int, row: PlacedRow, anchor: Spot, samples: dict[str, list[Sample]]) -> None:
         """Choose the row's own values: first those beside the name, then those for which it has no room there."""
-        own = set(anchor.atoms)
+        own = {*anchor.atoms, *self._under(row, anchor)}
         cells = self._own(row)
         near = {id(cell): around(samples[cell.field], number) for cell in cells}
         # Where a line is running text, values are in line by chance only.

@@ -301,7 +301,7 @@ def reports(tmp_path_factory):
         style = with_habits(FAMILIES[name].sample(stable_random("report", name, 21)), FAMILIES[name],
                             stable_random("habits", name, 21))  # fmt: skip
         # A printed line with a value for every date, a card of a portal and a flag that touches its value are not
-        # grounded as surely yet; nor, among those below, values beside the line of the method under a name.
+        # grounded as surely yet.
         if style.dates or style.layout == "portal" or style.flag_tight:
             continue
         report = make_report(name, 21, max_rows=14)
@@ -335,7 +335,7 @@ def share(reports, order):
 
 
 def test_cells_of_synthetic_reports_are_located(reports):
-    assert share(reports, lambda n: list(range(n))) > 0.985
+    assert share(reports, lambda n: list(range(n))) > 0.99
 
 
 def test_rows_in_another_order_and_missing_rows(reports):
@@ -453,3 +453,11 @@ def test_the_name_of_a_row_is_the_field_of_that_role():
     rows = [{"unit": "kg", "what": "Pears", "code": "B2"}, {"unit": "kg", "what": "Apples", "code": "B2"}]
     got = ground_in(leaves(rows), document(page(*lines)), roles={"what": "name"})
     assert [got["tests", i, "code"].box[1] for i in range(2)] == [64, 78]
+
+
+def test_a_labelled_line_that_holds_a_rows_method_is_no_name_of_another_row():
+    rows = [test("Urea", "2.5", "mmol/L", method="Jaffe kinetic"), test("Uric acid", "280", "umol/L", method="Uricase")]
+    lines = ["Urea:", "Method: Jaffe kinetic", "        2.5    mmol/L"]
+    lines += ["Uric acid:", "Method: Uricase", "        280    umol/L"]
+    got = ground_in(leaves(rows), document(page(*lines)), roles=CHECKS.roles)
+    assert [got["tests", i, "result"].text for i in range(2)] == ["2.5", "280"]
