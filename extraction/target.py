@@ -151,7 +151,7 @@ class Target:
         """
         if self.style == "objects" or not isinstance(node.value, dict):
             return self._plain(node, ())
-        data: dict[str, Any] = {name: None for name in self._properties if name in self._left_out}
+        data: dict[str, Any] = dict.fromkeys(self._left_out)
         leaves: list[Leaf] = []
         for name, child in node.value.items():
             if name in self.tables and isinstance(child.value, list):

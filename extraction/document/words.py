@@ -84,6 +84,7 @@ class _Builder:
         self.turned: list[int] = []  # places in `text` of signs that are drawn as their mirror images
 
     def add(self, text: str, box: Box, angle: float, font: Callable[[], int], turned: bool = False) -> None:
+        """Take a character: its box, the angle of its line, its font; `turned` if it is drawn as its mirror image."""
         if self.boxes and (turned or not self._continues(text, box, angle)):
             self.flush()
         if not self.boxes:
@@ -116,6 +117,7 @@ class _Builder:
         return box[0] - last[2] <= 0.3 * low and box[0] >= begin - 0.3 * high
 
     def flush(self) -> None:
+        """End the word."""
         if not self.boxes:
             return
         lefts, tops, rights, bottoms = zip(*self.boxes, strict=True)

@@ -146,22 +146,17 @@ class _Finder:
         """The cells with which a cell goes on below."""
         found: list[_Piece] = []
         while len(found) < _LINES:
-            last = found[-1] if found else piece
-            word = self.printed.words[last.first]
-            for line in range(word.line + 1, min(word.line + 3, len(self.printed.lines))):
-                cells = [cell for cell in self._pieces(line) if self._in_column(piece, cell)]
-                if cells:
-                    break
-            else:
+            word = self.printed.words[(found[-1] if found else piece).first]
+            cell = self._next(piece, range(word.line + 1, min(word.line + 3, len(self.printed.lines))))
+            if cell is None:
                 return found
-            cell = cells[0]
             said = self._text(cell)
             if self._is_heading(cell.end - 1):
                 return found
             # A line in brackets may as well be a method.
             bracket = said[0] in "([)" and not _ASIDE.fullmatch(said)
             goes_on = _OPEN.search(text) or bracket or (not self.lower and _begins_low(said))
-            if not goes_on or not self._near(word, cell) or not self._is_free(cell, line, own):
+            if not goes_on or not self._near(word, cell) or not self._is_free(cell, own):
                 return found
             found.append(cell)
             text = said
@@ -173,23 +168,24 @@ class _Finder:
         while len(found) < _LINES:
             first = found[0] if found else piece
             word = self.printed.words[first.first]
-            for line in range(word.line - 1, max(word.line - 3, -1), -1):
-                cells = [cell for cell in self._pieces(line) if self._in_column(piece, cell)]
-                if cells:
-                    break
-            else:
+            cell = self._next(piece, range(word.line - 1, max(word.line - 3, -1), -1))
+            if cell is None:
                 return found
-            cell = cells[0]
             said = self._text(cell)
             bracket = text[0] in "([)" or bool(_OPEN.search(said))
             heading = any(self._is_heading(number) for number in range(*cell))
             goes_on = bracket or (not self.lower and not heading and _begins_low(text))
             near = self._near(self.printed.words[cell.first], first)
-            if not goes_on or not near or said.endswith(":") or not self._is_free(cell, line, ()):
+            if not goes_on or not near or said.endswith(":") or not self._is_free(cell, ()):
                 return found
             found.insert(0, cell)
             text = said
         return found
+
+    def _next(self, piece: _Piece, lines: Iterable[int]) -> _Piece | None:
+        """The first cell under or over a piece on the first of the lines that has one."""
+        cells = (cell for line in lines for cell in self._pieces(line) if self._in_column(piece, cell))
+        return next(cells, None)
 
     def _in_column(self, piece: _Piece, cell: _Piece) -> bool:
         one, other = self.printed.words[piece.first], self.printed.words[cell.first]
@@ -204,11 +200,11 @@ class _Finder:
         entry = self.printed.words[word]
         return any(a in self.headings for a in range(entry.first, entry.last + 1))
 
-    def _is_free(self, cell: _Piece, line: int, own: Collection[int]) -> bool:
+    def _is_free(self, cell: _Piece, own: Collection[int]) -> bool:
         """Whether nothing was read from a cell, and no number beside it was left unread."""
         if any(self._is_taken(number, own) for number in range(*cell)) or _AMOUNT.match(self._text(cell)):
             return False
-        others = [piece for piece in self._pieces(line) if piece.first > cell.first]
+        others = [piece for piece in self._pieces(self.printed.words[cell.first].line) if piece.first > cell.first]
         return not any(
             _AMOUNT.match(self._text(piece)) and not any(self._is_taken(number) for number in range(*piece))
             for piece in others

@@ -5,45 +5,27 @@ from __future__ import annotations
 from random import Random
 
 from .parts import Row, Section
-from .prose import Gauges
+from .prose import Tiles
 from .sheet import Box, Line, Run, shrink, wrap
 from .vocabulary import choices, habit_words
 
 
-class Portal(Gauges):
+class Portal(Tiles):
     """The name, "Normal range: a - b unit", the value on a bar, and the limits again at the bar's ends."""
+
+    gap = 16.0
 
     def draw(self) -> None:
         """Draw the cards of every section, two to a line or one below the other."""
-        flow, rng = self.flow, Random(self.content.doctor)
+        rng = Random(self.content.doctor)
         words = habit_words(self.content.place["language"], self.style.edition)
         labels = choices(words["normal"]) if words else (f"{self.content.titles['range']}: {{}}",)
         self.label = rng.choice(labels)
         self.framed, self.above = rng.random() < 0.4, rng.random() < 0.75
         across = 1 if self.style.edition == "held" and rng.random() < 0.4 else 2
-        gap, height = 16.0, 80.0
-        width = (flow.width - gap * (across - 1)) / across
-        self.start_part(None)
-        for section in self.content.sections:
-            if not flow.fits(self.heading_height(section) + height):
-                flow.advance()
-                self.start_part(section)
-            self.draw_headings(section)
-            for start in range(0, len(section.rows), across):
-                if not flow.fits(height + 6):
-                    flow.advance()
-                    self.start_part(section)
-                    self.draw_headings(section, continued=True)
-                for number, row in enumerate(section.rows[start : start + across]):
-                    x = flow.x + number * (width + gap)
-                    if self.framed:
-                        self.sheet.rect(Box(x, flow.y, x + width, flow.y + height), stroke="#b0bac5", radius=4)
-                    self.card(row, section, x + 8, flow.y, width - 16)
-                flow.y += height + 6
-            self.draw_blocks(section.blocks, flow.x, section)
-            flow.y += 6
+        self.draw_tiles(across, 80.0, 6.0, 4 if self.framed else None)
 
-    def card(self, row: Row, section: Section, x: float, y: float, width: float) -> None:
+    def tile(self, row: Row, section: Section, x: float, y: float, width: float) -> None:
         """Draw one card's contents."""
         cells, sheet, printed, gold = self.cells, self.sheet, row.printed, self.gold
         self.inherit(row, section)

@@ -149,15 +149,22 @@ class Narrative(Lines):
         return x
 
 
-class Gauges(Table):
-    """A box for each test with a large result and a bar that shows where it lies in its range."""
+class Tiles(Table):
+    """A tile for each test, several to a line; what a tile shows is said by the layouts derived from it."""
 
-    def draw(self) -> None:
-        """Draw the boxes, two or three to a line."""
-        flow, sheet = self.flow, self.sheet
-        across = 3 if flow.width > 600 else 2
-        gap, height = 12.0, 66.0
-        width = (flow.width - gap * (across - 1)) / across
+    gap = 12.0
+
+    def draw_tiles(self, across: int, height: float, space: float, edge: float | None) -> None:
+        """Draw the tiles of every section.
+
+        Args:
+            across: tiles in a line.
+            height: of a tile, in points.
+            space: between lines of tiles.
+            edge: radius of the corners of the frame around a tile; None for no frame.
+        """
+        flow, step = self.flow, height + space
+        width = (flow.width - self.gap * (across - 1)) / across
         self.start_part(None)
         for section in self.content.sections:
             if not flow.fits(self.heading_height(section) + height):
@@ -165,19 +172,32 @@ class Gauges(Table):
                 self.start_part(section)
             self.draw_headings(section)
             for start in range(0, len(section.rows), across):
-                if not flow.fits(height + 8):
+                if not flow.fits(step):
                     flow.advance()
                     self.start_part(section)
                     self.draw_headings(section, continued=True)
                 for number, row in enumerate(section.rows[start : start + across]):
-                    x = flow.x + number * (width + gap)
-                    sheet.rect(Box(x, flow.y, x + width, flow.y + height), stroke="#b0bac5", radius=5)
-                    self.gauge(row, section, x + 8, flow.y, width - 16)
-                flow.y += height + 8
+                    x = flow.x + number * (width + self.gap)
+                    if edge is not None:
+                        self.sheet.rect(Box(x, flow.y, x + width, flow.y + height), stroke="#b0bac5", radius=edge)
+                    self.tile(row, section, x + 8, flow.y, width - 16)
+                flow.y += step
             flow.y += 6
             self.draw_blocks(section.blocks, flow.x, section)
 
-    def gauge(self, row: Row, section: Section, x: float, y: float, width: float) -> None:
+    def tile(self, row: Row, section: Section, x: float, y: float, width: float) -> None:
+        """Draw what a test's tile shows from (x, y) on, `width` wide."""
+        raise NotImplementedError
+
+
+class Gauges(Tiles):
+    """A box for each test with a large result and a bar that shows where it lies in its range."""
+
+    def draw(self) -> None:
+        """Draw the boxes, two or three to a line."""
+        self.draw_tiles(3 if self.flow.width > 600 else 2, 66.0, 8.0, 5)
+
+    def tile(self, row: Row, section: Section, x: float, y: float, width: float) -> None:
         """Draw one box's contents."""
         cells, sheet, printed = self.cells, self.sheet, row.printed
         self.inherit(row, section)
