@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from statistics import median
-from unicodedata import bidirectional
 
 from extraction.document.pages import Word
+from extraction.values.signs import is_rtl
 
 _CELL_GAP = 0.6  # of a word's height: a wider gap starts a cell (a blank has about 0.25)
 
@@ -53,18 +53,14 @@ def gather_rows(words: Sequence[Word]) -> list[TextRow]:
     leading = _runs_left(words)
     for row in rows:
         for cell in row.cells:
-            if len(cell.words) > 1 and _is_rtl(cell.text):
+            if len(cell.words) > 1 and is_rtl(cell.text):
                 _put_in_order(cell, words, leading)
     return rows
 
 
-def _is_rtl(text: str) -> bool:
-    return not text.isascii() and any(bidirectional(char) in ("R", "AL") for char in text)
-
-
 def _runs_left(words: Sequence[Word]) -> bool:
     """Whether a page is read from right to left: a good part of its words has letters that are."""
-    rtl = sum(_is_rtl(word.text) for word in words)
+    rtl = sum(is_rtl(word.text) for word in words)
     return rtl > 0 and 4 * rtl > sum(any(map(str.isalpha, word.text)) for word in words)
 
 
@@ -75,7 +71,7 @@ def _put_in_order(cell: TextCell, words: Sequence[Word], leftwards: bool) -> Non
     """
     ordered = sorted(cell.words, key=lambda i: words[i].box[0], reverse=leftwards)
     found: list[int] = []
-    for turned, group in groupby(ordered, lambda i: _is_rtl(words[i].text) != leftwards):
+    for turned, group in groupby(ordered, lambda i: is_rtl(words[i].text) != leftwards):
         run = list(group)
         if turned:
             # Signs at the ends of a run belong to what is around it.

@@ -12,6 +12,8 @@ from typing import Any, Literal, NamedTuple
 
 import pypdfium2.raw as pdfium
 
+from extraction.values.signs import is_rtl
+
 # Hyphens as PDFium returns them: U+0002 and U+FFFE for one that ends a line, U+00AD where the font's map says
 # so although the glyph is an ordinary visible hyphen.
 _HYPHENS = {0x02, 0xAD, 0xFFFE}
@@ -255,11 +257,6 @@ def _sample(entries: list[Entry], fonts: dict[Entry, int]) -> list[Entry]:
 
 def _may_be_rtl(code: int) -> bool:
     return 0x590 <= code < 0x900 or 0xFB1D <= code < 0xFEFF
-
-
-def is_rtl(text: str) -> bool:
-    """Whether a text has letters of a script that runs from right to left."""
-    return not text.isascii() and any(unicodedata.bidirectional(char) in ("R", "AL") for char in text)
 
 
 def _joined(entries: list[Entry]) -> list[Entry]:

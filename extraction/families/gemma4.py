@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from extraction.errors import AssayError
 from extraction.example import ImagePart
 from extraction.families.base import Family, own_processor
-
-if TYPE_CHECKING:
-    pass
 
 
 class Gemma4(Family):

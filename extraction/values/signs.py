@@ -1,4 +1,7 @@
-"""Signs that documents print in several ways, each as one: dashes, comparators, micro signs, blanks, raised digits."""
+"""Signs that documents print in several ways, each as one: dashes, comparators, micro signs, blanks, raised digits.
+
+And whether letters run from right to left.
+"""
 
 from __future__ import annotations
 
@@ -33,3 +36,8 @@ def plain(text: str) -> str:
 def fold(text: str) -> str:
     """A text without regard to case."""
     return unicodedata.normalize("NFKC", text.casefold())
+
+
+def is_rtl(text: str) -> bool:
+    """Whether a text has letters of a script that runs from right to left."""
+    return not text.isascii() and any(unicodedata.bidirectional(char) in ("R", "AL") for char in text)

@@ -56,7 +56,7 @@ class LabReports(DocumentTask):
 
     name = "lab_report"
     contract = CONTRACT
-    fields = (*HEAD, *ROW)
+    fields = (*HEAD, "flag")  # which contracts and labels before them lack
 
     def synthesize(self, folder: Path, split: str, config: SyntheticConfig) -> None:
         """Make synthetic reports of the named families (all of the split's when none is named) in `folder`."""

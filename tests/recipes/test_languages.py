@@ -1,14 +1,16 @@
 """Synthetic reports in the further languages: the project's own reader finds what their records say."""
 
+import sys
 from collections import Counter
 from functools import cache
 
 import pytest
 
 from extraction.document import open_document
+from extraction.errors import AssayError
 from extraction.values.signs import plain
 from recipes.lab_report.lines import names_columns, rows_like_results, without_earlier
-from recipes.lab_report.synthetic import FAMILIES, families, make_report
+from recipes.lab_report.synthetic import FAMILIES, faces, families, make_report
 from recipes.lab_report.synthetic.content import stable_random
 from recipes.lab_report.synthetic.habits import with_habits
 from recipes.lab_report.synthetic.vocabulary import LANGUAGES, SHARES, choices, locales, panels, phrases
@@ -133,3 +135,13 @@ def test_habits_that_need_words_are_left_out_where_a_language_is_asked_for(local
 def test_demo_families_have_no_words_for_a_further_language():
     with pytest.raises(ValueError, match="demo"):
         make_report("us_ruled", 0, locale="el-GR")
+
+
+def test_what_is_missing_for_a_language_is_said_with_its_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "fontpkg", None)
+    with pytest.raises(AssayError, match=r"\[synthetic\]"):
+        faces._path("Arimo", "normal")
+    monkeypatch.setitem(sys.modules, "arabic_reshaper", None)
+    faces.visual.cache_clear()
+    with pytest.raises(AssayError, match=r"\[synthetic\]"):
+        faces.visual("صوديوم")

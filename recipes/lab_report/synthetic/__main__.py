@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from extraction.errors import AssayError
+
 from . import FAMILIES, families, write_reports
 
 
@@ -26,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"{', '.join(strangers)} not in the split {args.split}")
     try:
         paths = write_reports(args.out, names=names, count=args.count, seed=args.seed, max_rows=args.max_rows)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AssayError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{len(paths)} reports of {len(names)} families in {args.out}")

@@ -18,6 +18,9 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfbase.ttfonts import TTFont
 
+from extraction.errors import AssayError
+from extraction.values.signs import is_rtl
+
 _FILES = {
     "Arimo": ("Arimo", "normal"),
     "Arimo-Bold": ("Arimo", "normal"),
@@ -68,7 +71,7 @@ def _plain_letters(match: re.Match[str]) -> str:
 def register(face_name: str) -> None:
     """Make the parts of a face known to reportlab.
 
-    Raises ModuleNotFoundError where the package of its font is not installed.
+    Raises AssayError where the package of its font is not installed.
     """
     for name in face_name.split("+"):
         if name in pdfmetrics.getRegisteredFontNames():
@@ -87,8 +90,9 @@ def _path(family: str, style: str) -> Any:
 
         return fontpkg.path(family, style=style)
     except Exception as error:  # of a missing package, or of one of its fonts
-        raise ModuleNotFoundError(
-            "reports in this language need fonts that are not installed: pip install 'assay[synthetic]'"
+        raise AssayError(
+            "Reports in this language need fonts that are missing here; install the extra assay[synthetic]: "
+            "pip install -e '.[synthetic]'."
         ) from error
 
 
@@ -118,11 +122,6 @@ def pieces(text: str, face_name: str) -> Iterator[tuple[str, str]]:
         yield (piece + "\u3000" if alone else piece), second if other else first
 
 
-def is_rtl(text: str) -> bool:
-    """Whether a text has letters that run from right to left."""
-    return any(unicodedata.bidirectional(char) in ("R", "AL") for char in text)
-
-
 _SIGNS = re.compile(r"[\s()\[\]{}«»:;,.|]*")
 _LTR = re.compile(r"[A-Za-z0-9µμ%<>≤≥+-](?:[^\u0590-\u06ff\ufb1d-\ufefc،؛؟]*[A-Za-z0-9µμ%³²+])?")
 _MIRRORED = str.maketrans("()[]{}«»", ")(][}{»«")
@@ -140,14 +139,17 @@ def visual(text: str) -> str:
     What has letters from right to left begins at the right; Latin words, numbers and ranges of numbers in it, with
     blanks and signs between them, stand from left to right, as in the fields of a form.
 
-    Raises ModuleNotFoundError where the package that joins letters is not installed.
+    Raises AssayError where the package that joins letters is not installed.
     """
     if not is_rtl(text):
         return text
     try:
         from arabic_reshaper import ArabicReshaper
     except ImportError as error:
-        raise ModuleNotFoundError("reports in Arabic need a package more: pip install 'assay[synthetic]'") from error
+        raise AssayError(
+            "Reports in Arabic need a package that is missing here; install the extra assay[synthetic]: "
+            "pip install -e '.[synthetic]'."
+        ) from error
     joined = ArabicReshaper({"support_zwj": False}).reshape(text)
     shown, end = "", len(joined)
     for match in reversed(list(_LTR.finditer(joined))):
