@@ -38,6 +38,13 @@ Russian, Bulgarian, Ukrainian, Polish, Portuguese, Turkish, Czech and Swedish; w
 and Japanese.
 """
 
+_LEGEND = re.compile(
+    r"(?:(?:non?|not|niet|nicht|pas|weakly|strongly|zwak|schwach|faiblement)[ -]?)?"
+    r"(?:positi(?:ve?|vo|va|f|ef)|n[ée]gati(?:ve?|vo|va|f|ef)|reactive|reactief|reaktiv|r[ée]acti[fv]e?|rea[ct]tivo"
+    r"|detected|indeterminate|equivocal|borderline|grenzwertig|отрицательн\w+|положительн\w+|αρνητικ\w+|θετικ\w+"
+    r"|ujemn[yae]|dodatni[ae]?|pozitif|negatif|pozitivní|negativní|阴性|阳性|陰性|陽性)",
+    re.IGNORECASE,
+)
 _VALUE_CELL = re.compile(rf"(?:{_FLAG} )?(?:{_NUM}|\d\+|\+{{1,4}}|1:\d+)(?: ?(?P<unit>{_UNIT}))?(?: {_FLAG})?")
 _FINDING_CELL = re.compile(rf"(?:{_FLAG} )?{_WORD}(?: \([\d+-]+\))?(?: {_FLAG})?", re.IGNORECASE)
 _FLAG_CELL = re.compile(_FLAG)
@@ -149,8 +156,11 @@ def rows_like_results(document: Document) -> list[MissedLine]:
 
 
 def is_finding(text: str) -> bool:
-    """Whether a text is a word for a finding, such as stands in the legend of a range ("Positive  > 0.54")."""
-    return bool(_FINDING_CELL.fullmatch(text.strip()))
+    """Whether a text is a whole word for a finding, such as stands in the legend of a range ("Positive  > 0.54").
+
+    The beginnings of `_WORD` do not say it: they are those of names too ("Posaconazole", "Reaktion").
+    """
+    return bool(_LEGEND.fullmatch(text.strip()))
 
 
 def names_columns(line: str) -> bool:

@@ -249,3 +249,11 @@ def test_a_line_of_a_ranges_legend_is_no_result():
     record, _ = read([[*rows, ["Positive", "> 0.54", None, None]]], page)
     assert rows_of(record, "name") == [("Kalium",), ("Natrium",)] and record.status == "partial"
     assert [one.data["name"] for one in record.set_aside] == ["Positive"]
+
+
+def test_names_that_begin_as_words_for_findings_do_are_names():
+    lines = ["Posaconazol    1.2        mg/L      0.7 - 3.0", "Reaktion       6.0        pH        5.0 - 8.0"]
+    page = "\n".join(["Analyse        Resultat   Einheit   Referenz", *lines])
+    rows = [["Posaconazol", "1.2", "mg/L", "0.7 - 3.0"], ["Reaktion", "6.0", "pH", "5.0 - 8.0"]]
+    record, _ = read([rows], page)
+    assert record.status == "ok" and rows_of(record, "name", "result") == [("Posaconazol", "1.2"), ("Reaktion", "6.0")]
