@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from extraction.checks import MissedLine
+from extraction.checks import Given, MissedLine
 from extraction.contract import Contract
 from extraction.document import Document, Lines, Window, split, split_pages
 from extraction.errors import AssayError
@@ -101,6 +101,18 @@ def window_example(window: Window, contract: Contract, branch: Branch) -> Exampl
     return Example(Context(document.path.name, (*images, *texts), PageIndex(window), document.sha256), (branch,))
 
 
+def sheets_of(whole: Window, contract: Contract) -> list[tuple[Window, tuple[Given, ...]]]:
+    """All that is shown of a document, one sheet after the other (`Checks.sheets`), and what is given for each.
+
+    `whole` is all of it, and alone where the task's checks know of no more sheets, or a document goes on from a window.
+    """
+    sheets = contract.rules.sheets(whole.document) if contract.view == "text" and not whole.start else []
+    if len(sheets) < 2:
+        return [(whole, ())]
+    lines = [Lines(sheet.document, whole.lines.whole, sheet.moved) for sheet in sheets]
+    return [(Window(own, 0, len(own)), sheet.given) for own, sheet in zip(lines, sheets, strict=True)]
+
+
 def windows_of(whole: Window, contract: Contract, fits: Fits) -> list[Window]:
     """The windows in which a document is shown: one where it fits a prompt. `whole` is all of it."""
     if contract.view == "text":
@@ -176,14 +188,10 @@ class DocumentReading:
         self._shown: set[Window] = set()
         self._looks: dict[Window, set[int]] = {}
         self._rounds = 0
-        sheets = contract.rules.sheets(whole.document) if contract.view == "text" and not whole.start else []
-        parts = len(sheets) > 1
-        self._lines = (
-            [Lines(sheet.document, self._document, sheet.moved) for sheet in sheets] if parts else [whole.lines]
-        )
-        self._given = dict(zip(self._lines, (sheet.given for sheet in sheets), strict=True)) if parts else {}
-        wholes = [Window(lines, 0, len(lines)) for lines in self._lines] if parts else [whole]
-        windows = [window for one in wholes for window in windows_of(one, contract, fits)]
+        sheets = sheets_of(whole, contract)
+        self._lines = [sheet.lines for sheet, _ in sheets]
+        self._given = {sheet.lines: given for sheet, given in sheets}
+        windows = [window for sheet, _ in sheets for window in windows_of(sheet, contract, fits)]
         self.examples = self._examples(windows)
         self._open = len(windows)
 

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from extraction.api import readable
+from extraction.checks import Given
 from extraction.contract import Contract, field_names
 from extraction.document import SUFFIXES, Document, Window, open_document
 from extraction.errors import AssayError
 from extraction.evidence import PageIndex
 from extraction.example import Branch, Example, Part
 from extraction.generate.backend import Generation
-from extraction.reading import document_example, in_windows, window_example, windows_of
+from extraction.reading import document_example, in_windows, sheets_of, window_example, windows_of
 from extraction.record.reply import Value, plain, printed, read_window
 from extraction.schema import pointer, validator
+from extraction.values.dates import moment
 
 
 def read_documents(folder: Path, contract: Contract, known: Collection[str] = ()) -> list[Example]:
@@ -104,19 +106,58 @@ def divide(example: Example, contract: Contract, fits: Callable[[Sequence[Part]]
     index, branch = example.context.index, example.branches[0]
     if not isinstance(index, PageIndex) or not in_windows(example):
         return [example]
-    windows = windows_of(index.window, contract, fits)
-    golds = [branch.gold]
-    if len(windows) > 1:
-        if not index.document.has_text:
-            raise AssayError(
-                f"{example.context.name} has {len(index.document.pages)} pages, more than fit "
-                f"contract.max_prompt_tokens={contract.max_prompt_tokens} as images, and no words to tell what of its "
-                "record stands on which; raise it, or divide the file and its record."
-            )
-        answer = Generation(contract.target.encode(branch.gold), "stop")
-        tree = read_window(index.window, answer, contract, branch).tree
-        golds = [plain(_shown(tree, window, contract.headings)) for window in windows]
-    return [window_example(window, contract, Branch(gold=gold)) for window, gold in zip(windows, golds, strict=True)]
+    sheets = sheets_of(index.window, contract)
+    own = [windows_of(sheet, contract, fits) for sheet, _ in sheets]
+    if [len(windows) for windows in own] == [1]:
+        return [window_example(own[0][0], contract, branch)]
+    if not index.document.has_text:
+        raise AssayError(
+            f"{example.context.name} has {len(index.document.pages)} pages, more than fit "
+            f"contract.max_prompt_tokens={contract.max_prompt_tokens} as images, and no words to tell what of its "
+            "record stands on which; raise it, or divide the file and its record."
+        )
+
+    def found(record: Any, sheet: Window) -> Any:
+        return read_window(sheet, Generation(contract.target.encode(record), "stop"), contract, branch).tree
+
+    every = [given for _, given in sheets]
+    trees = [found(_of_sheet(branch.gold, number, every), sheet) for number, (sheet, _) in enumerate(sheets)]
+    return [
+        window_example(window, contract, Branch(gold=plain(_shown(tree, window, contract.headings))))
+        for tree, windows in zip(trees, own, strict=True)
+        for window in windows
+    ]
+
+
+def _of_sheet(record: Any, number: int, given: Sequence[Sequence[Given]]) -> Any:
+    """A record without the items of other sheets, which have what is given for those.
+
+    Args:
+        record: of the whole document.
+        number: of the sheet, from 0; the first has the items that nothing is given for.
+        given: what is given for each sheet.
+    """
+
+    def sheet(item: Any) -> int:
+        if not isinstance(item, dict):
+            return number
+        told = [(n, one.value, item.get(one.field)) for n, ones in enumerate(given) for one in ones]
+        exact = [n for n, value, own in told if value == own]
+        return next(iter(exact or [n for n, value, own in told if _same_time(value, own)]), 0)
+
+    if isinstance(record, dict):
+        return {key: _of_sheet(value, number, given) for key, value in record.items()}
+    if isinstance(record, list):
+        return [_of_sheet(item, number, given) for item in record if sheet(item) == number]
+    return record
+
+
+def _same_time(printed: str, told: Any) -> bool:
+    """Whether a time as it is printed can be the one that is told, whichever of day and month comes first."""
+    one, other = moment(printed), moment(told) if isinstance(told, str) else None
+    if one is None or other is None or one.clock != other.clock:
+        return False
+    return not {*one.readings.values()}.isdisjoint(other.readings.values())
 
 
 def _shown(tree: Any, window: Window, carried: frozenset[str]) -> Any:

@@ -38,14 +38,16 @@ class Lines:
         return len(self.lines)
 
     def find(self, page: int, box: Box) -> int:
-        """The number of the line that prints what stands in `box` (points) of page `page` (from 1).
+        """The number of the line that has what is printed in `box` (points) of page `page` (from 1).
 
         Where several lines touch the box it is the one whose words it covers most; -1 where none does.
         """
         best, most = -1, 0.0
         for number in range(self._first[page], self._first[page + 1]):
             words = self.lines[number][0].words
-            covered = sum(overlap(words[index].box, box) for _, _, index in self.lines[number][1].spans)
+            covered = sum(
+                overlap(self.printed(page, words[index].box), box) for _, _, index in self.lines[number][1].spans
+            )
             if covered > most:
                 best, most = number, covered
         return best

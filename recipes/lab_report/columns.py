@@ -46,6 +46,7 @@ class DayTable:
         titles: the cells with the days, from left to right; what their lines say is `times`.
         heads: all cells of the titles' lines.
         lines: the lines below with a name and a value for at least one of the days.
+        bottom: where the last line of its last row ends.
     """
 
     page: int
@@ -53,6 +54,12 @@ class DayTable:
     times: tuple[str, ...]
     heads: tuple[Cell, ...]
     lines: tuple[_Line, ...]
+    bottom: float
+
+    @property
+    def band(self) -> tuple[float, float]:
+        """The heights on the page at which the table begins and ends."""
+        return min(head.box[1] for head in self.heads), self.bottom
 
     def given(self, column: int) -> Given:
         """What holds for the values of a column: the day of its title."""
@@ -79,7 +86,8 @@ def day_tables(document: Document) -> list[DayTable]:
     """
     found = []
     for page in document.pages:
-        lines = [list(cells_of(page, row)) for row in gather_rows(page.words)] if page.words else []
+        rows = gather_rows(page.words) if page.words else []
+        lines = [cells for row in rows if (cells := list(cells_of(page, row)))]
         starts = [number for number, cells in enumerate(lines) if _days(cells)]
         for start in starts:
             titles = _days(lines[start])
@@ -87,11 +95,22 @@ def day_tables(document: Document) -> list[DayTable]:
             clocks = _clocks(lines[start + 1], titles) if start + 1 < stop else {}
             heads = [*lines[start], *(lines[start + 1] if clocks else ())]
             below = lines[start + 1 + bool(clocks) : stop]
-            rows = [line for cells in below if (line := _under(cells, lines[start], titles))]
-            if len(rows) > 1 and _of_values([list(line.under.values()) for line in rows]):
+            told = [(n, line) for n, cells in enumerate(below) if (line := _under(cells, lines[start], titles))]
+            if len(told) > 1 and _of_values([list(line.under.values()) for _, line in told]):
                 times = _times([title.text for title in titles], clocks, document)
-                found.append(DayTable(page.number, tuple(titles), times, tuple(heads), tuple(rows)))
+                bottom = _row_end(below[told[-1][0] :])
+                found.append(
+                    DayTable(page.number, tuple(titles), times, tuple(heads), tuple(line for _, line in told), bottom)
+                )
     return found
+
+
+def _row_end(lines: Sequence[Sequence[Cell]]) -> float:
+    """Where a row ends that begins on the first of these lines: its method or range may go on close below."""
+    tops, bottoms = ([edge(cell.box[n] for cell in cells) for cells in lines] for n, edge in ((1, min), (3, max)))
+    height = bottoms[0] - tops[0]
+    last = next((n for n in range(1, len(lines)) if tops[n] - bottoms[n - 1] > height / 2), len(lines)) - 1
+    return bottoms[last]
 
 
 def day_sheets(document: Document) -> list[Sheet]:
@@ -115,7 +134,7 @@ def day_sheets(document: Document) -> list[Sheet]:
             kept = [word for index, word in enumerate(page.words) if index not in hidden]
             for table in own:
                 if number < len(table.titles):
-                    kept, parts = _day_first(kept, table, number)
+                    kept, parts = _day_first(replace(page, words=kept), table, number)
                     moved += parts
             pages.append(replace(page, words=kept) if hidden or own else page)
         given = tuple(table.given(number) for table in tables if number < len(table.titles))
@@ -123,30 +142,38 @@ def day_sheets(document: Document) -> list[Sheet]:
     return sheets
 
 
-def _day_first(words: Sequence[Word], table: DayTable, number: int) -> tuple[list[Word], list[Moved]]:
+def _day_first(page: Page, table: DayTable, number: int) -> tuple[list[Word], list[Moved]]:
     """A page's words with the column of a day in front of those between it and the names, and what was moved.
 
-    A small model takes what stands right behind the names for the results.
+    A small model takes what stands right behind the names for the results. A line that runs across the columns, such
+    as a comment, stays as it is.
     """
-    x0, _, x1, bottom = table.given(number).box
-    top = min(head.box[1] for head in table.heads)
-    names = max(line.cells[0].box[2] for line in table.lines)
+    x0, _, x1, _ = table.given(number).box
+    behind_names = min(cell.box[0] for line in table.lines for cell in line.cells[1:])
+    top, bottom = table.band
 
-    def inside(word: Word, left: float, right: float) -> bool:
-        return top - 1 < (word.box[1] + word.box[3]) / 2 < bottom + 1 and left <= word.box[0] and word.box[2] <= right
+    def column(box: Box) -> int | None:
+        """0 of names, 1 between them and the day, 2 the day, 3 what is behind."""
+        if box[2] <= x0:
+            return int(box[0] >= behind_names)
+        return 3 if box[0] >= x1 else 2 if x0 - 0.1 <= box[0] and box[2] <= x1 + 0.1 else None
 
-    between = [word for word in words if inside(word, names, x0)]
-    if not between:
-        return list(words), []
-    start, end = min(word.box[0] for word in between), max(word.box[2] for word in between)
-    left, right = start - x0, x1 - end
-    out = []
-    for word in words:
-        step = right if inside(word, names, x0) else left if inside(word, x0 - 0.1, x1 + 0.1) else 0.0
-        a0, b0, a1, b1 = word.box
-        out.append(replace(word, box=(a0 + step, b0, a1 + step, b1)) if step else word)
-    first = Moved(table.page, (start, top, start + x1 - x0, bottom), left)
-    return out, [first, Moved(table.page, (start + right, top, x1, bottom), right)]
+    rows = [row for row in gather_rows(page.words) if top - 1 < row.middle < bottom + 1] if page.words else []
+    found = [[(cell, column(cell.box)) for cell in cells_of(page, row)] for row in rows]
+    apart = [pair for line in found if all(at is not None for _, at in line) for pair in line]
+    between = [cell.box for cell, at in apart if at == 1]
+    words, parts = list(page.words), []
+    if between:
+        steps = {1: x1 - max(box[2] for box in between), 2: min(box[0] for box in between) - x0}
+        for cell, step in ((cell, steps[at]) for cell, at in apart if at in steps):
+            for index in cell.words:
+                words[index] = replace(words[index], box=_aside(words[index].box, step))
+            parts.append(Moved(page.number, _aside(cell.box, step), step))
+    return words, parts
+
+
+def _aside(box: Box, step: float) -> Box:
+    return box[0] + step, box[1], box[2] + step, box[3]
 
 
 def _days(cells: Sequence[Cell]) -> list[Cell]:
@@ -225,7 +252,7 @@ def _elsewhere(page: Page, tables: Sequence[DayTable], number: int, results: Seq
     tables = [table for table in tables if number < len(table.titles)]
     hidden: set[int] = set()
     first = min((table.titles[0].box[1] for table in tables), default=0.0)
-    bands = [(table.titles[0].box[1], max(c.box[3] for line in table.lines for c in line.cells)) for table in tables]
+    bands = [table.band for table in tables]
     for row in gather_rows(page.words) if page.words else ():
         in_table = any(top <= row.middle <= bottom for top, bottom in bands)
         result = any(line.box[1] <= row.middle <= line.box[3] for line in results)

@@ -5,14 +5,15 @@ import pytest
 from extraction.api import Extractor
 from extraction.families import family_of
 from extraction.generate import Generation
-from extraction.reading import DocumentReading
+from extraction.reading import DocumentReading, document_example
 from extraction.schema import validator
 from finetune.config import DataConfig
 from finetune.data import divide, read_documents
 from finetune.encode import encode_all
+from recipes.lab_report.fields import HEAD, ROW
 from recipes.lab_report.synthetic import families, write_reports
 from recipes.lab_report.task import CONTRACT
-from tests.conftest import Reader, text_of
+from tests.conftest import Reader, document_of, text_of
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,32 @@ def test_what_is_taught_is_what_is_shown(examples, limit):
         assert [one.context.parts for one in taught] == [one.context.parts for one in shown]
         headed += any(one.context.index.window.head is not None for one in shown)
     assert headed > len(examples) // 4
+
+
+def test_each_day_of_a_cumulative_table_is_taught_with_its_own_rows():
+    """A row is taught where its day is shown, also where that does not say whether day or month comes first."""
+    page = """Patient:      Jan Peeters
+Test          Unit      Reference      FIRST        SECOND
+Kalium        mmol/L    3.5 - 5.1      5            5
+Natrium       mmol/L    136 - 145                   141
+  A remark that runs across the columns, also those of the days.
+Calcium       mmol/L    2.1 - 2.6      2.2          2.4"""
+    told = [("Kalium", "5"), ("Kalium", "5"), ("Natrium", "141"), ("Calcium", "2.2"), ("Calcium", "2.4")]
+    for days, times in ((("12-01-2026", "14-02-2026"),) * 2, (("1/2/2026", "3/4/2026"), ("02-01-2026", "04-03-2026"))):
+        text = page.replace("FIRST        SECOND", f"{days[0]:13}{days[1]}")
+        rows = [{**dict.fromkeys(ROW), "name": name, "result": result} for name, result in told]
+        for row, day in zip(rows, [0, 1, 1, 0, 1], strict=True):
+            row["sample_collection_time"] = times[day]
+        gold = {**dict.fromkeys(HEAD), "patient_name": "Jan Peeters", "tests": rows}
+        example = document_example(document_of(text), CONTRACT, gold)
+        taught = divide(example, CONTRACT, fits_in(CONTRACT))
+        shown = DocumentReading(example, CONTRACT, fits_in(CONTRACT)).examples
+        assert [one.context.parts for one in taught] == [one.context.parts for one in shown] and len(taught) == 2
+        golds = [one.branches[0].gold for one in taught]
+        own = [[(row["name"], row["result"]) for row in gold["tests"]] for gold in golds]
+        assert own == [[told[0], told[3]], [told[1], told[2], told[4]]]
+        assert {gold["patient_name"] for gold in golds} == {"Jan Peeters"}
+        assert all("A remark that runs across the columns, also" in "".join(one.context.parts) for one in taught)
 
 
 def core(row):
