@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from extraction.document import Document, Lines
     from extraction.document.windows import Moved
     from extraction.evidence import PageEvidence, Rest
-    from extraction.record.record import Issue
+    from extraction.record.record import Issue, SetAside
     from extraction.score import Pair
 
 Path = tuple[str | int, ...]
@@ -73,6 +73,10 @@ class Checks:
     def shown(self, document: Document) -> Document:
         """What of a document the model is shown."""
         return document
+
+    def unshown(self, document: Document) -> Iterator[SetAside]:
+        """What of a document the model is not shown, each with the reason: a record names it."""
+        yield from ()
 
     def sheets(self, document: Document) -> list[Sheet]:
         """The documents that the shown one is read as, one after the other, where it says too much for one."""

@@ -58,7 +58,7 @@ class Place(BaseModel):
 
 
 class SetAside(BaseModel):
-    """A row, or a value of one, that is not data, and why."""
+    """A row, a value of one, or what was left out as a list, that is not data, and why."""
 
     path: str
     data: Any
@@ -67,6 +67,8 @@ class SetAside(BaseModel):
     @property
     def row(self) -> dict[str, Any]:
         """Its values by their fields."""
+        if isinstance(self.data, list):
+            return {"values": ", ".join(map(str, self.data))}
         return self.data if isinstance(self.data, dict) else {self.path.rpartition("/")[2]: self.data}
 
 

@@ -55,7 +55,8 @@ def build_record(document: Document, replies: Sequence[WindowReply], contract: C
     record = _record(source, values.tree, contract, contract.record_schema, grounded)
     record.views, record.reasons, record.document = views, reasons, document
     record.fields = {path: _displayed(field, document) for path, field in record.fields.items()}
-    record.set_aside = [_displayed(one, document) for one in (*rows.aside, *values.aside)]
+    unshown = contract.rules.unshown(document) if contract.view == "text" else ()
+    record.set_aside = [_displayed(one, document) for one in (*rows.aside, *values.aside, *unshown)]
     record.derived = contract.rules.derived(plain(values.tree))
     issues += [*map(rows.moves, doubts), *_set_aside(rows.aside, values.aside, contract, grounded), *record.issues]
     issues += _checked(values.tree, document, contract)

@@ -132,11 +132,12 @@ class Field:
 
 @dataclass(frozen=True)
 class SetAside:
-    """A row or a value that was read and is not data, since nothing printed bears it out.
+    """A row or a value that was read and is not data, since nothing printed bears it out; or what was not read.
 
     Attributes:
-        path: JSON pointer to where it would stand: to its list (`/items`) for a row, to its own place for a value.
-        data: the row, or the value, as it was read.
+        path: JSON pointer to where it would stand: to its list (`/items`) for a row, to its own place for a value, `/`
+            for what the task left out before it read, such as a column of earlier results.
+        data: the row, or the value, as it was read; a list of what was left out, as printed.
         reason: why it is not data, without a full stop.
         evidence: where it was read; None where it stands nowhere.
     """
@@ -166,7 +167,8 @@ class Record:
         data: plain JSON that follows the schema (None when failed).
         issues: reasons for doubt.
         fields: every leaf value that is not null, by its JSON pointer.
-        set_aside: rows and values that were read and are not in the data, each with the reason.
+        set_aside: rows and values that were read and are not in the data, and what was left out, each with the reason.
+            What was left out on purpose is no reason for doubt.
         derived: what the task works out from the values, by the JSON pointers of fields that the schema does not have:
             what a result means by its range, say.
         views: for each page, what the model was shown of it (`text`: the file's own text

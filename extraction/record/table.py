@@ -14,6 +14,7 @@ from extraction.schema import pointer
 if TYPE_CHECKING:
     from extraction.record.record import Record
 
+_SHOWN = 8  # of what was left out
 _COLOURS = {"ok": "green", "partial": "yellow", "failed": "red"}
 
 
@@ -33,7 +34,7 @@ def record_table(record: Record, review: Collection[str] = ()) -> Group:
             parts.append(Text.assemble(f"{key}: ", _value(value, pointer([key]) in review)))
         else:
             parts.append(Text(f"{key}: none", style="dim"))
-    rows = [one for one in record.set_aside if isinstance(one.data, dict)]
+    rows = [one for one in record.set_aside if isinstance(one.data, dict | list)]
     if rows:
         parts.append(Text(f"set aside ({len(rows)}), not among the data:", style="dim"))
         parts += [Text(f"  {_printed(one.data)}: {one.reason}", style="dim") for one in rows]
@@ -42,7 +43,9 @@ def record_table(record: Record, review: Collection[str] = ()) -> Group:
     return Group(*parts)
 
 
-def _printed(row: dict[str, Any]) -> str:
+def _printed(row: dict[str, Any] | list[Any]) -> str:
+    if isinstance(row, list):
+        return ", ".join(map(str, row[:_SHOWN])) + (", ..." if len(row) > _SHOWN else "")
     return "  ".join(str(value) for value in row.values() if value not in (None, [], {}))
 
 

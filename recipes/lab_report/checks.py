@@ -14,7 +14,7 @@ from extraction.document import Document, Lines
 from extraction.document.rows import gather_rows
 from extraction.document.windows import overlap
 from extraction.evidence import PageEvidence, Rest
-from extraction.record.record import Issue
+from extraction.record.record import Issue, SetAside
 from extraction.schema import pointer
 from extraction.values import type_range, type_value
 from recipes.lab_report.columns import day_sheets, day_tables, with_joined_limits
@@ -25,6 +25,7 @@ from recipes.lab_report.lines import (
     Titles,
     blocks,
     cells_of,
+    earlier_columns,
     headings_like,
     is_finding,
     names_columns,
@@ -79,6 +80,17 @@ class LabChecks(Checks):
         Limits in two columns are shown as one range.
         """
         return with_joined_limits(without_earlier(document))
+
+    def unshown(self, document: Document) -> Iterator[SetAside]:
+        """Columns of earlier results, each with its values."""
+        for column in earlier_columns(document):
+            values = [cell for cell in column.cells if cell.text != column.title]
+            if values:
+                boxes = [cell.box for cell in values]
+                box = min(b[0] for b in boxes), boxes[0][1], max(b[2] for b in boxes), boxes[-1][3]
+                texts = [cell.text for cell in values]
+                place = PageEvidence(", ".join(texts), page=column.page, box=box)
+                yield SetAside("/", texts, f"earlier results, under “{column.title}”", place)
 
     def sheets(self, document: Document) -> list[Sheet]:
         """The document once for each day of a table that has a column a day."""

@@ -304,23 +304,43 @@ def _two_lines(above: Sequence[Cell], cells: Sequence[Cell]) -> list[Cell]:
     return joined
 
 
-def without_earlier(document: Document) -> Document:
-    """The document without its columns of earlier results: their titles, and what stands right under them.
+@dataclass(frozen=True)
+class Earlier:
+    """A column of earlier results on a page: its title, and the cells right under it."""
 
-    Only cells of lines with a name, an earlier value and one more are left out, so that a line of text stays whole.
+    page: int
+    title: str
+    cells: tuple[Cell, ...]
+
+
+def earlier_columns(document: Document) -> list[Earlier]:
+    """The columns of earlier results of a document, their titles among the cells.
+
+    Only cells of lines with a name, an earlier value and one more are of them, so that a line of text stays whole.
     """
     titles = Titles(document)
-    pages = []
+    found = []
     for page in document.pages:
-        hidden: set[int] = set()
+        columns: dict[str, list[Cell]] = {}
         for row in gather_rows(page.words) if page.words else ():
-            for cell in row.cells if len(row.cells) > 2 else ():
-                box = (cell.x0, row.y0, cell.x1, row.y1)
-                if titles.earlier(page.number, box, touching=True):
-                    hidden.update(cell.words)
-        kept = [word for index, word in enumerate(page.words) if index not in hidden]
-        pages.append(replace(page, words=kept) if hidden else page)
-    return replace(document, pages=pages)
+            for cell in cells_of(page, row) if len(row.cells) > 2 else ():
+                if title := titles.earlier(page.number, (cell.box[0], row.y0, cell.box[2], row.y1), touching=True):
+                    columns.setdefault(title, []).append(cell)
+        found += [Earlier(page.number, title, tuple(cells)) for title, cells in columns.items()]
+    return found
+
+
+def without_earlier(document: Document) -> Document:
+    """The document without its columns of earlier results."""
+    hidden: dict[int, set[int]] = {}
+    for column in earlier_columns(document):
+        hidden.setdefault(column.page, set()).update(word for cell in column.cells for word in cell.words)
+
+    def kept(page: Page) -> Page:
+        words = [word for index, word in enumerate(page.words) if index not in hidden[page.number]]
+        return replace(page, words=words)
+
+    return replace(document, pages=[kept(page) if page.number in hidden else page for page in document.pages])
 
 
 def cells_of(page: Page, row: TextRow) -> Iterator[Cell]:

@@ -22,9 +22,19 @@ def test_columns_of_earlier_results_are_not_shown_and_are_known_all_the_same():
     [record] = Extractor(backend, CONTRACT).read([document_of(PAGE)])
     assert "Vorwert" not in backend.asked[0] and "139" not in backend.asked[0] and "4,1" in backend.asked[0]
     assert [(issue.code, issue.path) for issue in record.issues] == [("set_aside", "/tests")]
-    [aside] = record.set_aside
+    [aside, _] = record.set_aside
     assert aside.data["result"] == "4,1" and "Vorwert" in aside.reason
     assert "Vorwert" in {word.text for word in record.document.pages[0].words}
+
+
+def test_a_column_of_earlier_results_that_was_left_out_is_named_and_is_no_doubt():
+    answer = json.dumps({"tests": [["Kalium", "4,8", "mmol/L"], ["Natrium", "141", "mmol/L"]]})
+    page = PAGE.replace("  4,1         4,8", "4,1           4,8")
+    [record] = Extractor(Scripted(answer), CONTRACT).read([document_of(page)])
+    assert record.status == "ok", record.issues
+    [column] = record.set_aside
+    assert column.data == ["4,1", "139"] and "Vorwert" in column.reason and column.evidence.page == 1
+    assert "4,1, 139: earlier results" in "".join(str(part) for part in record.table().renderables)
 
 
 def test_both_contracts_and_those_of_the_first_version_are_checked_alike(tmp_path):
