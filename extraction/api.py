@@ -18,6 +18,7 @@ from extraction.generate.hub import DEFAULT, shipped
 from extraction.generate.models import load_family
 from extraction.reading import ContextReading, DocumentReading, Reading, document_example, in_windows, serve
 from extraction.record.record import Record
+from extraction.record.reports import together
 from extraction.schema import Schema, load_schema
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class Extractor:
         """
         check_documents(self.contract)
         ready: deque[tuple[Any, Record]] = deque()
-        keys: dict[int, tuple[Any, Example]] = {}
+        files: dict[int, _File] = {}  # by the id of each example
 
         def examples() -> Iterator[Example | None]:
             for pair in opened:
@@ -141,9 +142,9 @@ class Extractor:
                     ready.append((pair[0], pair[1]))
                     yield None
                 else:
-                    example = document_example(pair[1], self.contract)
-                    keys[id(example)] = pair[0], example
-                    yield example
+                    file = _File(pair[0], pair[1], self.contract)
+                    files.update((id(example), file) for example in file.examples)
+                    yield from file.examples
 
         for answered in self.answers(examples()):
             yield from ready
@@ -152,7 +153,9 @@ class Extractor:
                 yield None
             else:
                 example, [record] = answered
-                yield keys.pop(id(example))[0], record
+                file = files.pop(id(example))
+                if whole := file.with_record(example, record):
+                    yield file.key, whole
         yield from ready
 
     def answers(self, examples: Iterable[Example | None]) -> Iterator[tuple[Example, list[Record]] | None]:
@@ -195,6 +198,24 @@ class Extractor:
 
     def _fits(self, parts: Sequence[Part]) -> bool:
         return self.backend.count_tokens(self.contract.messages(parts)) <= self.contract.max_prompt_tokens
+
+
+class _File:
+    """A document that is being read, as the reports that it holds."""
+
+    def __init__(self, key: Any, document: Document, contract: Contract):
+        self.key, self._document = key, document
+        # Pages that are shown as images are read as they are: what they say is not known before.
+        parts = contract.rules.reports(document) if contract.view == "text" else [document]
+        self.examples = [document_example(part, contract) for part in parts]
+        self._records: dict[int, Record] = {}
+
+    def with_record(self, example: Example, record: Record) -> Record | None:
+        """Note what one of the examples gave; the file's record when it was the last."""
+        self._records[id(example)] = record
+        if len(self._records) < len(self.examples):
+            return None
+        return together(self._document, [self._records[id(one)] for one in self.examples])
 
 
 def check_documents(contract: Contract) -> None:

@@ -70,6 +70,10 @@ class Checks:
     looks_again: ClassVar[bool] = False
     row: ClassVar[str] = "row"
 
+    def reports(self, document: Document) -> list[Document]:
+        """The documents that a file holds, one after the other, by its pages: each is read by itself."""
+        return [document]
+
     def shown(self, document: Document) -> Document:
         """What of a document the model is shown."""
         return document

@@ -36,6 +36,7 @@ class DataRequest:
         room: how many tokens a context may have, for tasks that bring a source to a length.
         questions: at most so many branches a context, for tasks that make them.
         seed: of what is drawn.
+        made: whether the task made the folder itself, so that its pages' text says what they show.
     """
 
     folder: Path
@@ -44,6 +45,7 @@ class DataRequest:
     room: Room
     questions: int = 50
     seed: int = 0
+    made: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class DocumentTask(Task):
 
     def read(self, wanted: DataRequest) -> list[Example]:
         """Every document of a folder with its record."""
-        return read_documents(wanted.folder, wanted.contract, self.fields)
+        return read_documents(wanted.folder, wanted.contract, self.fields, believed=wanted.made)
 
     def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
         """F1 over the fields that a row is worth nothing without, then over all scored ones."""

@@ -61,7 +61,8 @@ def export(records: Path, to: Format, out: Path) -> Exported:
     done, tables = Exported(), Tables(contracts)
     for path in tqdm(files, desc="finding columns", unit="file", leave=False):
         try:
-            tables.see(_load(path))
+            for part in _load(path).parts:
+                tables.see(part)
         except AssayError as error:
             done.unread[path] = str(error)
     files = [path for path in files if path not in done.unread]
@@ -75,9 +76,11 @@ def export(records: Path, to: Format, out: Path) -> Exported:
                 for path in tqdm(files, desc="exporting", unit="file", leave=False):
                     record = _load(path)
                     folder = path.parent.relative_to(records) if records.is_dir() else Path()
-                    for table, cells in tables.lines(record, (folder / record.source).as_posix()):
-                        writer.write(table, cells)
-                        done.rows += table not in (DOCUMENTS, SET_ASIDE)
+                    document = (folder / record.source).as_posix()
+                    for number, part in enumerate(record.parts, 1):
+                        for table, cells in tables.lines(part, f"{document}#{number}" if record.several else document):
+                            writer.write(table, cells)
+                            done.rows += table not in (DOCUMENTS, SET_ASIDE)
                     done.records += 1
                     done.failed += record.status == "failed"
             written = [file for file in Path(scratch).iterdir() if file.is_file()]

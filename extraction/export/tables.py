@@ -6,6 +6,7 @@
   of its values), the record's `status`, and the `issues` that name the row or one of its values (` | ` parts them).
 - `documents` has a row a record, those without rows or without data among them: `document`, `status`, `rows`, `views`
   (a page each), all `issues`, and the fields that stand in no list, with page, box and confidence.
+- A file with several reports has a row in `documents` for each, called `document#1` and so on, as in every table.
 - `set_aside`, where records have such a list: `document`, `path` in the record, the row's fields, `reason`.
 
 Values are text as printed; numbers, booleans and lists of anything but objects are JSON text; nested objects have
@@ -22,6 +23,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -79,10 +81,40 @@ class SavedRecord(BaseModel):
     status: Status
     issues: list[Issue]
     data: dict[str, Any] | None
+    several: bool = False
     views: list[str] = []
     evidence: dict[str, Place] = {}
     set_aside: list[SetAside] | None = None
     derived: dict[str, str] = {}
+
+    @property
+    def parts(self) -> list[SavedRecord]:
+        """The records of its reports; itself where it is one."""
+        return [self._part(number, data) for number, data in self._several] if self._several else [self]
+
+    @property
+    def _several(self) -> list[tuple[int, Any]]:
+        return list(enumerate(self.data["reports"])) if self.several and self.data else []
+
+    def _part(self, number: int, data: Any) -> SavedRecord:
+        at = f"/reports/{number}"
+
+        def own(path: str) -> str | None:
+            return (path[len(at) :] or "/") if path == at or path.startswith(f"{at}/") else None
+
+        told = [(issue, own(issue.path) if issue.path else None) for issue in self.issues]
+        return SavedRecord(
+            source=self.source,
+            status=self.status,
+            issues=[replace(issue, path=path) for issue, path in told if path or not issue.path],
+            data=data,
+            views=self.views,
+            evidence={inner: place for path, place in self.evidence.items() if (inner := own(path))},
+            set_aside=[
+                one.model_copy(update={"path": inner}) for one in self.set_aside or () if (inner := own(one.path))
+            ],
+            derived={inner: value for path, value in self.derived.items() if (inner := own(path))},
+        )
 
     @property
     def values(self) -> dict[str, Any]:

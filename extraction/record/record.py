@@ -164,7 +164,8 @@ class Record:
         source: the document's file name.
         status: `ok`: whole, valid, every value found on the page; `partial`: something is missing or doubtful,
             `issues` says what; `failed`: there is no data, `issues` says why.
-        data: plain JSON that follows the schema (None when failed).
+        data: plain JSON that follows the schema (None when failed); of a file with several reports
+            `{"reports": [...]}`, of which each does.
         issues: reasons for doubt.
         fields: every leaf value that is not null, by its JSON pointer.
         set_aside: rows and values that were read and are not in the data, and what was left out, each with the reason.
@@ -174,6 +175,7 @@ class Record:
         views: for each page, what the model was shown of it (`text`: the file's own text
             layer, `ocr`: words read by OCR, `image`: its pixels, `both`: its pixels and words).
         reasons: for each page, why its words were taken from there; empty where there was no choice.
+        several: whether the file holds several reports.
         document: the pages, for `save_html`; not saved.
     """
 
@@ -186,6 +188,7 @@ class Record:
     derived: dict[str, str] = field(default_factory=dict)
     views: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    several: bool = False
     document: Document | None = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -196,6 +199,11 @@ class Record:
     def __getitem__(self, key: str | int) -> Any:
         """Walk to a value: `record["items"][0]["price"]` is its `Field`."""
         return _View(self, ())[key]
+
+    @property
+    def reports(self) -> list[Any]:
+        """The data of each report of the file; one that gave nothing is None."""
+        return self.data["reports"] if self.several and self.data else [self.data]
 
     def review(self, below: float = REVIEW_BELOW) -> list[Field]:
         """The values that a person should look at, in the record's order.
@@ -211,14 +219,15 @@ class Record:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON: `source`, `status`, `issues`, `data`, `set_aside`, `derived`, then `views`, `reasons` and
-        `evidence` by JSON pointer.
+        """The record as JSON: `source`, `status`, `issues`, `data`, `several`, `set_aside`, `derived`, then `views`,
+        `reasons` and `evidence` by JSON pointer.
         """
         return {
             "source": self.source,
             "status": self.status,
             "issues": [issue.to_dict() for issue in self.issues],
             "data": self.data,
+            "several": self.several,
             "set_aside": [one.to_dict() for one in self.set_aside],
             "derived": self.derived,
             "views": self.views,

@@ -27,13 +27,11 @@ def record_table(record: Record, review: Collection[str] = ()) -> Group:
     """
     parts: list[Any] = [Text.assemble((f"{record.source}  ", "bold"), (record.status, _COLOURS[record.status]))]
     parts += [Text(f"  {issue.path or ''} {issue.message}".rstrip(), style="yellow") for issue in record.issues]
-    for key, value in (record.data or {}).items():
-        if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
-            parts.append(_rows(key, value, review))
-        elif value not in (None, [], {}):
-            parts.append(Text.assemble(f"{key}: ", _value(value, pointer([key]) in review)))
-        else:
-            parts.append(Text(f"{key}: none", style="dim"))
+    for number, data in enumerate(record.reports):
+        at = ("reports", number) if record.several else ()
+        if record.several:
+            parts.append(Text(f"report {number + 1} of {len(record.reports)}", style="bold"))
+        parts += [_told(key, value, (*at, key), review) for key, value in (data or {}).items()]
     rows = [one for one in record.set_aside if isinstance(one.data, dict | list)]
     if rows:
         parts.append(Text(f"set aside ({len(rows)}), not among the data:", style="dim"))
@@ -43,19 +41,27 @@ def record_table(record: Record, review: Collection[str] = ()) -> Group:
     return Group(*parts)
 
 
+def _told(key: str, value: Any, path: tuple[str | int, ...], review: Collection[str]) -> Table | Text:
+    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+        return _rows(key, value, path, review)
+    if value not in (None, [], {}):
+        return Text.assemble(f"{key}: ", _value(value, pointer(path) in review))
+    return Text(f"{key}: none", style="dim")
+
+
 def _printed(row: dict[str, Any] | list[Any]) -> str:
     if isinstance(row, list):
         return ", ".join(map(str, row[:_SHOWN])) + (", ..." if len(row) > _SHOWN else "")
     return "  ".join(str(value) for value in row.values() if value not in (None, [], {}))
 
 
-def _rows(title: str, rows: list[dict[str, Any]], review: Collection[str]) -> Table:
+def _rows(title: str, rows: list[dict[str, Any]], path: tuple[str | int, ...], review: Collection[str]) -> Table:
     columns = [key for key in rows[0] if any(row.get(key) is not None for row in rows)]
     table = Table(title=f"{title} ({len(rows)})", title_justify="left", header_style="bold", pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     for number, row in enumerate(rows):
-        table.add_row(*(_value(row.get(key), pointer([title, number, key]) in review) for key in columns))
+        table.add_row(*(_value(row.get(key), pointer((*path, number, key)) in review) for key in columns))
     return table
 
 

@@ -87,6 +87,11 @@ def read_pairs(
     for name, path in truth.items():
         pair = read_gold(path, name, contract)
         content = _load(found[name]) if name in found else None
+        if content and is_record(content) and content.get("several"):
+            count = len((content["data"] or {}).get("reports", ()))
+            raise AssayError(
+                f"{found[name]} holds {count} reports, and the gold record is of one; part the file, and score each."
+            )
         if note := _empty(content, name in found):
             notes.append(f"{name}: {note}, scored as empty.")
         pairs.append(pair.predicted(content))

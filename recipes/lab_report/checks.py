@@ -33,6 +33,7 @@ from recipes.lab_report.lines import (
     rows_like_results,
     without_earlier,
 )
+from recipes.lab_report.reports import reports
 
 if TYPE_CHECKING:
     from extraction.contract import Contract, Role
@@ -73,6 +74,10 @@ class LabChecks(Checks):
     """The six fields that the MedGemma 1.5 report scores (arXiv 2604.05081, section 3.2.5)."""
     looks_again = True
     row = "result"
+
+    def reports(self, document: Document) -> list[Document]:
+        """The reports of a file, by patients and by the numbers of their pages."""
+        return reports(document)
 
     def shown(self, document: Document) -> Document:
         """The document without its columns of earlier results, which a small model takes for the results.

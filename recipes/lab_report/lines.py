@@ -75,7 +75,11 @@ _EARLIER_TITLE = re.compile(
 )
 _BLOCKS = {
     "patient": re.compile(
-        r"(?:name of )?(?:patient|paziente|pati[eë]nt|paciente)(?:['’]?s? name)?|nom|naam", re.IGNORECASE
+        r"(?:name of )?(?:patient|paziente|pati[eë]nt|paciente)(?:['’]?s? name)?|nom|naam|utente|pacjent"
+        r"|nazwisko i imię|pacient|jméno|hasta(?: adı(?: soyadı)?)?|adı soyadı|пациент|пацієнт|фио|піб"
+        r"|ασθενής|ονοματεπώνυμο"
+        r"|(?:اسم )?المريض|الاسم|שם(?: המטופל)?|(?:患者)?姓名|(?:患者)?氏名",
+        re.IGNORECASE,
     ),
     "specimen": re.compile(
         r"(?:specimen|sample|material|materiaal|materiale|probe|staal|monster|muestra|campione|[ée]chantillon)"

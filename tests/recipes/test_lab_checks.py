@@ -1,9 +1,11 @@
 """The checks of laboratory rows, through the reading that a user gets."""
 
+import csv
 import json
 
 from extraction.api import Extractor
 from extraction.contract import Contract
+from extraction.export.files import export
 from extraction.generate import Generation
 from recipes.lab_report.checks import CHECKS
 from recipes.lab_report.medgemma import CONTRACT as IMAGES
@@ -267,3 +269,60 @@ def test_names_that_begin_as_words_for_findings_do_are_names():
     rows = [["Posaconazol", "1.2", "mg/L", "0.7 - 3.0"], ["Reaktion", "6.0", "pH", "5.0 - 8.0"]]
     record, _ = read([rows], page)
     assert record.status == "ok" and rows_of(record, "name", "result") == [("Posaconazol", "1.2"), ("Reaktion", "6.0")]
+
+
+TABLE = "Test          Result   Unit      Range\n{}        {}      mmol/L    3.5 - 5.1"
+
+
+def report(patient, name, value, count="", number="", label="Patient"):
+    """A page of a report; its number stands at the bottom."""
+    head = f"{label}: {patient}\nSample ID: {number}\n\n"
+    return head + TABLE.format(name, value) + "\n" * 55 + count
+
+
+def pages_of(*pages):
+    return [[page.number for page in one.pages] for one in CHECKS.reports(document_of(*pages))]
+
+
+def test_reports_of_two_patients_in_one_file_are_two_records(tmp_path):
+    """Each has its own head, and nothing is carried from one into the next."""
+    told = (("Anna Smith", "4.1"), ("John Smith", "4.8"))
+    answers = [{"patient_name": who, "tests": [["Kalium", value, "mmol/L", "3.5 - 5.1"]]} for who, value in told]
+    backend = Scripted(*map(json.dumps, answers))
+    document = document_of(report("Anna Smith", "Kalium", "4.1"), report("John Smith", "Kalium", "4.8"))
+    [record] = Extractor(backend, CONTRACT).read([document])
+    assert record.status == "ok" and record.several, record.issues
+    assert [(one["patient_name"], one["tests"][0]["result"]) for one in record.reports] == [
+        ("Anna Smith", "4.1"),
+        ("John Smith", "4.8"),
+    ]
+    cell = record["reports"][1]["tests"][0]["result"]
+    assert (cell.page, cell.text, cell.path) == (2, "4.8", "/reports/1/tests/0/result")
+    assert record.derived["/reports/1/tests/0/interpretation"] == "normal"
+    said = "\n".join(str(part) for part in record.table().renderables)
+    assert "report 2 of 2" in said and "John Smith" in said
+    (tmp_path / "records").mkdir()
+    record.save(tmp_path / "records" / "a.json")
+    export(tmp_path / "records", "csv", tmp_path / "out.csv")
+    table = list(csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8")))
+    assert [(row["document"], row["patient_name"], row["result"], row["page"]) for row in table] == [
+        ("a.pdf#1", "Anna Smith", "4.1", "1"),
+        ("a.pdf#2", "John Smith", "4.8", "2"),
+    ]
+
+
+def test_where_a_report_of_a_file_ends():
+    one, two = ("Jan Peeters", "Kalium", "4.1"), ("Jan Peeters", "Natrium", "4.2")
+    assert pages_of(report(*one), report(*two)) == [[1, 2]]
+    assert pages_of(report(*one), report("PEETERS, Jan (M)", "Natrium", "4.2")) == [[1, 2]]
+    assert pages_of(report(*one), report("Jan Peelers", "Natrium", "4.2")) == [[1, 2]]  # read by OCR
+    assert pages_of(report(*one), report("Marie Dubois", "Natrium", "4.2")) == [[1], [2]]
+    # Pages that go on are one report, pages that count anew are another one, unless its number goes on.
+    assert pages_of(report(*one, "Page 1 of 2"), report("Marie Dubois", "Kalium", "4.2", "Page 2 of 2")) == [[1, 2]]
+    assert pages_of(report(*one, "1/1", "A1"), report(*two, "1/1", "B2")) == [[1], [2]]
+    assert pages_of(report(*one, "1/1", "A1"), report(*two, "1/1", "A1")) == [[1, 2]]
+    # A letter before a report and an invoice behind it are of it.
+    letter = "Patient: Jan Peeters\n\nDear colleague, please find the results below." + "\n" * 55 + "1/1"
+    assert pages_of(letter, report(*one, "1/1"), letter.replace("Dear", "Invoice")) == [[1, 2, 3]]
+    others = [report(name, "Kalium", "4.1", label="ФИО") for name in ("Ирина Петрова", "Олег Ким")]
+    assert pages_of(*others) == [[1], [2]]

@@ -1,0 +1,131 @@
+"""The reports that a file holds, one after the other: where another patient's begins, or the pages count anew."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from itertools import pairwise
+
+from extraction.document import Document, Page
+from extraction.document.rows import gather_rows
+from recipes.lab_report.lines import blocks, cells_of, rows_like_results
+
+_COUNT = re.compile(
+    r"(?:page|p\.|pag(?:ina)?\.?|p[áa]gina|p[áa]g\.|seite|blad|sida|str(?:ona|ana|\.)?|стр(?:аница|\.)?|сторінка|sayfa"
+    r"|σελ(?:ίδα|\.)?|صفحة|עמוד|ページ)?[ :]*(?P<page>\d{1,3}) ?(?:/|of|de|van|von|sur|di|из|от|od|z|av|من|מתוך) ?"
+    r"(?P<of>\d{1,3})|第? ?(?P<page_cn>\d{1,3}) ?页[ /,，]*共 ?(?P<of_cn>\d{1,3}) ?页",
+    re.IGNORECASE,
+)
+"""A page's number of how many, in the commonest words."""
+_EDGE = 0.15  # of a page's height, at its top and its bottom: where its number stands
+_NUMBER = re.compile(
+    r"(?:sample|specimen|accession|lab(?:oratory)?|report|order|request|requisition|case|auftrags?|proben?|labor|tages"
+    r"|befund|staal|monster|aanvraag|muestra|petici[óo]n|solicitud|campione|richiesta|demande|dossier|[ée]chantillon"
+    r"|zlecenia|badania|заказа|заявки|пробы|标本|样本|条码|検体|受付|依頼)"
+    r"[ -]?(?:id|no\.?|nr\.?|number|num(?:mer|[ée]ro)?\.?|n[°ºr]\.?|#|号|番号)?",
+    re.IGNORECASE,
+)
+"""Labels of what a laboratory counts a report by."""
+_ALIKE = 0.8  # of two names: more is the same one, read twice
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What a page says of its report: its number of how many, names of patients, numbers of the report."""
+
+    count: tuple[int, int] | None
+    patients: frozenset[str]
+    numbers: frozenset[str]
+    has_results: bool
+
+
+def reports(document: Document) -> list[Document]:
+    """A file's reports as documents of their own, by whole pages; the file itself where it is one.
+
+    A report begins where a page names another patient, or where the numbers of pages begin anew after the last and no
+    number of the report goes on; never where they go on. Pages without any result, such as a letter before it or an
+    invoice behind it, stay with the report beside them that is not of another patient.
+    """
+    if len(document.pages) < 2:
+        return [document]
+    results = {line.page for line in rows_like_results(document)}
+    said = [_said(document, page, page.number in results) for page in document.pages]
+    parts: list[list[int]] = [[0]]
+    for before, number in pairwise(range(len(said))):
+        known = _joined(said[n] for n in parts[-1])
+        if _begins(said[before], said[number], known):
+            parts.append([])
+        parts[-1].append(number)
+    parts = _with_results(parts, said)
+    return [replace(document, pages=[document.pages[n] for n in part]) for part in parts]
+
+
+def _begins(before: _Said, page: _Said, known: _Said) -> bool:
+    """Whether a page begins another report than `known`, whose last page is `before`."""
+    if before.count and page.count and page.count == (before.count[0] + 1, before.count[1]):
+        return False
+    if _others(known.patients, page.patients):
+        return True
+    anew = before.count and page.count and page.count[0] == 1 and before.count[0] == before.count[1]
+    return bool(anew and not known.numbers & page.numbers)
+
+
+def _others(known: frozenset[str], named: frozenset[str]) -> bool:
+    """Whether both name patients, and none is the same."""
+    return bool(known and named) and not any(_same(one, other) for one in known for other in named)
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names are one person's: the same words or some of them in whatever order, letters misread."""
+    own, others = (set(re.findall(r"\w+", name.casefold())) for name in (one, other))
+    if own <= others or others <= own:
+        return True
+    first, second = (" ".join(sorted(words)) for words in (own, others))
+    return SequenceMatcher(None, first, second).ratio() > _ALIKE
+
+
+def _with_results(parts: list[list[int]], said: list[_Said]) -> list[list[int]]:
+    """Parts without any result put to the next or the last before, unless that is of another patient."""
+    whole: list[list[int]] = []
+    for part in parts:
+        mine = _joined(said[n] for n in part)
+        last = _joined(said[n] for n in whole[-1]) if whole else None
+        if last and not (last.has_results and mine.has_results) and not _others(last.patients, mine.patients):
+            whole[-1] += part
+        else:
+            whole.append(list(part))
+    return whole
+
+
+def _joined(pages: Iterable[_Said]) -> _Said:
+    every = list(pages)
+    return _Said(
+        None,
+        frozenset().union(*(page.patients for page in every)),
+        frozenset().union(*(page.numbers for page in every)),
+        any(page.has_results for page in every),
+    )
+
+
+def _said(document: Document, page: Page, has_results: bool) -> _Said:
+    alone = replace(document, pages=[page])
+    patients = frozenset(block.text for block in blocks(alone) if block.kind == "patient" and _is_name(block.text))
+    count, numbers = None, set()
+    for row in gather_rows(page.words) if page.words else ():
+        cells = list(cells_of(page, row))
+        for cell, after in zip(cells, [*cells[1:], None], strict=True):
+            match = _COUNT.fullmatch(cell.text)
+            if match and not _EDGE * page.height < row.middle < (1 - _EDGE) * page.height:
+                count = int(match["page"] or match["page_cn"]), int(match["of"] or match["of_cn"])
+            label, colon, text = cell.text.partition(":")
+            text = text.strip() or (after.text if after else "")
+            if colon and _NUMBER.fullmatch(label.strip()) and any(map(str.isdigit, text)):
+                numbers.add(text)
+    return _Said(count, patients, frozenset(numbers), has_results)
+
+
+def _is_name(text: str) -> bool:
+    """Words alone: what stands beside "Patient:" may be a number too."""
+    return any(map(str.isalpha, text)) and not any(map(str.isdigit, text))
