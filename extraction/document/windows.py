@@ -44,10 +44,7 @@ class Lines:
         """
         best, most = -1, 0.0
         for number in range(self._first[page], self._first[page + 1]):
-            words = self.lines[number][0].words
-            covered = sum(
-                overlap(self.printed(page, words[index].box), box) for _, _, index in self.lines[number][1].spans
-            )
+            covered = sum(overlap(own, box) for own in self._boxes[number] if own[1] < box[3] and own[3] > box[1])
             if covered > most:
                 best, most = number, covered
         return best
@@ -59,6 +56,14 @@ class Lines:
             if part.page == page and overlap(part.box, ((x0 + x1) / 2, y0, (x0 + x1) / 2 + 0.1, y1)) > 0:
                 return x0 - part.right, y0, x1 - part.right, y1
         return box
+
+    @cached_property
+    def _boxes(self) -> list[list[Box]]:
+        """For each line the boxes of its words, where they are printed."""
+        return [
+            [self.printed(page.number, page.words[index].box) for _, _, index in line.spans]
+            for page, line in self.lines
+        ]
 
     def before(self, page: int) -> int:
         """How many lines stand on the pages before page `page`."""

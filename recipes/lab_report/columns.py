@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from extraction.checks import Given, MissedLine, Sheet
 from extraction.document import Document, Page, Word
@@ -18,6 +18,7 @@ from extraction.document.rows import gather_rows
 from extraction.document.windows import Moved
 from extraction.evidence import PageEvidence
 from extraction.values.dates import DateOrder, Moment, moment, moments
+from extraction.values.signs import PLAIN
 from recipes.lab_report.lines import Cell, cells_of, is_result_title, names_columns, rows_like_results
 
 _CLOCK = re.compile(r"([01]?\d|2[0-3])[:hH]([0-5]\d)(?::([0-5]\d))?")
@@ -87,7 +88,7 @@ def day_tables(document: Document) -> list[DayTable]:
     found = []
     for page in document.pages:
         rows = gather_rows(page.words) if page.words else []
-        lines = [cells for row in rows if (cells := list(cells_of(page, row)))]
+        lines = [_days_apart(page, cells) for row in rows if (cells := list(cells_of(page, row)))]
         starts = [number for number, cells in enumerate(lines) if _days(cells)]
         for start in starts:
             titles = _days(lines[start])
@@ -103,6 +104,40 @@ def day_tables(document: Document) -> list[DayTable]:
                     DayTable(page.number, tuple(titles), times, tuple(heads), tuple(line for _, line in told), bottom)
                 )
     return found
+
+
+def _days_apart(page: Page, cells: list[Cell]) -> list[Cell]:
+    """The cells of a line; where it has several days, those that are no more than a blank apart as cells of their own."""
+    if sum(len(moments(cell.text)) for cell in cells) < 2:
+        return cells
+    parted = []
+    for cell in cells:
+        text, ends = "", []
+        for index in cell.words:
+            text += page.words[index].text.translate(PLAIN) + " "
+            ends.append(len(text) - 1)
+        days = moments(text)
+        # Which day a word is of, or how many days stand before it.
+        of = [
+            next(
+                (("day", n) for n, day in enumerate(days) if day.start < end <= day.end), ("other", _before(days, end))
+            )
+            for end in ends
+        ]
+        groups = [[index for _, index in group] for _, group in groupby(zip(of, cell.words), key=lambda pair: pair[0])]
+        parted += [cell] if len(groups) < 2 or not days else [_cell(page, words) for words in groups]
+    return parted
+
+
+def _before(days: Sequence[Moment], end: int) -> int:
+    return sum(day.end < end for day in days)
+
+
+def _cell(page: Page, words: Sequence[int]) -> Cell:
+    boxes = [page.words[index].box for index in words]
+    text = " ".join(page.words[index].text for index in words).translate(PLAIN)
+    box = min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)
+    return Cell(text, box, tuple(words))
 
 
 def _row_end(lines: Sequence[Sequence[Cell]]) -> float:
