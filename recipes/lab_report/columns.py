@@ -107,7 +107,7 @@ def day_tables(document: Document) -> list[DayTable]:
 
 
 def _days_apart(page: Page, cells: list[Cell]) -> list[Cell]:
-    """The cells of a line; where it has several days, those that are no more than a blank apart as cells of their own."""
+    """The cells of a line; of several days, those a blank apart are cells of their own."""
     if sum(len(moments(cell.text)) for cell in cells) < 2:
         return cells
     parted = []
@@ -117,20 +117,14 @@ def _days_apart(page: Page, cells: list[Cell]) -> list[Cell]:
             text += page.words[index].text.translate(PLAIN) + " "
             ends.append(len(text) - 1)
         days = moments(text)
-        # Which day a word is of, or how many days stand before it.
-        of = [
-            next(
-                (("day", n) for n, day in enumerate(days) if day.start < end <= day.end), ("other", _before(days, end))
-            )
-            for end in ends
+        # The day a word is of, and None for words between days.
+        of = [next((n for n, day in enumerate(days) if day.start < end <= day.end), None) for end in ends]
+        groups = [
+            [index for _, index in group]
+            for _, group in groupby(zip(of, cell.words, strict=True), key=lambda pair: pair[0])
         ]
-        groups = [[index for _, index in group] for _, group in groupby(zip(of, cell.words), key=lambda pair: pair[0])]
-        parted += [cell] if len(groups) < 2 or not days else [_cell(page, words) for words in groups]
+        parted += [_cell(page, words) for words in groups] if len(groups) > 1 else [cell]
     return parted
-
-
-def _before(days: Sequence[Moment], end: int) -> int:
-    return sum(day.end < end for day in days)
 
 
 def _cell(page: Page, words: Sequence[int]) -> Cell:

@@ -101,6 +101,17 @@ def test_a_column_a_day_is_read_day_by_day():
         assert (place.text, place.box) in printed
 
 
+def test_days_a_blank_apart_are_columns_of_their_own():
+    page = """Test          12-01-2026 14-02-2026 15-03-2026 Unit      Reference
+Kalium        4.1                   4.8        mmol/L    3.5 - 5.1
+Natrium       140        141                   mmol/L    136 - 145"""
+    sheets = CHECKS.sheets(document_of(page))
+    assert [[one.value for one in sheet.given] for sheet in sheets] == [["12-01-2026"], ["14-02-2026"], ["15-03-2026"]]
+    shown = ["  ".join(word.text for word in sheet.document.pages[0].words) for sheet in sheets]
+    assert ["4.1" in text for text in shown] == [True, False, False]
+    assert ["141" in text for text in shown] == [False, True, False]
+
+
 def test_a_value_of_a_day_that_is_in_no_row_is_an_issue():
     record, _ = read([[["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], ["Calcium", "2.2", "mmol/L", "2.1 - 2.6"]]], DAYS)
     left = [issue.message for issue in record.issues if issue.code == "row_left_out"]
