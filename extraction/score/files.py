@@ -1,7 +1,7 @@
 """Predictions and gold records from files and folders."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -87,11 +87,9 @@ def read_pairs(
     for name, path in truth.items():
         pair = read_gold(path, name, contract)
         content = _load(found[name]) if name in found else None
-        if content and is_record(content) and content.get("several"):
-            count = len((content["data"] or {}).get("reports", ()))
-            raise AssayError(
-                f"{found[name]} holds {count} reports, and the gold record is of one; part the file, and score each."
-            )
+        if content and is_record(content) and content.get("several") and content["data"]:
+            notes.append(f"{name}: {len(content['data']['reports'])} reports, scored as one record.")
+            content = _as_one(content["data"]["reports"])
         if note := _empty(content, name in found):
             notes.append(f"{name}: {note}, scored as empty.")
         pairs.append(pair.predicted(content))
@@ -133,6 +131,17 @@ def _load(path: Path) -> Any:
 def _data(content: Any) -> Any:
     """The data of an Assay record, or plain data as it is."""
     return content["data"] if is_record(content) else content
+
+
+def _as_one(reports: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
+    """The data of several reports as gold of one record has them: lists joined, of single values the first."""
+    whole: dict[str, Any] = {}
+    for key, value in ((key, value) for report in reports for key, value in (report or {}).items()):
+        if isinstance(value, list) and isinstance(whole.get(key), list):
+            whole[key] = whole[key] + value
+        elif whole.get(key) is None:
+            whole[key] = value
+    return whole
 
 
 def _empty(content: Any, found: bool) -> str:
