@@ -17,6 +17,7 @@ from extraction.evidence import PageEvidence, Rest
 from extraction.record.record import Issue, SetAside
 from extraction.schema import pointer
 from extraction.values import type_range, type_value
+from recipes.lab_report.alike import lines_alike
 from recipes.lab_report.columns import day_sheets, day_tables, with_joined_limits
 from recipes.lab_report.interpretation import contradiction, interpret
 from recipes.lab_report.lines import (
@@ -168,6 +169,16 @@ class LabChecks(Checks):
         under = {(line.page, line.box) for line in days}
         looks = [line for line in rows_like_results(document) if (line.page, line.box) not in under]
         told = [line for line in looks if not is_read(line)]
+        pairs = [
+            (row[name], row[value])
+            for row in rows.values()
+            for name in names
+            for value in values
+            if {name, value} <= {*row}
+        ]
+        heights = {(line.page, line.box[1]) for line in (*looks, *days)}
+        alike = lines_alike(document, pairs, list(evidence.values()))
+        told += [line for line in alike if (line.page, line.box[1]) not in heights]
         return told + [line for line in days if not any(at(p, line) and overlap(p.box, line.box) > 0 for p in read)]
 
     def issues(

@@ -45,6 +45,25 @@ _LEGEND = re.compile(
     r"|ujemn[yae]|dodatni[ae]?|pozitif|negatif|pozitivní|negativní|阴性|阳性|陰性|陽性)",
     re.IGNORECASE,
 )
+_LEVEL = re.compile(
+    r"(?:(?:very|near|mildly|severely|zeer|licht|ernstig|sehr|leicht|stark|schwerer?|très|muy|molto|очень) )?(?:"
+    r"normal[e]?|normaal|desirable|optim\w+|borderline|high|low|(?:in)?suffici\w+|defici\w+|toxic\w*|target|goal"
+    r"|(?:pre-?)?diabet\w+|impaired|(?:limit of )?(?:detection|quantification)(?: limit)?|cut-?off|grey zone|index"
+    r"|immun\w+ from|(?:first|second|third|1st|2nd|3rd) trimester|reference (?:range|value|interval)s?"
+    r"|wenselijk|verhoogd|hoog|laag|tekort|streefwaarde|detectielimiet|bepalingsgrens|referentiewaarden?"
+    r"|(?:eerste|tweede|derde) trimester|wünschenswert|grenzwertig|erhöht|hoch|niedrig|mangel|toxisch|zielwert"
+    r"|nachweisgrenze|bestimmungsgrenze|referenz(?:bereich|werte?)|(?:[123]\. ?)?trim(?:enon|estre|ester)"
+    r"|souhaitable|limite|élevé|bas|carence|déficit|toxique|objectif|cible|seuil|valeurs? de référence"
+    r"|deseable|óptimo|límite|alto|bajo|tóxico|objetivo|valor(?:es)? de referencia|desiderabile|ottimale|basso"
+    r"|carenza|tossico|obiettivo|valori di riferimento|soglia|desejável|elevado|baixo|valores de referência"
+    r"|норма|желательно|оптимальн\w*|погранич\w*|высок\w*|низк\w*|дефицит\w*|целев\w* значени\w|предел \w+|иммунитет от"
+    r"|бажано|високо|низько|межа \w+|желателно|граница на \w+|στόχος|επιθυμητ\w+|όριο \w+|pożądan\w+|granica \w+"
+    r"|referans değer\w*|hedef|tespit sınırı|žádoucí|mez \w+|önskvärt|detektionsgräns|סף גילוי|حد الكشف"
+    r"|检测限|检出限|検出限界)"
+    r"(?:\W.*)?",
+    re.IGNORECASE,
+)
+"""What levels of a value and limits of its method are called, in the commonest languages: no result's name."""
 _VALUE_CELL = re.compile(rf"(?:{_FLAG} )?(?:{_NUM}|\d\+|\+{{1,4}}|1:\d+)(?: ?(?P<unit>{_UNIT}))?(?: {_FLAG})?")
 _FINDING_CELL = re.compile(rf"(?:{_FLAG} )?{_WORD}(?: \([\d+-]+\))?(?: {_FLAG})?", re.IGNORECASE)
 _FLAG_CELL = re.compile(_FLAG)
@@ -55,7 +74,7 @@ _COLON = re.compile(
     rf"(?P<range> +(?=[(\[]){_RANGE_CELL.pattern})?[.,;]?"
 )
 _RESULT_TITLE = re.compile(
-    r"result|r[ée]sult|risult|esito|uitsl|bevind|gevond|waarde|wert|ergeb|befund|gefund|valeur|valor[ei]?\b|value"
+    r"result|outcome|finding|r[ée]sult|risult|esito|uitsl|bevind|gevond|waarde|wert|ergeb|befund|gefund|valeur|valor[ei]?\b|value"
     r"|αποτ[εέ]λ[εέ]σμ|τιμή\b|результат|резултат|значени|стойност|wynik|wartość|sonu[cç]|değer|v[ýy]sled"
     r"|hodnot|värde|نتيجة|النتائج|القيمة|תוצא|ערך|结果|結果|测定值|検査値|測定値",
     re.IGNORECASE,
@@ -372,12 +391,18 @@ def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]]) -> Iterator[
                 rest = rest[1:]
             end = next((i for i, other in enumerate(rest) if other.is_name), len(rest))
             follows = cell.has_unit or any(other.qualifies for other in rest[:end])
-            named = name is not None and not done and (sure or follows or _FINDING_CELL.fullmatch(cell.text))
+            named = (
+                name is not None
+                and not done
+                and not _LEVEL.fullmatch(name.text)
+                and (sure or follows or _FINDING_CELL.fullmatch(cell.text))
+            )
             if named or (name is None and follows and _below_name(cell, above)):
                 yield cell
                 done = True
         elif (match := _COLON.fullmatch(cell.text)) and (match["unit"] or match["range"] or _ranged(rest)):
-            yield cell
+            if not _LEVEL.fullmatch(match["name"]):
+                yield cell
             name = None
         elif cell.qualifies:
             sure = name is not None

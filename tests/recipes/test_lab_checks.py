@@ -265,6 +265,34 @@ Specimen: Urine
     assert record.status == "ok"
 
 
+WORDS = """Test          Result         Unit      Range
+Kalium        4.1            mmol/L    3.5 - 5.1
+Colour        Light yellow
+Natrium       140            mmol/L    136 - 145
+Clarity       Clear"""
+
+
+def test_a_result_in_words_without_a_range_that_is_in_no_row_is_an_issue():
+    """It stands in the columns of results: by its cells alone it could be anything."""
+    rows = [["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], ["Natrium", "140", "mmol/L", "136 - 145"]]
+    record, _ = read([rows, [], [], []], WORDS)
+    left = [issue.message for issue in record.issues if issue.code == "row_left_out"]
+    assert [message.rpartition(": ")[2] for message in left] == ["Colour  Light yellow", "Clarity  Clear"]
+    whole, _ = read([[rows[0], ["Colour", "Light yellow"], rows[1], ["Clarity", "Clear"]]], WORDS)
+    assert whole.status == "ok", whole.issues
+
+
+def test_levels_and_limits_of_detection_are_no_results():
+    page = """Test          Result   Unit      Range
+Kalium        4.1      mmol/L    3.5 - 5.1
+  Detection limit: 0.2 mmol/L
+  Desirable  < 5.0 mmol/L
+  Nachweisgrenze: 0,2 mmol/L
+  Предел обнаружения: 0,2 ммоль/л"""
+    record, _ = read([[["Kalium", "4.1", "mmol/L", "3.5 - 5.1"]]], page)
+    assert record.status == "ok", record.issues
+
+
 def test_a_line_of_a_ranges_legend_is_no_result():
     """Not even where a second look at that line alone reads it as one."""
     page = f"{HEAD}{LINES}\n  Negative                     < 0.35\n  Positive                     > 0.54"
