@@ -9,9 +9,9 @@ from extraction.errors import AssayError, reason
 from extraction.families import Family, family_class
 from extraction.generate.checks import check_weights
 from extraction.generate.hub import quiet_libraries, shipped
-from extraction.generate.models import load_model
+from extraction.generate.models import load_model, multiplies_bfloat16
 from extraction.plugins import adapters
-from finetune.config import AdapterConfig, RunConfig
+from finetune.config import AdapterConfig, RunConfig, TrainConfig
 
 
 def check_adapter(settings: AdapterConfig) -> None:
@@ -56,10 +56,31 @@ def trains_towers(model: Any, family: Family | type[Family]) -> bool:
     return any(p.requires_grad and family.part_of(name) != "language" for name, p in model.named_parameters())
 
 
+def base_dtype(settings: TrainConfig) -> str:
+    """The precision of a run's base model; `auto` where it is as stored.
+
+    On a processor without AMX products in bfloat16 take 1.7 times as long as in float32 (measured with AVX-512's own
+    instructions for them); only those of 4-bit weights have been written for it.
+    """
+    import torch
+
+    if settings.dtype != "auto" or torch.cuda.is_available():
+        return settings.dtype
+    fast = multiplies_bfloat16() and (settings.quantization or _has_amx())
+    return "auto" if fast else "float32"
+
+
+def _has_amx() -> bool:
+    import torch
+
+    supported = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return bool(supported and supported())
+
+
 def load_trainable(config: RunConfig) -> Any:
     """The base model with a trainable adapter."""
     settings = config.train
-    model = load_model(config.model, dtype=settings.dtype, quantization=settings.quantization)
+    model = load_model(config.model, dtype=base_dtype(settings), quantization=settings.quantization)
     model.config.use_cache = False
     return add_adapter(model, config)
 

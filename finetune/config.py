@@ -133,7 +133,8 @@ class TrainConfig(_Section):
     seed: int = 0
     """Seed of adapter, order and dropout."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
-    """Precision of the base model; the adapter is trained in float32. `auto`: bfloat16 where the device has it."""
+    """Precision of the base model; the adapter is trained in float32. `auto`: bfloat16 on a GPU and on a
+    processor with AMX, float32 on others."""
     quantization: Quantization | None = None
     """`nf4` is QLoRA: the base's linear layers in 4 bits, a quarter of their memory for a slower step; computed in
     `dtype`, the adapter in bfloat16. Without it, plain LoRA."""

@@ -22,10 +22,9 @@ from extraction.families import Family
 from extraction.files import whole_folder, write_whole
 from extraction.generate import LocalBackend
 from extraction.generate.hub import quiet_libraries
-from extraction.generate.models import multiplies_bfloat16
 from extraction.reading import check_room
 from extraction.room import Room
-from finetune.adapter import load_trainable, trains_towers
+from finetune.adapter import base_dtype, load_trainable, trains_towers
 from finetune.batch import collator_for
 from finetune.config import RunConfig, TrainConfig
 from finetune.data import check_split
@@ -190,7 +189,7 @@ def training_arguments(settings: TrainConfig, folder: RunFolder, metric: str) ->
         cores = os.cpu_count() or 1
         torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
     # On a CPU too: the adapter's own products in float32 are slow beside the base's in bfloat16.
-    in_bfloat16 = settings.dtype != "float32" and (on_gpu or settings.dtype == "bfloat16" or multiplies_bfloat16())
+    in_bfloat16 = base_dtype(settings) != "float32"
     # The run's precision holds, whatever a launch file says: Trainer would take that for float32 runs.
     os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if in_bfloat16 else "no"
     return SFTConfig(
