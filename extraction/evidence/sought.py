@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from extraction.evidence.printed import Printed, PrintedWord, Spot
-from extraction.values.atoms import is_grouped, is_number
+from extraction.values.atoms import atoms, is_grouped, is_number
 from extraction.values.dates import Day, Moment, moment, moments
 from extraction.values.numbers import readings
 from extraction.values.units import unit
@@ -58,6 +58,8 @@ class Sought:
             found = self._moment(when)
         if not found and role == "unit":
             found = self._unit(text)
+        if not found and role == "heading":
+            found = self._by_slash(text)
         if not found and role == "name":
             found = [spot for sign in _CHARGES for spot in self.printed.find(text + sign)]
         if not found and " > " in text:
@@ -89,6 +91,17 @@ class Sought:
             for word in self.printed.words:
                 self._units[unit(word.text)].append(word)
         return [self.printed.spot([[word.first, word.last]]) for word in self._units.get(unit(text), ())]
+
+    def _by_slash(self, text: str) -> list[Spot]:
+        """Places in words of several values: `Male` in `Male/75`; not for every role, as a unit (`mg/24h`) is one."""
+        own, printed, found = [key.casefold() for key in atoms(text)], self.printed, []
+        for word in printed.words:
+            keys = [printed.atoms[at].key.casefold() for at in range(word.first, word.last + 1)]
+            for start in range(len(keys) - len(own) + 1) if own and "/" in keys else ():
+                stop = start + len(own)
+                if keys[start:stop] == own and {*keys[max(0, start - 1) : start], *keys[stop : stop + 1]} == {"/"}:
+                    found.append(printed.spot([[word.first + start, word.first + stop - 1]]))
+        return found
 
     def _moment(self, when: Moment) -> list[Spot]:
         if self._days is None:

@@ -17,6 +17,7 @@ from extraction.evidence import PageEvidence, Rest
 from extraction.record.record import Issue, SetAside
 from extraction.schema import pointer
 from extraction.values import type_range, type_value
+from extraction.values.dates import moment
 from recipes.lab_report.alike import lines_alike
 from recipes.lab_report.columns import day_sheets, day_tables, with_joined_limits
 from recipes.lab_report.interpretation import contradiction, interpret
@@ -50,6 +51,7 @@ _RIGHT_OF_NAME = re.compile(
 """What stands beside names and is none of them: marks of accreditation, signs and numbers of footnotes, codes, flags.
 """
 _MARKS = re.compile(r"^[*#°»«†‡§¶^•\s]+|[*#°»«†‡§¶^•:\s¹²³⁰-⁹]+$")
+_CODE = re.compile(r"0\d{1,2}|\d{5,}")  # of a laboratory, of a test
 _SAME = 0.5  # share of the smaller of two boxes that is common to both where they are one place
 _BRACKETED = re.compile(r".*\S\s*[(\[](?P<inside>[^()\[\]]+)[)\]]")
 
@@ -240,6 +242,7 @@ class LabChecks(Checks):
                 }
                 for cell in cells_of(page, line):
                     number = any(map(str.isdigit, cell.text)) and cell.is_value and not cell.is_range
+                    number = number and not moment(cell.text)
                     free = cell.box[0] > start and not any(overlap(cell.box, place.box) > 0 for place in places)
                     if number and free and cell.text not in told and not titles.earlier(page.number, cell.box):
                         left.append((page.number, cell))
@@ -253,7 +256,8 @@ class LabChecks(Checks):
             left = [one for one in left if one not in same]
             numbers = [cell.text for _, cell in same]
             counted = numbers == [str(number) for number in range(1, len(numbers) + 1)]  # lines, or footnotes
-            if len(same) > 1 and not counted:
+            coded = all(_CODE.fullmatch(number) for number in numbers) and len({*map(len, numbers)}) == 1
+            if len(same) > 1 and not counted and not coded:
                 texts = ", ".join(numbers[:5]) + (" and others" if len(numbers) > 5 else "")
                 yield Issue("column_left_out", f"A second column of values is in no row: {texts}.", page=page_number)
 
@@ -297,10 +301,13 @@ def _across(blocks: list[Block], evidence: Mapping[Path, PageEvidence]) -> Itera
         row = evidence.get((*path[:-1], "name"))
         if row is None or path[-1] not in _ENDS:
             continue
-        known = {block.text for block in blocks if not block.under(place.page, place.box)}
+        above = [block for block in blocks if not block.under(place.page, place.box)]
+        known, kinds = {block.text for block in above}, {block.kind for block in above}
         left, right = min(place.box[0], row.box[0]), row.box[2]
         for block in blocks:
             new = block.kind in _ENDS[str(path[-1])] and block.text not in known and place.text not in block.text
+            # The first patient's name may stand below what is said of the sample.
+            new = new and (block.kind != "patient" or "patient" in kinds)
             between = block.under(place.page, place.box) and not block.under(row.page, row.box)
             if new and between and block.box[0] <= right and block.box[2] >= left:
                 message = f"“{place.text}” stands above “{block.text}”, with which another {block.kind} begins."

@@ -22,8 +22,14 @@ from extraction.values.signs import PLAIN
 from recipes.lab_report.lines import Cell, cells_of, is_result_title, names_columns, rows_like_results
 
 _CLOCK = re.compile(r"([01]?\d|2[0-3])[:hH]([0-5]\d)(?::([0-5]\d))?")
-_LOW = re.compile(r"(?:\w+\.? )?(?:low(?:er)?|min(?:imum)?|from|unter\w*|von|inf\w*|ondergrens)\b.*", re.IGNORECASE)
-_HIGH = re.compile(r"(?:\w+\.? )?(?:high|upper|max(?:imum)?|to|ober\w*|bis|sup\w*|bovengrens)\b.*", re.IGNORECASE)
+_LOW = re.compile(
+    r"(?:\w+\.? )?(?:low(?:er)?|min(?:imum)?|from|unter\w*|von|inf\w*|ondergrens|laag|van|de|du|desde|da|bas)\b.*",
+    re.IGNORECASE,
+)
+_HIGH = re.compile(
+    r"(?:\w+\.? )?(?:high|upper|max(?:imum)?|to|ober\w*|bis|sup\w*|bovengrens|hoog|tot|à|au|hasta|a|haut)\b.*",
+    re.IGNORECASE,
+)
 """Titles of the lower and the upper limit in the commonest languages."""
 _LIMIT = re.compile(r"\d+(?:[.,]\d+)*")
 _NONE = re.compile(r"[-–—*./]*")
@@ -328,13 +334,15 @@ def with_joined_limits(document: Document) -> Document:
         heads: list[Cell] = []
         for row in gather_rows(page.words) if page.words else ():
             cells = list(cells_of(page, row))
-            if any(is_result_title(cell.text) for cell in cells):
-                pairs = [(a, b) for a, b in pairwise(cells) if _LOW.fullmatch(a.text) and _HIGH.fullmatch(b.text)]
-                if pairs or _titled(cells):
-                    limits, heads = (pairs[0] if len(pairs) == 1 else None), cells
-                    if limits:
-                        changed.update(_beside(page, *limits))
-                    continue
+            pairs = [(a, b) for a, b in pairwise(cells) if _LOW.fullmatch(a.text) and _HIGH.fullmatch(b.text)]
+            # The title of the results may stand on two lines, or a blank before that of the limits.
+            titles = len(cells) > 2 and not any(char.isdigit() or char == ":" for cell in cells for char in cell.text)
+            named = any(is_result_title(cell.text) for cell in cells)
+            if (pairs and (titles or named)) or (named and _titled(cells)):
+                limits, heads = (pairs[0] if len(pairs) == 1 else None), cells
+                if limits:
+                    changed.update(_beside(page, *limits))
+                continue
             if limits and len(cells) > 2:
                 changed.update(_range(page, cells, heads, limits))
         words = [new for index, word in enumerate(page.words) for new in changed.get(index, [word])]

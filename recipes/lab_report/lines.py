@@ -262,7 +262,9 @@ def blocks(document: Document) -> list[Block]:
                 label, colon, text = cell.text.partition(":")
                 text = text.strip() or (after.text if after else "")
                 kind = next((kind for kind, words in _BLOCKS.items() if words.fullmatch(label.strip())), None)
-                if colon and kind and text and (kind != "date" or moments(text)):
+                # A number is no specimen and nobody's name.
+                says = moments(text) if kind == "date" else any(map(str.isalpha, text))
+                if colon and kind and text and says:
                     found.append(Block(kind, page.number, cell.box, text))
     return found
 

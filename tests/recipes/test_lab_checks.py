@@ -282,6 +282,20 @@ def test_a_result_in_words_without_a_range_that_is_in_no_row_is_an_issue():
     assert whole.status == "ok", whole.issues
 
 
+def test_what_stands_beside_true_rows_is_no_reason_for_doubt():
+    """Codes of laboratories, limits in columns of any title, sex and age in one word, a name below the sample's day."""
+    head = "Sample taken: 12-01-2026\nPatient: P. Sample      Sex/Age: Male/75 Y\nSpecimen: 296.394.849\n\n"
+    page = f"""{head}Test          Votre     Lab   Unit      De      À
+Kalium        4.1       02    mmol/L    3.5     5.1
+Natrium       141       01    mmol/L    136     145"""
+    rows = [["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], ["Natrium", "141", "mmol/L", "136 - 145"]]
+    heading = {"specimen": None, "sample_collection_time": "12-01-2026"}
+    answer = {"patient_name": "P. Sample", "sex": "Male", "tests": [heading, *rows]}
+    [record] = Extractor(Scripted(json.dumps(answer)), CONTRACT).read([document_of(page)])
+    assert record.status == "ok" and record.data["sex"] == "Male", record.issues
+    assert rows_of(record, "range", "sample_collection_time")[0] == ("3.5 - 5.1", "12-01-2026")
+
+
 def test_levels_and_limits_of_detection_are_no_results():
     page = """Test          Result   Unit      Range
 Kalium        4.1      mmol/L    3.5 - 5.1
