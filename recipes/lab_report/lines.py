@@ -12,14 +12,14 @@ from extraction.document import Document, Page
 from extraction.document.rows import TextRow, gather_rows
 from extraction.evidence import PageEvidence
 from extraction.values.dates import moment, moments
-from extraction.values.signs import PLAIN
+from extraction.values.signs import PLAIN, is_rtl
 
 _COMPARATOR = r"(?:<=|>=|[<>≤≥~] ?)?"
 _NUM = rf"{_COMPARATOR} ?-?\d+(?:[.,]\d+)*(?: \d{{3}})*"
 _FLAG = r"(?:[HLN]{1,2}|[+*↑↓▲▼-]{1,3}|\(!\)|\[[A-Z]\]|!|[A-Z][a-z]{2,8}|[a-z]{3,8})"
 _UNIT = (
     r"(?:[^\W\d_]{0,6} ?(?:/ ?[^ ]*[^\W\d_][^ ]*|[%‰])(?: [A-Z]+)?"
-    r"|[xх]? ?10[\^*E]?[\d⁰-⁹]*/ ?\w+|[fpnμmk]?[glLUM]|IU|s|sec|mm|[фпнмк]?[гл]|сек|Ед|мм)"
+    r"|[xх]? ?10[\^*Ee]?[\d⁰-⁹]*/ ?\w+|[fpnμmk]?[glLUM]|IU|s|sec|mm|[фпнмк]?[гл]|сек|Ед|мм)"
 )
 _LIMITS = r"(?:[^\W\d_][^\d<>]{0,24})?"
 _RANGE = rf"[\[(]?{_LIMITS} ?(?:{_NUM} ?(?:-|[^\W\d_]{{1,3}}) ?{_NUM}|[<>≤≥]=? ?{_NUM})[\])]?"
@@ -64,6 +64,11 @@ _LEVEL = re.compile(
     re.IGNORECASE,
 )
 """What levels of a value and limits of its method are called, in the commonest languages: no result's name."""
+_AGE = re.compile(
+    r"\d{1,3} ?(?:y(?:ears?|rs?|\.)?|jahren?|anni|ans?|años?|anos?|jaar|j\.?|лет|год\w*|г\.?|років|рок\w*|lat|let|år"
+    r"|yaş|yıl|ετών|έτη|سنة|عام|שנים|岁|歳|才)\b.*",
+    re.IGNORECASE,
+)
 _VALUE_CELL = re.compile(rf"(?:{_FLAG} )?(?:{_NUM}|\d\+|\+{{1,4}}|1:\d+)(?: ?(?P<unit>{_UNIT}))?(?: {_FLAG})?")
 _FINDING_CELL = re.compile(rf"(?:{_FLAG} )?{_WORD}(?: \([\d+-]+\))?(?: {_FLAG})?", re.IGNORECASE)
 _FLAG_CELL = re.compile(_FLAG)
@@ -140,7 +145,8 @@ class Cell:
     @property
     def is_value(self) -> bool:
         """A number with what may stand beside it, or a word for a finding."""
-        return bool(_VALUE_CELL.fullmatch(self.text) or _FINDING_CELL.fullmatch(self.text))
+        number = _VALUE_CELL.fullmatch(self.text) and not _AGE.fullmatch(self.text)
+        return bool(number or _FINDING_CELL.fullmatch(self.text))
 
     @property
     def has_unit(self) -> bool:
@@ -155,8 +161,14 @@ class Cell:
 
     @property
     def is_range(self) -> bool:
-        """Two ends, or one behind a comparator."""
-        return bool(_RANGE_CELL.fullmatch(self.text))
+        """Two ends, or one behind a comparator; numbers that fall ("210502-8357") are none."""
+        ends = re.fullmatch(r"(\d+) ?- ?(\d+)", self.text)
+        return bool(_RANGE_CELL.fullmatch(self.text)) and not (ends and int(ends[1]) > int(ends[2]))
+
+    @property
+    def is_limit(self) -> bool:
+        """A range, or a word for a finding, which may be what is normal."""
+        return self.is_range or bool(_FINDING_CELL.fullmatch(self.text))
 
 
 def rows_like_results(document: Document) -> list[MissedLine]:
@@ -167,15 +179,45 @@ def rows_like_results(document: Document) -> list[MissedLine]:
     numbers without unit and range, are left out: what is returned is rather too little than too much.
     """
     found: list[MissedLine] = []
+    titles: Sequence[Cell] = ()
     for page in document.pages:
         above: list[list[Cell]] = []
-        for row in gather_rows(page.words) if page.words else ():
-            cells = list(cells_of(page, row))
+        lines = [list(cells_of(page, row)) for row in gather_rows(page.words)] if page.words else []
+        leading = sum(any(is_rtl(cell.text) for cell in cells) for cells in lines) > len(lines) / 2
+        for cells in lines:
             text = "  ".join(cell.text for cell in cells)
-            if not moments(text):
-                found += [MissedLine(page.number, cell.box, text) for cell in _values(cells, above)]
-            above = [cells, *above[:1]]
+            if _names_limits(cells) or names_columns(text):
+                titles = cells
+            # Days of samples and of earlier results tell nothing; in languages from right to left names stand right.
+            told = [] if _is_dated_form(cells) else [cell for cell in cells if not moments(cell.text)]
+            values = list(_values(told, above)) or (list(_values(told[::-1], above)) if leading else [])
+            found += [MissedLine(page.number, cell.box, text) for cell in values if not _is_of_limits(cell, titles)]
+            above = [told, *above[:1]]
     return found
+
+
+def _is_dated_form(cells: Sequence[Cell]) -> bool:
+    """Whether a line has a day with a label, as the lines of a patient's data have."""
+    for number, cell in enumerate(cells):
+        for day in moments(cell.text):
+            rest = cell.text[: day.start] + cell.text[day.end :]
+            if any(map(str.isalpha, rest)) or (number and cells[number - 1].text.endswith(":")):
+                return True
+    return False
+
+
+def _names_limits(cells: Sequence[Cell]) -> bool:
+    """Whether a line is the titles of a list of what is normal: one of them for units or ranges, none for results."""
+    if len(cells) < 2 or any(char.isdigit() or char == ":" for cell in cells for char in cell.text):
+        return False
+    short = all(len(cell.text.split()) < 4 for cell in cells)
+    return short and any(_OTHER_TITLE.search(cell.text) for cell in cells[1:])
+
+
+def _is_of_limits(cell: Cell, titles: Sequence[Cell]) -> bool:
+    """Whether what may be a range stands under titles of units and ranges alone."""
+    over = [one for one in titles if min(one.box[2], cell.box[2]) > max(one.box[0], cell.box[0])]
+    return cell.is_limit and bool(over) and all(_OTHER_TITLE.search(one.text) for one in over)
 
 
 def is_finding(text: str) -> bool:
@@ -381,6 +423,7 @@ def cells_of(page: Page, row: TextRow) -> Iterator[Cell]:
 def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]]) -> Iterator[Cell]:
     """The cells of a line that are the value of a result."""
     name: Cell | None = None
+    labelled = False  # whether the name has a colon, as labels of a patient's data have
     sure = done = ranged = False  # whether a unit or range stands behind the name, and whether the name has its value
     for place, cell in enumerate(cells):
         rest = cells[place + 1 : place + 5]
@@ -396,6 +439,7 @@ def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]]) -> Iterator[
             named = (
                 name is not None
                 and not done
+                and (not labelled or follows)
                 and not _LEVEL.fullmatch(name.text)
                 and (sure or follows or _FINDING_CELL.fullmatch(cell.text))
             )
@@ -415,7 +459,9 @@ def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]]) -> Iterator[
             done = True
         elif cell.is_name:
             # A second cell of words, such as a specimen, leaves the row's name without a value yet.
-            name, sure, done, ranged = cell, False, False, False
+            name, labelled, sure, done, ranged = cell, False, False, False, False
+        elif cell.text.endswith(":") and (bare := replace(cell, text=cell.text.rstrip(": "))).is_name:
+            name, labelled, sure, done, ranged = bare, True, False, False, False
 
 
 def _ranged(rest: Sequence[Cell]) -> bool:
