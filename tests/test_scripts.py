@@ -120,6 +120,13 @@ def test_stress_records(model, tmp_path):
     assert "no kind blur" in start("stress_records.py", "--kinds", "blur", code=2)
 
 
+def test_check_rows(tmp_path):
+    printed = start("check_rows.py", "--count", 2, "--rows", 1, "--json", tmp_path / "figures.json")
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["reports"] == 2 and "noticed" in printed
+    assert all(noticed <= taken for taken, noticed in figures["left_out"].values()) and figures["left_out"]
+
+
 def test_demo_and_release_know_their_arguments(tmp_path):
     (tmp_path / "kept").touch()
     assert "is not empty" in start("demo.py", "--out", tmp_path, code=2)

@@ -190,8 +190,10 @@ def rows_like_results(document: Document) -> list[MissedLine]:
                 titles = cells
             # Days of samples and of earlier results tell nothing; in languages from right to left names stand right.
             told = [] if _is_dated_form(cells) else [cell for cell in cells if not moments(cell.text)]
-            values = list(_values(told, above)) or (list(_values(told[::-1], above)) if leading else [])
-            found += [MissedLine(page.number, cell.box, text) for cell in values if not _is_of_limits(cell, titles)]
+            values = list(_values(told, above, titles))
+            if leading and not values:
+                values = list(_values(told[::-1], above, titles))
+            found += [MissedLine(page.number, cell.box, text) for cell in values]
             above = [told, *above[:1]]
     return found
 
@@ -420,8 +422,8 @@ def cells_of(page: Page, row: TextRow) -> Iterator[Cell]:
             yield Cell(text, box, tuple(cell.words))
 
 
-def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]]) -> Iterator[Cell]:
-    """The cells of a line that are the value of a result."""
+def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]], titles: Sequence[Cell]) -> Iterator[Cell]:
+    """The cells of a line that are the value of a result; what stands under titles of ranges alone is none."""
     name: Cell | None = None
     labelled = False  # whether the name has a colon, as labels of a patient's data have
     sure = done = ranged = False  # whether a unit or range stands behind the name, and whether the name has its value
@@ -431,7 +433,8 @@ def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]]) -> Iterator[
         is_flag = _FLAG_CELL.fullmatch(cell.text) and (name is not None or len(cell.text) < 4)
         if is_flag and rest and rest[0].is_value:
             continue
-        if cell.is_value and not (cell.is_range and (name is None or done or ranged)):
+        limits = _is_of_limits(cell, titles)
+        if cell.is_value and not limits and not (cell.is_range and (name is None or done or ranged)):
             if rest and _FLAG_CELL.fullmatch(rest[0].text):
                 rest = rest[1:]
             end = next((i for i, other in enumerate(rest) if other.is_name), len(rest))
@@ -443,14 +446,15 @@ def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]]) -> Iterator[
                 and not _LEVEL.fullmatch(name.text)
                 and (sure or follows or _FINDING_CELL.fullmatch(cell.text))
             )
-            if named or (name is None and follows and _below_name(cell, above)):
+            numbers_line = bool(cells[place + 1 : place + 2]) and cells[place + 1].is_name
+            if named or (name is None and follows and not numbers_line and _below_name(cell, above)):
                 yield cell
                 done = True
         elif (match := _COLON.fullmatch(cell.text)) and (match["unit"] or match["range"] or _ranged(rest)):
             if not _LEVEL.fullmatch(match["name"]):
                 yield cell
             name = None
-        elif cell.qualifies:
+        elif cell.qualifies or limits:
             sure = name is not None
             ranged = ranged or cell.is_range
         elif name is not None and not done and rest and rest[0].text == cell.text:

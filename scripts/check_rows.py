@@ -1,0 +1,149 @@
+"""What the checks of a lab report's rows do by themselves, without a model: true rows doubted, rows left out unnoticed.
+
+.venv/bin/python scripts/check_rows.py --split validation --count 60 --seed 901 --json rows.json
+
+Synthetic reports are answered with their true records, so every record that is not `ok` is a false alarm. Then single
+rows are taken out of the true answer, one at a time, as a model leaves them out: a record that does not say so would
+lose a result in silence. Reports whose rows these checks were written by are of the training families; see the split.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from extraction.contract import Contract
+    from extraction.example import Example
+    from extraction.generate import Generation
+    from extraction.record.record import Record
+
+KINDS = {
+    "a number with unit or range": lambda row: _has_digit(row) and (row["unit"] or row["range"]),
+    "a number alone": lambda row: _has_digit(row) and not (row["unit"] or row["range"]),
+    "words with unit or range": lambda row: not _has_digit(row) and (row["unit"] or row["range"]),
+    "words alone": lambda row: not _has_digit(row) and not (row["unit"] or row["range"]),
+}
+_SAID = ("row_left_out", "column_left_out")
+
+
+def main() -> None:
+    from extraction.errors import run_command
+
+    parser = argparse.ArgumentParser(prog="scripts/check_rows.py", description=__doc__.partition("\n")[0])
+    parser.add_argument("--split", choices=["train", "validation", "test"], default="validation")
+    parser.add_argument("--count", type=int, default=60, help="reports")
+    parser.add_argument("--seed", type=int, default=901)
+    parser.add_argument("--rows", type=int, default=3, help="rows of each kind that are taken out of a report, at most")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    options = parser.parse_args()
+    run_command(lambda: run(options))
+
+
+def run(options: Any) -> None:
+    """Print the table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    figures = measure(options.split, options.count, options.seed, options.rows)
+    console = Console()
+    console.print(f"{options.split}, seed {options.seed}: of {figures['reports']} true answers {figures['ok']} are ok")
+    doubts = Table("what the others say", "records", title="false alarms", title_justify="left")
+    for code, count in figures["alarms"].items():
+        doubts.add_row(code, str(count))
+    lost = Table("kind", "taken out", "noticed", title="rows left out", title_justify="left")
+    for kind, (taken, noticed) in figures["left_out"].items():
+        lost.add_row(kind, str(taken), f"{noticed} ({noticed / taken:.0%})" if taken else "-")
+    console.print(doubts, lost)
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def measure(split: str, count: int, seed: int, rows: int = 3) -> dict[str, Any]:
+    """How many records of true answers are `ok`, by which codes others are not, and how many left-out rows are told."""
+    from tqdm import tqdm
+
+    from extraction.api import Extractor
+    from finetune.data import divide, read_documents
+    from recipes.lab_report.synthetic import families, write_reports
+    from recipes.lab_report.task import CONTRACT
+
+    ok, alarms, left_out = 0, Counter[str](), {kind: [0, 0] for kind in KINDS}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "reports"
+        write_reports(folder, names=families(split), count=count, seed=seed)
+        examples = read_documents(folder, CONTRACT, believed=True)
+
+        def read(example: Example, taught: list[Example]) -> Record:
+            return Extractor(Answers(taught), CONTRACT).answer(example)[0]
+
+        for example in tqdm(examples, unit="report", leave=False):
+            taught = divide(example, CONTRACT, Answers([]).fits)
+            record = read(example, taught)
+            ok += record.status == "ok"
+            alarms.update({issue.code for issue in record.issues})
+            known = Counter((issue.code, issue.message) for issue in record.issues)
+            for kind, is_kind in KINDS.items():
+                own = [row for row in example.branches[0].gold["tests"] if row["result"] and is_kind(row)]
+                for row in own[:: max(1, len(own) // rows)][:rows]:
+                    less = list(_without(taught, row))
+                    if less == taught:
+                        continue
+                    issues = Counter((issue.code, issue.message) for issue in read(example, less).issues)
+                    left_out[kind][0] += 1
+                    left_out[kind][1] += any(code in _SAID and row["result"] in said for code, said in issues - known)
+    return {"reports": len(examples), "ok": ok, "alarms": dict(alarms.most_common()), "left_out": left_out}
+
+
+def _has_digit(row: dict[str, Any]) -> bool:
+    return any(map(str.isdigit, row["result"]))
+
+
+def _without(taught: list[Example], row: dict[str, Any]) -> Iterator[Example]:
+    """What windows are taught, without a row wherever it is."""
+    for example in copy.deepcopy(taught):
+        gold = example.branches[0].gold
+        gold["tests"] = [one for one in gold["tests"] if (one["name"], one["result"]) != (row["name"], row["result"])]
+        yield example
+
+
+class Answers:
+    """A backend that answers what it was taught of a text, and no rows of any other."""
+
+    sees = False
+
+    def __init__(self, taught: list[Example]):
+        self._taught = {example.context.parts: example.branches[0].gold for example in taught}
+
+    def fits(self, parts: Iterable[Any]) -> bool:
+        """Whether parts fit a prompt, three characters being a token."""
+        from recipes.lab_report.task import CONTRACT
+
+        return self.count_tokens(CONTRACT.messages(list(parts))) <= CONTRACT.max_prompt_tokens
+
+    def count_tokens(self, messages: list[Any]) -> int:
+        """Tokens of a prompt, by its characters."""
+        return sum(len(item.get("text", "")) for message in messages for item in message["content"]) // 3
+
+    def generate(
+        self, examples: Iterable[Example | None], contract: Contract
+    ) -> Iterator[tuple[Example, int, Generation] | None]:
+        """The true record of each text."""
+        from extraction.generate import Generation
+
+        for example in examples:
+            if example is None:
+                yield None
+            else:
+                gold = self._taught.get(example.context.parts, {"tests": []})
+                yield example, 0, Generation(contract.target.encode(gold), "stop")
+
+
+if __name__ == "__main__":
+    main()
