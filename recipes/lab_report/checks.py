@@ -11,28 +11,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from extraction.checks import Checks, MissedLine, Path, Sheet
 from extraction.document import Document, Lines
-from extraction.document.rows import gather_rows
 from extraction.document.windows import overlap
 from extraction.evidence import PageEvidence, Rest
 from extraction.record.record import Issue, SetAside
 from extraction.schema import pointer
 from extraction.values import type_range, type_value
-from extraction.values.dates import moment
-from recipes.lab_report.alike import lines_alike
-from recipes.lab_report.columns import day_sheets, day_tables, with_joined_limits
+from recipes.lab_report.columns import day_sheets, with_joined_limits
 from recipes.lab_report.interpretation import contradiction, interpret
+from recipes.lab_report.left_out import columns_left_out, lines_left_out
 from recipes.lab_report.lines import (
     Block,
-    Cell,
     Titles,
     blocks,
-    cells_of,
     earlier_columns,
     headings_like,
     is_finding,
     names_columns,
     names_day,
-    rows_like_results,
     without_earlier,
 )
 from recipes.lab_report.reports import reports
@@ -51,7 +46,6 @@ _RIGHT_OF_NAME = re.compile(
 """What stands beside names and is none of them: marks of accreditation, signs and numbers of footnotes, codes, flags.
 """
 _MARKS = re.compile(r"^[*#°»«†‡§¶^•\s]+|[*#°»«†‡§¶^•:\s¹²³⁰-⁹]+$")
-_CODE = re.compile(r"0\d{1,2}|\d{5,}")  # of a laboratory, of a test
 _SAME = 0.5  # share of the smaller of two boxes that is common to both where they are one place
 _BRACKETED = re.compile(r".*\S\s*[(\[](?P<inside>[^()\[\]]+)[)\]]")
 
@@ -144,44 +138,7 @@ class LabChecks(Checks):
         A row tells of the line that its value stands on, and of no other: not of a table beside it at the same height,
         nor of the line that gave it a heading or a time. A row without a value tells of the line of its name.
         """
-        names, values = (contract.fields(role) for role in ("name", "value"))
-        rows: dict[Path, dict[Any, PageEvidence]] = {}
-        for path, place in evidence.items():
-            if path[-1] not in contract.headings:
-                rows.setdefault(path[:-1], {})[path[-1]] = place
-        read = [place for row in rows.values() for key, place in row.items() if key in values]
-        lines: list[
-            tuple[list[PageEvidence], float, float]
-        ] = []  # what must be at a line's height, and from where to where
-        for path, row in rows.items():
-            own = [row[key] for key in (*names, *values) if key in row]
-            if own and (any(key in row for key in values) or not _has(data, path, values)):
-                lines.append((own, min(p.box[0] for p in row.values()), max(p.box[2] for p in row.values())))
-
-        def at(place: PageEvidence, line: MissedLine) -> bool:
-            return place.page == line.page and place.box[1] <= (line.box[1] + line.box[3]) / 2 <= place.box[3]
-
-        def is_read(line: MissedLine) -> bool:
-            x0, _, x1, _ = line.box
-            return any(at(own, line) and own.box[0] < x1 and own.box[2] > x0 for own in read) or any(
-                all(at(one, line) for one in own) and left < x1 and right > x0 for own, left, right in lines
-            )
-
-        days = [value for table in day_tables(document) for value in table.values()]
-        under = {(line.page, line.box) for line in days}
-        looks = [line for line in rows_like_results(document) if (line.page, line.box) not in under]
-        told = [line for line in looks if not is_read(line)]
-        pairs = [
-            (row[name], row[value])
-            for row in rows.values()
-            for name in names
-            for value in values
-            if {name, value} <= {*row}
-        ]
-        heights = {(line.page, line.box[1]) for line in (*looks, *days)}
-        alike = lines_alike(document, pairs, list(evidence.values()))
-        told += [line for line in alike if (line.page, line.box[1]) not in heights]
-        return told + [line for line in days if not any(at(p, line) and overlap(p.box, line.box) > 0 for p in read)]
+        return lines_left_out(document, data, evidence, contract)
 
     def issues(
         self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence], contract: Contract
@@ -214,52 +171,8 @@ class LabChecks(Checks):
                     value = value[step]
                 yield Issue("misplaced", f"“{value}” stands under “{title}”.", pointer(path))
 
-        yield from self._second_columns(document, data, evidence, titles)
+        yield from columns_left_out(document, evidence, titles)
         yield from _across(blocks(document), evidence)
-
-    def _second_columns(
-        self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence], titles: Titles
-    ) -> Iterator[Issue]:
-        """Numbers beside the results of two rows or more, in one column, that are in no row: limits, other days, units.
-
-        What stands under the title of earlier results is left out on purpose; numbers of a row's range are its own.
-        """
-        rows: dict[Path, dict[Any, PageEvidence]] = {}
-        for path, place in evidence.items():
-            rows.setdefault(path[:-1], {})[path[-1]] = place
-        named = [row for row in rows.values() if "name" in row and "result" in row]
-        left: list[tuple[int, Cell]] = []
-        for page in document.pages:
-            own = [row for row in named if row["result"].page == page.number]
-            places = [place for row in rows.values() for place in row.values() if place.page == page.number]
-            for line in gather_rows(page.words) if own else ():
-                beside = [row for row in own if row["result"].box[1] <= line.middle <= row["result"].box[3]]
-                if not beside:
-                    continue
-                start = min(row["name"].box[0] for row in beside)
-                told = {
-                    text for row in beside if "range" in row for text in re.findall(r"[\d.,]*\d", row["range"].text)
-                }
-                for cell in cells_of(page, line):
-                    number = any(map(str.isdigit, cell.text)) and cell.is_value and not cell.is_range
-                    number = number and not moment(cell.text)
-                    free = cell.box[0] > start and not any(overlap(cell.box, place.box) > 0 for place in places)
-                    if number and free and cell.text not in told and not titles.earlier(page.number, cell.box):
-                        left.append((page.number, cell))
-        while left:
-            page_number, first = left[0]
-            same = [
-                one
-                for one in left
-                if one[0] == page_number and one[1].box[0] < first.box[2] and one[1].box[2] > first.box[0]
-            ]
-            left = [one for one in left if one not in same]
-            numbers = [cell.text for _, cell in same]
-            counted = numbers == [str(number) for number in range(1, len(numbers) + 1)]  # lines, or footnotes
-            coded = all(_CODE.fullmatch(number) for number in numbers) and len({*map(len, numbers)}) == 1
-            if len(same) > 1 and not counted and not coded:
-                texts = ", ".join(numbers[:5]) + (" and others" if len(numbers) > 5 else "")
-                yield Issue("column_left_out", f"A second column of values is in no row: {texts}.", page=page_number)
 
     def derived(self, data: dict[str, Any]) -> dict[str, str]:
         """What each result means by its own range, as `interpretation` of its row (see `interpret`)."""
@@ -318,16 +231,6 @@ def _across(blocks: list[Block], evidence: Mapping[Path, PageEvidence]) -> Itera
 def _covers(name: PageEvidence, place: PageEvidence) -> bool:
     """Whether a place is within the cell of a name."""
     return name.page == place.page and overlap(name.rest.box if name.rest else name.box, place.box) > _SAME
-
-
-def _has(data: Any, path: Path, keys: Collection[str]) -> bool:
-    """Whether the row at a path has a value for one of the keys; what was set aside is at no path."""
-    try:
-        for step in path:
-            data = data[step]
-    except (KeyError, IndexError, TypeError):
-        return False
-    return any(data.get(key) is not None for key in keys)
 
 
 def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:

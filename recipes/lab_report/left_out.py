@@ -1,0 +1,223 @@
+"""What of a report is in no row: lines that look like results, and columns of values beside results.
+
+A line looks like a result by the shapes of its cells (`lines.py`), as a value of a day (`columns.py`), or because it
+stands in the columns of results that were read: by its cells alone "Colour  Yellow" may be anything; between two
+results, under their names and values, it is one. The last is for tables, whatever the laboratory; reports without
+columns have nothing to compare with.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, pairwise
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from extraction.checks import MissedLine, Path
+from extraction.document import Document
+from extraction.document.rows import gather_rows
+from extraction.document.windows import overlap
+from extraction.evidence import PageEvidence
+from extraction.record.record import Issue
+from extraction.values.dates import moment, moments
+from recipes.lab_report.columns import day_tables
+from recipes.lab_report.lines import Cell, Titles, cells_of, is_result_title, names_columns, rows_like_results
+
+if TYPE_CHECKING:
+    from extraction.contract import Contract
+
+Box = tuple[float, float, float, float]
+
+_EDGE = 0.5  # times a line's height: edges so far apart are in line
+_INDENT = 14.0  # points: names of one table begin so far apart at most
+_STEP = 1.6  # times the usual distance of rows: what stands further below the last is another block
+_WORDS = 4  # of a result in words, the most
+_CODE = re.compile(r"0\d{1,2}|\d{5,}")  # of a laboratory, of a test
+
+
+def lines_left_out(
+    document: Document, data: Any, evidence: Mapping[Path, PageEvidence], contract: Contract
+) -> list[MissedLine]:
+    """Lines that look like results although no row's own name and value in `evidence` were read from them.
+
+    A row tells of the line that its value stands on, and of no other: not of a table beside it at the same height,
+    nor of the line that gave it a heading or a time. A row without a value tells of the line of its name.
+    """
+    names, values = (contract.fields(role) for role in ("name", "value"))
+    rows: dict[Path, dict[Any, PageEvidence]] = {}
+    for path, place in evidence.items():
+        if path[-1] not in contract.headings:
+            rows.setdefault(path[:-1], {})[path[-1]] = place
+    read = [place for row in rows.values() for key, place in row.items() if key in values]
+    # What must be at a line's height, and from where to where.
+    lines: list[tuple[list[PageEvidence], float, float]] = []
+    for path, row in rows.items():
+        own = [row[key] for key in (*names, *values) if key in row]
+        if own and (any(key in row for key in values) or not _has(data, path, values)):
+            lines.append((own, min(p.box[0] for p in row.values()), max(p.box[2] for p in row.values())))
+
+    def at(place: PageEvidence, line: MissedLine) -> bool:
+        return place.page == line.page and place.box[1] <= (line.box[1] + line.box[3]) / 2 <= place.box[3]
+
+    def is_read(line: MissedLine) -> bool:
+        x0, _, x1, _ = line.box
+        return any(at(own, line) and own.box[0] < x1 and own.box[2] > x0 for own in read) or any(
+            all(at(one, line) for one in own) and left < x1 and right > x0 for own, left, right in lines
+        )
+
+    days = [value for table in day_tables(document) for value in table.values()]
+    under = {(line.page, line.box) for line in days}
+    looks = [line for line in rows_like_results(document) if (line.page, line.box) not in under]
+    told = [line for line in looks if not is_read(line)]
+    pairs = [
+        (row[name], row[value])
+        for row in rows.values()
+        for name in names
+        for value in values
+        if {name, value} <= {*row}
+    ]
+    heights = {(line.page, line.box[1]) for line in (*looks, *days)}
+    alike = _lines_alike(document, pairs, list(evidence.values()))
+    told += [line for line in alike if (line.page, line.box[1]) not in heights]
+    return told + [line for line in days if not any(at(p, line) and overlap(p.box, line.box) > 0 for p in read)]
+
+
+def _has(data: Any, path: Path, keys: Collection[str]) -> bool:
+    """Whether the row at a path has a value for one of the keys; what was set aside is at no path."""
+    try:
+        for step in path:
+            data = data[step]
+    except (KeyError, IndexError, TypeError):
+        return False
+    return any(data.get(key) is not None for key in keys)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """The places of the name and of the value of a result that was read."""
+
+    name: Box
+    value: Box
+
+    @property
+    def middle(self) -> float:
+        return (self.value[1] + self.value[3]) / 2
+
+    def like(self, name: Cell, value: Cell) -> bool:
+        """Whether two cells stand in its columns."""
+        (a0, top, a1, bottom), (b0, _, b1, _) = self.value, value.box
+        near = _EDGE * (bottom - top)
+        in_line = abs(a0 - b0) < near or abs(a1 - b1) < near or abs(a0 + a1 - b0 - b1) < near
+        return in_line and abs(self.name[0] - name.box[0]) < _INDENT
+
+
+def _lines_alike(
+    document: Document, rows: Collection[tuple[PageEvidence, PageEvidence]], places: Collection[PageEvidence]
+) -> Iterator[MissedLine]:
+    """Lines with a name and a short value in the columns of results above and below them, of which nothing was read.
+
+    Args:
+        document: with its words.
+        rows: the places of name and value of each result that was read, on one line.
+        places: of all values that were read.
+    """
+    for page in document.pages:
+        own = [_Row(name.box, value.box) for name, value in rows if name.page == value.page == page.number]
+        lines = [list(cells_of(page, line)) for line in gather_rows(page.words)] if len(own) > 1 else []
+        taken = [place.box for place in places if place.page == page.number]
+        step = _STEP * _pitch(own)
+        colons = any(
+            cell.text.endswith(":") and overlap(cell.box, row.name) > 0
+            for line in lines
+            for cell in line
+            for row in own
+        )
+        for above, cells in pairwise([[], *lines]):
+            for name, value in _pairs(cells, above, colons):
+                free = not any(overlap(cell.box, box) > 0 for cell in (name, value) for box in taken)
+                if free and _is_short(value) and not names_columns(_text(cells)) and _is_beside(name, value, own, step):
+                    yield MissedLine(page.number, value.box, _text(cells if name in cells else [name, *cells]))
+                    break
+
+
+def _text(cells: Sequence[Cell]) -> str:
+    return "  ".join(cell.text for cell in cells)
+
+
+def _pairs(cells: Sequence[Cell], above: Sequence[Cell], colons: bool) -> Iterator[tuple[Cell, Cell]]:
+    """What may be a name with its value: two cells of a line, or one below a line that is a name alone.
+
+    Args:
+        colons: whether names have a colon behind them.
+    """
+
+    def is_name(cell: Cell) -> bool:
+        return (replace(cell, text=cell.text.rstrip(": ") or ":") if colons else cell).is_name
+
+    yield from ((name, value) for name, value in combinations(cells, 2) if is_name(name))
+    if len(above) == 1 and is_name(above[0]) and cells and cells[0].box[0] > above[0].box[0]:
+        yield above[0], cells[0]
+
+
+def _pitch(rows: Sequence[_Row]) -> float:
+    """The usual distance of results."""
+    middles = sorted({row.middle for row in rows})
+    return median([b - a for a, b in pairwise(middles)]) if len(middles) > 1 else 0.0
+
+
+def _is_short(cell: Cell) -> bool:
+    told = cell.qualifies or is_result_title(cell.text) or ":" in cell.text or moments(cell.text)
+    return not told and len(cell.text.split()) <= _WORDS
+
+
+def _is_beside(name: Cell, value: Cell, rows: Sequence[_Row], step: float) -> bool:
+    """Whether two results stand in the same columns, one above and one below a value, or one right above it.
+
+    What stands right above the first may be titles of columns.
+    """
+    middle = (value.box[1] + value.box[3]) / 2
+    like = [row.middle for row in rows if row.like(name, value)]
+    return len(like) > 1 and min(like) < middle < max(like) + step
+
+
+def columns_left_out(document: Document, evidence: Mapping[Path, PageEvidence], titles: Titles) -> Iterator[Issue]:
+    """Numbers beside the results of two rows or more, in one column, that are in no row: limits, other days, units.
+
+    What stands under the title of earlier results is left out on purpose; numbers of a row's range are its own.
+    """
+    rows: dict[Path, dict[Any, PageEvidence]] = {}
+    for path, place in evidence.items():
+        rows.setdefault(path[:-1], {})[path[-1]] = place
+    named = [row for row in rows.values() if "name" in row and "result" in row]
+    left: list[tuple[int, Cell]] = []
+    for page in document.pages:
+        own = [row for row in named if row["result"].page == page.number]
+        places = [place for row in rows.values() for place in row.values() if place.page == page.number]
+        for line in gather_rows(page.words) if own else ():
+            beside = [row for row in own if row["result"].box[1] <= line.middle <= row["result"].box[3]]
+            if not beside:
+                continue
+            start = min(row["name"].box[0] for row in beside)
+            told = {text for row in beside if "range" in row for text in re.findall(r"[\d.,]*\d", row["range"].text)}
+            for cell in cells_of(page, line):
+                number = any(map(str.isdigit, cell.text)) and cell.is_value and not cell.is_range
+                number = number and not moment(cell.text)
+                free = cell.box[0] > start and not any(overlap(cell.box, place.box) > 0 for place in places)
+                if number and free and cell.text not in told and not titles.earlier(page.number, cell.box):
+                    left.append((page.number, cell))
+    while left:
+        page_number, first = left[0]
+        same = [
+            one
+            for one in left
+            if one[0] == page_number and one[1].box[0] < first.box[2] and one[1].box[2] > first.box[0]
+        ]
+        left = [one for one in left if one not in same]
+        numbers = [cell.text for _, cell in same]
+        counted = numbers == [str(number) for number in range(1, len(numbers) + 1)]  # lines, or footnotes
+        coded = all(_CODE.fullmatch(number) for number in numbers) and len({*map(len, numbers)}) == 1
+        if len(same) > 1 and not counted and not coded:
+            texts = ", ".join(numbers[:5]) + (" and others" if len(numbers) > 5 else "")
+            yield Issue("column_left_out", f"A second column of values is in no row: {texts}.", page=page_number)
