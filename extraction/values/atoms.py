@@ -22,6 +22,8 @@ _ATOM = re.compile(
 _COMPARED = {"<=": "≤", ">=": "≥"}
 _OPENING = set("([{*\"'«!°#§•·†‡~↑↓▲▼→↗↘")
 _CLOSING = set(")]},;:.!?*^\"'»°§¶†‡#↑↓▲▼→↗↘")
+_FLAGS = {"H", "L", "HH", "LL"}
+"""Of a result, in front of it without a blank."""
 COMPARATORS = set("<>≤≥~")
 _ARROWS = set("↑↓▲▼→↗↘!*")
 BETWEEN = {"to", "bis", "tot", "à", "a", "al", "au", "y", "e", "and", "und", "en", "et"}
@@ -79,6 +81,8 @@ def may_begin(keys: list[str], at: int) -> bool:
         unit = _is_letters(key) or key in "%‰°(["
         sign = key in "/*" and at + 1 < len(keys) and (_is_letters(keys[at + 1]) or keys[at + 1] == "10")
         return unit or sign
+    if number and at == 1 and before in _FLAGS:
+        return True
     return before in _ARROWS and number
 
 
@@ -100,5 +104,7 @@ def may_end(keys: list[str], at: int) -> bool:
             return not is_number(rest[1])
         return _is_letters(after) or after in "%‰°" or after in _ARROWS
     if key in ")]":
+        return True
+    if at == 0 and key in _FLAGS and is_number(after):
         return True
     return _is_letters(key) and after in ":=;,"

@@ -17,7 +17,7 @@ from extraction.document import Document, Page, Word
 from extraction.document.rows import gather_rows
 from extraction.document.windows import Moved
 from extraction.evidence import PageEvidence
-from extraction.values.dates import DateOrder, Moment, moment, moments
+from extraction.values.dates import DateOrder, Moment, moments
 from extraction.values.signs import PLAIN
 from recipes.lab_report.lines import Cell, cells_of, is_result_title, names_columns, rows_like_results
 
@@ -216,14 +216,21 @@ def _days(cells: Sequence[Cell]) -> list[Cell]:
 
     There are neither labels nor a title of results with them; a day that stands apart is of earlier results.
     """
-    days = [cell for cell in cells if moment(cell.text)]
+    days = [cell for cell in cells if _day(cell.text)]
     others = [cell for cell in cells if cell not in days]
     if any(":" in cell.text or cell.is_value or is_result_title(cell.text) for cell in others):
         return []
-    times = [(found.day, found.clock or (0, 0, 0)) for cell in days if (found := moment(cell.text))]
+    times = [(found.day, found.clock or (0, 0, 0)) for cell in days if (found := _day(cell.text))]
     in_order = sorted(times) in (times, times[::-1]) and len({*times}) == len(times) > 1
     start = cells.index(days[0]) if in_order else 0
     return days if in_order and list(cells[start : start + len(days)]) == days else []
+
+
+def _day(text: str) -> Moment | None:
+    """The day that a title is, but for a short word for the time below it ("2021-09-30 kl.")."""
+    found = moments(text)
+    rest = text[: found[0].start] + text[found[0].end :] if len(found) == 1 else text
+    return found[0] if len(found) == 1 and len(re.sub(r"\W", "", rest)) < 4 and not re.search(r"\d", rest) else None
 
 
 def _of_values(rows: Sequence[Sequence[Sequence[Cell]]]) -> bool:
@@ -300,7 +307,7 @@ def _times(titles: Sequence[str], clocks: Mapping[int, str], document: Document)
     """Days as the contract writes them (DD-MM-YYYY HH:MM:SS), read in the one order in which all of them, or else all
     days of the document, are days; as printed where that leaves two.
     """
-    days = [found for title in titles if (found := moment(title))]
+    days = [found for title in titles if (found := _day(title))]
     orders: list[DateOrder] = ["DMY", "MDY", "YMD"]
     known = [order for order in orders if all(order in day.readings for day in days)]
     if len({tuple(day.readings[order] for day in days) for order in known}) > 1:

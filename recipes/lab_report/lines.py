@@ -79,7 +79,7 @@ _COLON = re.compile(
     rf"(?P<range> +(?=[(\[]){_RANGE_CELL.pattern})?[.,;]?"
 )
 _RESULT_TITLE = re.compile(
-    r"result|outcome|finding|r[ée]sult|risult|esito|uitsl|bevind|gevond|waarde|wert|ergeb|befund|gefund|valeur|valor[ei]?\b|value"
+    r"result|outcome|finding|current|aktuell|actuel|attual|huidig|r[ée]sult|risult|esito|uitsl|bevind|gevond|waarde|wert|ergeb|befund|gefund|valeur|valor[ei]?\b|value"
     r"|αποτ[εέ]λ[εέ]σμ|τιμή\b|результат|резултат|значени|стойност|wynik|wartość|sonu[cç]|değer|v[ýy]sled"
     r"|hodnot|värde|نتيجة|النتائج|القيمة|תוצא|ערך|结果|結果|测定值|検査値|測定値",
     re.IGNORECASE,
@@ -93,7 +93,7 @@ _OTHER_TITLE = re.compile(
 """Parts of the commonest titles of columns: of results, and of units or ranges."""
 
 _EARLIER_TITLE = re.compile(
-    r"previous|prior|earlier|vorw|vorbef|vorher|früher|vorig|eerder|ant[ée]r|pr[ée]c[ée]d"
+    r"previous|prior|earlier|voorgaand|vorw|vorbef|vorher|früher|vorig|eerder|ant[ée]r|pr[ée]c[ée]d"
     r"|προηγ|предыд|пред\.|ранее|предиш|поперед|poprz|önceki|předch|minul|tidigare|föreg|سابق|קודמ|קודם|上次|历史|前回",
     re.IGNORECASE,
 )
@@ -349,7 +349,7 @@ class Titles:
         titles = above[-1][2]
         earlier = [one for one in titles if _EARLIER_TITLE.search(one.text) and not _OTHER_TITLE.search(one.text)]
         # Two titles a blank apart ("Result Previous") are one cell: then no other is that of the results.
-        others = any(is_result_title(title.text) for title in titles if title not in earlier)
+        others = any(is_result_title(one.text) or moment(one.text) for one in titles if one not in earlier)
         title = min(titles, key=away)
         if touching and [one for one in titles if not away(one)[0]] != [title]:
             return None
