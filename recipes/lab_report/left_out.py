@@ -23,7 +23,15 @@ from extraction.evidence import PageEvidence
 from extraction.record.record import Issue
 from extraction.values.dates import moment, moments
 from recipes.lab_report.columns import day_tables
-from recipes.lab_report.lines import Cell, Titles, cells_of, is_result_title, names_columns, rows_like_results
+from recipes.lab_report.lines import (
+    Cell,
+    Titles,
+    cells_of,
+    is_result_title,
+    names_columns,
+    names_limits,
+    rows_like_results,
+)
 
 if TYPE_CHECKING:
     from extraction.contract import Contract
@@ -137,7 +145,8 @@ def _lines_alike(
         for above, cells in pairwise([[], *lines]):
             for name, value in _pairs(cells, above, colons):
                 free = not any(overlap(cell.box, box) > 0 for cell in (name, value) for box in taken)
-                if free and _is_short(value) and not names_columns(_text(cells)) and _is_beside(name, value, own, step):
+                titles = names_columns(_text(cells)) or names_limits(cells)
+                if free and _is_short(value) and not titles and _is_beside(name, value, own, step):
                     yield MissedLine(page.number, value.box, _text(cells if name in cells else [name, *cells]))
                     break
 

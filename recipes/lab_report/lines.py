@@ -186,7 +186,7 @@ def rows_like_results(document: Document) -> list[MissedLine]:
         leading = sum(any(is_rtl(cell.text) for cell in cells) for cells in lines) > len(lines) / 2
         for cells in lines:
             text = "  ".join(cell.text for cell in cells)
-            if _names_limits(cells) or names_columns(text):
+            if names_limits(cells) or names_columns(text):
                 titles = cells
             # Days of samples and of earlier results tell nothing; in languages from right to left names stand right.
             told = [] if _is_dated_form(cells) else [cell for cell in cells if not moments(cell.text)]
@@ -208,12 +208,13 @@ def _is_dated_form(cells: Sequence[Cell]) -> bool:
     return False
 
 
-def _names_limits(cells: Sequence[Cell]) -> bool:
+def names_limits(cells: Sequence[Cell]) -> bool:
     """Whether a line is the titles of a list of what is normal: one of them for units or ranges, none for results."""
     if len(cells) < 2 or any(char.isdigit() or char == ":" for cell in cells for char in cell.text):
         return False
     short = all(len(cell.text.split()) < 4 for cell in cells)
-    return short and any(_OTHER_TITLE.search(cell.text) for cell in cells[1:])
+    titles = [cell for cell in cells[1:] if not re.fullmatch(r"norm(?:al\w*|aal)?", cell.text, re.IGNORECASE)]
+    return short and any(_OTHER_TITLE.search(cell.text) for cell in titles)
 
 
 def _is_of_limits(cell: Cell, titles: Sequence[Cell]) -> bool:

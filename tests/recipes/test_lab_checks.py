@@ -238,6 +238,9 @@ def test_a_second_column_of_values_that_is_in_no_row_is_an_issue():
     )
     record, _ = read([rows], f"{titles}\n{lines}")
     assert record.status == "ok"
+    between = lines.replace("\n", f"\n{titles.splitlines()[2]}\n")  # the second line of titles on the next page
+    record, _ = read([rows], f"{titles}\n{between}")
+    assert record.status == "ok", record.issues
 
 
 def test_nothing_is_carried_into_another_specimen_or_day():
