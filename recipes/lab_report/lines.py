@@ -46,27 +46,31 @@ _LEGEND = re.compile(
     re.IGNORECASE,
 )
 _LEVEL = re.compile(
+    # Levels stand alone, or as levels of a risk: "High-sensitivity CRP" and "Target cells" are tests.
     r"(?:(?:very|near|mildly|severely|zeer|licht|ernstig|sehr|leicht|stark|schwerer?|très|muy|molto|очень) )?(?:"
-    r"normal[e]?|normaal|desirable|optim\w+|borderline|high|low|(?:in)?suffici\w+|defici\w+|toxic\w*|target|goal"
-    r"|(?:pre-?)?diabet\w+|impaired|(?:limit of )?(?:detection|quantification)(?: limit)?|cut-?off|grey zone|index"
-    r"|immun\w+ from|(?:first|second|third|1st|2nd|3rd) trimester|reference (?:range|value|interval)s?"
-    r"|wenselijk|verhoogd|hoog|laag|tekort|streefwaarde|detectielimiet|bepalingsgrens|referentiewaarden?"
-    r"|(?:eerste|tweede|derde) trimester|wünschenswert|grenzwertig|erhöht|hoch|niedrig|mangel|toxisch|zielwert"
-    r"|nachweisgrenze|bestimmungsgrenze|referenz(?:bereich|werte?)|(?:[123]\. ?)?trim(?:enon|estre|ester)"
-    r"|souhaitable|limite|élevé|bas|carence|déficit|toxique|objectif|cible|seuil|valeurs? de référence"
-    r"|deseable|óptimo|límite|alto|bajo|tóxico|objetivo|valor(?:es)? de referencia|desiderabile|ottimale|basso"
-    r"|carenza|tossico|obiettivo|valori di riferimento|soglia|desejável|elevado|baixo|valores de referência"
-    r"|норма|желательно|оптимальн\w*|погранич\w*|высок\w*|низк\w*|дефицит\w*|целев\w* значени\w|предел \w+|иммунитет от"
-    r"|бажано|високо|низько|межа \w+|желателно|граница на \w+|στόχος|επιθυμητ\w+|όριο \w+|pożądan\w+|granica \w+"
-    r"|referans değer\w*|hedef|tespit sınırı|žádoucí|mez \w+|önskvärt|detektionsgräns|סף גילוי|حد الكشف"
-    r"|检测限|检出限|検出限界)"
-    r"(?:\W.*)?",
+    r"normal[e]?|normaal|desirable|optim\w+|borderline|high|low|(?:in)?sufficient|sufficiency|deficient|deficiency|toxic"
+    r"|impaired|(?:pre-?)?diabetes|wenselijk|verhoogd|hoog|laag|tekort|wünschenswert|grenzwertig|erhöht|hoch|niedrig"
+    r"|mangel|toxisch|souhaitable|limite|élevé|bas|carence|déficit|toxique|deseable|óptimo|límite|alto|bajo|tóxico"
+    r"|(?:in)?suficiente|desiderabile|ottimale|basso|carenza|tossico|desejável|elevado|baixo|норма|желательно|высокий"
+    r"|низкий|дефицит|бажано|високо|низько|желателно|επιθυμητό|υψηλό|ανεπάρκεια|τοξικότητα|vysoký|nízký|žádoucí|önskvärt"
+    r"|(?:positi|n[ée]gati)\w{1,4})"
+    r"(?: (?:risk|risico|risiko|risque|riesgo|rischio|risco|ryzyko|riziko|риск))?(?: ?\([^)]*\))?:?"
+    # Limits and targets go on with what they are of.
+    r"|(?:(?:limit of )?(?:detection|quantification)(?: limit)?|grey zone|immun\w+ from"
+    r"|(?:first|second|third|1st|2nd|3rd|eerste|tweede|derde) trimester|[123]\. ?trim(?:enon|ester)"
+    r"|reference (?:range|value|interval)s?|detectielimiet|bepalingsgrens|referentiewaarden?|nachweisgrenze"
+    r"|bestimmungsgrenze|referenz(?:bereich|werte?)|limite de d\w+|valeurs? de référence|límite de d\w+"
+    r"|valor(?:es)? de referencia|limite di \w+|valori di riferimento|valores de referência|целев\w* значени\w"
+    r"|предел \w+|иммунитет от|межа \w+|граница на \w+|όριο \w+|granica \w+|referans değer\w*|tespit sınırı|mez \w+"
+    r"|detektionsgräns|סף גילוי|حد الكشف|检测限|检出限|検出限界)(?:\W.*)?"
+    r"|(?:target|goal|streefwaarde|zielwert|objectif|cible|objetivo|obiettivo|alvo|hedef|στόχος|мета)"
+    r"(?:(?: (?:for|in|voor|bij|für|bei|chez|en|para|per|nel) .*| ?[<>≤≥:].*))?",
     re.IGNORECASE,
 )
 """What levels of a value and limits of its method are called, in the commonest languages: no result's name."""
 _AGE = re.compile(
-    r"\d{1,3} ?(?:y(?:ears?|rs?|\.)?|jahren?|anni|ans?|años?|anos?|jaar|j\.?|лет|год\w*|г\.?|років|рок\w*|lat|let|år"
-    r"|yaş|yıl|ετών|έτη|سنة|عام|שנים|岁|歳|才)\b.*",
+    r"\d{1,3} ?(?:(?:y(?:ears?|rs?|\.)?|jahren?|anni|ans?|años?|anos?|jaar|лет|год\w*|років|рок\w*|lat|let|år|yaş|yıl"
+    r"|ετών|έτη|سنة|عام|שנים|岁|歳|才)\b.*|(?:j\.?|г\.|l\.)(?: .*)?)",
     re.IGNORECASE,
 )
 _VALUE_CELL = re.compile(rf"(?:{_FLAG} )?(?:{_NUM}|\d\+|\+{{1,4}}|1:\d+)(?: ?(?P<unit>{_UNIT}))?(?: {_FLAG})?")

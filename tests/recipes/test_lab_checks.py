@@ -306,8 +306,17 @@ Kalium        4.1      mmol/L    3.5 - 5.1
   Desirable  < 5.0 mmol/L
   Nachweisgrenze: 0,2 mmol/L
   Предел обнаружения: 0,2 ммоль/л"""
-    record, _ = read([[["Kalium", "4.1", "mmol/L", "3.5 - 5.1"]]], page)
+    row = ["Kalium", "4.1", "mmol/L", "3.5 - 5.1"]
+    record, _ = read([[row]], page)
     assert record.status == "ok", record.issues
+    # Tests whose names begin so are results all the same, and grams are no age.
+    tests = """
+High-sensitivity CRP   1.2      mg/L      < 5.0
+Target cells           3        %         < 2
+Index HOMA             2.1      U         < 2.5
+Гемоглобин             145 г/л            120 - 160"""
+    record, _ = read([[row], [], [], []], page + tests)
+    assert [issue.code for issue in record.issues] == ["row_left_out"] * 4, record.issues
 
 
 def test_a_line_of_a_ranges_legend_is_no_result():
