@@ -206,8 +206,8 @@ class _File:
     def __init__(self, key: Any, document: Document, contract: Contract):
         self.key, self._document = key, document
         # Pages that are shown as images are read as they are: what they say is not known before.
-        parts = contract.rules.reports(document) if contract.view == "text" else [document]
-        self.examples = [document_example(part, contract) for part in parts]
+        self._parts = contract.rules.reports(document) if contract.view == "text" else [document]
+        self.examples = [document_example(part, contract) for part in self._parts]
         self._records: dict[int, Record] = {}
 
     def with_record(self, example: Example, record: Record) -> Record | None:
@@ -215,7 +215,8 @@ class _File:
         self._records[id(example)] = record
         if len(self._records) < len(self.examples):
             return None
-        return together(self._document, [self._records[id(one)] for one in self.examples])
+        records = [self._records[id(one)] for one in self.examples]
+        return together(self._document, list(zip(self._parts, records, strict=True)))
 
 
 def check_documents(contract: Contract) -> None:

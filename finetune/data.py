@@ -125,7 +125,11 @@ def divide(example: Example, contract: Contract, fits: Callable[[Sequence[Part]]
         return read_window(sheet, Generation(contract.target.encode(record), "stop"), contract, branch).tree
 
     every = [given for _, given in sheets]
-    trees = [found(_of_sheet(branch.gold, number, every), sheet) for number, (sheet, _) in enumerate(sheets)]
+    records = [_of_sheet(branch.gold, number, every) for number in range(len(sheets))]
+    if len(sheets) > 1 and not all(map(_has_items, records)):
+        # The record does not say which of its items are whose: the document is taught as it stands.
+        sheets, records, own = [(index.window, ())], [branch.gold], [windows_of(index.window, contract, fits)]
+    trees = [found(record, sheet) for record, (sheet, _) in zip(records, sheets, strict=True)]
     return [
         window_example(window, contract, Branch(gold=plain(_shown(tree, window, contract.headings))))
         for tree, windows in zip(trees, own, strict=True)
@@ -156,10 +160,17 @@ def _of_sheet(record: Any, number: int, given: Sequence[Sequence[Given]]) -> Any
     return record
 
 
+def _has_items(record: Any) -> bool:
+    return isinstance(record, dict) and any(isinstance(value, list) and value for value in record.values())
+
+
 def _same_time(printed: str, told: Any) -> bool:
     """Whether a time as it is printed can be the one that is told, whichever of day and month comes first."""
     one, other = moment(printed), moment(told) if isinstance(told, str) else None
-    if one is None or other is None or one.clock != other.clock:
+    if one is None or other is None:
+        return False
+    clocks = {when.clock for when in (one, other)} - {None, (0, 0, 0)}
+    if len(clocks) > 1:
         return False
     return not {*one.readings.values()}.isdisjoint(other.readings.values())
 

@@ -78,7 +78,9 @@ def export(records: Path, to: Format, out: Path) -> Exported:
                     folder = path.parent.relative_to(records) if records.is_dir() else Path()
                     document = (folder / record.source).as_posix()
                     for number, part in enumerate(record.parts, 1):
-                        for table, cells in tables.lines(part, f"{document}#{number}" if record.several else document):
+                        for table, cells in tables.lines(
+                            part, f"{document}#{number}" if len(record.parts) > 1 else document
+                        ):
                             writer.write(table, cells)
                             done.rows += table not in (DOCUMENTS, SET_ASIDE)
                     done.records += 1

@@ -81,7 +81,7 @@ class SavedRecord(BaseModel):
     status: Status
     issues: list[Issue]
     data: dict[str, Any] | None
-    several: bool = False
+    report_pages: list[list[int]] = []
     views: list[str] = []
     evidence: dict[str, Place] = {}
     set_aside: list[SetAside] | None = None
@@ -94,7 +94,7 @@ class SavedRecord(BaseModel):
 
     @property
     def _several(self) -> list[tuple[int, Any]]:
-        return list(enumerate(self.data["reports"])) if self.several and self.data else []
+        return list(enumerate(self.data["reports"])) if self.report_pages and self.data else []
 
     def _part(self, number: int, data: Any) -> SavedRecord:
         at = f"/reports/{number}"
@@ -102,13 +102,15 @@ class SavedRecord(BaseModel):
         def own(path: str) -> str | None:
             return (path[len(at) :] or "/") if path == at or path.startswith(f"{at}/") else None
 
-        told = [(issue, own(issue.path) if issue.path else None) for issue in self.issues]
+        here = [issue for issue in self.issues if not issue.path and issue.page in self.report_pages[number]]
+        here += [replace(issue, path=inner) for issue in self.issues if issue.path and (inner := own(issue.path))]
+        first = sum(map(len, self.report_pages[:number]))
         return SavedRecord(
             source=self.source,
-            status=self.status,
-            issues=[replace(issue, path=path) for issue, path in told if path or not issue.path],
+            status="failed" if data is None else "partial" if here else "ok",
+            issues=here,
             data=data,
-            views=self.views,
+            views=self.views[first : first + len(self.report_pages[number])],
             evidence={inner: place for path, place in self.evidence.items() if (inner := own(path))},
             set_aside=[
                 one.model_copy(update={"path": inner}) for one in self.set_aside or () if (inner := own(one.path))

@@ -175,7 +175,7 @@ class Record:
         views: for each page, what the model was shown of it (`text`: the file's own text
             layer, `ocr`: words read by OCR, `image`: its pixels, `both`: its pixels and words).
         reasons: for each page, why its words were taken from there; empty where there was no choice.
-        several: whether the file holds several reports.
+        report_pages: the pages of each report, where the file holds several; empty where it is one.
         document: the pages, for `save_html`; not saved.
     """
 
@@ -188,7 +188,7 @@ class Record:
     derived: dict[str, str] = field(default_factory=dict)
     views: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
-    several: bool = False
+    report_pages: list[list[int]] = field(default_factory=list)
     document: Document | None = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -199,6 +199,11 @@ class Record:
     def __getitem__(self, key: str | int) -> Any:
         """Walk to a value: `record["items"][0]["price"]` is its `Field`."""
         return _View(self, ())[key]
+
+    @property
+    def several(self) -> bool:
+        """Whether the file holds several reports."""
+        return bool(self.report_pages)
 
     @property
     def reports(self) -> list[Any]:
@@ -219,15 +224,15 @@ class Record:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON: `source`, `status`, `issues`, `data`, `several`, `set_aside`, `derived`, then `views`,
-        `reasons` and `evidence` by JSON pointer.
+        """The record as JSON: `source`, `status`, `issues`, `data`, `report_pages`, `set_aside`, `derived`, then
+        `views`, `reasons` and `evidence` by JSON pointer.
         """
         return {
             "source": self.source,
             "status": self.status,
             "issues": [issue.to_dict() for issue in self.issues],
             "data": self.data,
-            "several": self.several,
+            "report_pages": self.report_pages,
             "set_aside": [one.to_dict() for one in self.set_aside],
             "derived": self.derived,
             "views": self.views,

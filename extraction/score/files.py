@@ -87,7 +87,7 @@ def read_pairs(
     for name, path in truth.items():
         pair = read_gold(path, name, contract)
         content = _load(found[name]) if name in found else None
-        if content and is_record(content) and content.get("several") and content["data"]:
+        if content and _is_several(content):
             notes.append(f"{name}: {len(content['data']['reports'])} reports, scored as one record.")
             content = _as_one(content["data"]["reports"])
         if note := _empty(content, name in found):
@@ -129,8 +129,14 @@ def _load(path: Path) -> Any:
 
 
 def _data(content: Any) -> Any:
-    """The data of an Assay record, or plain data as it is."""
-    return content["data"] if is_record(content) else content
+    """The data of an Assay record, of several reports as one; or plain data as it is."""
+    if not is_record(content):
+        return content
+    return _as_one(content["data"]["reports"]) if _is_several(content) else content["data"]
+
+
+def _is_several(content: Any) -> bool:
+    return is_record(content) and bool(content.get("report_pages")) and bool(content["data"])
 
 
 def _as_one(reports: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def may_begin(keys: list[str], at: int) -> bool:
         sign = key in "/*" and at + 1 < len(keys) and (_is_letters(keys[at + 1]) or keys[at + 1] == "10")
         return unit or sign
     if number and at == 1 and before in _FLAGS:
-        return True
+        return len(key) > 1  # "L1" may be anything
     return before in _ARROWS and number
 
 
@@ -106,5 +106,5 @@ def may_end(keys: list[str], at: int) -> bool:
     if key in ")]":
         return True
     if at == 0 and key in _FLAGS and is_number(after):
-        return True
+        return len(after) > 1
     return _is_letters(key) and after in ":=;,"

@@ -50,14 +50,14 @@ _LEVEL = re.compile(
     r"(?:(?:very|near|mildly|severely|zeer|licht|ernstig|sehr|leicht|stark|schwerer?|très|muy|molto|очень) )?(?:"
     r"normal[e]?|normaal|desirable|optim\w+|borderline|high|low|(?:in)?sufficient|sufficiency|deficient|deficiency|toxic"
     r"|impaired|(?:pre-?)?diabetes|wenselijk|verhoogd|hoog|laag|tekort|wünschenswert|grenzwertig|erhöht|hoch|niedrig"
-    r"|mangel|toxisch|souhaitable|limite|élevé|bas|carence|déficit|toxique|deseable|óptimo|límite|alto|bajo|tóxico"
+    r"|mangel|toxisch|souhaitable|limite|élevé|carence|déficit|toxique|deseable|óptimo|límite|alto|bajo|tóxico"
     r"|(?:in)?suficiente|desiderabile|ottimale|basso|carenza|tossico|desejável|elevado|baixo|норма|желательно|высокий"
     r"|низкий|дефицит|бажано|високо|низько|желателно|επιθυμητό|υψηλό|ανεπάρκεια|τοξικότητα|vysoký|nízký|žádoucí|önskvärt"
     r"|(?:positi|n[ée]gati)\w{1,4})"
     r"(?: (?:risk|risico|risiko|risque|riesgo|rischio|risco|ryzyko|riziko|риск))?(?: ?\([^)]*\))?:?"
     # Limits and targets go on with what they are of.
     r"|(?:(?:limit of )?(?:detection|quantification)(?: limit)?|grey zone|immun\w+ from"
-    r"|(?:first|second|third|1st|2nd|3rd|eerste|tweede|derde) trimester|[123]\. ?trim(?:enon|ester)"
+    r"|(?:first|second|third|1st|2nd|3rd|eerste|tweede|derde) trimester(?! [^\W\d_])|[123]\. ?trim(?:enon|ester)"
     r"|reference (?:range|value|interval)s?|detectielimiet|bepalingsgrens|referentiewaarden?|nachweisgrenze"
     r"|bestimmungsgrenze|referenz(?:bereich|werte?)|limite de d\w+|valeurs? de référence|límite de d\w+"
     r"|valor(?:es)? de referencia|limite di \w+|valori di riferimento|valores de referência|целев\w* значени\w"
@@ -97,7 +97,7 @@ _OTHER_TITLE = re.compile(
 """Parts of the commonest titles of columns: of results, and of units or ranges."""
 
 _EARLIER_TITLE = re.compile(
-    r"previous|prior|earlier|voorgaand|vorw|vorbef|vorher|früher|vorig|eerder|ant[ée]r|pr[ée]c[ée]d"
+    r"previous|prior\b|earlier|voorgaand|vorw|vorbef|vorher|früher|vorig|eerder|ant[ée]r|pr[ée]c[ée]d"
     r"|προηγ|предыд|пред\.|ранее|предиш|поперед|poprz|önceki|předch|minul|tidigare|föreg|سابق|קודמ|קודם|上次|历史|前回",
     re.IGNORECASE,
 )
@@ -301,6 +301,11 @@ class Block:
         return (self.page, self.box[1]) >= (page, (box[1] + box[3]) / 2)
 
 
+def is_patient(label: str) -> bool:
+    """Whether a label is that of a patient's name."""
+    return bool(_BLOCKS["patient"].fullmatch(label))
+
+
 def blocks(document: Document) -> list[Block]:
     """The labels of patients, specimens and days of collection in reading order: `label: text` in one cell or two."""
     found = []
@@ -309,7 +314,7 @@ def blocks(document: Document) -> list[Block]:
             cells = list(cells_of(page, row))
             for cell, after in zip(cells, [*cells[1:], None], strict=True):
                 label, colon, text = cell.text.partition(":")
-                text = text.strip() or (after.text if after else "")
+                text = text.strip() or (after.text if after and ":" not in after.text else "")
                 kind = next((kind for kind, words in _BLOCKS.items() if words.fullmatch(label.strip())), None)
                 # A number is no specimen and nobody's name.
                 says = moments(text) if kind == "date" else any(map(str.isalpha, text))
@@ -338,7 +343,12 @@ class Titles:
                     self._lines.append((page.number, max(cell.box[3] for cell in cells), found))
                 above = cells
 
-    def earlier(self, page: int, box: tuple[float, float, float, float], touching: bool = False) -> str | None:
+    def earlier(self, page: int, box: tuple[float, float, float, float]) -> str | None:
+        """The text of the title nearest above a box (points) of a page, if it is of earlier results."""
+        title = self.earlier_title(page, box)
+        return title.text if title else None
+
+    def earlier_title(self, page: int, box: tuple[float, float, float, float], touching: bool = False) -> Cell | None:
         """The title nearest above a box (points) of a page (from 1), or the page before, if it is of earlier results.
 
         With `touching` only where the box stands under it and under no other, or is the title.
@@ -358,7 +368,7 @@ class Titles:
         title = min(titles, key=away)
         if touching and [one for one in titles if not away(one)[0]] != [title]:
             return None
-        return title.text if others and title in earlier else None
+        return title if others and title in earlier else None
 
 
 def _two_lines(above: Sequence[Cell], cells: Sequence[Cell]) -> list[Cell]:
@@ -395,12 +405,13 @@ def earlier_columns(document: Document) -> list[Earlier]:
     titles = Titles(document)
     found = []
     for page in document.pages:
-        columns: dict[str, list[Cell]] = {}
+        columns: dict[tuple[str, float], list[Cell]] = {}
         for row in gather_rows(page.words) if page.words else ():
             for cell in cells_of(page, row) if len(row.cells) > 2 else ():
-                if title := titles.earlier(page.number, (cell.box[0], row.y0, cell.box[2], row.y1), touching=True):
-                    columns.setdefault(title, []).append(cell)
-        found += [Earlier(page.number, title, tuple(cells)) for title, cells in columns.items()]
+                box = cell.box[0], row.y0, cell.box[2], row.y1
+                if title := titles.earlier_title(page.number, box, touching=True):
+                    columns.setdefault((title.text, title.box[0]), []).append(cell)
+        found += [Earlier(page.number, title, tuple(cells)) for (title, _), cells in columns.items()]
     return found
 
 

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import pairwise
+from unicodedata import category
 
 from extraction.document import Document, Page
 from extraction.document.rows import gather_rows
-from recipes.lab_report.lines import blocks, cells_of, rows_like_results
+from recipes.lab_report.lines import cells_of, is_patient, rows_like_results
 
 _COUNT = re.compile(
     r"(?:page|p\.|pag(?:ina)?\.?|p[áa]gina|p[áa]g\.|seite|blad|sida|str(?:ona|ana|\.)?|стр(?:аница|\.)?|сторінка|sayfa"
@@ -28,7 +29,15 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 """Labels of what a laboratory counts a report by."""
-_ALIKE = 0.8  # of two names: more is the same one, read twice
+_ID = re.compile(r".*(?:\bid|no\.?|nr\.?|num|#|n[°ºr]|号|番号)\W*", re.IGNORECASE)
+_BARE = re.compile(r"(?:lab(?:oratory|or)?|report|case|befund|dossier)", re.IGNORECASE)
+"""Labels that need a word for a number beside them: a laboratory's own licence is the same on all of its reports."""
+_NAME = re.compile(r"(?:(?:pt|patient)\W*s?\W*)?(?:full )?name(?:, vorname)?", re.IGNORECASE)
+_TITLE = re.compile(
+    r"(?:mr|mrs|ms|miss|master|baby|prof|herrn?|frau|mme|mlle|m|mevr|mw|dhr|sr|sra|srta|sig|sig\.ra|г-н|г-жа)"
+)
+_DOCTOR = re.compile(r"(?:dr|prof|doctor|doktor|docteur|arzt|arts)\b", re.IGNORECASE)
+_ALIKE = 0.8  # of two words: more is the same one, read twice
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ def reports(document: Document) -> list[Document]:
     if len(document.pages) < 2:
         return [document]
     results = {line.page for line in rows_like_results(document)}
-    said = [_said(document, page, page.number in results) for page in document.pages]
+    said = [_said(page, page.number in results) for page in document.pages]
     parts: list[list[int]] = [[0]]
     for before, number in pairwise(range(len(said))):
         known = _joined(said[n] for n in parts[-1])
@@ -66,10 +75,12 @@ def _begins(before: _Said, page: _Said, known: _Said) -> bool:
     """Whether a page begins another report than `known`, whose last page is `before`."""
     if before.count and page.count and page.count == (before.count[0] + 1, before.count[1]):
         return False
+    if known.numbers & page.numbers:
+        return False
     if _others(known.patients, page.patients):
         return True
     anew = before.count and page.count and page.count[0] == 1 and before.count[0] == before.count[1]
-    return bool(anew and not known.numbers & page.numbers)
+    return bool(anew)
 
 
 def _others(known: frozenset[str], named: frozenset[str]) -> bool:
@@ -78,21 +89,43 @@ def _others(known: frozenset[str], named: frozenset[str]) -> bool:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two names are one person's: the same words or some of them in whatever order, letters misread."""
-    own, others = (set(re.findall(r"\w+", name.casefold())) for name in (one, other))
-    if own <= others or others <= own:
+    """Whether two names can be one person's, in whatever order, with initials for words, or letters misread.
+
+    At least one word is the same, and of what else both have, each word of the shorter one is a word of the other or
+    its initial. Names in two scripts cannot be told apart.
+    """
+    own, others = (
+        [word for word in re.findall(r"\w+", name.casefold()) if not _TITLE.fullmatch(word)] for name in (one, other)
+    )
+    if one.isascii() != other.isascii() and not {*own} & {*others}:
         return True
-    first, second = (" ".join(sorted(words)) for words in (own, others))
-    return SequenceMatcher(None, first, second).ratio() > _ALIKE
+    shorter, longer = sorted((own, others), key=len)
+    left, same = list(longer), 0
+    for word in sorted(shorter, key=len, reverse=True):
+        whole = next((one for one in left if len(word) > 1 and _alike(word, one)), None)
+        found = whole or next((one for one in left if 1 in (len(word), len(one)) and word[0] == one[0]), None)
+        if found is None:
+            return False
+        left.remove(found)
+        same += whole is not None
+    return same > 0
+
+
+def _alike(word: str, other: str) -> bool:
+    return word == other or (len(word) > 4 and SequenceMatcher(None, word, other).ratio() > _ALIKE)
 
 
 def _with_results(parts: list[list[int]], said: list[_Said]) -> list[list[int]]:
-    """Parts without any result put to the next or the last before, unless that is of another patient."""
+    """Parts without any result put to the next or the last before, unless that is of another patient or number."""
     whole: list[list[int]] = []
     for part in parts:
         mine = _joined(said[n] for n in part)
         last = _joined(said[n] for n in whole[-1]) if whole else None
-        if last and not (last.has_results and mine.has_results) and not _others(last.patients, mine.patients):
+        numbered = last and last.numbers and mine.numbers and not last.numbers & mine.numbers
+        apart = numbered or (
+            last and (_others(last.patients, mine.patients) or (last.has_results and mine.has_results))
+        )
+        if last and not apart:
             whole[-1] += part
         else:
             whole.append(list(part))
@@ -109,23 +142,27 @@ def _joined(pages: Iterable[_Said]) -> _Said:
     )
 
 
-def _said(document: Document, page: Page, has_results: bool) -> _Said:
-    alone = replace(document, pages=[page])
-    patients = frozenset(block.text for block in blocks(alone) if block.kind == "patient" and _is_name(block.text))
-    count, numbers = None, set()
+def _said(page: Page, has_results: bool) -> _Said:
+    count, patients, numbers = None, set(), set()
     for row in gather_rows(page.words) if page.words else ():
         cells = list(cells_of(page, row))
         for cell, after in zip(cells, [*cells[1:], None], strict=True):
             match = _COUNT.fullmatch(cell.text)
             if match and not _EDGE * page.height < row.middle < (1 - _EDGE) * page.height:
                 count = int(match["page"] or match["page_cn"]), int(match["of"] or match["of_cn"])
-            label, colon, text = cell.text.partition(":")
-            text = text.strip() or (after.text if after else "")
-            if colon and _NUMBER.fullmatch(label.strip()) and any(map(str.isdigit, text)):
+            label, colon, text = (part.strip() for part in cell.text.partition(":"))
+            text = text or (after.text if after and ":" not in after.text else "")
+            if colon and (is_patient(label) or _NAME.fullmatch(label)) and (name := _name(text)):
+                patients.add(name)
+            numbered = _NUMBER.fullmatch(label) and (_ID.fullmatch(label) or not _BARE.fullmatch(label))
+            if colon and numbered and any(map(str.isdigit, text)):
                 numbers.add(text)
-    return _Said(count, patients, frozenset(numbers), has_results)
+    return _Said(count, frozenset(patients), frozenset(numbers), has_results)
 
 
-def _is_name(text: str) -> bool:
-    """Words alone: what stands beside "Patient:" may be a number too."""
-    return any(map(str.isalpha, text)) and not any(map(str.isdigit, text))
+def _name(text: str) -> str:
+    """The name with which a text begins; empty where it is none: a doctor's, or words in small letters."""
+    name = re.split(r"\d|\(|(?:^|\s)\S+:|\s[*°]", text)[0].strip(" ,;-")
+    words = re.findall(r"\w+", name)
+    written = any(word[0].isupper() or category(word[0]) == "Lo" for word in words)
+    return name if words and written and not _DOCTOR.match(name) and len("".join(words)) > 1 else ""

@@ -343,12 +343,17 @@ def test_folders(tmp_path):
 
 def test_a_file_of_several_reports_is_scored_as_one(tmp_path):
     rows = [lab("Kalium", "4.1"), lab("Natrium", "140")]
-    several = {"several": True, "status": "ok", "data": {"reports": [{"tests": rows[:1]}, None, {"tests": rows[1:]}]}}
+    several = {
+        "report_pages": [[1], [2], [3]],
+        "status": "ok",
+        "data": {"reports": [{"tests": rows[:1]}, None, {"tests": rows[1:]}]},
+    }
     for folder, content in (("gold", {"tests": rows}), ("records", several)):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.json").write_text(json.dumps(content))
     outcome = score_files(tmp_path / "records", tmp_path / "gold", contract=CHECKS)
     assert outcome.micro_f1 == 1.0 and outcome.notes == ["a: 3 reports, scored as one record."]
+    assert score_files(tmp_path / "records", tmp_path / "records", contract=CHECKS).micro_f1 == 1.0
 
 
 def test_label_files(tmp_path):

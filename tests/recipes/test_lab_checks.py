@@ -10,7 +10,7 @@ from extraction.generate import Generation
 from recipes.lab_report.checks import CHECKS
 from recipes.lab_report.medgemma import CONTRACT as IMAGES
 from recipes.lab_report.task import CONTRACT
-from tests.conftest import Scripted, document_of, record_of
+from tests.conftest import Reader, Scripted, document_of, record_of
 
 TITLES = "Analyse      Vorwert             Resultat      Einheit"
 ROWS = "Kalium               4,1         4,8           mmol/L\nNatrium      139                 141           mmol/L"
@@ -376,12 +376,49 @@ def test_reports_of_two_patients_in_one_file_are_two_records(tmp_path):
     ]
 
 
+def test_what_is_said_of_one_report_is_said_of_no_other(tmp_path):
+    """A report that the server refused, and one with a row left out, beside one that is ok."""
+    pages = [
+        report(who, "Kalium", value) for who, value in (("Anna Smith", "4.1"), ("John Doe", "4.8"), ("Li Wu", "5"))
+    ]
+
+    class Server(Reader):
+        def answer(self, text):
+            if "Li Wu" in text:
+                return Generation("", "refused", message="no")
+            return Generation(
+                '{"tests":[%s]}' % ('["Kalium","4.8","mmol/L","3.5 - 5.1"]' if "John" in text else ""), "stop"
+            )
+
+    [record] = Extractor(Server(), CONTRACT).read([document_of(*pages)])
+    assert record.status == "partial" and [one and len(one["tests"]) for one in record.reports] == [0, 1, None]
+    assert [(issue.code, issue.page) for issue in record.issues] == [("row_left_out", 1), ("refused", 3)]
+    assert len(record.views) == 3 and record.report_pages == [[1], [2], [3]]
+    (tmp_path / "records").mkdir()
+    record.save(tmp_path / "records" / "a.json")
+    export(tmp_path / "records", "csv", tmp_path / "out.csv")
+    table = list(csv.DictReader((tmp_path / "out.documents.csv").open(encoding="utf-8")))
+    assert [(row["status"], "no" in row["issues"]) for row in table] == [
+        ("partial", True),
+        ("ok", False),
+        ("failed", True),
+    ]
+
+
 def test_where_a_report_of_a_file_ends():
     one, two = ("Jan Peeters", "Kalium", "4.1"), ("Jan Peeters", "Natrium", "4.2")
     assert pages_of(report(*one), report(*two)) == [[1, 2]]
     assert pages_of(report(*one), report("PEETERS, Jan (M)", "Natrium", "4.2")) == [[1, 2]]
     assert pages_of(report(*one), report("Jan Peelers", "Natrium", "4.2")) == [[1, 2]]  # read by OCR
     assert pages_of(report(*one), report("Marie Dubois", "Natrium", "4.2")) == [[1], [2]]
+    # Initials, titles and letters of another script are no other patient; relatives are. A doctor is no patient.
+    for named, same in (
+        ("Mr. John Smith", ("John A. Smith", "Smith J", "Dr. de Boer", "fasting", "Sex: M")),
+        ("Иванов Иван", ("Иванов И.И.", "Ivanov Ivan")),
+    ):
+        for other in same:
+            assert pages_of(report(named, "Kalium", "4.1"), report(other, "Natrium", "4.2")) == [[1, 2]], other
+    assert pages_of(report("Maria Jansen", "Kalium", "4.1"), report("Mario Jansen", "Kalium", "4.2")) == [[1], [2]]
     # Pages that go on are one report, pages that count anew are another one, unless its number goes on.
     assert pages_of(report(*one, "Page 1 of 2"), report("Marie Dubois", "Kalium", "4.2", "Page 2 of 2")) == [[1, 2]]
     assert pages_of(report(*one, "1/1", "A1"), report(*two, "1/1", "B2")) == [[1], [2]]
