@@ -53,9 +53,9 @@ class _Said:
 def reports(document: Document) -> list[Document]:
     """A file's reports as documents of their own, by whole pages; the file itself where it is one.
 
-    A report begins where a page names another patient, or where the numbers of pages begin anew after the last and no
-    number of the report goes on; never where they go on. Pages without any result, such as a letter before it or an
-    invoice behind it, stay with the report beside them that is not of another patient.
+    A report begins where a page names another patient, or where the numbers of pages begin anew after the last, or
+    after pages without one; never where those or a number of the report go on. Pages without any result, such as a
+    letter before it or an invoice behind it, stay with the report beside them that is not of another patient.
     """
     if len(document.pages) < 2:
         return [document]
@@ -79,7 +79,8 @@ def _begins(before: _Said, page: _Said, known: _Said) -> bool:
         return False
     if _others(known.patients, page.patients):
         return True
-    anew = before.count and page.count and page.count[0] == 1 and before.count[0] == before.count[1]
+    ended = before.count is None or before.count[0] == before.count[1]
+    anew = page.count and page.count[0] == 1 and ended
     return bool(anew)
 
 
