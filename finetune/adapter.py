@@ -59,8 +59,8 @@ def trains_towers(model: Any, family: Family | type[Family]) -> bool:
 def base_dtype(settings: TrainConfig) -> str:
     """The precision of a run's base model; `auto` where it is as stored.
 
-    On a processor without AMX products in bfloat16 take 1.7 times as long as in float32 (measured with AVX-512's own
-    instructions for them); only those of 4-bit weights have been written for it.
+    On a processor without AMX products in bfloat16 take 1.5 to 1.9 times as long as in float32, measured with AVX-512's
+    own instructions for them. 4-bit weights are computed in it wherever the processor has it.
     """
     import torch
 

@@ -1,10 +1,11 @@
 """What the checks of a lab report's rows do by themselves, without a model: true rows doubted, rows left out unnoticed.
 
-.venv/bin/python scripts/check_rows.py --split validation --count 60 --seed 901 --json rows.json
+.venv/bin/python scripts/check_rows.py --split validation --count 60 --seed 1902 --json rows.json
 
 Synthetic reports are answered with their true records, so every record that is not `ok` is a false alarm. Then single
 rows are taken out of the true answer, one at a time, as a model leaves them out: a record that does not say so would
-lose a result in silence. Reports whose rows these checks were written by are of the training families; see the split.
+lose a result in silence. The checks were written by reports of the training families, and mended once after a look at
+the validation families of seed 901: no figure should be quoted for those.
 """
 
 from __future__ import annotations
@@ -34,12 +35,13 @@ _SAID = ("row_left_out", "column_left_out")
 
 
 def main() -> None:
+    """Read the command line, measure, print."""
     from extraction.errors import run_command
 
     parser = argparse.ArgumentParser(prog="scripts/check_rows.py", description=__doc__.partition("\n")[0])
     parser.add_argument("--split", choices=["train", "validation", "test"], default="validation")
     parser.add_argument("--count", type=int, default=60, help="reports")
-    parser.add_argument("--seed", type=int, default=901)
+    parser.add_argument("--seed", type=int, default=1902)
     parser.add_argument("--rows", type=int, default=3, help="rows of each kind that are taken out of a report, at most")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     options = parser.parse_args()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import pairwise
 from unicodedata import category
+from unicodedata import name as unicode_name
 
 from extraction.document import Document, Page
 from extraction.document.rows import gather_rows
@@ -33,9 +34,7 @@ _ID = re.compile(r".*(?:\bid|no\.?|nr\.?|num|#|n[°ºr]|号|番号)\W*", re.IGNO
 _BARE = re.compile(r"(?:lab(?:oratory|or)?|report|case|befund|dossier)", re.IGNORECASE)
 """Labels that need a word for a number beside them: a laboratory's own licence is the same on all of its reports."""
 _NAME = re.compile(r"(?:(?:pt|patient)\W*s?\W*)?(?:full )?name(?:, vorname)?", re.IGNORECASE)
-_TITLE = re.compile(
-    r"(?:mr|mrs|ms|miss|master|baby|prof|herrn?|frau|mme|mlle|m|mevr|mw|dhr|sr|sra|srta|sig|sig\.ra|г-н|г-жа)"
-)
+_TITLE = re.compile(r"(?:mr|mrs|ms|miss|master|baby|prof|herrn?|frau|mme|mlle|m|mevr|mw|dhr|sr|sra|srta|sig)")
 _DOCTOR = re.compile(r"(?:dr|prof|doctor|doktor|docteur|arzt|arts)\b", re.IGNORECASE)
 _ALIKE = 0.8  # of two words: more is the same one, read twice
 
@@ -98,7 +97,7 @@ def _same(one: str, other: str) -> bool:
     own, others = (
         [word for word in re.findall(r"\w+", name.casefold()) if not _TITLE.fullmatch(word)] for name in (one, other)
     )
-    if one.isascii() != other.isascii() and not {*own} & {*others}:
+    if not _scripts(one) & _scripts(other):
         return True
     shorter, longer = sorted((own, others), key=len)
     left, same = list(longer), 0
@@ -112,6 +111,11 @@ def _same(one: str, other: str) -> bool:
     return same > 0
 
 
+def _scripts(text: str) -> set[str]:
+    """The scripts of a text's letters, by the first word of what Unicode calls them ("LATIN", "CYRILLIC")."""
+    return {unicode_name(char, "").partition(" ")[0] for char in text if char.isalpha()}
+
+
 def _alike(word: str, other: str) -> bool:
     return word == other or (len(word) > 4 and SequenceMatcher(None, word, other).ratio() > _ALIKE)
 
@@ -121,16 +125,17 @@ def _with_results(parts: list[list[int]], said: list[_Said]) -> list[list[int]]:
     whole: list[list[int]] = []
     for part in parts:
         mine = _joined(said[n] for n in part)
-        last = _joined(said[n] for n in whole[-1]) if whole else None
-        numbered = last and last.numbers and mine.numbers and not last.numbers & mine.numbers
-        apart = numbered or (
-            last and (_others(last.patients, mine.patients) or (last.has_results and mine.has_results))
-        )
-        if last and not apart:
+        if whole and not _apart(_joined(said[n] for n in whole[-1]), mine):
             whole[-1] += part
         else:
             whole.append(list(part))
     return whole
+
+
+def _apart(last: _Said, mine: _Said) -> bool:
+    """Whether two parts are two reports: both have results, or they are of other patients or have other numbers."""
+    numbered = bool(last.numbers and mine.numbers) and not last.numbers & mine.numbers
+    return numbered or (last.has_results and mine.has_results) or _others(last.patients, mine.patients)
 
 
 def _joined(pages: Iterable[_Said]) -> _Said:

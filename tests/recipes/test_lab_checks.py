@@ -418,6 +418,7 @@ def test_where_a_report_of_a_file_ends():
     ):
         for other in same:
             assert pages_of(report(named, "Kalium", "4.1"), report(other, "Natrium", "4.2")) == [[1, 2]], other
+    assert pages_of(report("José Núñez", "Kalium", "4.1"), report("John Smith", "Kalium", "4.2")) == [[1], [2]]
     assert pages_of(report("Maria Jansen", "Kalium", "4.1"), report("Mario Jansen", "Kalium", "4.2")) == [[1], [2]]
     # Pages that go on are one report, pages that count anew are another one, unless its number goes on.
     assert pages_of(report(*one, "Page 1 of 2"), report("Marie Dubois", "Kalium", "4.2", "Page 2 of 2")) == [[1, 2]]
