@@ -1,10 +1,36 @@
 """Fixtures shared by all tests: the real tokenizer, a tiny random model of the real architecture."""
 
+import copy
+import hashlib
 from pathlib import Path
 
 import pytest
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tokenizers_are_read_once():
+    """Gemma's tokenizer takes seconds to read, its table for grammars as long: equal files give one object here."""
+    from transformers import AutoTokenizer
+
+    read, known = AutoTokenizer.from_pretrained, {}
+
+    def once(source, *arguments, **options):
+        kinds = ("tokenizer*", "special_tokens*", "added_tokens*", "vocab*", "merges*", "chat_template*")
+        files = sorted(path for kind in kinds for path in Path(source).glob(kind) if path.is_file())
+        if not (Path(source) / "tokenizer_config.json").exists():
+            return read(source, *arguments, **options)
+        key = hashlib.sha256(repr((arguments, options)).encode())
+        for path in files:
+            key.update(path.name.encode() + b"\0" + path.read_bytes())
+        if key.digest() not in known:
+            known[key.digest()] = read(source, *arguments, **options)
+        return known[key.digest()]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AutoTokenizer, "from_pretrained", once)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +101,7 @@ def image_tokenizer():
     from extraction.generate.hub import CHAT_TEMPLATE
     from extraction.generate.models import load_tokenizer
 
-    tokenizer = load_tokenizer("gemma-3-270m")
+    tokenizer = copy.deepcopy(load_tokenizer("gemma-3-270m"))
     names = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
     tokenizer.add_special_tokens({"additional_special_tokens": [names["image_token"]]})
     for name, token in names.items():

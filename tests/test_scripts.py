@@ -1,12 +1,14 @@
 """Every script that README.md or a card names runs on a fresh clone: each is started here at its smallest size."""
 
+import contextlib
 import importlib.util
+import io
 import itertools
 import json
 import os
 import re
+import runpy
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -25,11 +27,18 @@ BESIDE = {"rules.py"}  # what another script imports
 
 
 def start(name, *arguments, code=0):
-    """What a script printed, from a process of its own."""
-    command = [sys.executable, SCRIPTS / name, *arguments]
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
-    return done.stderr if code else done.stdout
+    """What a script printed, run as `python scripts/NAME` is, but in this process for the time that imports take."""
+    out, error, end = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+        patch.setattr(sys, "argv", [str(SCRIPTS / name), *map(str, arguments)])
+        patch.setattr(sys, "path", [str(SCRIPTS), *sys.path])
+        patch.chdir(ROOT)
+        try:
+            runpy.run_path(str(SCRIPTS / name), run_name="__main__")
+        except SystemExit as ended:
+            end = ended.code or 0
+    assert end == code, error.getvalue()
+    return error.getvalue() if code else out.getvalue()
 
 
 def load(name, monkeypatch):

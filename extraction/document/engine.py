@@ -32,7 +32,7 @@ Corners = list[tuple[float, float]]
 @dataclass(frozen=True)
 class ReadLine:
     """A line as read: its words with their corners (points), how sure each word is and the line as a whole (the mean
-    over its letters).
+    over its letters). A line that the engine sees and knows no letter of has no words.
     """
 
     words: list[tuple[str, Corners]]
@@ -94,7 +94,9 @@ def engine() -> Any:
     Raises:
         DocumentError: the installed rapidocr brings no models.
     """
+    import numpy as np
     import rapidocr
+    from rapidocr.utils.process_img import map_boxes_to_original
 
     models = Path(rapidocr.__file__).parent / "models"
     params: dict[str, Any] = {
@@ -128,6 +130,20 @@ def engine() -> Any:
         return words, places, [letters] * len(words)
 
     made.cal_rec_boxes.cal_ocr_word_box = with_letters
+    finish = made.build_final_output
+
+    def with_blanks(picture: Any, seen: Any, turns: Any, read: Any, crops: Any, record: Any) -> Any:
+        # The engine leaves out, without a word, the boxes in which it reads nothing.
+        boxes: Any = (
+            [box for box, text in zip(seen.boxes, read.txts, strict=True) if not text.strip()] if read.txts else []
+        )
+        if boxes:
+            boxes = map_boxes_to_original(np.array(boxes), record, *picture.shape[:2])
+        result = finish(picture, seen, turns, read, crops, record)
+        result.blank = boxes
+        return result
+
+    made.build_final_output = with_blanks
     return made
 
 
@@ -149,6 +165,16 @@ def _crops(image: Any, boxes: Any) -> list[Any]:
     return crops
 
 
+def picture_of(image: "Image.Image", corners: Corners, scale: float) -> "Image.Image":
+    """The part of a picture inside of corners (points; `scale` is a pixel's size in them), straightened."""
+    import numpy as np
+    from PIL import Image
+    from rapidocr.utils.process_img import get_rotate_crop_image
+
+    box = np.array(corners, dtype=np.float32) / np.float32(scale)
+    return Image.fromarray(get_rotate_crop_image(np.asarray(image), box))
+
+
 def recognise(line: "Image.Image") -> str:
     """The text of a picture of one line."""
     import numpy as np
@@ -157,7 +183,7 @@ def recognise(line: "Image.Image") -> str:
 
 
 def read_lines(image: "Image.Image", scale: float) -> list[ReadLine]:
-    """The lines that the engine sees; `scale` is a pixel's size in points."""
+    """The lines that the engine sees, those without a letter it knows last; `scale` is a pixel's size in points."""
     from PIL import Image
 
     width, height = image.size
@@ -168,8 +194,9 @@ def read_lines(image: "Image.Image", scale: float) -> list[ReadLine]:
         padded.paste(image)
         image = padded
     result = engine()(image, return_word_box=True)
+    blank = [ReadLine([], _scaled(box, scale), 0.0, []) for box in getattr(result, "blank", ())]
     if result.boxes is None or result.txts is None:
-        return []
+        return blank
     lines = []
     placed = result.word_results if len(result.word_results) == len(result.txts) else [()] * len(result.txts)
     for box, text, score, parts in zip(result.boxes, result.txts, result.scores, placed, strict=True):
@@ -179,7 +206,7 @@ def read_lines(image: "Image.Image", scale: float) -> list[ReadLine]:
         if words := _words(text, corners, seen):
             sure = how_sure(text, [word for word, _ in words], letters)
             lines.append(ReadLine(words, corners, float(score), sure))
-    return lines
+    return lines + blank
 
 
 def _scaled(corners: Any, scale: float) -> Corners:
@@ -209,7 +236,7 @@ def _words(text: str, box: Corners, seen: list[tuple[str, Corners]]) -> list[tup
     if "".join(part for part, _ in seen) == "".join(words) and len(seen) <= len(words) + 3:
         return _to_the_ends(seen, box)
     places = zip(words, _places(text, words), strict=True)
-    return [(word, _slice(box, start / len(text), end / len(text))) for word, (start, end) in places]
+    return [(word, part_of(box, start / len(text), end / len(text))) for word, (start, end) in places]
 
 
 def _to_the_ends(words: list[tuple[str, Corners]], box: Corners) -> list[tuple[str, Corners]]:
@@ -228,11 +255,11 @@ def _to_the_ends(words: list[tuple[str, Corners]], box: Corners) -> list[tuple[s
         half = (end - start) / len(text) / 2
         start = 0.0 if i == 0 else start - min(half, max(0.0, start - spans[i - 1][1]) / 3)
         end = length if i == len(words) - 1 else end + min(half, max(0.0, spans[i + 1][0] - end) / 3)
-        result.append((text, _slice(box, start / length, end / length)))
+        result.append((text, part_of(box, start / length, end / length)))
     return result
 
 
-def _slice(box: Corners, start: float, end: float) -> Corners:
+def part_of(box: Corners, start: float, end: float) -> Corners:
     """The part of a line's box between two shares of its length."""
     (ax, ay), (bx, by), (cx, cy), (dx, dy) = box
     top = [(ax + share * (bx - ax), ay + share * (by - ay)) for share in (start, end)]

@@ -187,7 +187,7 @@ def _read_page(page: Page, image: "Image.Image", dpi: int) -> Page:
     if ink(image) * (72 / dpi) ** 2 < _INK:
         return replace(page, words=[], view="ocr", issue="")
     try:
-        turn, lines = _read_upright(image, 72 / dpi)
+        turn, lines, script, unknown = _read_upright(image, 72 / dpi)
     except Exception as error:
         # The engine is other people's native code on anyone's pixels: one page lost must be one page's issue.
         return replace(page, issue=f"OCR failed on the page ({type(error).__name__}).")
@@ -205,14 +205,16 @@ def _read_page(page: Page, image: "Image.Image", dpi: int) -> Page:
     words = [word for line in _in_order(upright) for word in _words(line, width, height)]
     rotated = [word for line in turned for word in _words(line, width, height)]
     low = sum(line.score < _LOW or bool(foreign & set(line.text)) for line in lines)
-    issue = ""
-    if not lines:
+    issue = unknown
+    if not lines and not unknown:
         issue = "OCR found no words on the page, which is not blank."
     elif low:
-        issue = f"{low} of {len(lines)} lines were hard to read by OCR: compare them with the page."
+        issue = f"{issue} {low} of {len(lines)} lines were hard to read by OCR: compare them with the page.".strip()
     if page.words and not words:
         return replace(page, issue=f"{_NO_LETTERS}. {issue}" if needs_ocr(page) else issue)
     reason = f"{_NO_LETTERS}: read by OCR" if page.words else ""
+    if script:
+        reason = f"{reason}; its letters are {script}: read by Tesseract" if reason else f"{script}: read by Tesseract"
     return replace(
         page,
         width=width,
@@ -226,15 +228,24 @@ def _read_page(page: Page, image: "Image.Image", dpi: int) -> Page:
     )
 
 
-def _read_upright(image: "Image.Image", scale: float) -> tuple[int, list[ReadLine]]:
-    """The page's lines, and the turn (degrees clockwise) after which they were read."""
-    lines = read_lines(image, scale)
-    length = sum(line.length for line in lines)
-    sideways = 2 * sum(line.length for line in lines if line.is_turned) > length
-    if not lines or (not sideways and sum(line.score * line.length for line in lines) >= _CLEAR * length):
-        return 0, lines
-    turn = _turn(image, [line for line in lines if line.is_turned == sideways], scale)
-    return (turn, read_lines(image.rotate(-turn, expand=True), scale)) if turn else (0, lines)
+def _read_upright(image: "Image.Image", scale: float) -> tuple[int, list[ReadLine], str, str]:
+    """The turn (degrees clockwise) after which a page was read, its lines, their script where it is one that the engine
+    does not know, and what is wrong where nothing here reads it.
+    """
+    from extraction.document.letters import read_again, unread
+
+    turn, lines = 0, read_lines(image, scale)
+    known = [line for line in lines if line.words]
+    length = sum(line.length for line in known)
+    sideways = 2 * sum(line.length for line in known if line.is_turned) > length
+    if known and (sideways or sum(line.score * line.length for line in known) < _CLEAR * length):
+        turn = _turn(image, [line for line in known if line.is_turned == sideways], scale)
+        if turn:
+            image = image.rotate(-turn, expand=True)
+            lines = read_lines(image, scale)
+    if unread(lines):
+        return turn, *read_again(image, lines, scale)
+    return turn, [line for line in lines if line.words], "", ""
 
 
 def _turn(image: "Image.Image", lines: Sequence[ReadLine], scale: float) -> int:

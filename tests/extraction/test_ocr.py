@@ -221,21 +221,24 @@ def test_lone_digits_and_letters_are_not_laid_on_their_side(tmp_path, engine):
     assert read == [["Kalium", cell] for cell in column] and not page.rotated
 
 
+def wide(text):
+    """Corners as wide as a text."""
+    return [(10.0, 10.0), (10.0 + 6 * len(text), 10.0), (10.0 + 6 * len(text), 22.0), (10.0, 22.0)]
+
+
 def test_lines_that_were_hard_to_read_are_counted(tmp_path, engine, monkeypatch):
-    box = [(10.0, 10.0), (90.0, 10.0), (90.0, 22.0), (10.0, 22.0)]
     lines = [("Kalium 4,2 mmol/L in serum", 0.99), ("名", 0.9), ("x7", 0.4)]
     monkeypatch.setattr(
-        ocr, "read_lines", lambda image, scale: [ocr.ReadLine([(t, box)], box, s, [s]) for t, s in lines]
+        ocr, "read_lines", lambda image, scale: [ocr.ReadLine([(t, wide(t))], wide(t), s, [s]) for t, s in lines]
     )
     page = read_scans(open_document(pdf(tmp_path / "a.pdf", lambda canvas: canvas.circle(300, 400, 90, fill=1))))
     assert len(page.pages[0].words) == 3 and page.pages[0].issue.startswith("2 of 3 lines were hard to read")
 
 
 def test_a_unit_is_per_litre_and_not_per_one(tmp_path, engine, monkeypatch):
-    box = [(10.0, 10.0), (90.0, 10.0), (90.0, 22.0), (10.0, 22.0)]
     read = ["mg/1", "10^9/1", "1/1", "n/1.73", "(U/1)"]
     monkeypatch.setattr(
-        ocr, "read_lines", lambda image, scale: [ocr.ReadLine([(t, box)], box, 1.0, [1.0]) for t in read]
+        ocr, "read_lines", lambda image, scale: [ocr.ReadLine([(t, wide(t))], wide(t), 1.0, [1.0]) for t in read]
     )
     page = read_scans(open_document(pdf(tmp_path / "a.pdf", lambda canvas: canvas.circle(300, 400, 90, fill=1))))
     assert {word.text for word in page.pages[0].words} == {"mg/l", "10^9/l", "1/1", "n/1.73", "(U/l)"}
