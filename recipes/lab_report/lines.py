@@ -13,114 +13,22 @@ from extraction.document.rows import TextRow, gather_rows
 from extraction.evidence import PageEvidence
 from extraction.values.dates import moment, moments
 from extraction.values.signs import PLAIN, is_rtl
+from recipes.lab_report.patterns import (
+    AGE,
+    BLOCKS,
+    COLON,
+    EARLIER_TITLE,
+    FINDING_CELL,
+    FLAG_CELL,
+    LEGEND,
+    LEVEL,
+    OTHER_TITLE,
+    RANGE_CELL,
+    RESULT_TITLE,
+    UNIT_CELL,
+    VALUE_CELL,
+)
 
-_COMPARATOR = r"(?:<=|>=|[<>≤≥~] ?)?"
-_NUM = rf"{_COMPARATOR} ?-?\d+(?:[.,]\d+)*(?: \d{{3}})*"
-_FLAG = r"(?:[HLN]{1,2}|[+*↑↓▲▼-]{1,3}|\(!\)|\[[A-Z]\]|!|[A-Z][a-z]{2,8}|[a-z]{3,8})"
-_UNIT = (
-    r"(?:[^\W\d_]{0,6} ?(?:/ ?[^ ]*[^\W\d_][^ ]*|[%‰])(?: [A-Z]+)?"
-    r"|[xх]? ?10[\^*Ee]?[\d⁰-⁹]*/ ?\w+|[fpnμmk]?[glLUM]|IU|s|sec|mm|[фпнмк]?[гл]|сек|Ед|мм)"
-)
-_LIMITS = r"(?:[^\W\d_][^\d<>]{0,24})?"
-_RANGE = rf"[\[(]?{_LIMITS} ?(?:{_NUM} ?(?:-|[^\W\d_]{{1,3}}) ?{_NUM}|[<>≤≥]=? ?{_NUM})[\])]?"
-_WORD = (
-    r"(?:(?:(?:non?|not|niet|nicht|pas|não|не|nie|ej|μη|δεν) )?-?"
-    r"(?:neg|pos|n[ée]g|detec|d[ée]tec|react|r[ée]act|reakt|reatt|rilev|presen"
-    r"|pr[ée]sen|absen|assent|ausen|aanw|afw|nachw|aantoon|trac|spoor|spur|indeterm"
-    r"|αρνητ|θετικ|ίχν|απουσ|αντιδρ|ανιχν|отриц|полож|обнаруж|выявл|отсутс|следы|липсв|негат|позит|виявл|відсут|сліди"
-    r"|ujemn|dodat|nieobec|obecn|ślad|wykry|niereakt|reagen|vestíg|pozit|görülm|saptan|eser|neproká|proká|nepřít|stop[ay]"
-    r"|påvis)\w*"
-    r"|(?:غير |لا )?(?:سلبي|سالب|[إا]يجابي|موجب|موجود|يوجد|آثار|تفاعلي)ة?|(?:לא )?(?:שלילי|חיובי|נמצאו?|זוהה)ת?"
-    r"|[弱]?(?:阴性|阳性|陰性|陽性)(?:\([+-]\))?|未见|未检出|检出|微量|検出せず|検出)"
-)
-"""Beginnings of the commonest words for a finding, in English, Dutch, German, French, Spanish, Italian, then in Greek,
-Russian, Bulgarian, Ukrainian, Polish, Portuguese, Turkish, Czech and Swedish; whole words in Arabic, Hebrew, Chinese
-and Japanese.
-"""
-
-_LEGEND = re.compile(
-    r"(?:(?:non?|not|niet|nicht|pas|weakly|strongly|zwak|schwach|faiblement)[ -]?)?"
-    r"(?:positi(?:ve?|vo|va|f|ef)|n[ée]gati(?:ve?|vo|va|f|ef)|reactive|reactief|reaktiv|r[ée]acti[fv]e?|rea[ct]tivo"
-    r"|detected|indeterminate|equivocal|borderline|grenzwertig|отрицательн\w+|положительн\w+|αρνητικ\w+|θετικ\w+"
-    r"|ujemn[yae]|dodatni[ae]?|pozitif|negatif|pozitivní|negativní|阴性|阳性|陰性|陽性)",
-    re.IGNORECASE,
-)
-_LEVEL = re.compile(
-    # Levels stand alone, or as levels of a risk: "High-sensitivity CRP" and "Target cells" are tests.
-    r"(?:(?:very|near|mildly|severely|zeer|licht|ernstig|sehr|leicht|stark|schwerer?|très|muy|molto|очень) )?(?:"
-    r"normal[e]?|normaal|desirable|optim\w+|borderline|high|low|(?:in)?sufficient|sufficiency|deficient|deficiency|toxic"
-    r"|impaired|(?:pre-?)?diabetes|wenselijk|verhoogd|hoog|laag|tekort|wünschenswert|grenzwertig|erhöht|hoch|niedrig"
-    r"|mangel|toxisch|souhaitable|limite|élevé|carence|déficit|toxique|deseable|óptimo|límite|alto|bajo|tóxico"
-    r"|(?:in)?suficiente|desiderabile|ottimale|basso|carenza|tossico|desejável|elevado|baixo|норма|желательно|высокий"
-    r"|низкий|дефицит|бажано|високо|низько|желателно|επιθυμητό|υψηλό|ανεπάρκεια|τοξικότητα|vysoký|nízký|žádoucí|önskvärt"
-    r"|(?:positi|n[ée]gati)\w{1,4})"
-    r"(?: (?:risk|risico|risiko|risque|riesgo|rischio|risco|ryzyko|riziko|риск))?(?: ?\([^)]*\))?:?"
-    # Limits and targets go on with what they are of.
-    r"|(?:(?:limit of )?(?:detection|quantification)(?: limit)?|grey zone|immun\w+ from"
-    r"|(?:first|second|third|1st|2nd|3rd|eerste|tweede|derde) trimester(?! [^\W\d_])|[123]\. ?trim(?:enon|ester)"
-    r"|reference (?:range|value|interval)s?|detectielimiet|bepalingsgrens|referentiewaarden?|nachweisgrenze"
-    r"|bestimmungsgrenze|referenz(?:bereich|werte?)|limite de d\w+|valeurs? de référence|límite de d\w+"
-    r"|valor(?:es)? de referencia|limite di \w+|valori di riferimento|valores de referência|целев\w* значени\w"
-    r"|предел \w+|иммунитет от|межа \w+|граница на \w+|όριο \w+|granica \w+|referans değer\w*|tespit sınırı|mez \w+"
-    r"|detektionsgräns|סף גילוי|حد الكشف|检测限|检出限|検出限界)(?:\W.*)?"
-    r"|(?:target|goal|streefwaarde|zielwert|objectif|cible|objetivo|obiettivo|alvo|hedef|στόχος|мета)"
-    r"(?:(?: (?:for|in|voor|bij|für|bei|chez|en|para|per|nel) .*| ?[<>≤≥:].*))?",
-    re.IGNORECASE,
-)
-"""What levels of a value and limits of its method are called, in the commonest languages: no result's name."""
-_AGE = re.compile(
-    r"\d{1,3} ?(?:(?:y(?:ears?|rs?|\.)?|jahren?|anni|ans?|años?|anos?|jaar|лет|год\w*|років|рок\w*|lat|let|år|yaş|yıl"
-    r"|ετών|έτη|سنة|عام|שנים|岁|歳|才)\b.*|(?:j\.?|г\.|l\.)(?: .*)?)",
-    re.IGNORECASE,
-)
-_VALUE_CELL = re.compile(rf"(?:{_FLAG} )?(?:{_NUM}|\d\+|\+{{1,4}}|1:\d+)(?: ?(?P<unit>{_UNIT}))?(?: {_FLAG})?")
-_FINDING_CELL = re.compile(rf"(?:{_FLAG} )?{_WORD}(?: \([\d+-]+\))?(?: {_FLAG})?", re.IGNORECASE)
-_FLAG_CELL = re.compile(_FLAG)
-_UNIT_CELL = re.compile(_UNIT)
-_RANGE_CELL = re.compile(rf"{_RANGE}(?: ?{_UNIT})?")
-_COLON = re.compile(
-    rf"(?P<name>[^\W\d_][^:]{{1,60}}): (?:{_FLAG} )?{_NUM}(?: ?(?P<unit>{_UNIT}))?(?: {_FLAG})?"
-    rf"(?P<range> +(?=[(\[]){_RANGE_CELL.pattern})?[.,;]?"
-)
-_RESULT_TITLE = re.compile(
-    r"result|outcome|finding|current|aktuell|actuel|attual|huidig|r[ée]sult|risult|esito|uitsl|bevind|gevond|waarde|wert|ergeb|befund|gefund|valeur|valor[ei]?\b|value"
-    r"|αποτ[εέ]λ[εέ]σμ|τιμή\b|результат|резултат|значени|стойност|wynik|wartość|sonu[cç]|değer|v[ýy]sled"
-    r"|hodnot|värde|نتيجة|النتائج|القيمة|תוצא|ערך|结果|結果|测定值|検査値|測定値",
-    re.IGNORECASE,
-)
-_OTHER_TITLE = re.compile(
-    r"un[ií][td]|eenh|einh|dimens|ref|r[ée]f|rif|norm|range|limit|l[íi]mit|interv|bereich|streef|richt|soll"
-    r"|μονάδ|μον\.|αναφορ|φυσιολ|όρια|един|\bед\.|реф|норм|одиниц|мерн|границ|интервал|jedn|j\.m\.|zakres|birim|aralı|jednot|mez[eí]"
-    r"|enhet|gräns|وحدة|الوحدات|مرجع|طبيعي|المدى|יחיד|טווח|ייחוס|נורמ|单位|参考|参照|単位|基準",
-    re.IGNORECASE,
-)
-"""Parts of the commonest titles of columns: of results, and of units or ranges."""
-
-_EARLIER_TITLE = re.compile(
-    r"previous|prior\b|earlier|voorgaand|vorw|vorbef|vorher|früher|vorig|eerder|ant[ée]r|pr[ée]c[ée]d"
-    r"|προηγ|предыд|пред\.|ранее|предиш|поперед|poprz|önceki|předch|minul|tidigare|föreg|سابق|קודמ|קודם|上次|历史|前回",
-    re.IGNORECASE,
-)
-_BLOCKS = {
-    "patient": re.compile(
-        r"(?:name of )?(?:patient|paziente|pati[eë]nt|paciente)(?:['’]?s? name)?|nom|naam|utente|pacjent"
-        r"|nazwisko i imię|pacient|jméno|hasta(?: adı(?: soyadı)?)?|adı soyadı|пациент|пацієнт|фио|піб"
-        r"|ασθενής|ονοματεπώνυμο"
-        r"|(?:اسم )?المريض|الاسم|שם(?: המטופל)?|(?:患者)?姓名|(?:患者)?氏名",
-        re.IGNORECASE,
-    ),
-    "specimen": re.compile(
-        r"(?:specimen|sample|material|materiaal|materiale|probe|staal|monster|muestra|campione|[ée]chantillon)"
-        r"(?: ?(?:type|id|no\.?|nr\.?|number|material|\d{1,2}))?",
-        re.IGNORECASE,
-    ),
-    "date": re.compile(
-        r"(?:date )?collect(?:ed|ion)(?: date)?(?: on)?|drawn|entnahme\w*|abnahme\w*|afname\w*"
-        r"|pr[ée]l[eè]vement|prelievo|toma|(?:date|data|fecha) (?:de|du|di) (?:pr[ée]l[eè]vement|prelievo|toma)",
-        re.IGNORECASE,
-    ),
-}
-"""Labels of blocks of a report, in the commonest words of six languages."""
 _WIDE = 60.0  # points: values below a name begin at most so far to its right
 
 
@@ -149,30 +57,30 @@ class Cell:
     @property
     def is_value(self) -> bool:
         """A number with what may stand beside it, or a word for a finding."""
-        number = _VALUE_CELL.fullmatch(self.text) and not _AGE.fullmatch(self.text)
-        return bool(number or _FINDING_CELL.fullmatch(self.text))
+        number = VALUE_CELL.fullmatch(self.text) and not AGE.fullmatch(self.text)
+        return bool(number or FINDING_CELL.fullmatch(self.text))
 
     @property
     def has_unit(self) -> bool:
         """A value with its unit."""
-        match = _VALUE_CELL.fullmatch(self.text)
+        match = VALUE_CELL.fullmatch(self.text)
         return bool(match and match["unit"])
 
     @property
     def qualifies(self) -> bool:
         """A unit or a range."""
-        return self.is_range or bool(_UNIT_CELL.fullmatch(self.text))
+        return self.is_range or bool(UNIT_CELL.fullmatch(self.text))
 
     @property
     def is_range(self) -> bool:
         """Two ends, or one behind a comparator; numbers that fall ("210502-8357") are none."""
         ends = re.fullmatch(r"(\d+) ?- ?(\d+)", self.text)
-        return bool(_RANGE_CELL.fullmatch(self.text)) and not (ends and int(ends[1]) > int(ends[2]))
+        return bool(RANGE_CELL.fullmatch(self.text)) and not (ends and int(ends[1]) > int(ends[2]))
 
     @property
     def is_limit(self) -> bool:
         """A range, or a word for a finding, which may be what is normal."""
-        return self.is_range or bool(_FINDING_CELL.fullmatch(self.text))
+        return self.is_range or bool(FINDING_CELL.fullmatch(self.text))
 
 
 def rows_like_results(document: Document) -> list[MissedLine]:
@@ -218,21 +126,21 @@ def names_limits(cells: Sequence[Cell]) -> bool:
         return False
     short = all(len(cell.text.split()) < 4 for cell in cells)
     titles = [cell for cell in cells[1:] if not re.fullmatch(r"norm(?:al\w*|aal)?", cell.text, re.IGNORECASE)]
-    return short and any(_OTHER_TITLE.search(cell.text) for cell in titles)
+    return short and any(OTHER_TITLE.search(cell.text) for cell in titles)
 
 
 def _is_of_limits(cell: Cell, titles: Sequence[Cell]) -> bool:
     """Whether what may be a range stands under titles of units and ranges alone."""
     over = [one for one in titles if min(one.box[2], cell.box[2]) > max(one.box[0], cell.box[0])]
-    return cell.is_limit and bool(over) and all(_OTHER_TITLE.search(one.text) for one in over)
+    return cell.is_limit and bool(over) and all(OTHER_TITLE.search(one.text) for one in over)
 
 
 def is_finding(text: str) -> bool:
     """Whether a text is a whole word for a finding, such as stands in the legend of a range ("Positive  > 0.54").
 
-    The beginnings of `_WORD` do not say it: they are those of names too ("Posaconazole", "Reaktion").
+    The beginnings of `WORD` do not say it: they are those of names too ("Posaconazole", "Reaktion").
     """
-    return bool(_LEGEND.fullmatch(text.strip()))
+    return bool(LEGEND.fullmatch(text.strip()))
 
 
 def names_columns(line: str) -> bool:
@@ -244,7 +152,7 @@ def names_columns(line: str) -> bool:
     titles = re.split(r"\s{2,}", re.sub(r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4}", "", line).strip())
     if len(titles) < 3 or any(char.isdigit() or char == ":" for title in titles for char in title):
         return False
-    return any(map(is_result_title, titles)) and any(_OTHER_TITLE.search(title) for title in titles)
+    return any(map(is_result_title, titles)) and any(OTHER_TITLE.search(title) for title in titles)
 
 
 def names_day(line: str) -> bool:
@@ -252,12 +160,12 @@ def names_day(line: str) -> bool:
     titles = re.split(r"\s{2,}", line.strip())
     others = [title for title in titles if not moment(title)]
     words = not any(char.isdigit() or char == ":" for title in others for char in title)
-    return len(others) < len(titles) and len(others) > 1 and words and any(map(_OTHER_TITLE.search, others))
+    return len(others) < len(titles) and len(others) > 1 and words and any(map(OTHER_TITLE.search, others))
 
 
 def is_result_title(title: str) -> bool:
     """Whether a title names a column of results."""
-    return bool(_RESULT_TITLE.search(title)) and not _OTHER_TITLE.search(title)
+    return bool(RESULT_TITLE.search(title)) and not OTHER_TITLE.search(title)
 
 
 def headings_like(document: Document, names: Sequence[PageEvidence]) -> Iterator[str]:
@@ -303,7 +211,7 @@ class Block:
 
 def is_patient(label: str) -> bool:
     """Whether a label is that of a patient's name."""
-    return bool(_BLOCKS["patient"].fullmatch(label))
+    return bool(BLOCKS["patient"].fullmatch(label))
 
 
 def blocks(document: Document) -> list[Block]:
@@ -315,7 +223,7 @@ def blocks(document: Document) -> list[Block]:
             for cell, after in zip(cells, [*cells[1:], None], strict=True):
                 label, colon, text = cell.text.partition(":")
                 text = text.strip() or (after.text if after and ":" not in after.text else "")
-                kind = next((kind for kind, words in _BLOCKS.items() if words.fullmatch(label.strip())), None)
+                kind = next((kind for kind, words in BLOCKS.items() if words.fullmatch(label.strip())), None)
                 # A number is no specimen and nobody's name.
                 says = moments(text) if kind == "date" else any(map(str.isalpha, text))
                 if colon and kind and text and says:
@@ -362,7 +270,7 @@ class Titles:
             return max(x0 - box[2], box[0] - x1, 0.0), abs(x0 + x1 - box[0] - box[2])
 
         titles = above[-1][2]
-        earlier = [one for one in titles if _EARLIER_TITLE.search(one.text) and not _OTHER_TITLE.search(one.text)]
+        earlier = [one for one in titles if EARLIER_TITLE.search(one.text) and not OTHER_TITLE.search(one.text)]
         # Two titles a blank apart ("Result Previous") are one cell: then no other is that of the results.
         others = any(is_result_title(one.text) or moment(one.text) for one in titles if one not in earlier)
         title = min(titles, key=away)
@@ -446,12 +354,12 @@ def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]], titles: Sequ
     for place, cell in enumerate(cells):
         rest = cells[place + 1 : place + 5]
         # A word that opens the line is its name (Glucose), not a flag (High).
-        is_flag = _FLAG_CELL.fullmatch(cell.text) and (name is not None or len(cell.text) < 4)
+        is_flag = FLAG_CELL.fullmatch(cell.text) and (name is not None or len(cell.text) < 4)
         if is_flag and rest and rest[0].is_value:
             continue
         limits = _is_of_limits(cell, titles)
         if cell.is_value and not limits and not (cell.is_range and (name is None or done or ranged)):
-            if rest and _FLAG_CELL.fullmatch(rest[0].text):
+            if rest and FLAG_CELL.fullmatch(rest[0].text):
                 rest = rest[1:]
             end = next((i for i, other in enumerate(rest) if other.is_name), len(rest))
             follows = cell.has_unit or any(other.qualifies for other in rest[:end])
@@ -459,15 +367,15 @@ def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]], titles: Sequ
                 name is not None
                 and not done
                 and (not labelled or follows)
-                and not _LEVEL.fullmatch(name.text)
-                and (sure or follows or _FINDING_CELL.fullmatch(cell.text))
+                and not LEVEL.fullmatch(name.text)
+                and (sure or follows or FINDING_CELL.fullmatch(cell.text))
             )
             numbers_line = bool(cells[place + 1 : place + 2]) and cells[place + 1].is_name
             if named or (name is None and follows and not numbers_line and _below_name(cell, above)):
                 yield cell
                 done = True
-        elif (match := _COLON.fullmatch(cell.text)) and (match["unit"] or match["range"] or _ranged(rest)):
-            if not _LEVEL.fullmatch(match["name"]):
+        elif (match := COLON.fullmatch(cell.text)) and (match["unit"] or match["range"] or _ranged(rest)):
+            if not LEVEL.fullmatch(match["name"]):
                 yield cell
             name = None
         elif cell.qualifies or limits:
