@@ -83,6 +83,8 @@ def may_begin(keys: list[str], at: int) -> bool:
         return unit or sign
     if number and at == 1 and before in _FLAGS:
         return len(key) > 1  # "L1" may be anything
+    if key in COMPARATORS and at == 1 and before in _FLAGS:
+        return len(keys) > 2 and is_number(keys[2])
     return before in _ARROWS and number
 
 

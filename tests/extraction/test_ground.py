@@ -82,6 +82,7 @@ def scalar(text, *lines):
         ("mmol/L", "Potassium  4.2mmol/L", "mmol/L"),
         ("4.2", "Potassium  L4.2", "4.2"),
         ("L", "Potassium  L4.2", "L"),
+        ("<4.2", "Ferritin  LL<4.2", "<4.2"),
         ("1", "Fluoride  L1", None),
         ("12", "Vitamin  B12", None),
         ("mg", "Glucose  5 mg/dL", None),
