@@ -170,7 +170,7 @@ def test_bench_shared_context(model, tmp_path):
     assert figures["serving"][1]["different"] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_prove_pixels_reads_what_it_never_saw_and_only_from_its_own_picture(monkeypatch):
     """The script's own proof, with one face in one place, in about a minute."""
     figures = load("prove_pixels", monkeypatch).prove(steps=600, count=200, seed=0, hardest=0.0)
