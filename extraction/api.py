@@ -194,7 +194,7 @@ class Extractor:
             check_sight(self.backend)
         if in_windows(example):
             return DocumentReading(example, self.contract, self._fits)
-        return ContextReading(example, self.contract)
+        return ContextReading(example, self.contract, self._fits)
 
     def _fits(self, parts: Sequence[Part]) -> bool:
         return self.backend.count_tokens(self.contract.messages(parts)) <= self.contract.max_prompt_tokens

@@ -142,7 +142,7 @@ def _rows(data: Any, in_list: bool = False) -> Iterator[Mapping[str, Any]]:
 
 
 def _row_fields(schema: Schema) -> set[str]:
-    """The fields of the objects, of two fields or more, that a schema's lists hold, alternatives among them."""
+    """The fields of the objects that a schema's lists hold, alternatives among them."""
     found: set[str] = set()
 
     def fields(sub: Any) -> set[str]:
@@ -152,8 +152,7 @@ def _row_fields(schema: Schema) -> set[str]:
 
     def visit(sub: Any) -> Any:
         if isinstance(sub, dict):
-            own = fields(sub.get("items", {}))
-            found.update(own if len(own) > 1 else ())
+            found.update(fields(sub.get("items", {})))
             map_subschemas(sub, lambda inner, _: visit(inner))
         return sub
 

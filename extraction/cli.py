@@ -71,12 +71,12 @@ def extract(
                 f"{DEFAULT} knows its own schema only; say which model reads: --model FOLDER or --server URL."
             )
         model = DEFAULT
-    batch = Batch(out, task_id(model, schema, server))
-    jobs = batch.jobs(found)
     contract = contract_for(model, schema)
     check_documents(contract)
     if server is None:
         resolve_model(str(model))
+    batch = Batch(out, task_id(model, schema, server))
+    jobs = batch.jobs(found)
     missing, statuses = batch.missing(jobs), batch.done(jobs)
     notes = [f"Note: the schema's {note}." for note in simplify(contract.record_schema)[1]]
     if found.skipped:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,12 +25,17 @@ from typing import Annotated, Any
 
 import typer
 
-from extraction.api import Extractor, contract_for
+from extraction.api import Extractor, check_documents, contract_for
 from extraction.batch import task_id
 from extraction.errors import AssayError, DocumentError, run_command
 from extraction.folder import choose, told
 from extraction.generate.hub import DEFAULT
 from extraction.readers import Readers, answered
+
+ROW = ("path", "model", "status", "record", "error")
+"""The columns of the Parquet files."""
+_WRITTEN = re.compile(r".+_\d{6}(?:[_-].*)?\.parquet")  # as Ray names what it writes
+_MAGIC = b"PAR1"  # a Parquet file's first and last bytes
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports home otherwise
 
@@ -49,8 +55,8 @@ class Reader:
             for url, record in answered(self._extractor, self._readers):
                 error = record.issues[0].message if record.status == "failed" else None
                 told = json.dumps(record.to_dict(), ensure_ascii=False)
-                row = {"path": url, "model": self._task, "status": record.status, "record": told, "error": error}
-                yield {name: [value] for name, value in row.items()}
+                values = (url, self._task, record.status, told, error)
+                yield {name: [value] for name, value in zip(ROW, values, strict=True)}
 
 
 def fetch(url: str, folder: Path) -> Path:
@@ -98,7 +104,7 @@ def extract(
     except ImportError:
         raise AssayError("Ray is missing here; install the extra assay[ray]: pip install -e '.[ray]'.") from None
 
-    contract_for(model, schema)  # what is wrong with it is said before anything is started
+    check_documents(contract_for(model, schema))  # what is wrong with it is said before anything is started
     files, root = fsspec.core.url_to_fs(source)
     names, skipped = choose(PurePosixPath(path).relative_to(root) for path in files.find(root))
     if not names:
@@ -128,23 +134,47 @@ def extract(
 
 
 def read_paths(out: str, task: str) -> set[str]:
-    """The paths that have a row in `out`; a file that a kill cut short is removed, its documents are read again."""
+    """The paths that have a row in `out`; a file that a kill cut short is removed, its documents are read again.
+
+    Raises:
+        AssayError: `out` holds Parquet files of another model or schema, or that this pipeline did not write.
+    """
     import fsspec
     from pyarrow import ArrowInvalid, parquet
 
     files, folder = fsspec.core.url_to_fs(out)
     paths: set[str] = set()
+    cut: list[str] = []
     for name in files.glob(f"{folder}/*.parquet"):
+        own = PurePosixPath(name).name
+        foreign = AssayError(f"{out} holds {own}, which is not of this pipeline; choose another folder.")
+        if _is_cut(files, name):
+            if not _WRITTEN.fullmatch(own):
+                raise foreign
+            cut.append(name)
+            continue
         try:
             with files.open(name) as file:
-                rows = parquet.read_table(file, columns=["path", "model"]).to_pydict()
+                table = parquet.read_table(file)
         except ArrowInvalid:
-            files.rm_file(name)
-            continue
+            raise foreign from None
+        if not set(ROW) <= set(table.column_names):
+            raise foreign
+        rows = table.select(["path", "model"]).to_pydict()
         if others := set(rows["model"]) - {task}:
             raise AssayError(f"{out} holds records of another model or schema ({others.pop()}); choose another folder.")
         paths.update(rows["path"])
+    for name in cut:
+        files.rm_file(name)
     return paths
+
+
+def _is_cut(files: Any, name: str) -> bool:
+    """Whether a Parquet file lacks its end."""
+    with files.open(name) as file:
+        start = file.read(4)
+        file.seek(max(0, files.size(name) - 4))
+        return bool(start != _MAGIC or file.read(4) != _MAGIC)
 
 
 if __name__ == "__main__":

@@ -53,9 +53,18 @@ class Reading(Protocol):
 
 
 class ContextReading:
-    """A context whose branches are asked as they are."""
+    """A context whose branches are asked as they are.
 
-    def __init__(self, example: Example, contract: Contract):
+    Raises:
+        AssayError: the context with one of its questions does not fit a prompt: nothing is left out of it here.
+    """
+
+    def __init__(self, example: Example, contract: Contract, fits: Fits):
+        if not all(fits((*example.context.parts, *branch.parts)) for branch in example.branches):
+            raise AssayError(
+                f"{example.context.name} with a question on it is longer than "
+                f"max_prompt_tokens={contract.max_prompt_tokens}; show less of it, or raise it in the contract."
+            )
         self.examples = [example]
         self._contract, self._example = contract, example
         self._records: dict[int, Record] = {}
@@ -79,8 +88,10 @@ class ContextReading:
 
 def in_windows(example: Example) -> bool:
     """Whether an example is a document to be read as a whole, in windows where it is long, and not asked questions."""
-    branch, *more = example.branches
-    return isinstance(example.context.index, PageIndex) and not (more or branch.parts or branch.schema)
+    if len(example.branches) != 1:
+        return False
+    [branch] = example.branches
+    return isinstance(example.context.index, PageIndex) and not (branch.parts or branch.schema)
 
 
 def document_example(document: Document, contract: Contract, gold: Any = None) -> Example:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from extraction.contract import Contract, field_names
 from extraction.document import SUFFIXES, Document, Window, open_document
 from extraction.errors import AssayError
 from extraction.evidence import PageIndex
-from extraction.example import Branch, Example, Part
+from extraction.example import Branch, Example, ImagePart, Part
 from extraction.generate.backend import Generation
 from extraction.reading import document_example, in_windows, sheets_of, window_example, windows_of
 from extraction.record.reply import Value, plain, printed, read_window
@@ -91,7 +93,16 @@ def check_split(train: Sequence[Example], validation: Sequence[Example]) -> None
 
 
 def _source(example: Example) -> Any:
-    return example.context.sha256 or example.context.parts
+    """What a source is known by, wherever its files lie."""
+    parts = example.context.parts
+    own = ((_digest(part.path), part.page) if isinstance(part, ImagePart) else part for part in parts)
+    return example.context.sha256 or tuple(own)
+
+
+@lru_cache(maxsize=1 << 16)
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def divide(example: Example, contract: Contract, fits: Callable[[Sequence[Part]], bool]) -> list[Example]:

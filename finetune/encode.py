@@ -13,6 +13,7 @@ from extraction.example import Example, Part
 from extraction.families import Family, Prompt
 from extraction.generate.masks import CONTEXT
 from extraction.generate.shared import shared_length
+from extraction.reading import in_windows
 from finetune.batch import IGNORED, check_labels
 from finetune.config import DataConfig
 from finetune.data import divide
@@ -61,6 +62,11 @@ def encode(example: Example, contract: Contract, family: Family, max_length: int
         answer = [*family.encode(target.encode(branch.gold)), family.end]
         check_labels(example.context.name, answer[:-1], family.marks)
         _check_length(example.context.name, prompt, answer, family, max_length)
+        if len(answer) > contract.max_answer_tokens and not in_windows(example):  # a document's answer may go on
+            raise AssayError(
+                f"An answer on {example.context.name} takes {len(answer)} tokens, more than "
+                f"contract.max_answer_tokens={contract.max_answer_tokens}; raise it."
+            )
         own = len(prompt.ids) + len(answer)
         shared = shared_length([rows[-1][0][0], prompt]) if rows[-1] else 0
         if rows[-1] and length + own - shared > max_length:

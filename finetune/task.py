@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,6 +19,8 @@ from extraction.generate.hub import FACTS, shipped
 from extraction.plugins import import_source, installed, line_of, load
 from extraction.record.record import Record
 from extraction.room import Room
+from extraction.schema import pointer
+from extraction.validation import Validator, validator
 from finetune.config import ContractConfig, SyntheticConfig
 from finetune.data import read_documents
 
@@ -144,7 +147,12 @@ def evaluate(extractor: Extractor, task: Task, examples: Sequence[Example], labe
             if done:
                 found[id(done[0])] = done[1]
                 bar.update()
-    return task.grade(extractor.contract, examples, [found[id(example)] for example in examples])
+    try:
+        return task.grade(extractor.contract, examples, [found[id(example)] for example in examples])
+    except AssayError:
+        raise
+    except Exception as error:
+        raise _own_error(task, "grade the answers", error) from error
 
 
 def read_examples(task: Task, wanted: DataRequest) -> list[Example]:
@@ -158,15 +166,35 @@ def read_examples(task: Task, wanted: DataRequest) -> list[Example]:
     except AssayError:
         raise
     except Exception as error:
-        at = line_of(error, inspect.getfile(type(task)))
-        raise AssayError(
-            f"The recipe {task.name} cannot read {wanted.folder} ({at}): {type(error).__name__}: {reason(error)}"
-        ) from error
+        raise _own_error(task, f"read {wanted.folder}", error) from error
     if not examples:
         raise AssayError(
             f"The recipe {task.name} found no example in {wanted.folder}; see that this is the folder of its data."
         )
+    for example in examples:
+        for branch in example.branches:
+            _check_gold(example.context.name, branch, wanted.contract)
     return examples
+
+
+def _check_gold(name: str, branch: Branch, contract: Contract) -> None:
+    """Raise AssayError where a true answer is none by its schema: what is taught could never be given."""
+    schema = json.dumps(branch.schema or contract.record_schema, sort_keys=True)
+    misfit = next(_validator(schema).iter_errors(branch.gold), None)
+    if misfit:
+        at = pointer(misfit.absolute_path) or "/"
+        raise AssayError(f"An answer on {name} does not fit the schema at {at}: {misfit.message[:200]}")
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: str) -> Validator:
+    return validator(json.loads(schema))
+
+
+def _own_error(task: Task, what: str, error: Exception) -> AssayError:
+    """What went wrong in a task's own code, with its file and line."""
+    at = line_of(error, inspect.getfile(type(task)))
+    return AssayError(f"The recipe {task.name} cannot {what} ({at}): {type(error).__name__}: {reason(error)}")
 
 
 def load_task(recipe: str) -> Task:

@@ -2,8 +2,9 @@
 
 Nobody has said what a row looks like, so there are two cases. Where rows were read, a line looks like one if its cells
 stand in the columns of such a row, with numbers where that has numbers. Where none was read, three lines look like rows
-when they stand one below the other in the same columns and have numbers there; four, right below each other, when they
-have none. Both say rather too little than too much; `tests/extraction/test_unread.py` measures it.
+when they stand one below the other in the same columns and have numbers there (one, where nothing was read of the whole
+document and it has a name, a number and more); four, right below each other, when they have none. Both say rather too
+little than too much; `tests/extraction/test_unread.py` measures it.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ def unread_rows(
     longer: list[PrintedLine] = []
     for lines in pages:
         own = [line for line in lines if line.is_row]
-        runs = _runs(lines) if own or not shown else []
+        runs = _runs(lines, none=not rows) if own or not shown else []
         longer += [line for run in runs if len(run) > len(own) for line in _without_totals(run, own)]
     return sorted({*titled, *beside, *longer}, key=lambda line: (line.page, line.middle))
 
@@ -248,8 +249,10 @@ def _without_totals(found: list[PrintedLine], rows: Sequence[PrintedLine]) -> li
     return found
 
 
-def _runs(lines: Sequence[PrintedLine]) -> list[list[PrintedLine]]:
-    """Three or more lines that nothing was read from, one below the other in the same columns."""
+def _runs(lines: Sequence[PrintedLine], none: bool) -> list[list[PrintedLine]]:
+    """Three or more lines that nothing was read from, one below the other in the same columns; one is enough that has
+    a name, a number and more, where `none` was read of the whole document.
+    """
     runs: list[list[tuple[int, PrintedLine]]] = []
     for number, line in enumerate(lines):
         if not line.fresh or len(line.cells) < 2 or _is_form(line):
@@ -261,7 +264,8 @@ def _runs(lines: Sequence[PrintedLine]) -> list[list[PrintedLine]]:
             runs.append([(number, line)])
         else:
             run.append((number, line))
-    return [found for run in runs for found in _blocks([line for _, line in run]) if _is_table(found)]
+    found = [block for run in runs for block in _blocks([line for _, line in run])]
+    return [block for block in found if _is_table(block) or (none and any(map(_is_full, block)))]
 
 
 def _blocks(run: Sequence[PrintedLine]) -> list[list[PrintedLine]]:
@@ -280,6 +284,17 @@ def _blocks(run: Sequence[PrintedLine]) -> list[list[PrintedLine]]:
 def _is_form(line: PrintedLine) -> bool:
     """Whether a line is labels with what was filled in behind them."""
     return sum(cell.text.endswith(":") for cell in line.cells) > (len(line.cells) > 2)
+
+
+def _is_full(line: PrintedLine) -> bool:
+    """Whether a line begins with a name, has a number of its own next, and then more, none of it a day."""
+    first, *more = line.cells
+    return (
+        len(more) > 1
+        and first.text[0].isalpha()
+        and any(cell.amount is not None for cell in more[:2])
+        and not any(moments(cell.text) or cell.text.endswith(":") or len(cell.text) > _LONG for cell in line.cells)
+    )
 
 
 def _is_table(run: Sequence[PrintedLine]) -> bool:

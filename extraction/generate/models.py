@@ -100,6 +100,11 @@ def _origin(adapter: Path) -> tuple[str, Quantization | None]:
             facts = dict(json.loads((adapter / FACTS).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AssayError(f"{adapter / 'adapter_config.json'} or {FACTS} beside it cannot be read: {error}.") from None
+    if base.startswith((".", "/", "~")) and not Path(base).is_dir():
+        raise AssayError(
+            f"The adapter in {adapter} was trained on the model in {base}, which is not there as seen from this "
+            "folder; start where it is, or name its folder in adapter_config.json (base_model_name_or_path)."
+        )
     return base, facts.get("quantization")
 
 

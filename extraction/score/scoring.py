@@ -45,6 +45,7 @@ def score(
     if fields is None:
         wanted = contract.scored or None if contract else None
         core = tuple(name for name, role in roles.items() if role in ("name", "value", "unit"))
+        core = tuple(name for name in core if wanted is None or name in wanted)
     else:
         wanted, core = None if fields == "all" else tuple(fields), ()
     if key is None:

@@ -93,10 +93,26 @@ def test_nothing_is_lost_and_nothing_is_there_twice(tmp_path, monkeypatch):
 def test_a_file_that_was_cut_short_is_read_again_and_models_are_not_mixed(tmp_path):
     from pyarrow import parquet, table
 
-    whole = tmp_path / "a.parquet"
-    parquet.write_table(table({"path": ["file:///a.pdf"], "model": ["m"]}), whole)
-    (tmp_path / "b.parquet").write_bytes(whole.read_bytes()[:-20])
+    whole, cut = tmp_path / "1a_000000_000000.parquet", tmp_path / "1a_000001_000000.parquet"
+    row = {"path": ["file:///a.pdf"], "model": ["m"], "status": ["ok"], "record": ["{}"], "error": [""]}
+    parquet.write_table(table(row), whole)
+    cut.write_bytes(whole.read_bytes()[:-20])
     assert read_paths(str(tmp_path), "m") == {"file:///a.pdf"}
-    assert not (tmp_path / "b.parquet").exists()
+    assert not cut.exists()
     with pytest.raises(AssayError, match="another model"):
         read_paths(f"file://{tmp_path}", "other")
+
+
+@pytest.mark.parametrize("columns", [{"x": [1]}, {"path": ["a"], "model": ["m"]}, None])
+def test_files_of_others_stay_where_they_are(tmp_path, columns):
+    """A folder that holds Parquet files of somebody else is refused, whole ones and broken ones."""
+    from pyarrow import parquet, table
+
+    own = tmp_path / "mine.parquet"
+    if columns:
+        parquet.write_table(table(columns), own)
+    else:
+        own.write_bytes(b"PAR1 and no end")
+    with pytest.raises(AssayError, match="not of this pipeline"):
+        read_paths(str(tmp_path), "m")
+    assert own.exists()

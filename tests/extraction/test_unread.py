@@ -229,3 +229,28 @@ def test_words_under_titles_that_are_the_fields_names():
     page = "Good                Count\n" + "\n".join(f"{name:20}none" for name in GOODS[:3])
     record = record_of(document_of(page), Generation('{"parts": []}', "stop"), contract=contract)
     assert [issue.code for issue in record.issues] == ["row_left_out"] * 3
+
+
+def test_one_row_is_enough_where_nothing_was_read():
+    page = """\
+Laboratory
+Date: 04/11/2021    Page 1
+Test        Result      Unit        Range
+CRP         0.7         mg/L        <5.0
+"""
+    assert invoice([], page) == ["CRP"]
+
+
+def test_a_list_of_objects_with_one_field_has_rows():
+    class Names(BaseModel):
+        lines: list[dict[str, str]]
+
+    schema = Names.model_json_schema()
+    schema["properties"]["lines"]["items"] = {"type": "object", "properties": {"article": {"type": "string"}}}
+
+    def lacking(names):
+        answer = Generation(dumps({"lines": [{"article": name} for name in names]}), "stop")
+        record = record_of(document_of(INVOICE), answer, contract=Contract.for_schema(schema))
+        return [issue.code for issue in record.issues].count("row_left_out")
+
+    assert lacking([]) >= 6 and lacking([ROWS[0][0]]) >= 5 and lacking([row[0] for row in ROWS]) == 0

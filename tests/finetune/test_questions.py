@@ -125,7 +125,7 @@ def finished(tmp_path_factory, tokenizer):
         "data.synthetic": "{}",
         "adapter.start": "null",
         "data.questions": 4,
-        "contract.max_answer_tokens": 12,
+        "contract.max_answer_tokens": 200,
         "train.output": work / "run",
         "train.max_steps": 2,
         "train.batch_size": 2,
