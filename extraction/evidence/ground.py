@@ -104,6 +104,8 @@ def ground(
     groups = [[PlacedRow(cells) for cells in rows.values()] for rows in tables.values()]
     for rows in groups:
         _align(rows, printed, _name_field(rows, roles))
+    # Rows that words name know where they stand; a bare number, as of a group around them, may be any of theirs.
+    groups.sort(key=lambda rows: not any(row.name and _WORDS.search(row.name.text) for row in rows))
     placer = Placer(printed, groups)
     for rows in groups:
         placer.place(rows)

@@ -465,3 +465,15 @@ def test_a_labelled_line_that_holds_a_rows_method_is_no_name_of_another_row():
     lines += ["Uric acid:", "Method: Uricase", "        280    umol/L"]
     got = ground_in(leaves(rows), document(page(*lines)), roles=CHECKS.roles)
     assert [got["tests", i, "result"].text for i in range(2)] == ["2.5", "280"]
+
+
+def test_a_number_around_nested_rows_takes_no_value_of_theirs():
+    shop = document(page("Nails            2.00  EUR", "Screws           3.50  EUR"))
+    items = [("Nails", "2.00"), ("Screws", "3.50")]
+    inner = [
+        Leaf(("groups", 0, "items", i, key), value, 0, 0)
+        for i, item in enumerate(items)
+        for key, value in zip(("article", "price"), item, strict=True)
+    ]
+    placed = ground_in([Leaf(("groups", 0, "n"), 2, 0, 0), *inner], shop)
+    assert set(placed) >= {leaf.path for leaf in inner} and ("groups", 0, "n") not in placed
