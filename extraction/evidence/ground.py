@@ -104,11 +104,13 @@ def ground(
     groups = [[PlacedRow(cells) for cells in rows.values()] for rows in tables.values()]
     for rows in groups:
         _align(rows, printed, _name_field(rows, roles))
+    placer = Placer(printed)
     # Rows that words name know where they stand; a bare number, as of a group around them, may be any of theirs.
-    groups.sort(key=lambda rows: not any(row.name and _WORDS.search(row.name.text) for row in rows))
-    placer = Placer(printed, groups)
+    by_words: dict[bool, list[list[PlacedRow]]] = {True: [], False: []}
     for rows in groups:
-        placer.place(rows)
+        by_words[any(row.name and _WORDS.search(row.name.text) for row in rows)].append(rows)
+    for tables_of_kind in by_words.values():
+        placer.place_all(tables_of_kind)
     _place_scalars(scalars)
     chosen = [cell for rows in groups for row in rows for cell in row.cells] + scalars
     rests = names_rests(printed, [row for rows in groups for row in rows]) if "name" in roles.values() else {}

@@ -25,10 +25,13 @@ _SUPPORT = 3.0  # what agreement with the rows around counts against the relatio
 class Placer:
     """Chooses the spots of all tables of a record; a printed word serves one row, and one of its values, only."""
 
-    def __init__(self, printed: Printed, tables: Sequence[Sequence[PlacedRow]]):
+    def __init__(self, printed: Printed):
         self.printed = printed
         self.walls = Walls(printed)
         self.claimed: set[int] = set()
+
+    def place_all(self, tables: Sequence[Sequence[PlacedRow]]) -> None:
+        """Choose a spot for every cell of tables: all rows get their places first."""
         for rows in tables:
             for row in sorted(rows, key=lambda row: -row.score):
                 if row.anchor and self.claimed.intersection(row.anchor.atoms):
@@ -37,7 +40,10 @@ class Placer:
                     self.claimed.update(row.anchor.atoms)
                     self.walls.stand(id(row), row.anchor)
 
-    def place(self, rows: Sequence[PlacedRow]) -> None:
+        for rows in tables:
+            self._place(rows)
+
+    def _place(self, rows: Sequence[PlacedRow]) -> None:
         """Choose a spot for every cell of a table's rows that has one in the row's neighbourhood."""
         samples = self._samples(rows)
         for number, row in enumerate(rows):
