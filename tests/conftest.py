@@ -9,6 +9,14 @@ import pytest
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
+LONG = ("test_scripts", "test_ray_data", "test_processes", "test_qlora", "test_train", "test_questions", "test_hostile")
+
+
+def pytest_collection_modifyitems(items):
+    """Modules that take minutes come first, so that none of them is alone at the end."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def tokenizers_are_read_once():
     """Gemma's tokenizer takes seconds to read, its table for grammars as long: equal files give one object here."""

@@ -46,7 +46,7 @@ def test_mistakes_before_any_model_is_loaded(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "a.pdf").write_bytes(b"x")
     two = (tmp_path / "a.pdf", tmp_path / "b" / "a.pdf")
-    mistake(assay("extract", *two, "--model", "x", "--out", out), "would both become a.pdf.json")
+    mistake(assay("extract", *two, "--out", out), "would both become a.pdf.json")
     mistake(assay("extract", tmp_path / "a.pdf", "--model", "no/such/model", "--out", out), "no folder")
     mistake(assay("extract", tmp_path / "a.pdf", "--model", tmp_path, "--out", out), "--schema")
     (tmp_path / "s.json").write_text('{"type": 5}')

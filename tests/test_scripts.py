@@ -157,12 +157,19 @@ def test_bench_train(model, tmp_path):
     assert own["losses"] == pytest.approx(trl["losses"], abs=0.1) and own["tokens"] == trl["tokens"]
 
 
-def test_bench_shared_context(model, tmp_path):
+def test_bench_shared_context(model, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    script = load("bench_shared_context", monkeypatch)
+    assert script.apart(dict)["GB"] > 0
+    # In this one process, for the time that imports take.
+    monkeypatch.setattr(script, "apart", script.measured)
     asked = shutil.copytree(model, tmp_path / "model")
     ehr_qa.CONTRACT.model_copy(update={"max_answer_tokens": 8}).save(asked)
     out = tmp_path / "figures.json"
     few = ("--tokens", 300, "--questions", 2, "--sample", 1)
-    start("bench_shared_context.py", "--model", asked, "--base", model, *few, "--json", out)
+    arguments = ("--model", asked, "--base", model, *few, "--json", out)
+    monkeypatch.setattr(sys, "argv", ["bench_shared_context.py", *map(str, arguments)])
+    script.main()
     figures = json.loads(out.read_text())
     [shared] = figures["training"]["shared"]
     assert shared["loss difference"] < 0.2 and not shared["recomputed"]
