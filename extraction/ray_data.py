@@ -155,12 +155,12 @@ def read_paths(out: str, task: str) -> set[str]:
             continue
         try:
             with files.open(name) as file:
-                table = parquet.read_table(file)
+                table = parquet.ParquetFile(file)
+                if not set(ROW) <= set(table.schema_arrow.names):
+                    raise foreign
+                rows = table.read(columns=["path", "model"]).to_pydict()  # and none of the records
         except ArrowInvalid:
             raise foreign from None
-        if not set(ROW) <= set(table.column_names):
-            raise foreign
-        rows = table.select(["path", "model"]).to_pydict()
         if others := set(rows["model"]) - {task}:
             raise AssayError(f"{out} holds records of another model or schema ({others.pop()}); choose another folder.")
         paths.update(rows["path"])

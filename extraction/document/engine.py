@@ -165,14 +165,15 @@ def _crops(image: Any, boxes: Any) -> list[Any]:
     return crops
 
 
-def picture_of(image: "Image.Image", corners: Corners, scale: float) -> "Image.Image":
-    """The part of a picture inside of corners (points; `scale` is a pixel's size in them), straightened."""
+def cut_out(pixels: Any, corners: Corners, scale: float) -> Any:
+    """The part of an array of pixels inside of corners (points; `scale` is a pixel's size in them), straightened.
+
+    As everywhere in the engine, what is 1.5 times higher than wide is laid on its left side.
+    """
     import numpy as np
-    from PIL import Image
     from rapidocr.utils.process_img import get_rotate_crop_image
 
-    box = np.array(corners, dtype=np.float32) / np.float32(scale)
-    return Image.fromarray(get_rotate_crop_image(np.asarray(image), box))
+    return get_rotate_crop_image(pixels, np.array(corners, dtype=np.float32) / np.float32(scale))
 
 
 def recognise(line: "Image.Image") -> str:
@@ -194,7 +195,7 @@ def read_lines(image: "Image.Image", scale: float) -> list[ReadLine]:
         padded.paste(image)
         image = padded
     result = engine()(image, return_word_box=True)
-    blank = [ReadLine([], _scaled(box, scale), 0.0, []) for box in getattr(result, "blank", ())]
+    blank = [ReadLine([], _scaled(box, scale), 0.0, []) for box in result.blank]
     if result.boxes is None or result.txts is None:
         return blank
     lines = []

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extraction.document.engine import SIDE, ReadLine, engine, read_lines, recognise
+from extraction.document.engine import SIDE, ReadLine, cut_out, engine, read_lines, recognise
 from extraction.document.pages import Document, Limits, Page, Word
 from extraction.document.reader import open_document, render_pages
 from extraction.errors import DocumentError
@@ -251,7 +251,6 @@ def _read_upright(image: "Image.Image", scale: float) -> tuple[int, list[ReadLin
 def _turn(image: "Image.Image", lines: Sequence[ReadLine], scale: float) -> int:
     """The quarter turn (degrees clockwise) after which the longest lines are read best, one way round or the other."""
     import numpy as np
-    from rapidocr.utils.process_img import get_rotate_crop_image
 
     pixels = np.asarray(image)[:, :, ::-1]
     crops, turns = [], []
@@ -259,7 +258,7 @@ def _turn(image: "Image.Image", lines: Sequence[ReadLine], scale: float) -> int:
         (x0, y0), (x1, y1) = line.corners[:2]
         # Its first side, which becomes the top of its picture, runs so; and a high picture is laid on its left side.
         quarter = round(math.degrees(math.atan2(y0 - y1, x1 - x0)) / 90) * 90
-        crop = get_rotate_crop_image(pixels, np.array(line.corners, dtype=np.float32) / np.float32(scale))
+        crop = cut_out(pixels, line.corners, scale)
         turn = quarter + (270 if line.height >= 1.5 * line.width else 0)
         crops += [crop, np.ascontiguousarray(crop[::-1, ::-1])]
         turns += [turn % 360, (turn + 180) % 360]

@@ -1,16 +1,14 @@
 """Scans in letters that the OCR engine has not learned: never blanks without a word, and read where Tesseract is."""
 
 import sys
-from dataclasses import replace
+from types import ModuleType
 
 import pytest
-from reportlab.lib.pagesizes import A4
-from reportlab.lib.utils import ImageReader
-from reportlab.pdfgen.canvas import Canvas
 
-from extraction.document import letters, open_document, page_text, read_scans, render_page
+from extraction.document import letters, open_document, page_text, read_scans
 from extraction.document.engine import ReadLine
 from recipes.lab_report.synthetic.faces import register
+from tests.extraction.test_ocr import pdf, scanned
 
 RUSSIAN = [
     ("Исследование", "Результат", "Единицы", "Референсные значения"),
@@ -39,18 +37,15 @@ def engine():
 
 def scan(folder, rows):
     """A page that is a picture of rows."""
-    for name, picture in (("drawn", None), ("scan", True)):
-        canvas = Canvas(str(folder / f"{name}.pdf"), pagesize=A4, invariant=True)
-        if picture:
-            canvas.drawImage(ImageReader(render_page(folder / "drawn.pdf", 1, dpi=150).convert("L")), 0, 0, *A4)
-        else:
-            register("Arimo")
-            canvas.setFont("Arimo", 11)
-            for number, row in enumerate(rows):
-                for x, cell in zip((60, 250, 330, 420), row, strict=True):
-                    canvas.drawString(x, 720 - 24 * number, cell)
-        canvas.save()
-    return folder / "scan.pdf"
+
+    def draw(canvas):
+        register("Arimo")
+        canvas.setFont("Arimo", 11)
+        for number, row in enumerate(rows):
+            for x, cell in zip((60, 250, 330, 420), row, strict=True):
+                canvas.drawString(x, 720 - 24 * number, cell)
+
+    return pdf(folder / "scan.pdf", scanned(folder, draw))
 
 
 def test_the_remedy_is_named_where_nothing_reads_them(tmp_path, monkeypatch):
@@ -86,6 +81,36 @@ def test_a_russian_scan_is_read(tmp_path):
     assert all(cell in read for name, value, _, _ in RUSSIAN for cell in (name, value)), read
 
 
+def test_lines_that_tesseract_does_not_read_either_are_said(tmp_path, monkeypatch):
+    class Nothing:
+        """Tesseract, which reads no line."""
+
+        def __init__(self, **options):
+            assert options["lang"] == "rus"
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def __getattr__(self, name):
+            return lambda *_: None
+
+    fake = ModuleType("tesserocr")
+    fake.PyTessBaseAPI, fake.iterate_level = Nothing, lambda *_: []
+    fake.PSM = fake.RIL = type("Names", (), {"SINGLE_LINE": 7, "SINGLE_WORD": 8, "WORD": 3})
+    path = scan(tmp_path, RUSSIAN)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "rus.traineddata").touch()
+    monkeypatch.setitem(sys.modules, "tesserocr", fake)
+    monkeypatch.setattr(letters, "data_folder", lambda: tmp_path / "data")
+    monkeypatch.setattr(letters, "_script", lambda *_: "Cyrillic")
+    [page] = read_scans(open_document(path)).pages
+    assert "lines were not read by OCR, or not whole" in page.issue
+    assert any(word.text == "132" for word in page.words)
+
+
 def test_words_from_right_to_left_are_given_as_they_are_spoken():
     assert letters._logical(":ةنيعلا") == "العينة:" and letters._logical("mg/dL") == "mg/dL"
     assert letters._logical("4.5-ב") == "ב-4.5"
@@ -99,4 +124,3 @@ def test_few_unread_lines_are_no_other_script():
     full = [line("Haemoglobin 132 g/L", 100.0)] * 10
     assert letters.unread([*full, line("", 60.0)]) == []
     assert len(letters.unread([*full, *[line("", 60.0)] * 3])) == 3
-    assert letters.unread([replace(one, words=one.words) for one in full]) == []
