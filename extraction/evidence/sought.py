@@ -55,7 +55,7 @@ class Sought:
         if not found and role not in ("value", "unit"):
             found = self.printed.find(text, fold=True)
         if not found and (when := moment(text)):
-            found = self._moment(when)
+            found = self._moment(when, role)
         if not found and role == "unit":
             found = self._unit(text)
         if not found and role == "heading":
@@ -103,7 +103,7 @@ class Sought:
                     found.append(printed.spot([[word.first + start, word.first + stop - 1]]))
         return found
 
-    def _moment(self, when: Moment) -> list[Spot]:
+    def _moment(self, when: Moment, role: str | None) -> list[Spot]:
         if self._days is None:
             self._days = self._index_days()
         found = self._days.get(when.day, [])
@@ -113,6 +113,10 @@ class Sought:
         bare = [spot for spot, other in found if other.clock is None]
         if exact or when.clock == (0, 0, 0):
             return exact or bare
+        if role == "time":  # the hour of `3:58 PM` is read from the page, whatever was made of it (record/days.py)
+            halves = [s for s, other in found if other.half and other.clock and other.clock[1:] == when.clock[1:]]
+            if halves:
+                return halves
         # Date and time in fields of their own.
         clocks = [clock for text in _clocks(*when.clock) for clock in self.printed.find(text)]
         return [s for s in bare if any(c.page == s.page and abs(c.line - s.line) <= 2 for c in clocks)]

@@ -12,6 +12,7 @@ from extraction.document import Document, Lines, Page, Window
 from extraction.evidence import PageEvidence, PageIndex
 from extraction.example import Branch, Context
 from extraction.record.aside import set_aside_rows, set_aside_values
+from extraction.record.days import as_printed
 from extraction.record.join import drop_repeated, join
 from extraction.record.record import Field, Issue, Record, SetAside
 from extraction.record.reply import Reply, Value, WindowReply, places_of, plain, tree_of, values_of
@@ -48,6 +49,7 @@ def build_record(document: Document, replies: Sequence[WindowReply], contract: C
     grounded = document.has_text or contract.view == "text"
     tree, doubts = _joined(replies, contract)
     tree, cut = _whole_names(tree, contract)
+    tree, two_days = as_printed(tree, document, contract)
     none = contract.rules.no_headings(document, places_of(tree))
     tree = tree_of(plain(tree), {path: value for path, value in values_of(tree) if path not in none})
     rows = set_aside_rows(tree, contract, [*_checked(tree, document, contract), *cut], grounded)
@@ -58,7 +60,11 @@ def build_record(document: Document, replies: Sequence[WindowReply], contract: C
     unshown = contract.rules.unshown(document) if contract.view == "text" else ()
     record.set_aside = [_displayed(one, document) for one in (*rows.aside, *values.aside, *unshown)]
     record.derived = contract.rules.derived(plain(values.tree))
-    issues += [*map(rows.moves, doubts), *_set_aside(rows.aside, values.aside, contract, grounded), *record.issues]
+    issues += [
+        *map(rows.moves, [*doubts, *two_days]),
+        *_set_aside(rows.aside, values.aside, contract, grounded),
+        *record.issues,
+    ]
     issues += _checked(values.tree, document, contract)
     evidence = {**places_of(values.tree), **rows.places}
     for line in contract.rules.missed(document, record.data, evidence, contract):

@@ -62,6 +62,7 @@ class Issue:
     - `misplaced`: a value is of another field's kind, as when a column was taken for the next, or stands under a title
       that is not its own.
     - `contradicts`: two values of a row cannot both be true, such as a flag for high beside a result within its range.
+    - `ambiguous`: day and month of a date can be read in two orders, and no other date of the document tells which.
     - `no_result`: a row has a name and no value: it may be a heading or a sentence.
     - `differs`: two readings of one place disagree; the message has the other one.
     - `set_aside`: a row was taken out of the data, since its name or value does not stand where it should, is of

@@ -84,6 +84,7 @@ class Moment:
     `readings` are the days it can mean by the order in which it is read; a date that has one meaning only has
     it under every order that gives it. `time` is (hour, minute, second), the second None where not printed.
     `zone` is `Z` or `+HH:MM` as printed, which moves neither day nor time.
+    `half` says that the time is printed with AM or PM.
     `short` says that the year has two digits, read as 19xx and 20xx alike: `readings` then holds 20xx.
     """
 
@@ -93,6 +94,7 @@ class Moment:
     time: tuple[int, int, int | None] | None
     short: bool = False
     zone: str = ""
+    half: bool = False
 
     @property
     def day(self) -> Day:
@@ -168,7 +170,8 @@ def _moment(match: re.Match[str]) -> Moment | None:
         time = _time(groups)
         if time is None:
             end = match.end("c") if match.end("c") > match.end("a") else match.end("a")
-    return Moment(match.start(), end, readings, time, short, (time and groups["zone"]) or "")
+    zone = (time and groups["zone"]) or ""
+    return Moment(match.start(), end, readings, time, short, zone, bool(time and groups["half"]))
 
 
 def _east_asian(match: re.Match[str]) -> Moment | None:

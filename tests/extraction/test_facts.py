@@ -7,12 +7,16 @@ import pytest
 
 from extraction.document import Document, Page, Word
 from extraction.evidence import ground
+from extraction.generate.backend import Generation
 from extraction.score.normal import normal
 from extraction.target import Leaf
 from extraction.values import type_value
 from extraction.values.units import unit
 from recipes.ehr_qa.grade import grade, score
 from recipes.ehr_qa.questions import CATEGORIES, Question
+from recipes.lab_report.fields import HEAD, ROW
+from recipes.lab_report.task import CONTRACT
+from tests.conftest import document_of, record_of
 
 
 def is_printed(value, text, role=None):
@@ -174,3 +178,28 @@ def test_a_reply_is_read_as_an_answer_is():
     text = json.dumps(reply)
     assert score([question] * 2, [text, f"```json\n{text}\n```"], 5).mean == 1
     assert score([question], [text[:-1]], 5).malformed == 1
+
+
+@pytest.mark.parametrize(
+    ("page", "written", "right"),
+    [
+        # The other dates tell that the month stands first, or the day, or nothing does.
+        ("Born 05/17/1985\nCollected 11/10/2024 16:16", "11-10-2024 16:16:00", "10-11-2024 16:16:00"),
+        ("Born 17/05/1985\nCollected 11/10/2024 16:16", "10-11-2024 16:16:00", "11-10-2024 16:16:00"),
+        ("Born 17/05/85\nCollected 11/10/24", "10-11-2024", "11-10-2024"),
+        ("Born 05/06/1985\nCollected 11/10/2024 16:16", "11-10-2024 16:16:00", None),
+        ("Geboren 05.06.1985\nEntnahme 11.10.2024", "11-10-2024", "11-10-2024"),
+        ("Collected 11 Oct 2024", "11-10-2024", "11-10-2024"),
+        # The hour is the printed one.
+        ("Collected 08/18/2019 3:58 PM", "18-08-2019 03:58:00", "18-08-2019 15:58:00"),
+        ("Collected 08/18/2019 12:05 AM", "18-08-2019 12:05:00", "18-08-2019 00:05:00"),
+        ("Collected 18/08/2019 15:58", "18-08-2019 15:58:00", "18-08-2019 15:58:00"),
+    ],
+)
+def test_a_date_that_a_model_writes_is_the_one_that_is_printed(page, written, right):
+    row = {**dict.fromkeys(ROW), "name": "Sodium", "result": "140", "sample_collection_time": written}
+    answer = json.dumps({**dict.fromkeys(HEAD), "tests": [row]})
+    contract = CONTRACT.model_copy(update={"style": "objects"})
+    record = record_of(document_of(f"{page}\nSodium   140"), Generation(answer, "stop"), contract=contract)
+    assert record["tests"][0]["sample_collection_time"].value == (right or written)
+    assert [issue.code for issue in record.issues] == ([] if right else ["ambiguous"])
