@@ -45,6 +45,38 @@ def answer(
             print(f"  {number}: {record.lines[number - 1].text}")
 
 
+@app.command()
+def query(
+    bundle: Annotated[
+        Path, typer.Argument(help="A FHIR R4 bundle (.json), NDJSON, or a folder, of one patient or many.")
+    ],
+    asked: Annotated[str, typer.Argument(metavar="QUERY", help='JSON: {"what": "observation", "which": "a1c", ...}.')],
+    context: Annotated[
+        list[Path] | None, typer.Option(help="Bundles of hospitals and practitioners that BUNDLE refers to.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON line a patient.")] = False,
+) -> None:
+    """Answer a typed question from all of a record, by code: value, day and lines; of a folder, a line a patient."""
+    from recipes.ehr_qa.lookup import run
+    from recipes.ehr_qa.query import read_query
+    from recipes.ehr_qa.records import read_records
+
+    wanted = read_query(asked)
+    records = read_records(bundle, context or [])
+    for record in records:
+        result = run(wanted, record)
+        if as_json:
+            print(json.dumps({"patient": record.patient, **result.to_json()}, ensure_ascii=False))
+        elif len(records) > 1:
+            print(f"{record.patient}  {result.said}")
+        else:
+            print(result.said)
+            for item in result.items:
+                print(f"  {item.line}: {item.text}")
+            for note in result.notes:
+                print(f"  {note}")
+
+
 def _questions(given: list[str]) -> list[str]:
     """The questions themselves, or those of the one file that is named."""
     if len(given) == 1 and Path(given[0]).is_file():

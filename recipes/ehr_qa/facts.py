@@ -31,7 +31,8 @@ class Fact:
         reasons: names of the conditions it was done or given for; `UNRESOLVED` for one that cannot be found.
         values: pairs of a name and a value with its unit; an observation's own, or its components' (empty where one has
             none).
-        counts: it is a fact about the patient: not entered in error, refuted, or not done.
+        wrong: it says nothing of the patient: it was entered in error, refuted, not done, or is of somebody else.
+        counts: questions are made of it: it is not wrong, and was ordered, not only told.
     """
 
     resource: str
@@ -46,6 +47,7 @@ class Fact:
     who: str = ""
     reasons: tuple[str, ...] = ()
     values: tuple[tuple[str, str], ...] = ()
+    wrong: bool = False
     counts: bool = True
 
 
@@ -59,26 +61,37 @@ class Reader(Names):
         subject = resource.get("subject") or resource.get("patient")
         of = at(subject, "reference")
         if of and not self.references.find(subject, resource):  # whose it is, nobody knows
-            return replace(fact, text=f"{fact.text} [of {tidy(of)}, not in the bundle]", counts=False)
+            return replace(fact, text=f"{fact.text} [of {tidy(of)}, not in the bundle]", wrong=True, counts=False)
         return fact
 
     def patient(self, key: str, kind: str, resource: dict[str, Any]) -> Fact:
         """Name, sex, birth, death, marital status, race and ethnicity, language, town."""
         name = person(resource) or "unnamed"
-        parts = [name, tidy(resource.get("gender") or "")]
         born, died = read_when(resource.get("birthDate")), self.when(resource.get("deceasedDateTime"))
-        parts.append(f"born {born.full()}" if born else "birth date unknown")
-        if died or resource.get("deceasedBoolean") is True:
-            parts.append(f"died {died.full()}" if died else "deceased")
-        married = concept(resource.get("maritalStatus"))
-        parts.append(f"marital status {married}" if married else "")
+        values = {"name": name, "sex": tidy(resource.get("gender") or "")}
+        values["birth date"] = born.full() if born else ""
+        gone = resource.get("deceasedBoolean") is True
+        values["death"] = died.full() if died else "deceased" if gone else ""
+        values["marital status"] = concept(resource.get("maritalStatus"))
         for extension in each(resource, "extension"):
             if str(at(extension, "url")).endswith(("us-core-race", "us-core-ethnicity")):
                 texts = [at(part, "valueString") for part in each(extension, "extension") if at(part, "url") == "text"]
-                parts += [tidy(text) for text in texts if text]
-        parts += [concept(at(each(resource, "communication"), 0, "language"))]
-        parts += [tidy(at(resource, "address", 0, "city") or ""), tidy(at(resource, "address", 0, "state") or "")]
-        return Fact(key, kind, "Patient: " + ", ".join(filter(None, parts)), name, start=born, end=died)
+                values[str(extension["url"]).rpartition("-")[2]] = ", ".join(tidy(text) for text in texts if text)
+        values["language"] = concept(at(each(resource, "communication"), 0, "language"))
+        values["city"] = tidy(at(resource, "address", 0, "city") or "")
+        values["state"] = tidy(at(resource, "address", 0, "state") or "")
+        shown = {
+            "birth date": "born {}" if born else "birth date unknown",
+            "death": "died {}" if died else "{}",
+            "marital status": "marital status {}",
+        }
+        parts = [
+            shown.get(label, "{}").format(value)
+            for label, value in values.items()
+            if value or (label == "birth date" and not born)
+        ]
+        kept = tuple((label, value) for label, value in values.items() if value)
+        return Fact(key, kind, "Patient: " + ", ".join(parts), name, start=born, end=died, values=kept)
 
     def allergy(self, key: str, kind: str, resource: dict[str, Any]) -> Fact:
         """Substance, category, criticality, reactions, status."""
@@ -96,8 +109,9 @@ class Reader(Names):
         parts.append(f"reaction {', '.join(reactions)}" if reactions else "")
         parts.append(f"recorded {self.show(start)}" if start else "")
         text = f"Allergy to {name}: {', '.join(filter(None, parts))}".removesuffix(": ")
+        wrong = verified in _WRONG
         return Fact(
-            key, kind, text, name, codes(resource.get("code")), start, None, status, counts=verified not in _WRONG
+            key, kind, text, name, codes(resource.get("code")), start, None, status, wrong=wrong, counts=not wrong
         )
 
     def condition(self, key: str, kind: str, resource: dict[str, Any]) -> Fact:
@@ -119,8 +133,9 @@ class Reader(Names):
             parts.append(f"recorded {self.show(self.when(resource['recordedDate']))}")
         parts.append(f"ended {self.show(end)}" if end else "")
         text = f"{name}: {', '.join(filter(None, parts))}".removesuffix(": ")
+        wrong = verified in _WRONG
         return Fact(
-            key, kind, text, name, codes(resource.get("code")), start, end, status, counts=verified not in _WRONG
+            key, kind, text, name, codes(resource.get("code")), start, end, status, wrong=wrong, counts=not wrong
         )
 
     def medication(self, key: str, kind: str, resource: dict[str, Any]) -> Fact:
@@ -154,6 +169,7 @@ class Reader(Names):
             status,
             who=known if verb == "prescribed" else "",
             reasons=names,
+            wrong=status in _WRONG,
             counts=status not in _WRONG and verb == "prescribed",
         )
 
@@ -186,6 +202,7 @@ class Reader(Names):
             status,
             routine,
             values=tuple(values),
+            wrong=status in _WRONG,
             counts=status not in _WRONG,
         )
 
@@ -207,8 +224,10 @@ class Reader(Names):
         parts = [status if status not in usual else "", *self._more(resource)]
         shown_parts = ", ".join(part for part in parts if part)
         text = f"{shown} {name}{because}" + (f": {shown_parts}" if shown_parts else "")
-        counts = status not in _WRONG
-        return Fact(key, kind, text, name, codes(value), start, end, status, reasons=names, counts=counts)
+        wrong = status in _WRONG
+        return Fact(
+            key, kind, text, name, codes(value), start, end, status, reasons=names, wrong=wrong, counts=not wrong
+        )
 
     def _more(self, resource: dict[str, Any]) -> list[str]:
         """What a type has besides day, name, reason and status."""

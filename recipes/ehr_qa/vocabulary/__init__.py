@@ -112,6 +112,8 @@ VACCINES_OF_CHILDREN: tuple[str, ...] = tuple(CARE["vaccines_of_children"])
 PROCEDURES = tuple(map(_care, CARE["procedures"]))
 PLANS = tuple(map(_care, CARE["plans"]))
 PEOPLE: dict[str, Any] = _table("people")
+SYNONYMS: dict[str, Any] = _table("synonyms")
+CLASSES: dict[str, list[str]] = SYNONYMS.pop("classes")
 HELD = frozenset(_held)
 
 

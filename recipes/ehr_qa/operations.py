@@ -1,0 +1,191 @@
+"""What each operation of a query answers from the entries that it is about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from recipes.ehr_qa.facts import Fact
+from recipes.ehr_qa.query import Item, Query
+from recipes.ehr_qa.resolve import Entry
+
+ACTIVE = ("active", "recurrence", "relapse")
+_NUMBER = re.compile(r"([<>]=?)? ?(-?\d+(?:\.\d+)?)(?: (.*))?")
+_NAMES_COUNT = ("condition", "medication", "allergy")
+
+Told = tuple[Any, Sequence[Item], str, list[str]]
+"""An answer, the items that say so, the sentence, and notes."""
+
+
+Operation = Callable[[Query, Sequence[Entry], Sequence[Item]], Told]
+
+
+def amount(entry: Entry) -> tuple[Decimal, str] | None:
+    """Number and unit of a value; None where it is none, or only known to be below or above one."""
+    match = _NUMBER.fullmatch(entry.value.split(" (")[0])
+    if not match or match[1]:
+        return None
+    try:
+        return Decimal(match[2]), match[3] or ""
+    except InvalidOperation:
+        return None
+
+
+def _dated(item: Item) -> str:
+    return (item.value or item.name) + (f" ({item.date})" if item.date else " (no date)")
+
+
+def _end(last: bool) -> Operation:
+    def told(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Told:
+        """The latest, or first, of each name; all of that day and name."""
+        dated = [item for item in items if item.date]
+        by_name: dict[str, list[Item]] = {}
+        for item in dated:
+            by_name.setdefault(item.name if item.value else query.what, []).append(item)
+        ends = [found[-1 if last else 0] for found in by_name.values()]
+        chosen = [item for item in dated if any((item.name, item.date) == (e.name, e.date) for e in ends)]
+        notes = [f"{len(items) - len(dated)} have no date."] if len(dated) < len(items) else []
+        if not chosen:
+            return None, items, f"{len(items)} found, none with a date.", notes
+        texts = [f"{i.name}: {i.value}" if i.value and len(by_name) > 1 else i.value or i.name for i in chosen]
+        dated_texts = dict.fromkeys(f"{text} ({item.date})" for text, item in zip(texts, chosen, strict=True))
+        texts = list(dict.fromkeys(texts))
+        return texts[0] if len(texts) == 1 else texts, chosen, f"{'; '.join(dated_texts)}.", notes
+
+    return told
+
+
+def _listed(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Told:
+    if query.what == "observation" and query.which:
+        return [_dated(item) for item in items], items, "; ".join(map(_dated, items)) + ".", []
+    names: dict[str, list[Item]] = {}
+    for item in items:
+        names.setdefault(item.name, []).append(item)
+    days = {name: [i.date for i in found if i.date] for name, found in names.items()}
+    spans = {name: (f" ({d[0]}" + (f" to {d[-1]}, {len(d)} times)" if len(d) > 1 else ")")) if d else ""
+             for name, d in days.items()}  # fmt: skip
+    return list(names), items, "; ".join(name + spans[name] for name in names) + ".", []
+
+
+def _counted(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Told:
+    names = {item.name for item in items}
+    if query.which is None and query.what in _NAMES_COUNT:
+        more = f", in {len(items)} lines" if len(items) > len(names) else ""
+        return len(names), items, f"{len(names)} different{more}.", []
+    days = [item.date for item in items if item.date]
+    span = f", {days[0]} to {days[-1]}" if days else ""
+    return len(items), items, f"{len(items)}{span}.", []
+
+
+def _extreme(most: bool) -> Operation:
+    def told(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Told:
+        chosen: list[Item] = []
+        notes: list[str] = []
+        groups: dict[tuple[str, str], list[tuple[Decimal, Item]]] = {}
+        for entry, item in _apart(entries, items):
+            if own := amount(entry):
+                groups.setdefault((entry.name, own[1]), []).append((own[0], item))
+        if not groups:
+            return None, items, f"{len(items)} found, none with a number to compare.", notes
+        for found in groups.values():
+            best = (max if most else min)(number for number, _ in found)
+            chosen.append(next(item for number, item in reversed(found) if number == best))
+        counted = sum(map(len, groups.values()))
+        if len({unit for _, unit in groups}) > 1 and len({name for name, _ in groups}) == 1:
+            notes.append("The values are in more than one unit; each unit is told by itself.")
+        texts = [item.value if len(chosen) == 1 else f"{item.name}: {item.value}" for item in chosen]
+        said = "; ".join(f"{text} ({item.date or 'no date'})" for text, item in zip(texts, chosen, strict=True))
+        return texts[0] if len(texts) == 1 else texts, chosen, f"{said}, of {counted} values.", notes
+
+    return told
+
+
+def _apart(entries: Sequence[Entry], items: Sequence[Item]) -> Iterable[tuple[Entry, Item]]:
+    """Entries with their items; of an observation with several components each by itself."""
+    for entry, item in zip(entries, items, strict=True):
+        parts = [(label, value) for label, value in entry.fact.values if label != entry.fact.name]
+        if entry.name != entry.fact.name or not parts:
+            yield entry, item
+        else:
+            yield from ((Entry(entry.fact, n, v), replace(item, name=n, value=v)) for n, v in parts)
+
+
+def _trend(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Told:
+    pairs = [(entry, item) for entry, item in _apart(entries, items) if item.date and amount(entry)]
+    if not pairs:
+        return None, items, f"{len(items)} found, none with a number and a date.", []
+    names: dict[str, list[tuple[Decimal, Item]]] = {}
+    for entry, item in pairs:
+        own = amount(entry)
+        assert own is not None
+        names.setdefault(f"{entry.name} {own[1]}".strip(), []).append((own[0], item))
+    said = []
+    for name, found in names.items():
+        (first, one), (last, other) = found[0], found[-1]
+        way = "up" if last > first else "down" if last < first else "unchanged"
+        said.append(f"{name}: {one.value} ({one.date}) to {other.value} ({other.date}), {way}, {len(found)} values")
+    answer = [f"{item.date}: {item.value}" for _, item in pairs]
+    return answer, [item for _, item in pairs], "; ".join(said) + ".", []
+
+
+def _exists(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Told:
+    names = list(dict.fromkeys(item.name for item in items))
+    last = (
+        f", last {items[-1].date}"
+        if items[-1].date and len(items) > 1
+        else f", {items[-1].date}" * bool(items[-1].date)
+    )
+    return True, items, f"Yes: {'; '.join(names[:5])}{' and others' * (len(names) > 5)}{last}.", []
+
+
+def _active(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Told:
+    open_ended = query.what in ("condition", "allergy")
+    now = [i for entry, i in zip(entries, items, strict=True)
+           if entry.fact.status in ACTIVE or (open_ended and not entry.fact.status and not entry.fact.end)]  # fmt: skip
+    if query.which is None:
+        names = list(dict.fromkeys(item.name for item in now))
+        said = "; ".join(names) + "." if names else f"None of {len(items)} is active."
+        return names, now or items, said, []
+    if now:
+        return True, now, f"Yes: {'; '.join(dict.fromkeys(_dated(item) for item in now))}.", []
+    states = "; ".join(
+        dict.fromkeys(f"{item.name}: {entry.fact.status or 'no status'}{f' ({item.date})' if item.date else ''}"
+                      for entry, item in zip(entries, items, strict=True))
+    )  # fmt: skip
+    return False, items, f"No, not at present: {states}.", []
+
+
+def _of_latest(what: str, told: Callable[[Fact], Sequence[str]]) -> Operation:
+    def answer(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Told:
+        """What the latest entry that says it says; one a name."""
+        chosen: dict[str, tuple[Item, Sequence[str]]] = {}
+        for entry, item in zip(entries, items, strict=True):
+            if said := told(entry.fact):
+                chosen[item.name] = item, said
+        if not chosen:
+            return None, items, f"{len(items)} found; none says its {what}.", []
+        texts = list(dict.fromkeys(text for _, said in chosen.values() for text in said))
+        sentence = "; ".join(f"{', '.join(said)} ({item.name}{f', {item.date}' if item.date else ''})"
+                             for item, said in chosen.values())  # fmt: skip
+        return texts[0] if len(texts) == 1 else texts, [item for item, _ in chosen.values()], f"{sentence}.", []
+
+    return answer
+
+
+OPERATIONS: dict[str, Operation] = {
+    "latest": _end(last=True),
+    "first": _end(last=False),
+    "list": _listed,
+    "count": _counted,
+    "maximum": _extreme(most=True),
+    "minimum": _extreme(most=False),
+    "trend": _trend,
+    "exists": _exists,
+    "active": _active,
+    "reason": _of_latest("reason", lambda fact: fact.reasons),
+    "prescriber": _of_latest("prescriber", lambda fact: [fact.who] if fact.who else []),
+    "status": _of_latest("status", lambda fact: [fact.status] if fact.status else []),
+}

@@ -1,0 +1,229 @@
+"""What of a record a name means: by code, by class, by the record's own names and synonyms, and by spelling.
+
+A name is compared word by word, without accents, case, plural and words that say nothing ("level of"). Where the record
+has the very name, it means that; else every name that has all of its words. What is only near is never taken, but told.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from rapidfuzz import fuzz
+
+from recipes.ehr_qa.facts import Fact
+from recipes.ehr_qa.hierarchy import GROUPS, groups_of
+from recipes.ehr_qa.vocabulary import CLASSES, MEDICATIONS, SYNONYMS
+
+SPELLED = 88.0
+"""Two words of four letters and more with this ratio (0 to 100, of edits) are one, spelled in two ways."""
+NEAR = 84.0
+"""A name with a word of this ratio to one that was asked for is told, not taken."""
+
+_SILENT = frozenset(
+    "a an and any by for from his her in is my of on or the their to value values level levels test tests result"
+    " results reading readings measurement count score vaccine vaccination vaccines immunization shot allergy allergies"
+    " disease disorder problem problems patient".split()
+)
+_SPECIMENS = frozenset("urine blood serum plasma saliva stool csf".split())
+_DOSE = re.compile(r"\b\d[\d.,]* ?(?:hr|mg|ml|mcg|ug|g|iu|unt|actuat|%)?\b", re.IGNORECASE)
+
+Words = frozenset[str]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A fact, or one component of an observation, with what it is called and its value there."""
+
+    fact: Fact
+    name: str
+    value: str = ""
+
+
+@dataclass(frozen=True)
+class Meant:
+    """What a name means in a record.
+
+    Attributes:
+        entries: what it means, in the record's order.
+        how: `all` where nothing was named, `code`, `class`, `name`, or `spelling`; empty where there is nothing.
+        near: other names of the record that look like it.
+        unknown: how many names of the record no table of classes knows, where a class was asked for.
+    """
+
+    entries: tuple[Entry, ...]
+    how: str = ""
+    near: tuple[str, ...] = ()
+    unknown: int = 0
+
+
+def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
+    """The entries of a section that a name means.
+
+    Args:
+        which: the name; None for all.
+        kind: the section, a key of `records.SECTIONS`.
+        facts: the section's facts.
+    """
+    entries = [entry for fact in facts for entry in _entries(fact)]
+    if which is None or not which.strip():
+        return Meant(tuple(Entry(fact, fact.name, _joined(fact)) for fact in facts), "all")
+    if coded := [Entry(fact, fact.name, _joined(fact)) for fact in facts if which.strip() in fact.codes]:
+        return Meant(tuple(coded), "code")
+    phrases = [which, *_synonyms(which, kind)]
+    forms = [form for form in map(words, phrases) if form]
+    classes = [name for phrase in phrases if (name := _class(phrase, kind))]
+    found = _named(forms, entries, bool(words(which) & _SPECIMENS))
+    how = "name" if found else ""
+    unknown = 0
+    if classes:
+        known = {entry.fact.resource: _classes(entry.fact) for entry in entries}
+        unknown = len({entry.name for entry in entries if known[entry.fact.resource] is None})
+        members = [entry for entry in entries if set(classes) & (known[entry.fact.resource] or set())]
+        if members and (not found or len(members) > len(found)):
+            found, how = [entry for entry in entries if entry in members or entry in found], "class"
+    if not found:
+        found, how = _spelled(forms, entries), "spelling"
+    taken = {id(entry.fact) for entry in found}
+    others = dict.fromkeys(entry.name for entry in entries if id(entry.fact) not in taken)
+    names = {entry.name for entry in found}
+    near = [name for name in others if name not in names and _is_near(words(which), forms, name)]
+    return Meant(tuple(found), how if found else "", tuple(near[:5]), unknown)
+
+
+def words(text: str) -> Words:
+    """The words of a name by which it is compared; all of them where none says anything."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(char for char in plain if not unicodedata.combining(char)).replace("haem", "hem")
+    found = re.findall(r"[^\W_]+", re.sub(r"(?<=\w)['’]s\b", "", plain))
+    told = [_singular(word) for word in found if word not in _SILENT]
+    return frozenset(told or map(_singular, found))
+
+
+def _singular(word: str) -> str:
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    return word[:-1] if len(word) > 3 and word.endswith("s") and word[-2:] not in ("ss", "us", "is") else word
+
+
+def _entries(fact: Fact) -> Iterable[Entry]:
+    """A fact, and by itself each component that has another name."""
+    yield Entry(fact, fact.name, _joined(fact))
+    if len(fact.values) > 1 or any(label != fact.name for label, _ in fact.values):
+        yield from (Entry(fact, label, value) for label, value in fact.values if label != fact.name)
+
+
+def _joined(fact: Fact) -> str:
+    """A fact's value, or those of its components behind one another."""
+    return ", ".join(value if label == fact.name else f"{label} {value}" for label, value in fact.values if value)
+
+
+def _base(name: str) -> Words:
+    """The words of a name without what LOINC puts behind it ("[Mass/volume] in Blood"), doses and brands."""
+    bare = re.sub(r" ?\[.*$|/\S.*$| (?:in|of|by) (?:Blood|Serum|Plasma|Arterial|Urine|Automated)\b.*$", "", name)
+    return words(_DOSE.sub(" ", bare) if bare else name)
+
+
+def _named(forms: Sequence[Words], entries: Sequence[Entry], specimen: bool) -> list[Entry]:
+    """The entries that have a name as it is, or else its words before LOINC's or a dose, or else all of its words.
+
+    Args:
+        specimen: whether the name says of which specimen; without, what is not of urine goes first.
+    """
+    tests: tuple[Callable[[Words, str], bool], ...] = (
+        lambda form, name: form == words(name),
+        lambda form, name: form == _base(name),
+        lambda form, name: form <= words(name),
+    )
+    for test in tests:
+        found = [entry for entry in entries if any(test(form, entry.name) for form in forms)]
+        if found:
+            elsewhere = [entry for entry in found if "urine" not in words(entry.name)]
+            return _once(elsewhere if elsewhere and not specimen else found)
+    return []
+
+
+def _once(entries: Sequence[Entry]) -> list[Entry]:
+    """Without components of observations that are there as a whole."""
+    whole = {id(entry.fact) for entry in entries if entry.name == entry.fact.name}
+    return [entry for entry in entries if entry.name == entry.fact.name or id(entry.fact) not in whole]
+
+
+def _spelled(forms: Sequence[Words], entries: Sequence[Entry]) -> list[Entry]:
+    def spells(form: Words, name: str) -> bool:
+        return all(any(_alike(own, word) for word in words(name)) for own in form)
+
+    return _once([entry for entry in entries if any(spells(form, entry.name) for form in forms)])
+
+
+def _alike(one: str, other: str) -> bool:
+    return one == other or (min(len(one), len(other)) > 3 and fuzz.ratio(one, other) >= SPELLED)
+
+
+def _is_near(asked: Words, forms: Sequence[Words], name: str) -> bool:
+    """Whether a name has a word that is nearly spelled as one asked for, or one within a word of it or its synonyms."""
+    own = [word for word in words(name) if len(word) > 4]
+    meant = {word for form in (asked, *forms) for word in form if len(word) > 4}
+    spelled = any(fuzz.ratio(one, word) >= NEAR for one in asked if len(one) > 4 for word in own)
+    return spelled or any(one in word or word in one for one in meant for word in own)
+
+
+@cache
+def _table(kind: str) -> dict[Words, tuple[str, ...]]:
+    """By the words of each phrase, all that a section's table has as the same."""
+    found: dict[Words, list[str]] = {}
+    for name, others in SYNONYMS.get(kind, {}).items():
+        for phrase in (name, *others):
+            found.setdefault(words(phrase), []).extend([name, *others])
+    return {key: tuple(dict.fromkeys(phrases)) for key, phrases in found.items()}
+
+
+def _synonyms(which: str, kind: str) -> tuple[str, ...]:
+    """Other ways to say a name; of several drugs' ways only those of the one."""
+    return _table(kind).get(words(which), ())
+
+
+@cache
+def _class_names(kind: str) -> dict[Words, str]:
+    tables: dict[str, Iterable[str]] = {"condition": GROUPS, "medication": (*MEDICATIONS, *CLASSES)}
+    names = tables.get(kind, ())
+    return {words(name): name for name in names}
+
+
+def _class(phrase: str, kind: str) -> str | None:
+    return _class_names(kind).get(words(phrase))
+
+
+def _classes(fact: Fact) -> set[str] | None:
+    """The classes that a fact belongs to; None where no table knows it."""
+    if fact.kind == "condition":
+        return groups_of(fact.codes, fact.name)
+    own = words(_DOSE.sub(" ", fact.name))
+    found = {kind for kind, drugs in _ingredients().items() if any(drug <= own for drug in drugs)}
+    if not found:
+        return None
+    return found | {wide for wide, narrow in CLASSES.items() if found & {*narrow}}
+
+
+@cache
+def _ingredients() -> dict[str, tuple[Words, ...]]:
+    """Of each class of medications the words that name its drugs, as what stands before the form (`Oral Tablet`)."""
+    form = re.compile(
+        r" (?:oral|injection|topical|inhal\w*|ophthalmic|tablets?|capsules?|vaginal|nasal)\b.*", re.IGNORECASE
+    )
+    salt = frozenset(
+        "hydrochloride hcl sodium sulfate phosphate bitartrate succinate tartrate maleate acetate er xr".split()
+    )
+    made: dict[str, tuple[Words, ...]] = {}
+    for kind, drugs in MEDICATIONS.items():
+        bare = {words(form.sub("", _DOSE.sub(" ", re.sub(r"\[.*", "", drug)))) - salt for drug in drugs}
+        brands = {words(brand) for drug in drugs for brand in re.findall(r"\[([^\]]+)\]", drug)}
+        made[kind] = tuple(one for one in bare | brands if one)
+    # Other names of the same drugs.
+    for kind, own in made.items():
+        also = {words(other) for one in own for other in _table("medication").get(one, ())}
+        made[kind] = tuple(dict.fromkeys((*own, *(also - {frozenset()}))))
+    return made

@@ -1,0 +1,166 @@
+"""Typed questions on a record: what a name means, what an operation answers, what is said of what is not there."""
+
+import json
+
+import pytest
+
+from extraction.errors import AssayError
+from recipes.cli import app
+from recipes.ehr_qa.lookup import run
+from recipes.ehr_qa.query import Query, read_query
+from recipes.ehr_qa.records import read_record
+from tests.recipes.ehr_bundles import condition, drug, everything, measured, patient, resource, write
+
+A1C = "Hemoglobin A1c/Hemoglobin.total in Blood"
+MORE = [
+    measured("n1", A1C, 7.1, "%", "2010-01-05"),
+    measured("n2", A1C, 8.4, "%", "2011-01-05"),
+    measured("n3", A1C, 6.9, "%", "2012-01-05"),
+    measured("n4", "Hemoglobin [Mass/volume] in Blood", 13.1, "g/dL", "2012-01-05"),
+    measured("n5", "Hemoglobin [Presence] in Urine by Test strip", 1, "", "2012-01-05"),
+    measured("n6", "High Density Lipoprotein Cholesterol", 52, "mg/dL", "2012-01-05"),
+    measured("n7", "Total Cholesterol", 180, "mg/dL", "2012-01-05"),
+    condition("n8", "Myocardial Infarction (disorder)", "22298006", onset="2011-06-01"),
+    condition("n9", "Stroke", "230690007", onset="2009-01-01")
+    | {"verificationStatus": {"coding": [{"code": "refuted"}]}},
+    drug("n10", "Simvastatin 20 MG Oral Tablet", "active", "2011-06-02"),
+    drug("n11", "Simvastatin 20 MG Oral Tablet", "active", "2011-09-02"),
+    drug("n12", "Lasix 40mg", "stopped", "2011-07-01"),
+    drug("n13", "Unheard-of 5 MG Oral Tablet", "active", "2011-08-01"),
+]
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    return read_record(write(tmp_path_factory.mktemp("query") / "a.json", [*everything(), *MORE]))
+
+
+def ask(record, what, which, operation, **limits):
+    return run(Query(what=what, which=which, operation=operation, **limits), record)
+
+
+@pytest.mark.parametrize(
+    ("what", "which", "operation", "answer", "dates"),
+    [
+        ("observation", "a1c", "latest", "6.9 %", ["2012-01-05"]),
+        ("observation", "HbA1c", "first", "7.1 %", ["2010-01-05"]),
+        ("observation", "A1C", "maximum", "8.4 %", ["2011-01-05"]),
+        ("observation", "a1c", "minimum", "6.9 %", ["2012-01-05"]),
+        ("observation", "a1c", "count", 3, ["2010-01-05", "2011-01-05", "2012-01-05"]),
+        ("observation", "a1c", "trend", ["2010-01-05: 7.1 %", "2011-01-05: 8.4 %", "2012-01-05: 6.9 %"], None),
+        ("observation", "hemoglobin", "latest", "13.1 g/dL", None),  # neither A1c nor that of urine
+        ("observation", "systolic", "latest", "121 mm[Hg]", ["1990-05-06"]),
+        ("observation", "BP", "maximum",
+         ["Systolic Blood Pressure: 121 mm[Hg]", "Diastolic Blood Pressure: 79.5 mm[Hg]"], None),
+        ("observation", "cholesterol", "latest",
+         ["High Density Lipoprotein Cholesterol: 52 mg/dL", "Total Cholesterol: 180 mg/dL"], None),
+        ("observation", "blood sugar", "latest", "91.5 mg/dL", ["1991-05-06"]),
+        ("condition", "heart attack", "exists", True, ["2011-06-01"]),
+        ("condition", "444814009", "exists", True, ["1990-05-06"]),
+        ("condition", "sinus infection", "active", True, None),
+        ("condition", "appendicitis", "active", False, ["1985-01-02"]),
+        ("condition", "heart disease", "list", ["Myocardial Infarction"], None),
+        ("condition", "stroke", "exists", None, []),  # refuted
+        ("condition", None, "count", 3, None),
+        ("medication", "cholesterol pills", "exists", True, None),
+        ("medication", "simvastatine", "latest", "Simvastatin 20 MG Oral Tablet", ["2011-09-02"]),
+        ("medication", "statin", "count", 2, None),
+        ("medication", "furosemide", "status", "stopped", None),  # by its brand
+        ("medication", "water pill", "active", False, None),
+        ("medication", "ibuprofen", "reason", "Viral sinusitis", None),
+        ("medication", "ibuprofen", "prescriber", "Dr. Noé Dibbert", None),
+        ("medication", "captopril", "prescriber", None, None),
+        ("medication", None, "active",
+         ["Ibuprofen 200 MG Oral Tablet", "Simvastatin 20 MG Oral Tablet", "Unheard-of 5 MG Oral Tablet"], None),
+        ("medication", "antidepressant", "exists", None, []),
+        ("immunization", "tetanus shot", "latest", "Td (adult) preservative free", ["1990-05-06"]),
+        ("allergy", "peanuts", "exists", True, None),
+        ("procedure", "appendix removed", "latest", "Appendectomy", ["1985-01-04"]),
+        ("patient", "dob", "latest", "1950-02-03", None),
+        ("patient", "how old", "latest", "61 years (on the last day of the record, 2012-01-05)", None),
+        ("patient", "shoe size", "latest", None, []),
+    ],
+)  # fmt: skip
+def test_an_answer_is_what_the_record_says(record, what, which, operation, answer, dates):
+    result = ask(record, what, which, operation)
+    assert result.answer == answer, result.said
+    if dates is not None:
+        assert [item.date for item in result.items] == dates
+        assert all(date in result.said for date in dates[:1])
+    assert all(item.text == record.lines[item.line - 1].text for item in result.items)
+
+
+def test_limits_of_time_and_value(record):
+    before = {"relation": "before", "step": {"what": "condition", "which": "heart attack", "operation": "first"}}
+    result = ask(record, "observation", "a1c", "latest", times=[before])
+    assert result.answer == "8.4 %" and any("2011-06-01" in note for note in result.notes)
+    assert ask(record, "observation", "a1c", "list", times=[{"relation": "since", "date": "2011"}]).answer == [
+        "8.4 % (2011-01-05)", "6.9 % (2012-01-05)"]  # fmt: skip
+    assert ask(record, "observation", "a1c", "exists", times=[{"relation": "on", "date": "2010-01-05"}]).answer is True
+    assert ask(record, "observation", "a1c", "count", value={"relation": "at least", "number": 7.1}).answer == 2
+    # A condition lasts: it was there between its onset and its end, and not after.
+    during, later = ({"relation": "on", "date": day} for day in ("1985-01-05", "1985-02"))
+    assert ask(record, "condition", "appendicitis", "exists", times=[during]).answer is True
+    assert ask(record, "condition", "appendicitis", "exists", times=[later]).answer is None
+    unknown = {"relation": "after", "step": {"what": "procedure", "which": "transplant"}}
+    assert ask(record, "observation", "a1c", "latest", times=[unknown]).answer is None
+
+
+def test_what_is_not_there_is_never_a_plain_no(record):
+    result = ask(record, "condition", "diabetes", "exists")
+    assert result.answer is None and result.said == "Not found in the record (4 lines of conditions searched)."
+    result = ask(record, "medication", "antidepressant", "exists")
+    assert "Of 1 names it is not known whether they are of this class." in result.notes
+    assert any("refuted" in note for note in ask(record, "condition", "stroke", "exists").notes)
+
+
+def test_no_known_allergies_are_none(tmp_path):
+    none = resource("AllergyIntolerance", "a1", code={"text": "No known allergies"})
+    record = read_record(write(tmp_path / "a.json", [patient(), none]))
+    assert ask(record, "allergy", None, "list").answer == "none"
+    assert ask(record, "allergy", "penicillin", "exists").answer is None
+
+
+def test_values_in_two_units_are_not_compared(tmp_path):
+    glucose = [
+        measured("o1", "Glucose", 90, "mg/dL", "2010-01-05"),
+        measured("o2", "Glucose", 7.2, "mmol/L", "2011-01-05"),
+    ]
+    result = ask(read_record(write(tmp_path / "a.json", [patient(), *glucose])), "observation", "sugar", "maximum")
+    assert result.answer == ["Glucose: 90 mg/dL", "Glucose: 7.2 mmol/L"]
+    assert any("more than one unit" in note for note in result.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "is no query"),
+        ('{"what": "observation"}', "operation Field required"),
+        ('{"what": "shoe", "operation": "latest"}', "what Input should be"),
+        ('{"what": "observation", "operation": "latest", "times": [{"relation": "on"}]}', "either a date or a step"),
+        (
+            '{"what": "observation", "operation": "latest", "times": [{"relation": "on", "date": "2010-13-01"}]}',
+            "is no day",
+        ),
+    ],
+)
+def test_what_is_no_query_is_said(text, said):
+    with pytest.raises(AssayError, match=said):
+        read_query(text)
+
+
+def test_the_command_answers_a_patient_and_a_folder(tmp_path):
+    from typer.testing import CliRunner
+
+    write(tmp_path / "a.json", [*everything(), *MORE])
+    query = '{"what": "observation", "which": "a1c", "operation": "latest"}'
+    one = CliRunner().invoke(app, ["query", str(tmp_path / "a.json"), query])
+    assert one.exit_code == 0 and one.stdout.splitlines()[0] == "6.9 % (2012-01-05)."
+    assert A1C in one.stdout.splitlines()[1]
+    (tmp_path / "many").mkdir()
+    for name in ("x", "y"):
+        own = [json.loads(json.dumps(each).replace("p1", name)) for each in [patient(), *(MORE if name == "x" else [])]]
+        write(tmp_path / "many" / f"{name}.json", own)
+    many = CliRunner().invoke(app, ["query", str(tmp_path / "many"), query, "--json"])
+    answers = {line["patient"]: line["answer"] for line in map(json.loads, many.stdout.splitlines())}
+    assert answers == {"x": "6.9 %", "y": None}
