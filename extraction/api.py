@@ -16,7 +16,16 @@ from extraction.example import Example, ImagePart, Part
 from extraction.generate.backend import Backend
 from extraction.generate.hub import DEFAULT, shipped
 from extraction.generate.models import load_family
-from extraction.reading import ContextReading, DocumentReading, Reading, document_example, in_windows, serve
+from extraction.reading import (
+    ContextReading,
+    DocumentReading,
+    Reading,
+    RefusedReading,
+    check_room,
+    document_example,
+    in_windows,
+    serve,
+)
 from extraction.record.record import Record
 from extraction.record.reports import together
 from extraction.schema import Schema, load_schema
@@ -188,13 +197,21 @@ class Extractor:
         return records
 
     def reading(self, example: Example) -> Reading:
-        """An example on its way to its records; its `examples` are what the model is shown first."""
+        """An example on its way to its records; its `examples` are what the model is shown first.
+
+        Raises:
+            AssayError: the instruction alone is longer than a prompt, or a model without eyes would be shown images.
+        """
         shown = [*example.context.parts, *(part for branch in example.branches for part in branch.parts)]
         if any(isinstance(part, ImagePart) for part in shown):
             check_sight(self.backend)
+        try:
+            check_room(example, self.contract, self._fits)
+        except DocumentError as error:
+            return RefusedReading(example, error)
         if in_windows(example):
             return DocumentReading(example, self.contract, self._fits)
-        return ContextReading(example, self.contract, self._fits)
+        return ContextReading(example, self.contract)
 
     def _fits(self, parts: Sequence[Part]) -> bool:
         return self.backend.count_tokens(self.contract.messages(parts)) <= self.contract.max_prompt_tokens

@@ -48,7 +48,7 @@ class Batch:
     A record has the name of its file, without the suffix if that is a document's (`a.pdf`: `a.json`), and with it where
     two would have the same name (`a.pdf` and `a.png`: `a.pdf.json` and `a.png.json`), or another file's record or the
     contract has it already. A file that the manifest knows keeps the name of its record, whatever comes to lie beside
-    it.
+    it; it is known by its path, or where that is gone, with its whole folder or by its size and time.
 
     Args:
         out: the folder; new, empty, or one that earlier or other runs of the same task write to.
@@ -67,23 +67,21 @@ class Batch:
         files = [file for file in (old, *sorted(folder.glob("*.jsonl"))) if file.exists()]
         if not files and not folder.exists() and out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise AssayError(f"The output folder {out} is not empty; choose another.")
-        lines: list[dict[str, Any]] = []
         for file in files:
-            head, *rest = _lines(file) or [{"task": task}]
+            head = next(iter(_lines(file)), {"task": task})
             if head.get("task") != task:
                 raise AssayError(
                     f"{out} holds records of another model or schema ({head.get('task')}); choose another folder."
                 )
-            lines += rest
-        self._done = {line["name"]: line for line in sorted(lines, key=lambda line: line.get("time", 0))}
+        self._done = _done(files)
         self._skipped: Counter[str] = Counter()
 
     def jobs(self, found: Found) -> list[Job]:
         """The files with the names of their records; how many were skipped goes to the manifest at the start.
 
         Raises:
-            AssayError: files from different folders would have one record, or a file without suffix has the
-                contract's name.
+            AssayError: files from different folders would have one record, or another file has it already, or a file
+                without suffix has the contract's name.
         """
         self._skipped = found.skipped
         contract = Path(FILE).stem
@@ -104,11 +102,25 @@ class Batch:
         for job in jobs:
             if job.name == contract:
                 raise AssayError(f"{job.path} would become {FILE}, where the contract of a batch is; rename the file.")
+            if job.name in self._done and not self._is_of(job.name, job.path):
+                raise self._taken(job.name, job.path)
         return jobs
 
     def _is_of(self, name: str, path: Path) -> bool:
-        """Whether the record of that name is known, and a file's of this name; its folder may have moved."""
-        return name in self._done and Path(self._done[name]["source"]).name == path.name
+        """Whether the record of that name is known, and this file's; its folder may have moved."""
+        line = self._done.get(name)
+        source = Path(line["source"]) if line else None
+        if line is None or source is None or source.name != path.name:
+            return False
+        if source.absolute() == path.absolute() or (not source.exists() and line.get("stamp") == stamp(path)):
+            return True
+        return not source.parent.exists()
+
+    def _taken(self, name: str, path: Path) -> AssayError:
+        source = self._done[name]["source"]
+        return AssayError(
+            f"{path} would become {name}.json, which is the record of {source}; read it into another folder."
+        )
 
     def missing(self, jobs: Sequence[Job]) -> list[Job]:
         """The jobs without a whole record of the same file, and those whose file was refused."""
@@ -139,10 +151,14 @@ class Batch:
 
         Returns:
             The record that was written: a failed one where the one given cannot be.
+
+        Raises:
+            AssayError: a writer beside this one has given all names for it to records of other files.
         """
-        path = self.record_path(job)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock:  # two writers may be at the same file
+        with self._lock:  # two writers may be at the same file, or at two that would have one name
+            job = self._free(job)
+            path = self.record_path(job)
+            path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 if html and record.document:
                     record.save_html(path.with_suffix(".html"), review_below)
@@ -150,21 +166,36 @@ class Batch:
             except Exception as error:
                 record = failed(job.path.name, error)
                 record.save(path)
-        line = {"name": job.name, "source": str(job.path), "status": record.status}
-        if record.status == "failed":
-            line |= {"code": record.issues[0].code, "reason": record.issues[0].message}
-        self._append({**line, "time": round(time.time(), 2), "stamp": stamp(job.path)})
+            line = {"name": job.name, "source": str(job.path.absolute()), "status": record.status}
+            if record.status == "failed":
+                line |= {"code": record.issues[0].code, "reason": record.issues[0].message}
+            self._append({**line, "time": round(time.time(), 2), "stamp": stamp(job.path)})
         return record
+
+    def _free(self, job: Job) -> Job:
+        """A job under its name, or with its suffix where a writer beside this one has given that to another file."""
+        for name in dict.fromkeys((job.name, job.name.removesuffix(job.path.suffix) + job.path.suffix)):
+            if name not in self._done and (self.out / f"{name}.json").exists():
+                self._done |= _done(sorted(self.manifest.parent.glob("*.jsonl")))
+            if name not in self._done or self._is_of(name, job.path):
+                return Job(job.path, name)
+        raise self._taken(job.name, job.path)
 
     def _append(self, line: dict[str, Any]) -> None:
         with self.manifest.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
+def _done(manifests: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """The last line about each record, by its name."""
+    lines = [line for file in manifests for line in _lines(file)[1:]]
+    return {line["name"]: line for line in sorted(lines, key=lambda line: line.get("time", 0))}
+
+
 def _lines(manifest: Path) -> list[dict[str, Any]]:
     """A manifest's lines but for one that a kill cut short."""
     text = manifest.read_text(encoding="utf-8", errors="replace")
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].split("\n") if line]
 
 
 def stamp(path: Path) -> list[int]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from extraction.errors import AssayError
 from extraction.evidence.unread import unread_rows
 from extraction.plugins import load
 from extraction.schema import Schema, map_subschemas, resolve
@@ -168,5 +169,7 @@ def load_checks(name: str | None) -> Checks:
     """
     if name is None:
         return Checks()
-    checks: Checks = load("assay.checks", name, "checks", "CHECKS")
+    checks = load("assay.checks", name, "checks", "CHECKS")
+    if not isinstance(checks, Checks):
+        raise AssayError(f"The checks {name} are {checks!r}, and must be an object of a class of Checks.")
     return checks

@@ -12,6 +12,7 @@ from itertools import chain, islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import LifoQueue
+from traceback import extract_tb
 from typing import Any
 
 from extraction.api import Extractor, readable
@@ -241,7 +242,10 @@ def failed(name: str, error: Exception) -> Record:
 
 
 def fault(name: str, error: Exception) -> Record:
-    """The record of a file that met an error which is nobody's but ours; the log has its traceback."""
-    message = f"{name} met a fault in Assay ({type(error).__name__}), not in your files; please report it."
+    """The record of a file that met an error in code, ours or a recipe's; the log has its traceback."""
+    last = extract_tb(error.__traceback__)[-1:]
+    at = "".join(f", {Path(frame.filename).name} line {frame.lineno}" for frame in last)
+    where = f"{type(error).__name__}{at}"
+    message = f"{name} met a fault in the code that reads it ({where}), not in your files; please report it."
     _log.warning(message, exc_info=error)
     return Record.failed(name, "aborted", message)

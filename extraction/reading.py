@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from extraction.checks import Given, MissedLine
 from extraction.contract import Contract
 from extraction.document import Document, Lines, Window, split, split_pages
-from extraction.errors import AssayError
+from extraction.errors import AssayError, DocumentError
 from extraction.evidence import PageIndex
 from extraction.example import Branch, Context, Example, ImagePart, Part
 from extraction.generate.backend import Backend, Generation
@@ -53,18 +53,9 @@ class Reading(Protocol):
 
 
 class ContextReading:
-    """A context whose branches are asked as they are.
+    """A context whose branches are asked as they are; nothing of it is left out."""
 
-    Raises:
-        AssayError: the context with one of its questions does not fit a prompt: nothing is left out of it here.
-    """
-
-    def __init__(self, example: Example, contract: Contract, fits: Fits):
-        if not all(fits((*example.context.parts, *branch.parts)) for branch in example.branches):
-            raise AssayError(
-                f"{example.context.name} with a question on it is longer than "
-                f"max_prompt_tokens={contract.max_prompt_tokens}; show less of it, or raise it in the contract."
-            )
+    def __init__(self, example: Example, contract: Contract):
         self.examples = [example]
         self._contract, self._example = contract, example
         self._records: dict[int, Record] = {}
@@ -161,16 +152,47 @@ def _under(heads: list[int], window: Window) -> Window:
 
 
 def check_room(example: Example, contract: Contract, fits: Fits) -> None:
-    """Raise AssayError where a document cannot be shown: not even a prompt without any of its text fits."""
-    if not isinstance(example.context.index, PageIndex):
-        return
-    alone: list[list[Part]] = [[part] for part in example.context.parts if isinstance(part, ImagePart)] or [[]]
-    if not all(fits(parts) for parts in alone):
-        shown = " and the image of one page" if alone[0] else ""
-        raise AssayError(
-            f"The instruction, with its schema{shown}, is alone longer than "
-            f"max_prompt_tokens={contract.max_prompt_tokens}; make the schema smaller, or raise it in the contract."
+    """See that an example can be shown; a document only piece by piece, in windows.
+
+    Raises:
+        AssayError: the instruction alone is longer than a prompt.
+        DocumentError: the image of one page is, or a context with one of its questions.
+    """
+    name, most = example.context.name, f"max_prompt_tokens={contract.max_prompt_tokens}"
+    if in_windows(example):
+        if not fits(()):
+            raise AssayError(
+                f"The instruction, with its schema, is alone longer than {most}; make the schema smaller, or raise it "
+                "in the contract."
+            )
+        pages = [part for part in example.context.parts if isinstance(part, ImagePart)]
+        if large := next((part for part in pages if not fits((part,))), None):
+            raise DocumentError(
+                f"{name}: the image of page {large.page}, with the instruction and its schema, is longer than {most}; "
+                "raise it in the contract."
+            )
+    elif not all(fits((*example.context.parts, *branch.parts)) for branch in example.branches):
+        raise DocumentError(
+            f"{name} with a question on it is longer than {most}; show less of it, or raise it in the contract."
         )
+
+
+class RefusedReading:
+    """An example that cannot be shown: nothing is asked of it, and each of its records says why."""
+
+    def __init__(self, example: Example, error: DocumentError):
+        self.examples: list[Example] = []
+        self.done = True
+        self._example, self._error = example, error
+
+    def take(self, example: Example, number: int, generation: Generation) -> list[Example]:
+        """Never called: nothing was asked."""
+        raise NotImplementedError
+
+    def records(self) -> list[Record]:
+        """A failed record a branch."""
+        failed = Record.failed(self._example.context.name, "unreadable", str(self._error))
+        return [replace(failed) for _ in self._example.branches]
 
 
 class DocumentReading:
@@ -185,15 +207,12 @@ class DocumentReading:
         contract: the task.
         fits: whether parts fit a prompt.
 
-    Raises:
-        AssayError: not even a prompt without any text fits.
     """
 
     def __init__(self, example: Example, contract: Contract, fits: Fits):
         assert isinstance(example.context.index, PageIndex)
         whole = example.context.index.window
         self._document, self._contract, self._fits = whole.lines.whole, contract, fits
-        check_room(example, contract, fits)
         self._branch = example.branches[0]
         self._replies: list[WindowReply] = []
         self._shown: set[Window] = set()
@@ -314,6 +333,7 @@ def serve(readings: Iterable[Reading | None], backend: Backend, contract: Contra
 
     def ask(reading: Reading, examples: Iterable[Example]) -> None:
         for example in examples:
+            example = replace(example) if id(example) in owners else example  # one that is asked twice
             owners[id(example)] = reading, example, len(example.branches)
             asked.append(example)
 

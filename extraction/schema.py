@@ -212,6 +212,8 @@ def nodes(schema: Schema, path: Sequence[str | int]) -> list[Schema]:
 
     def below(node: Schema, step: str | int) -> Schema:
         own = node.get("items") if isinstance(step, int) else node.get("properties", {}).get(step)
+        if own is None and isinstance(step, str) and isinstance(node.get("additionalProperties"), dict):
+            own = node["additionalProperties"]
         if own is not None:
             return resolve(own, schema)
         parts = (part for key in ("anyOf", "oneOf", "allOf") for part in node.get(key, ()))
@@ -221,6 +223,25 @@ def nodes(schema: Schema, path: Sequence[str | int]) -> list[Schema]:
     for step in path:
         found.append(below(found[-1], step))
     return found
+
+
+def is_choice(schema: Schema, path: Sequence[str | int]) -> bool:
+    """Whether a schema offers the value at `path`, or what holds it, as one of a list, or as true or false."""
+
+    def offers(node: Schema) -> bool:
+        own = {"enum", "const"} & node.keys() or node.get("type") == "boolean"
+        parts = (part for key in ("anyOf", "oneOf", "allOf") for part in node.get(key, ()))
+        return bool(own) or any(offers(resolve(part, schema)) for part in parts if isinstance(part, dict))
+
+    return any(offers(node) for node in nodes(schema, path)[1:])
+
+
+def closed(schema: Schema) -> Schema:
+    """A schema whose objects have no properties but those that it names, unless it says otherwise."""
+    out = map_subschemas(schema, lambda sub, _: closed(sub) if isinstance(sub, dict) else sub)
+    if "properties" in out and not {"allOf", "anyOf", "oneOf", "$ref", "patternProperties"} & out.keys():
+        out.setdefault("additionalProperties", False)
+    return out
 
 
 def allows_null(schema: Schema, root: Schema) -> bool:

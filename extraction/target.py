@@ -68,6 +68,9 @@ class Target:
                 raise AssayError("Target style `rows` needs a schema with an array of flat objects; use `objects`.")
             if missing:
                 raise AssayError(f"The contract carries `{missing[0]}`, which no row of the schema has.")
+            for name, row in self.tables.items():
+                if set(row) <= set(self.carry):
+                    raise AssayError(f"The contract carries every field of `{name}`, so that its rows would be empty.")
             beside = (name for name in self._properties if name not in self.tables)
             self._left_out = [name for name in beside if allows_null(self._properties[name], schema)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -96,6 +97,16 @@ class AdapterConfig(_Section):
     target_modules: str | None = None
     """Regular expression over module names, or `all-linear`; the language model's linear layers where nothing is
     said."""
+
+    @field_validator("target_modules")
+    @classmethod
+    def _is_pattern(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"is no regular expression ({error})") from None
+        return value
+
     vision: bool = False
     """Also the vision tower's attention and feed-forward layers. Without `vision` and `projector` what the model sees
     in a page is computed once, before training."""
@@ -122,7 +133,9 @@ class TrainConfig(_Section):
     """Batches to an optimiser step."""
     learning_rate: float = Field(default=2e-4, gt=0)
     """Highest learning rate."""
-    scheduler: str = "cosine"
+    scheduler: Literal[
+        "linear", "cosine", "cosine_with_restarts", "constant", "constant_with_warmup", "inverse_sqrt"
+    ] = "cosine"
     """Learning-rate schedule, by transformers' names."""
     warmup: float = Field(default=0.05, ge=0, lt=1)
     """Share of the steps over which the rate rises."""
@@ -183,6 +196,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise AssayError(f"The configuration {path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise AssayError(f"The configuration {path} is not UTF-8 text.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
@@ -208,7 +223,10 @@ def _override(values: dict[str, Any], override: str) -> None:
         if not isinstance(child, dict):
             raise AssayError(f"`{override}`: {section} holds a value, not a section.")
         node = child
-    value = yaml.safe_load(text) if text else None
+    try:
+        value = yaml.safe_load(text) if text else None
+    except yaml.YAMLError as error:
+        raise AssayError(f"`{override}`: {text} is not valid YAML ({getattr(error, 'problem', error)}).") from None
     if isinstance(value, str):  # YAML 1.1 reads 1e-4 as a string
         with contextlib.suppress(ValueError):
             value = float(value)

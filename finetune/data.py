@@ -20,8 +20,10 @@ from extraction.example import Branch, Example, ImagePart, Part
 from extraction.generate.backend import Generation
 from extraction.reading import document_example, in_windows, sheets_of, window_example, windows_of
 from extraction.record.reply import Value, plain, printed, read_window
-from extraction.schema import pointer, validator
+from extraction.schema import Schema, allows_null, closed, nodes, pointer, validator
+from extraction.score.results import is_record
 from extraction.values.dates import moment
+from finetune.processes import say
 
 
 def read_documents(
@@ -46,6 +48,11 @@ def read_documents(
         raise AssayError(
             f"The data folder {folder} holds no PDF and no image; put each document there with its record beside it."
         )
+    stems = {path.stem for path in files}
+    passed = [path.name for path in sorted(folder.iterdir()) if _is_passed(path, stems)]
+    if passed:
+        more = f" and {len(passed) - 3} more" if len(passed) > 3 else ""
+        say(f"Passed over in {folder}: {', '.join(passed[:3])}{more}; put documents beside records.")
     unasked = {*known} - field_names(contract.record_schema)
     records = [read_record(path.with_suffix(".json"), contract, unasked) for path in files]
 
@@ -60,15 +67,28 @@ def read_documents(
     return [document_example(document, contract, gold) for document, gold in zip(documents, records, strict=True)]
 
 
+def _is_passed(path: Path, stems: Collection[str]) -> bool:
+    """Whether a folder's entry is a folder, or a record without a document."""
+    if path.name.startswith("."):
+        return False
+    return path.is_dir() or (
+        path.suffix == ".json" and path.name.partition(".")[0] not in stems and path.stem not in stems
+    )
+
+
 def read_record(path: Path, contract: Contract, unasked: Collection[str] = ()) -> dict[str, Any]:
-    """A gold record without the fields `unasked`, checked against the contract's schema."""
+    """A gold record without the fields `unasked`, checked against the contract's schema; of an Assay record its data.
+
+    What the schema does not name is an error, too: a model could never write it.
+    """
     try:
-        record = _without(json.loads(path.read_text(encoding="utf-8")), unasked)
+        content = json.loads(path.read_text(encoding="utf-8"))
+        record = _without(content["data"] if is_record(content) else content, unasked)
     except FileNotFoundError:
         raise AssayError(f"{path} is missing: every document needs its record as JSON of the same name.") from None
     except (OSError, ValueError) as error:
         raise AssayError(f"The record {path} cannot be read: {error}.") from None
-    misfit = next(validator(contract.record_schema).iter_errors(record), None)
+    misfit = next(validator(closed(contract.record_schema)).iter_errors(record), None)
     if misfit:
         at = pointer(misfit.absolute_path) or "/"
         raise AssayError(f"The record {path} does not fit the schema at {at}: {misfit.message[:200]}")
@@ -141,11 +161,20 @@ def divide(example: Example, contract: Contract, fits: Callable[[Sequence[Part]]
         # The record does not say which of its items are whose: the document is taught as it stands.
         sheets, records, own = [(index.window, ())], [branch.gold], [windows_of(index.window, contract, fits)]
     trees = [found(record, sheet) for record, (sheet, _) in zip(records, sheets, strict=True)]
-    return [
-        window_example(window, contract, Branch(gold=plain(_shown(tree, window, contract.headings))))
+    shown = [
+        (window, plain(_shown(tree, window, contract)))
         for tree, windows in zip(trees, own, strict=True)
         for window in windows
     ]
+    rules = validator(contract.record_schema)
+    for _, gold in shown:
+        if misfit := next(rules.iter_errors(gold), None):
+            at = pointer(misfit.absolute_path) or "/"
+            raise AssayError(
+                f"{example.context.name} is longer than a prompt, and a part of it lacks what the schema asks of every "
+                f"record, at {at}: {misfit.message[:200]}; let it be null, or raise contract.max_prompt_tokens."
+            )
+    return [window_example(window, contract, Branch(gold=gold)) for window, gold in shown]
 
 
 def _of_sheet(record: Any, number: int, given: Sequence[Sequence[Given]]) -> Any:
@@ -186,20 +215,29 @@ def _same_time(printed: str, told: Any) -> bool:
     return not {*one.readings.values()}.isdisjoint(other.readings.values())
 
 
-def _shown(tree: Any, window: Window, carried: frozenset[str]) -> Any:
-    """What of a tree stands in a window; a value whose place is not known stands with what holds it."""
+def _shown(tree: Any, window: Window, contract: Contract, path: tuple[str | int, ...] = ()) -> Any:
+    """What of a tree stands in a window; a value whose place is not known stands with what holds it.
+
+    A value that stands outside is null, or left out where the schema has no null for it.
+    """
     if isinstance(tree, Value):
         return tree if tree.evidence is None or _holds(window, tree.evidence) else None
     if isinstance(tree, dict):
-        return {key: _shown(value, window, carried) for key, value in tree.items()}
+        kept = {key: (value, _shown(value, window, contract, (*path, key))) for key, value in tree.items()}
+        schema: Schema = contract.record_schema
+        return {
+            key: shown
+            for key, (value, shown) in kept.items()
+            if shown is not None or value is None or allows_null(nodes(schema, (*path, key))[-1], schema)
+        }
     if isinstance(tree, list):
-        kept, inside = [], window.start == 0
-        for item in tree:
-            place = next(printed(item, carried), None)
+        items, inside = [], window.start == 0
+        for number, item in enumerate(tree):
+            place = next(printed(item, contract.headings), None)
             inside = _holds(window, place) if place else inside
             if inside:
-                kept.append(_shown(item, window, carried))
-        return kept
+                items.append(_shown(item, window, contract, (*path, number)))
+        return items
     return tree
 
 

@@ -19,7 +19,7 @@ from extraction.generate.hub import FACTS, shipped
 from extraction.plugins import import_source, installed, line_of, load
 from extraction.record.record import Record
 from extraction.room import Room
-from extraction.schema import pointer
+from extraction.schema import check_schema, closed, pointer
 from extraction.validation import Validator, validator
 from finetune.config import ContractConfig, SyntheticConfig
 from finetune.data import read_documents
@@ -147,12 +147,39 @@ def evaluate(extractor: Extractor, task: Task, examples: Sequence[Example], labe
             if done:
                 found[id(done[0])] = done[1]
                 bar.update()
+    return graded(task, extractor.contract, examples, [found[id(example)] for example in examples])
+
+
+def graded(task: Task, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
+    """The grade that a task gives records.
+
+    Raises:
+        AssayError: the task's own, or an error in its code (file and line are named), or no Grade.
+    """
     try:
-        return task.grade(extractor.contract, examples, [found[id(example)] for example in examples])
+        grade = task.grade(contract, examples, records)
     except AssayError:
         raise
     except Exception as error:
         raise _own_error(task, "grade the answers", error) from error
+    if not isinstance(grade, Grade):
+        raise AssayError(f"The recipe {task.name} grades with a {type(grade).__name__}; let `grade` return a Grade.")
+    return grade
+
+
+def check_grading(task: Task, contract: Contract, examples: Sequence[Example]) -> None:
+    """Let a task grade the true answers, so that a fault in its grader is found before training and not after.
+
+    Raises:
+        AssayError: it cannot, there is nothing to grade, or the figure that chooses checkpoints is not among them.
+    """
+    truth = [[Record(e.context.name, "ok", branch.gold) for branch in e.branches] for e in examples]
+    figures = graded(task, contract, examples, truth).figures
+    if task.metric not in figures:
+        raise AssayError(
+            f"The recipe {task.name} chooses checkpoints by `{task.metric}`, which its grades do not have; they have "
+            f"{', '.join(figures) or 'nothing'}."
+        )
 
 
 def read_examples(task: Task, wanted: DataRequest) -> list[Example]:
@@ -179,6 +206,10 @@ def read_examples(task: Task, wanted: DataRequest) -> list[Example]:
 
 def _check_gold(name: str, branch: Branch, contract: Contract) -> None:
     """Raise AssayError where a true answer is none by its schema: what is taught could never be given."""
+    if not isinstance(branch.schema, dict | None):
+        raise AssayError(
+            f"A branch on {name} has {type(branch.schema).__name__} as its schema; give a JSON Schema (dict)."
+        )
     schema = json.dumps(branch.schema or contract.record_schema, sort_keys=True)
     misfit = next(_validator(schema).iter_errors(branch.gold), None)
     if misfit:
@@ -188,7 +219,14 @@ def _check_gold(name: str, branch: Branch, contract: Contract) -> None:
 
 @lru_cache(maxsize=256)
 def _validator(schema: str) -> Validator:
-    return validator(json.loads(schema))
+    """What a true answer must pass: what a schema does not name is in none.
+
+    Raises:
+        AssayError: it is no schema of an object.
+    """
+    loaded = json.loads(schema)
+    check_schema(loaded)
+    return validator(closed(loaded))
 
 
 def _own_error(task: Task, what: str, error: Exception) -> AssayError:

@@ -33,7 +33,7 @@ from finetune.features import keep_pixels
 from finetune.preflight import check_run
 from finetune.processes import on_all, on_main, say, world_size
 from finetune.run import VERSIONS, RunFolder, processes_of, versions
-from finetune.task import DataRequest, Task, contract_of, evaluate, load_task, read_examples
+from finetune.task import DataRequest, Task, check_grading, contract_of, evaluate, load_task, read_examples
 
 
 def train(config: RunConfig) -> Path:
@@ -108,6 +108,7 @@ def read_data(
     held_out = held_out[: config.evaluate.documents]
     for example in held_out:  # else found only at the first checkpoint
         check_room(example, contract, fits(contract, family, contract.max_prompt_tokens))
+    check_grading(task, contract, held_out)
     return list(encode_all(train, contract, family, data, config.train.seed)), held_out
 
 

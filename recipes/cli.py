@@ -81,7 +81,7 @@ def _questions(given: list[str]) -> list[str]:
     """The questions themselves, or those of the one file that is named."""
     if len(given) == 1 and Path(given[0]).is_file():
         try:
-            lines = Path(given[0]).read_text(encoding="utf-8").splitlines()
+            lines = Path(given[0]).read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise AssayError(f"The questions in {given[0]} cannot be read: {error}.") from None
         given = [line.strip() for line in lines if line.strip()]

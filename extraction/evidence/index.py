@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
-from extraction.document import Document, Window
+from extraction.document import Document, Page, Window, Word
 from extraction.evidence.evidence import Evidence, LineEvidence, PageEvidence
 from extraction.evidence.ground import ground
+from extraction.evidence.printed import Printed
+from extraction.evidence.sought import Sought
 
 if TYPE_CHECKING:
     from extraction.contract import Contract
@@ -42,7 +46,7 @@ class LineIndex:
     lines: Sequence[str]
 
     def ground(self, leaves: Sequence[Leaf], contract: Contract) -> dict[Path, Evidence]:
-        """The lines that an answer cites, and for its other values the first of them that has the value's text."""
+        """The lines that an answer cites, and for its other values the first of them that says the value."""
         cites = contract.fields("line")
         numbers = {leaf.path: leaf.value for leaf in leaves if set(leaf.path) & set(cites)}
         cited = {
@@ -51,9 +55,23 @@ class LineIndex:
             if isinstance(number, int) and 1 <= number <= len(self.lines)
         }
         found: dict[Path, Evidence] = dict(cited)
+        places = sorted(set(cited.values()), key=lambda place: place.line)
+        sought = Sought(Printed(_as_page([place.text for place in places])))
         for leaf in leaves:
-            wanted = str(leaf.value).casefold()
-            place = next((place for place in cited.values() if wanted in place.text.casefold()), None)
-            if leaf.path not in numbers and place:
-                found[leaf.path] = place
+            if leaf.path in numbers:
+                continue
+            role = contract.roles.get(next((step for step in reversed(leaf.path) if isinstance(step, str)), ""))
+            if spots := sought.spots(leaf.value, role):
+                found[leaf.path] = places[min(spot.line for spot in spots)]
         return found
+
+
+def _as_page(lines: Sequence[str]) -> Document:
+    """Lines of text as a page that prints them one below the other, so that values are looked for as on any page."""
+    words = [
+        Word(word.group(), (6.0 * word.start(), 20.0 * row, 6.0 * word.end(), 20.0 * row + 10))
+        for row, line in enumerate(lines)
+        for word in re.finditer(r"\S+", line)
+    ]
+    width = max((word.box[2] for word in words), default=1.0)
+    return Document(FilePath("lines"), "", [Page(1, width, 20.0 * len(lines) + 1, words)])

@@ -131,8 +131,8 @@ class Family:
         """Raise AssayError where the model reads text alone."""
         if not self.sees:
             raise AssayError(
-                f"{self.name} reads text alone, and the contract shows pages as pixels; take a model with a vision "
-                "tower (google/medgemma-1.5-4b-it), or contract.view=text."
+                f"{self.name} reads text alone, and is to be shown images; take a model with a vision tower "
+                "(google/medgemma-1.5-4b-it), or for documents contract.view=text."
             )
 
     @classmethod

@@ -15,7 +15,7 @@ from extraction.contract import Contract
 from extraction.evidence import PageEvidence
 from extraction.record.record import Issue, SetAside
 from extraction.record.reply import Value, plain
-from extraction.schema import allows_null, nodes, pointer
+from extraction.schema import allows_null, is_choice, nodes, pointer
 
 Path = tuple[str | int, ...]
 
@@ -73,7 +73,9 @@ def set_aside_rows(tree: dict[str, Any], contract: Contract, issues: Collection[
         kept: list[Any] = []
         for number, item in enumerate(node):
             old, now = (*path, number), (*new, len(kept))
-            reason = _against_row(item, old, wanted, against, grounded) if isinstance(item, dict) else None
+            choices = {key for key in wanted if is_choice(contract.record_schema, (*old, key))}
+            unprinted = choices if grounded else wanted
+            reason = _against_row(item, old, wanted, unprinted, against) if isinstance(item, dict) else None
             pruned.moved[pointer(old)] = None if reason else pointer(now)
             if reason is None:
                 kept.append(visit(item, old, now))
@@ -104,7 +106,7 @@ def set_aside_values(tree: dict[str, Any], contract: Contract, issues: Collectio
             return {key: visit(value, (*path, key)) for key, value in node.items()}
         if isinstance(node, list):
             return [visit(value, (*path, number)) for number, value in enumerate(node)]
-        if not isinstance(node, Value) or not path or path[-1] not in copied:
+        if not isinstance(node, Value) or not path or path[-1] not in copied or is_choice(contract.record_schema, path):
             return node
         if grounded and node.evidence is None:
             reason = f"“{node.value}” does not stand on the page where it should."
@@ -120,12 +122,12 @@ def set_aside_values(tree: dict[str, Any], contract: Contract, issues: Collectio
 
 
 def _against_row(
-    item: Mapping[str, Any], at: Path, wanted: Mapping[str, str], against: Mapping[Any, str], grounded: bool
+    item: Mapping[str, Any], at: Path, wanted: Collection[str], unprinted: Collection[str], against: Mapping[Any, str]
 ) -> str | None:
-    """What speaks against a row, if anything does."""
+    """What speaks against a row, if anything does; of its fields `unprinted` need not stand anywhere."""
     cells = {name: item[name] for name in wanted if isinstance(item.get(name), Value)}
     for name, cell in cells.items():
-        if grounded and cell.evidence is None:
+        if name not in unprinted and cell.evidence is None:
             return f"its {name} “{cell.value}” does not stand on the page where it should"
     for name in cells:
         if pointer((*at, name)) in against:

@@ -16,7 +16,7 @@ from extraction.record.days import as_printed
 from extraction.record.join import drop_repeated, join
 from extraction.record.record import Field, Issue, Record, SetAside
 from extraction.record.reply import Reply, Value, WindowReply, places_of, plain, tree_of, values_of
-from extraction.schema import Schema, nodes, pointer, validator
+from extraction.schema import Schema, is_choice, pointer, validator
 from extraction.target import Leaf
 
 Path = tuple[str | int, ...]
@@ -253,24 +253,17 @@ def _not_found(values: dict[Path, Value], contract: Contract, schema: Schema) ->
     A value that a heading gives to many rows is one issue, at the first of them.
     """
     paths: dict[Any, list[Path]] = {}
+    of_lines = bool(contract.fields("line"))
     own_words = contract.fields("choice", "text")
     for path, value in values.items():
-        if value.evidence or isinstance(value.value, bool) or _name(path) in own_words or _is_choice(schema, path):
+        if value.evidence or isinstance(value.value, bool) or _name(path) in own_words or is_choice(schema, path):
             continue
         shared = path[-1] in contract.carry
         paths.setdefault((path[-1], value.value) if shared else path, []).append(path)
     issues = []
     for own in paths.values():
         rows = f" (in {len(own)} rows)" if len(own) > 1 else ""
-        message = f"“{values[own[0]].value}” does not stand on the page where it should{rows}."
+        where = "in the lines that it cites" if of_lines else "on the page where it should"
+        message = f"“{values[own[0]].value}” does not stand {where}{rows}."
         issues.append(Issue("not_found", message, pointer(own[0])))
     return issues
-
-
-def _is_choice(schema: Schema, path: Sequence[str | int]) -> bool:
-    """Whether the schema offers the value at `path`, or what holds it, as one of a list."""
-    return any(
-        "enum" in option or "const" in option
-        for node in nodes(schema, path)
-        for option in (node, *node.get("anyOf", ()))
-    )

@@ -17,7 +17,7 @@ from extraction.document.layout import layout_lines
 from extraction.evidence import PageEvidence
 from extraction.record.record import Issue
 from extraction.record.reply import plain, tree_of, values_of
-from extraction.schema import pointer
+from extraction.schema import nodes, pointer
 from extraction.values.dates import DateOrder, Day, Moment, moment, moments
 
 Path = tuple[str | int, ...]
@@ -47,15 +47,16 @@ def date_order(document: Document) -> DateOrder | None:
 def as_printed(tree: dict[str, Any], document: Document, contract: Contract) -> tuple[dict[str, Any], list[Issue]]:
     """A tree whose dates are those that are printed where they stand, and an issue for each that can be two days.
 
-    Of fields with the role `time`, and of those only what the model wrote in another form than the page.
+    Of fields with the role `time` or the format of a date, and of those only what the model wrote in another form than
+    the page.
     """
-    times = contract.fields("time")
-    if not times:
-        return tree, []
-    values, order = dict(values_of(tree)), date_order(document)
+    values, order = dict(values_of(tree)), None
+    dates = {path: value for path, value in values.items() if _is_date(path, contract)}
+    if dates:
+        order = date_order(document)
     unsure: dict[str, list[Path]] = {}
-    for path, value in values.items():
-        if path[-1] not in times or not isinstance(value.evidence, PageEvidence):
+    for path, value in dates.items():
+        if not isinstance(value.evidence, PageEvidence):
             continue
         written, text = str(value.value), value.evidence.text
         form, printed = _WRITTEN.fullmatch(written), moments(text)
@@ -74,6 +75,13 @@ def as_printed(tree: dict[str, Any], document: Document, contract: Contract) -> 
         message = f"“{text}” may be another day: day and month of the printed date can be read in two orders, and no"
         issues.append(Issue("ambiguous", f"{message} other date of the document tells{rows}.", pointer(paths[0])))
     return tree_of(plain(tree), values), issues
+
+
+def _is_date(path: Path, contract: Contract) -> bool:
+    if path[-1] in contract.fields("time"):
+        return True
+    node = nodes(contract.record_schema, path)[-1]
+    return any(part.get("format") in ("date", "date-time") for part in (node, *node.get("anyOf", ())))
 
 
 def _readings(found: Moment, text: str) -> dict[DateOrder, Day]:

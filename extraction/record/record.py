@@ -295,6 +295,8 @@ class _View:
         return node
 
     def __getitem__(self, key: str | int) -> Any:
+        if isinstance(key, int):
+            key = range(len(self))[key]  # from the end, too
         view = _View(self._record, (*self._path, key))
         node = view._node()
         if isinstance(node, dict | list):

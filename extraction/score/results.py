@@ -48,7 +48,7 @@ class Pair:
 
 def is_record(content: Any) -> bool:
     """Whether JSON is an Assay record rather than plain data."""
-    return isinstance(content, dict) and "data" in content and "status" in content
+    return isinstance(content, dict) and {"source", "status", "issues", "data"} <= content.keys()
 
 
 @dataclass(frozen=True)
@@ -291,6 +291,6 @@ class Score:
 
 
 def field_of(path: str, fields: Collection[str]) -> str | None:
-    """The one of `fields` that stands for a path: the path itself or its part within the row."""
-    own = path.rpartition("[].")[2]
-    return path if path in fields else own if own in fields else None
+    """The one of `fields` that stands for a path: the path itself, its part within the row, or its own name."""
+    within = path.rpartition("[].")[2]
+    return next((name for name in (path, within, within.rpartition(".")[2]) if name in fields), None)

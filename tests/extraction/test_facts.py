@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from extraction.contract import Contract
 from extraction.document import Document, Page, Word
 from extraction.evidence import ground
 from extraction.generate.backend import Generation
@@ -203,3 +204,16 @@ def test_a_date_that_a_model_writes_is_the_one_that_is_printed(page, written, ri
     record = record_of(document_of(f"{page}\nSodium   140"), Generation(answer, "stop"), contract=contract)
     assert record["tests"][0]["sample_collection_time"].value == (right or written)
     assert [issue.code for issue in record.issues] == ([] if right else ["ambiguous"])
+
+
+def test_a_date_of_ones_own_schema_is_settled_too():
+    schema = {"type": "object", "properties": {"due": {"type": "string", "format": "date"}}, "required": ["due"]}
+
+    def read(page, due):
+        return record_of(
+            document_of(page), Generation(json.dumps({"due": due}), "stop"), contract=Contract.for_schema(schema)
+        )
+
+    settled = read("Issued   25/11/2021\nDue   05/12/2021", "2021-05-12")
+    assert settled.data == {"due": "2021-12-05"} and settled.status == "ok"
+    assert [issue.code for issue in read("Due   05/12/2021", "2021-05-12").issues] == ["ambiguous"]

@@ -344,8 +344,10 @@ def test_folders(tmp_path):
 def test_a_file_of_several_reports_is_scored_as_one(tmp_path):
     rows = [lab("Kalium", "4.1"), lab("Natrium", "140")]
     several = {
+        "source": "a.pdf",
         "report_pages": [[1], [2], [3]],
         "status": "ok",
+        "issues": [],
         "data": {"reports": [{"tests": rows[:1]}, None, {"tests": rows[1:]}]},
     }
     for folder, content in (("gold", {"tests": rows}), ("records", several)):
@@ -387,7 +389,9 @@ def test_mistakes_are_explained(tmp_path):
     with pytest.raises(AssayError, match="no list of objects called results"):
         score_files(gold, write(tmp_path / "labels", a__labels={"tests": []}))
     with pytest.raises(AssayError, match="has no data"):
-        score_files(gold, write(tmp_path / "null", a={"status": "failed", "data": None}))
+        score_files(
+            gold, write(tmp_path / "null", a={"source": "a.pdf", "status": "failed", "issues": [], "data": None})
+        )
     (gold / "a.json").write_bytes(b"\xff\xfe")
     with pytest.raises(AssayError, match="not UTF-8"):
         score_files(gold, gold)
@@ -513,3 +517,23 @@ def test_files_are_scored_by_the_contract_beside_them(tmp_path):
         score_files(out, labels)
     write(labels, contract=contract.model_copy(update={"checks": "lab_report"}).model_dump(mode="json"))
     assert score_files(write(tmp_path / "other", a=record), labels).fields["price"] == Counts(0, 1, 0)
+
+
+def test_fields_of_nested_objects_are_scored_by_their_names():
+    roles = {"article": "name", "amount": "value", "currency": "unit"}
+
+    def of(amount, currency):
+        return {"items": [{"article": "Bolt", "price": {"amount": amount, "currency": currency}}]}
+
+    kinds = {"article": "string", "amount": "string", "currency": "string"}
+    price = {"type": "object", "properties": {name: {"type": kinds[name]} for name in ("amount", "currency")}}
+    item = {"type": "object", "properties": {"article": {"type": "string"}, "price": price}}
+    schema = {"type": "object", "properties": {"items": {"type": "array", "items": item}}}
+    contract = Contract.for_schema(schema).model_copy(update={"roles": roles})
+    right, wrong = (
+        score([Pair(of(*said), of("2.00", "EUR"))], contract) for said in (("2.00", "EUR"), ("9.00", "USD"))
+    )
+    assert right.core.micro_f1 == 1.0 and wrong.core.micro_f1 == pytest.approx(1 / 3)
+    assert wrong.wrong_values == 1
+    scored = contract.model_copy(update={"scored": ("article", "amount")})
+    assert score([Pair(of("9.00", "EUR"), of("2.00", "EUR"))], scored).micro_f1 == 0.5

@@ -1,14 +1,17 @@
 """An own schema's record: lines that look like its rows and were not read are said, and hardly any others."""
 
+from enum import StrEnum
+
 import pytest
 from pydantic import BaseModel
 
 from extraction.contract import Contract
 from extraction.document import open_document
 from extraction.document.rows import gather_rows
+from extraction.errors import AssayError
 from extraction.evidence import ground
 from extraction.generate import Generation
-from extraction.target import Leaf, dumps
+from extraction.target import Leaf, Target, dumps
 from recipes.lab_report.synthetic import FAMILIES, make_report
 from tests.conftest import document_of, record_of
 
@@ -254,3 +257,50 @@ def test_a_list_of_objects_with_one_field_has_rows():
         return [issue.code for issue in record.issues].count("row_left_out")
 
     assert lacking([]) >= 6 and lacking([ROWS[0][0]]) >= 5 and lacking([row[0] for row in ROWS]) == 0
+
+
+def test_choices_are_not_looked_for_on_the_page():
+    """Neither an optional one, nor one that is its row's value or flag, nor yes and no."""
+
+    class State(StrEnum):
+        open = "OPEN"
+        paid = "PAID"
+
+    class Item(BaseModel):
+        good: str
+        state: State | None = None
+        paid: bool | None = None
+
+    class Items(BaseModel):
+        items: list[Item]
+
+    for roles in (
+        {"good": "name"},
+        {"good": "name", "state": "value"},
+        {"good": "name", "paid": "flag", "state": "flag"},
+    ):
+        contract = Contract.for_schema(Items.model_json_schema()).model_copy(update={"roles": roles})
+        answer = {"items": [{"good": good, "state": "PAID", "paid": True} for good in GOODS]}
+        record = record_of(document_of(PLAIN), Generation(dumps(answer), "stop"), contract=contract)
+        assert record.data == answer and record.issues == []
+
+
+def test_a_contract_whose_rows_would_be_empty_is_refused():
+    class Parts(BaseModel):
+        parts: list[Part]
+
+    with pytest.raises(AssayError, match="carries every field of `parts`"):
+        Target(Parts.model_json_schema(), "rows", ("good", "count"))
+
+
+def test_a_value_is_reached_from_the_end_of_its_list():
+    class Parts(BaseModel):
+        parts: list[Part]
+
+    contract = Contract.for_schema(Parts.model_json_schema())
+    answer = {"parts": [{"good": name, "count": str(3 + 4 * n)} for n, name in enumerate(GOODS)]}
+    record = record_of(document_of(PLAIN), Generation(dumps(answer), "stop"), contract=contract)
+    last = record["parts"][-1]["good"]
+    assert last.value == "Nails" and last.page == 1 and last.path == "/parts/5/good"
+    with pytest.raises(IndexError):
+        record["parts"][-7]

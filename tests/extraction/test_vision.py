@@ -134,8 +134,8 @@ def test_pages_go_into_prompts_as_many_as_fit(eyes, image_tokenizer):
         assert shown == [[1, 2], [3, 4]]
         assert any("B 2" in part for part in examples[0].context.parts if isinstance(part, str)) == (view == "both")
     tight = Contract(instruction="A", record_schema=SMALL, view="image", max_prompt_tokens=20)
-    with pytest.raises(AssayError, match="the image of one page, is alone longer than max_prompt_tokens=20"):
-        Extractor(backend, tight).reading(document_example(document, tight))
+    [record] = Extractor(backend, tight).answer(document_example(document, tight))
+    assert record.status == "failed" and "the image of page 1" in record.issues[0].message
 
 
 def test_a_model_that_sees_nothing_and_foreign_tokenizers_are_refused(

@@ -37,6 +37,9 @@ def test_overrides():
         ("train.batch_size=0", "greater than 0"),
         ("train", "section.key=value"),
         ("model.name=x", "holds a value"),
+        ("train.output=[a", "not valid YAML"),
+        ("train.scheduler=foo", "`train.scheduler`"),
+        ("adapter.target_modules=(", "no regular expression"),
     ],
 )
 def test_mistakes_name_the_remedy(override, words):
@@ -49,6 +52,9 @@ def test_files_that_are_no_configuration(tmp_path):
         load_config(tmp_path / "none.yaml")
     (tmp_path / "a.yaml").write_text("a: [1")
     with pytest.raises(AssayError, match="not valid YAML at line"):
+        load_config(tmp_path / "a.yaml")
+    (tmp_path / "a.yaml").write_bytes("recipe: größe".encode("latin-1"))
+    with pytest.raises(AssayError, match="not UTF-8"):
         load_config(tmp_path / "a.yaml")
     (tmp_path / "a.yaml").write_text("- 1")
     with pytest.raises(AssayError, match="mapping"):

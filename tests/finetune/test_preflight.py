@@ -141,7 +141,7 @@ def test_a_prompt_without_room_for_a_page_is_told_before_training(tmp_path):
     contract = CONTRACT.model_copy(update={"view": "both"})
     example = document_example(document, contract)
     check_room(example, contract, lambda parts: True)
-    with pytest.raises(AssayError, match="the image of one page, is alone longer"):
+    with pytest.raises(AssayError, match="the image of page 1, with the instruction and its schema, is longer"):
         check_room(example, contract, lambda parts: not parts)
 
 

@@ -1,5 +1,6 @@
 """What a task of somebody else reads: wrong answers, answers too long, pictures in both splits are said at start."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,12 +10,14 @@ from PIL import Image
 from extraction import Extractor
 from extraction.contract import Contract
 from extraction.errors import AssayError
+from extraction.evidence import LineIndex
 from extraction.example import Branch, Context, Example, ImagePart
 from extraction.families import family_of
+from extraction.record.record import Record
 from extraction.room import Room
-from finetune.data import check_split
+from finetune.data import check_split, read_record
 from finetune.encode import encode
-from finetune.task import DataRequest, Task, evaluate, read_examples
+from finetune.task import DataRequest, Task, check_grading, evaluate, read_examples
 from tests.conftest import Scripted, tiny_gemma
 
 SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
@@ -81,6 +84,75 @@ def test_a_picture_in_both_splits_is_noticed_wherever_its_file_lies(tmp_path):
 def test_a_context_that_is_longer_than_a_prompt_is_refused_and_one_without_questions_is_empty():
     extractor = Extractor(Scripted('{"answer":"red"}'), CONTRACT)
     assert extractor.answer(example())[0].data == {"answer": "red"}
-    with pytest.raises(AssayError, match="max_prompt_tokens=200"):
-        extractor.answer(example(shown="x" * 400))
+    records = extractor.answer(example(shown="x" * 400, questions=2))
+    assert [record.status for record in records] == ["failed"] * 2
+    assert "max_prompt_tokens=200" in records[0].issues[0].message
     assert extractor.answer(example(questions=0)) == []
+
+
+def test_one_example_that_is_too_long_stops_no_other():
+    extractor = Extractor(Scripted('{"answer":"red"}', '{"answer":"blue"}'), CONTRACT)
+    asked = [example(), example(shown="x" * 400), example(shown="Another.")]
+    found = {id(done[0]): done[1][0].status for done in extractor.answers(asked) if done}
+    assert [found[id(one)] for one in asked] == ["ok", "failed", "ok"]
+
+
+def test_the_same_example_may_be_asked_more_than_once():
+    extractor, one = (
+        Extractor(Scripted('{"answer":"red"}', '{"answer":"blue"}', '{"answer":"red"}'), CONTRACT),
+        example(),
+    )
+    answers = [done[1][0].data["answer"] for done in extractor.answers([one, one, one]) if done]
+    assert sorted(answers) == ["blue", "red", "red"]
+
+
+def test_a_grader_is_tried_on_the_true_answers_before_training():
+    class Odd(Fixed):
+        metric = "exact"
+
+    check_grading(Fixed(), CONTRACT, [example({"answer": "red"})])
+    with pytest.raises(AssayError, match="`exact`, which its grades do not have; they have accuracy, questions"):
+        check_grading(Odd(), CONTRACT, [example({"answer": "red"})])
+
+    class Bare(Fixed):
+        def grade(self, contract, examples, records):
+            return {"accuracy": 1.0}
+
+    with pytest.raises(AssayError, match="let `grade` return a Grade"):
+        check_grading(Bare(), CONTRACT, [example({"answer": "red"})])
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"), [(Path, "give a JSON Schema"), ({"type": "string"}, "must describe an object")]
+)
+def test_the_schema_of_a_question_is_checked(schema, said):
+    branch = Branch(("What?",), schema=schema, gold={"answer": "red"})
+    with pytest.raises(AssayError, match=said):
+        read(Example(Context("page 1", ("A page.",)), (branch,)))
+
+
+def test_labels_say_what_the_schema_names_and_nothing_else(tmp_path):
+    schema = {"type": "object", "properties": {"seller": {"type": ["string", "null"]}}}
+    contract = Contract.for_schema(schema)
+    label = tmp_path / "a.json"
+    label.write_text('{"seler": "Ann"}')
+    with pytest.raises(AssayError, match="'seler' was unexpected"):
+        read_record(label, contract)
+    Record("a.pdf", "ok", {"seller": "Ann"}).save(label)  # as `assay extract` writes it
+    assert read_record(label, contract) == {"seller": "Ann"}
+
+
+def test_an_answer_on_lines_is_found_by_its_meaning_and_not_by_its_letters():
+    schema = {"type": "object", "properties": {key: {"type": "string"} for key in ("dose", "day")}
+              | {"lines": {"type": "array", "items": {"type": "integer"}}}}  # fmt: skip
+    contract = Contract.for_schema(schema).model_copy(update={"roles": {"lines": "line"}})
+    index = LineIndex(("Aspirin 15 mg daily since 12 mai 2021", "Weight 1,200 g"))
+
+    def issues(**answer):
+        asked = Example(Context("record", ("...",), index), (Branch(("What?",)),))
+        [record] = Extractor(Scripted(json.dumps(answer)), contract).answer(asked)
+        return [issue.message for issue in record.issues]
+
+    assert issues(dose="15", day="12-05-2021", lines=[1]) == []
+    assert issues(dose="5", day="12-05-2021", lines=[1]) == ["“5” does not stand in the lines that it cites."]
+    assert issues(dose="15", day="2021", lines=[2]) != []

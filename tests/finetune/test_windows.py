@@ -3,6 +3,8 @@
 import pytest
 
 from extraction.api import Extractor
+from extraction.contract import Contract
+from extraction.errors import AssayError
 from extraction.families import family_of
 from extraction.generate import Generation
 from extraction.reading import DocumentReading, document_example
@@ -117,3 +119,28 @@ def test_every_window_fits(examples, tokenizer, tiny_model):
         for piece in pieces:
             assert piece["labels"].count(-100) <= 256
         assert row["labels"].count(-100) > 256
+
+
+def test_a_window_is_taught_nothing_that_its_schema_forbids():
+    rows = "\n".join(f"Item{number:02}   {number}" for number in range(40))
+    item = {"type": "object", "properties": {"name": {"type": "string"}, "count": {"type": "string"}}}
+    items = {"type": "array", "items": item}
+
+    def parts(seller, **more):
+        properties = {"items": items, "seller": seller, **more}
+        contract = Contract.for_schema({"type": "object", "properties": properties, "required": ["items", *required]})
+        contract = contract.model_copy(update={"instruction": "Read.", "max_prompt_tokens": 400})
+        gold = {"items": [{"name": f"Item{n:02}", "count": str(n)} for n in range(40)], "seller": "Ann", **given}
+        example = document_example(document_of(f"Seller   Ann\nTax   19.5\n{rows}"), contract, gold)
+        return [one.branches[0].gold for one in divide(example, contract, fits_in(contract))]
+
+    required, given = [], {}
+    first, *others = parts({"type": "string"})
+    assert first["seller"] == "Ann" and others and all("seller" not in one for one in others)
+    assert all(one["seller"] is None for one in parts({"type": ["string", "null"]})[1:])
+    given = {"fees": {"Tax": 19.5}}
+    first, *others = parts({"type": "string"}, fees={"type": "object", "additionalProperties": {"type": "number"}})
+    assert first["fees"] == {"Tax": 19.5} and all(one["fees"] == {} for one in others)
+    required, given = ["seller"], {}
+    with pytest.raises(AssayError, match="let it be null, or raise"):
+        parts({"type": "string"})
