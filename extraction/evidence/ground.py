@@ -222,14 +222,19 @@ class _Headings:
 
 
 def _place_scalars(cells: Sequence[PlacedCell]) -> None:
-    """Choose the spots of values outside tables: near those of their object that stand in one place only."""
+    """Choose the spots of values outside tables: near those of their object that stand in one place only.
+
+    What is printed once is one heading and no other: a person's name is not the sex, too.
+    """
     for _, group in groupby(cells, key=lambda cell: cell.path[:-1]):
         members = list(group)
         known = [cell.lines[0] for cell in members if len(cell.spots) == 1]
         middle = sorted(known)[len(known) // 2] if known else 0
         taken: set[int] = set()
         for cell in sorted(members, key=lambda cell: len(cell.spots)):
-            free = [spot for spot in cell.spots if not taken.intersection(spot.atoms)] or cell.spots
+            free = [spot for spot in cell.spots if not taken.intersection(spot.atoms)]
+            if not free and cell.role != "heading":
+                free = cell.spots
             if free:
                 distances = [(2 - spot.clean, abs(spot.line - middle), at) for at, spot in enumerate(free)]
                 cell.choice = free[min(distances)[2]]

@@ -477,3 +477,17 @@ def test_a_number_around_nested_rows_takes_no_value_of_theirs():
     ]
     placed = ground_in([Leaf(("groups", 0, "n"), 2, 0, 0), *inner], shop)
     assert set(placed) >= {leaf.path for leaf in inner} and ("groups", 0, "n") not in placed
+
+
+def test_what_is_printed_once_is_one_heading_and_no_other():
+    page = document_of("Patient: Fleur Vermeulen   Lab: Zandveen\nCollected 28-08-2017")
+    values = {"patient_name": "Fleur Vermeulen", "sex": "Fleur Vermeulen", "laboratory": "Zandveen",
+              "collected": "28-08-2017", "received": "28-08-2017"}  # fmt: skip
+    roles = dict.fromkeys(("patient_name", "sex", "laboratory"), "heading") | dict.fromkeys(
+        ("collected", "received"), "time"
+    )
+    leaves = [Leaf((key,), value, 0, 0) for key, value in values.items()]
+    assert {path[0] for path in ground(leaves, page, roles=roles)} == set(values) - {"sex"}
+    twice = document_of("Patient: Fleur Vermeulen\nOrdered by: Fleur Vermeulen")
+    both = [Leaf((key,), "Fleur Vermeulen", 0, 0) for key in ("patient_name", "ordered_by")]
+    assert len(ground(both, twice, roles={"patient_name": "heading", "ordered_by": "heading"})) == 2

@@ -1,0 +1,175 @@
+"""Invented questions on health records with their queries, from tables of wordings and names (vocabulary/asked.yaml)."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from extraction.files import write_whole
+from recipes.ehr_qa import vocabulary
+
+_HERE = Path(__file__).parent
+LANGUAGES = ("de", "fr", "es", "nl", "it", "pt")
+_MONTHS = {
+    "en": "January February March April May June July August September October November December",
+    "de": "Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
+    "fr": "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
+    "es": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
+    "nl": "januari februari maart april mei juni juli augustus september oktober november december",
+    "it": "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre",
+    "pt": "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
+}
+_DAYS = {"en": "{m} {d}, {y}", "de": "{d}. {m} {y}", "es": "{d} de {m} de {y}", "pt": "{d} de {m} de {y}"}
+_RELATIONS = {"since": "since", "before": "before", "after": "after", "on": "on"}
+_VALUES = {"above": "above", "below": "below", "at_least": "at least", "at_most": "at most"}
+_LATE = 2  # wordings of a list of eight or more, the last, that are never used in training
+_EVERY = 8  # of so many names one is never used in training
+
+
+def write_questions(path: Path, count: int, seed: int, held_out: bool) -> None:
+    """Write `questions.jsonl`: questions with their queries.
+
+    Args:
+        held_out: in wordings and, as often as not, of things that training never has; else in all others.
+    """
+    rng = random.Random(seed)
+    made: dict[str, dict[str, Any]] = {}
+    while len(made) < count:
+        question, query = make_question(rng, held_out)
+        made.setdefault(question, query)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = (json.dumps({"question": q, "query": query}, ensure_ascii=False) for q, query in made.items())
+    write_whole(path, "\n".join(lines) + "\n")
+
+
+def make_question(rng: random.Random, held_out: bool) -> tuple[str, dict[str, Any]]:
+    """A question and its query."""
+    entries = _entries()
+    entry = rng.choices(entries, [len(one["en"]) ** 0.5 for one in entries])[0]
+    spoken = [language for language in LANGUAGES if entry.get(language)]
+    language = rng.choice(spoken) if spoken and rng.random() < 0.25 else "en"
+    text = rng.choice(_part(entry[language], held_out))
+    what = _one(rng, entry["what"])
+    query: dict[str, Any] = {"what": what, "operation": entry["operation"]}
+    slots: dict[str, str] = {}
+    if entry["which"] == "literal":
+        query["which"] = entry["literal"]
+    elif entry["which"] == "name":
+        slots["name"], query["which"] = _name(rng, what, language, held_out, entry.get("form"))
+    limits = entry.get("limits") or "none"
+    if limits.endswith("_step"):
+        other = _one(rng, entry["step_what"])
+        slots["other"], which = _name(rng, other, language, held_out)
+        step = {"what": other, "which": which, "operation": entry.get("step_operation", "latest")}
+        query["times"] = [{"relation": limits.removesuffix("_step"), "step": step}]
+    elif limits in _RELATIONS:
+        slots["date"], day = _date(rng, language, text)
+        query["times"] = [{"relation": limits, "date": day}]
+    elif limits in _VALUES:
+        slots["number"] = rng.choice((str(rng.randrange(2, 300)), f"{rng.uniform(0.5, 30):.1f}"))
+        query["value"] = {"relation": _VALUES[limits], "number": float(slots["number"])}
+    return _manner(rng, _fill(text, slots)), query
+
+
+def _one(rng: random.Random, value: Any) -> Any:
+    return rng.choice(value) if isinstance(value, list) else value
+
+
+def _part(found: Sequence[Any], held_out: bool) -> Sequence[Any]:
+    """The wordings of a list that are for training, or those that are not."""
+    if len(found) < 8:
+        return found
+    return found[-_LATE:] if held_out else found[:-_LATE]
+
+
+@cache
+def _table() -> dict[str, Any]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return dict(yaml.load((_HERE / "vocabulary" / "asked.yaml").read_text(encoding="utf-8"), loader))
+
+
+def _entries() -> list[dict[str, Any]]:
+    return list(_table()["wordings"])
+
+
+def _name(rng: random.Random, what: str, language: str, held_out: bool, form: str | None = None) -> tuple[str, str]:
+    """A name as it is said, and as a query has it, in small letters: from the table, or a record's own as it is."""
+    table = _table()["names"].get(what, [])
+    own = _own_names(what)
+    if form:  # what a vaccine is against, say
+        table, own = [row for row in table if form in row], ()
+    if not table or (own and rng.random() < 0.3):
+        kept = [name for name in own if (name in vocabulary.HELD) == held_out] or own
+        name = rng.choice(kept or [what.replace("_", " ")])
+        return name, name.lower()
+    rows = [row for number, row in enumerate(table) if (number % _EVERY == _EVERY - 1) == held_out or held_out]
+    row = rng.choice(rows)
+    ways = row[form] if form else row
+    said = rng.choice(ways.get(language) or ways["en"])
+    return _misspelled(rng, said) if rng.random() < 0.04 else said, str(row["which"]).lower()
+
+
+@cache
+def _own_names(what: str) -> tuple[str, ...]:
+    """Names as records print them."""
+    drugs = {re.sub(r" ?\b\d.*$", "", drug) for names in vocabulary.MEDICATIONS.values() for drug in names}
+    found: dict[str, Any] = {
+        "condition": [one.name for one in vocabulary.CONDITIONS],
+        "medication": [drug.casefold() for drug in drugs if drug],
+        "observation": [one.short for one in vocabulary.MEASUREMENTS if len(one.short) < 40],
+        "procedure": [one.name for one in vocabulary.PROCEDURES],
+        "immunization": vocabulary.VACCINES,
+    }
+    return tuple(sorted(set(found.get(what, ()))))
+
+
+_DAY = re.compile(r"\b(?:on|am|le|op|il|el día|em) \{date\}", re.IGNORECASE)
+_MONTH = re.compile(r"\b(?:in|en|nel|em|im) \{date\}", re.IGNORECASE)
+
+
+def _date(rng: random.Random, language: str, text: str) -> tuple[str, str]:
+    """A year, a month or a day as it is said behind the words of a text, and in ISO 8601."""
+    year, month, day = rng.randrange(1975, 2027), rng.randrange(1, 13), rng.randrange(1, 29)
+    name = _MONTHS[language].split()[month - 1]
+    iso = f"{year}-{month:02}-{day:02}"
+    kind = rng.random()
+    if _MONTH.search(text):
+        kind *= 0.7
+    elif _DAY.search(text):
+        kind = 0.7 + 0.3 * kind
+    if kind < 0.5:
+        return str(year), iso[:4]
+    if kind < 0.7:
+        return f"{name} {year}" if language not in ("es", "pt") else f"{name} de {year}", iso[:7]
+    if kind < 0.85:
+        return _DAYS.get(language, "{d} {m} {y}").format(d=day, m=name, y=year), iso
+    return iso, iso
+
+
+def _fill(text: str, slots: dict[str, str]) -> str:
+    for name, value in slots.items():
+        text = text.replace("{" + name + "}", value)
+    return text[:1].upper() + text[1:] if text[:1].islower() and "{" not in text[:1] else text
+
+
+def _manner(rng: random.Random, text: str) -> str:
+    """As people type: without a question mark, in small letters, all in capitals once in a while."""
+    if rng.random() < 0.25:
+        text = text.rstrip("?. ")
+    kind = rng.random()
+    return text.lower() if kind < 0.25 else text.upper() if kind < 0.27 else text
+
+
+def _misspelled(rng: random.Random, text: str) -> str:
+    """Two letters changed places, or one left out."""
+    if len(text) < 6:
+        return text
+    at = rng.randrange(1, len(text) - 2)
+    return text[:at] + text[at + 1] + text[at] + text[at + 2 :] if rng.random() < 0.5 else text[:at] + text[at + 1 :]

@@ -1,0 +1,127 @@
+"""Questions on health records to typed queries: what a model understands, and code then looks up (ehr_qa/lookup.py)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from extraction.contract import Contract
+from extraction.errors import AssayError
+from extraction.example import Branch, Context, Example
+from extraction.record.record import Record
+from extraction.schema import Schema
+from finetune.config import SyntheticConfig
+from finetune.task import DataRequest, Grade, Task
+from recipes.ehr_qa.query import Query
+from recipes.ehr_qa.resolve import words
+from recipes.ehr_query.questions import write_questions
+
+FILE = "questions.jsonl"
+
+
+def _schema() -> Schema:
+    """The schema of a query; what is not asked for is left out, but for the name, which is null."""
+    schema = Query.model_json_schema()
+    properties = schema["properties"]
+    properties["value"] = {"$ref": "#/$defs/Limit"}
+    step, time = schema["$defs"]["Step"]["properties"], schema["$defs"]["Time"]["properties"]
+    time["date"], time["step"] = (
+        {"type": "string", "description": "YYYY, YYYY-MM or YYYY-MM-DD"},
+        {"$ref": "#/$defs/Step"},
+    )
+    for owner in (properties, step):
+        owner["which"] = {"type": ["string", "null"]}
+    for part in (schema, schema["$defs"]["Step"]):
+        part["required"] = ["what", "which", "operation"]
+    for node in (*properties.values(), *step.values(), *time.values()):
+        node.pop("title", None)
+        node.pop("default", None)
+    return schema
+
+
+CONTRACT = Contract(
+    instruction="Write this question on a patient's health record as a query.",
+    record_schema=_schema(),
+    roles={"what": "choice", "operation": "choice", "relation": "choice", "which": "text", "date": "text"},
+    max_prompt_tokens=256,
+    max_answer_tokens=128,
+)
+
+
+def question_example(questions: Sequence[tuple[str, Any]]) -> Example:
+    """Questions, each with its query where that is known; a record plays no part."""
+    branches = tuple(Branch((asked,), gold=gold) for asked, gold in questions)
+    return Example(Context("question", ()), branches)
+
+
+class HealthQueries(Task):
+    """A file of questions with their queries, `questions.jsonl`: `{"question": ..., "query": {...}, "also": [...]}`."""
+
+    name = "ehr_query"
+    contract = CONTRACT
+
+    def read(self, wanted: DataRequest) -> list[Example]:
+        """A question is an example of its own; `also` are other queries that are as right."""
+        file = wanted.folder / FILE
+        try:
+            rows = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
+            return [
+                Example(
+                    Context(f"{FILE}:{number}", ()),
+                    (Branch((row["question"],), gold=gold(row["query"]), source=row),),
+                )
+                for number, row in enumerate(rows, 1)
+            ]
+        except (OSError, ValueError, KeyError) as error:
+            raise AssayError(f"{file} cannot be read ({error}); give a question with its query a line.") from None
+
+    def right(self, branch: Branch, record: Record) -> bool:
+        """The query, or one that is as right; names by their words."""
+        asked = [branch.source["query"], *branch.source.get("also", ())] if branch.source else [branch.gold]
+        return record.data is not None and key(record.data) in map(key, asked)
+
+    def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
+        """The share of queries that are right, whole and part by part."""
+        whole = super().grade(contract, examples, records)
+        parts = dict.fromkeys(("what", "operation", "which", "limits"), 0)
+        pairs = [(e.branches[0], own[0]) for e, own in zip(examples, records, strict=True)]
+        for branch, record in pairs:
+            own, true = key(record.data or {}), key(branch.gold)
+            for place, name in enumerate(parts):
+                parts[name] += own[place] == true[place]
+        return Grade({**whole.figures, **{name: count / len(pairs) for name, count in parts.items()}})
+
+    def synthesize(self, folder: Path, split: str, config: SyntheticConfig) -> None:
+        """Invented questions; those to be judged by are in wordings and of things that training never has."""
+        write_questions(folder / FILE, config.count, config.seed, held_out=split != "train")
+
+
+def gold(query: dict[str, Any]) -> dict[str, Any]:
+    """A query as it is written: checked, and without what is left out."""
+    made = Query.model_validate(query).model_dump(exclude_none=True)
+    steps = [time["step"] for time in made["times"] if "step" in time]
+    for part in (made, *steps):
+        part.setdefault("which", None)
+    if not made["times"]:
+        del made["times"]
+    else:
+        made["times"] = list(made["times"])
+    return made
+
+
+def key(query: dict[str, Any]) -> tuple[Any, ...]:
+    """A query's parts as they are compared: section, operation, name, limits."""
+    which = query.get("which")
+    times = []
+    for time in query.get("times") or ():
+        step = time.get("step") or {}
+        name = words(step["which"]) if step.get("which") else None
+        times.append((time.get("relation"), time.get("date"), step.get("what"), name, step.get("operation", "latest")))
+    value = query.get("value") or {}
+    limits = (tuple(times), value.get("relation"), value.get("number"))
+    return query.get("what"), query.get("operation"), words(which) if which else None, limits
+
+
+TASK = HealthQueries()

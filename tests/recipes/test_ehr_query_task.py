@@ -1,0 +1,87 @@
+"""Questions to queries: what is invented is right by its schema, and what judges is never trained on."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from extraction.api import Extractor
+from extraction.contract import Contract
+from extraction.errors import AssayError
+from extraction.generate.grammar import Grammar, token_table
+from extraction.parse import parse
+from extraction.room import Room
+from finetune.task import DataRequest, evaluate, read_examples
+from recipes.ehr_qa.query import Query
+from recipes.ehr_query.questions import make_question, write_questions
+from recipes.ehr_query.task import CONTRACT, TASK, gold
+from tests.conftest import Scripted
+
+LAY = Path(__file__).parents[2] / "recipes" / "ehr_query" / "lay"
+
+
+def request(folder, split="validation"):
+    return DataRequest(folder, split, CONTRACT, Room(len, CONTRACT))
+
+
+def test_every_invented_question_has_a_query_that_can_be_written(tokenizer, tmp_path):
+    write_questions(tmp_path / "questions.jsonl", 400, 0, held_out=False)
+    examples = read_examples(TASK, request(tmp_path))
+    grammar = Grammar(CONTRACT.target.grammar_schema(), token_table(tokenizer, 262144, (1, 106)))
+    for example in examples:
+        [branch] = example.branches
+        text = CONTRACT.target.encode(branch.gold)
+        assert CONTRACT.target.decode(parse(text))[0] == branch.gold
+        assert "{" not in branch.parts[0], "a slot is left"
+        tokens = tokenizer.encode(text, add_special_tokens=False)
+        assert grammar.matcher().validate_tokens(tokens) == len(tokens), text
+    kinds = {(one.branches[0].gold["what"], one.branches[0].gold["operation"]) for one in examples}
+    assert len(kinds) > 40
+
+
+def test_the_same_seed_gives_the_same_questions_and_what_judges_is_not_trained():
+    def made(held_out, seed):
+        rng = random.Random(seed)
+        return [make_question(rng, held_out) for _ in range(300)]
+
+    assert made(False, 1) == made(False, 1) != made(False, 2)
+    trained = {question.lower().rstrip("? .") for question, _ in made(False, 1) + made(False, 2)}
+    judged = [question.lower().rstrip("? .") for question, _ in made(True, 3)]
+    assert sum(question in trained for question in judged) < 10  # short lists of wordings are in both
+
+
+def test_the_questions_of_laymen_are_whole():
+    examples = read_examples(TASK, request(LAY))
+    assert len(examples) == 240
+    for example in examples:
+        source = example.branches[0].source
+        for query in (source["query"], *source.get("also", ())):
+            assert gold(query) and Query.model_validate(query)
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        ({"what": "observation", "which": "Hemoglobin A1c", "operation": "latest"}, True),
+        ({"what": "observation", "which": "a1c", "operation": "trend"}, True),
+        ({"what": "observation", "which": "a1c", "operation": "first"}, False),
+        ({"what": "observation", "which": None, "operation": "latest"}, False),
+    ],
+)
+def test_a_query_is_right_by_its_parts(tmp_path, said, right):
+    asked = {"what": "observation", "which": "hemoglobin A1c", "operation": "latest"}
+    also = [{"what": "observation", "which": "A1C", "operation": "trend"}]
+    (tmp_path / "questions.jsonl").write_text(
+        json.dumps({"question": "His sugar?", "query": asked, "also": also}) + "\n"
+    )
+    examples = read_examples(TASK, request(tmp_path))
+    figures = evaluate(Extractor(Scripted(json.dumps(said)), CONTRACT), TASK, examples).figures
+    assert figures["accuracy"] == float(right) and figures["what"] == 1.0
+
+
+def test_a_file_that_is_none_is_said(tmp_path):
+    (tmp_path / "questions.jsonl").write_text('{"question": "What?"}\n')
+    with pytest.raises(AssayError, match="give a question with its query a line"):
+        read_examples(TASK, request(tmp_path))
+    assert isinstance(CONTRACT, Contract)
