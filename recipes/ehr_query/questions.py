@@ -1,4 +1,4 @@
-"""Invented questions on health records with their queries, from tables of wordings and names (vocabulary/asked.yaml)."""
+"""Invented questions on health records with their queries, made from tables of wordings and of names."""
 
 from __future__ import annotations
 
