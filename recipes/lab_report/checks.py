@@ -18,7 +18,7 @@ from extraction.schema import pointer
 from extraction.values import type_range, type_value
 from recipes.lab_report.columns import day_sheets, with_joined_limits
 from recipes.lab_report.interpretation import contradiction, interpret
-from recipes.lab_report.left_out import columns_left_out, lines_left_out
+from recipes.lab_report.left_out import columns_left_out, lines_left_out, nothing_read
 from recipes.lab_report.lines import (
     Block,
     Titles,
@@ -171,6 +171,7 @@ class LabChecks(Checks):
                     value = value[step]
                 yield Issue("misplaced", f"“{value}” stands under “{title}”.", pointer(path))
 
+        yield from nothing_read(document, evidence)
         yield from columns_left_out(document, evidence, titles)
         yield from _across(blocks(document), evidence)
 

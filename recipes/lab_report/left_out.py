@@ -42,6 +42,8 @@ _EDGE = 0.5  # times a line's height: edges so far apart are in line
 _INDENT = 14.0  # points: names of one table begin so far apart at most
 _STEP = 1.6  # times the usual distance of rows: what stands further below the last is another block
 _WORDS = 4  # of a result in words, the most
+_RANGES = 3  # lines with a range, of which nothing was read
+_IN_BRACKETS = re.compile(r"[(\[](?:[<>]=? ?\d|\d[\d.,]* ?- ?\d)[^()]*[)\]]")  # a range
 _CODE = re.compile(r"0\d{1,2}|\d{5,}")  # of a laboratory, of a test
 
 
@@ -189,6 +191,27 @@ def _is_beside(name: Cell, value: Cell, rows: Sequence[_Row], step: float) -> bo
     middle = (value.box[1] + value.box[3]) / 2
     like = [row.middle for row in rows if row.like(name, value)]
     return len(like) > 1 and min(like) < middle < max(like) + step
+
+
+def nothing_read(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
+    """An issue where no result was read of a document that has several ranges or measures, each on a line of its own.
+
+    For reports whose lines no shape of cells tells: letters from right to left with units between name and value, say.
+    A page without results, a request or a letter, has none.
+    """
+    if any(path[-1] in ("name", "result") for path in evidence):
+        return
+    for page in document.pages:
+        lines = [list(cells_of(page, line)) for line in gather_rows(page.words)] if page.words else []
+        ranges = [
+            cells
+            for cells in lines
+            if any(cell.is_range or cell.has_unit or _IN_BRACKETS.search(cell.text) for cell in cells)
+            and not any(moments(cell.text) for cell in cells)
+        ]
+        if len(ranges) >= _RANGES:
+            message = f"No result was read, and {len(ranges)} lines have a range or a unit, such as: {_text(ranges[0])}"
+            yield Issue("row_left_out", message, page=page.number)
 
 
 def columns_left_out(document: Document, evidence: Mapping[Path, PageEvidence], titles: Titles) -> Iterator[Issue]:

@@ -74,7 +74,7 @@ def found(record):
     return [(row["panel"], row["name"], row["result"]) for row in record.data["tests"]]
 
 
-@pytest.mark.parametrize("prompt", [900, 1500, 20_000, 10**9])
+@pytest.mark.parametrize("prompt", [900, 1500, 10**9])
 @pytest.mark.parametrize("limit", [300, 1500, 10**9])
 def test_a_thousand_rows_over_sixty_pages_come_back(prompt, limit):
     contract = SMALL.model_copy(update={"max_prompt_tokens": prompt})

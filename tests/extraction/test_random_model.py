@@ -59,7 +59,7 @@ def page(tmp_path_factory):
 
 def test_every_ok_is_valid_and_everything_else_says_why(page, tokenizer):
     statuses: dict[str, set[str]] = {name: set() for name in SCHEMAS}
-    for seed, spread in ((0, 0.3), (1, 0.05), (2, 1.0)):
+    for seed, spread in ((0, 0.3), (2, 1.0)):
         backend = LocalBackend(tiny_gemma(seed, initializer_range=spread), tokenizer, rows=4, draft=8)
         for name in SCHEMAS:
             schema = load_schema(schema_of(name))

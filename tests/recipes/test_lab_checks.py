@@ -429,3 +429,18 @@ def test_where_a_report_of_a_file_ends():
     assert pages_of(letter, report(*one, "1/1"), letter.replace("Dear", "Invoice")) == [[1, 2, 3]]
     others = [report(name, "Kalium", "4.1", label="ФИО") for name in ("Ирина Петрова", "Олег Ким")]
     assert pages_of(*others) == [[1], [2]]
+
+
+def test_a_page_of_ranges_of_which_nothing_was_read_is_said():
+    """Lines that no shape of cells tells, here units between name and value, from right to left."""
+    names = ("נויטרופילים", "לימפוציטים", "מונוציטים", "אלבומין")
+    lines = [f"(1.{n}0 - 7.50)     {name} מוחלט: x10^3/ul {n}.13(!)" for n, name in enumerate(names)]
+    nothing = Generation('{"tests":[]}', "stop")
+    record = record_of(document_of("דוח מעבדה\n" + "\n".join(lines)), nothing)
+    assert [issue.code for issue in record.issues] == ["row_left_out"] and "4 lines have a range" in record.issues[
+        0
+    ].message
+    letter = (
+        "Dear colleague,\nplease find enclosed the request of 12/03/2024.\nTel. 0171 555 2030 - 2034\nPrice   12.50"
+    )
+    assert record_of(document_of(letter), nothing).status == "ok"
