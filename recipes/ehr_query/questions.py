@@ -51,9 +51,9 @@ def write_questions(path: Path, count: int, seed: int, held_out: bool) -> None:
 
 def make_question(rng: random.Random, held_out: bool) -> tuple[str, dict[str, Any]]:
     """A question and its query."""
-    entries = _entries()
+    entries = [one for one in _entries() if _part(one["en"], held_out)]
     entry = rng.choices(entries, [len(one["en"]) ** 0.5 for one in entries])[0]
-    spoken = [language for language in LANGUAGES if entry.get(language)]
+    spoken = [language for language in LANGUAGES if _part(entry.get(language, ()), held_out)]
     language = rng.choice(spoken) if spoken and rng.random() < 0.25 else "en"
     text = rng.choice(_part(entry[language], held_out))
     what = _one(rng, entry["what"])
@@ -83,9 +83,9 @@ def _one(rng: random.Random, value: Any) -> Any:
 
 
 def _part(found: Sequence[Any], held_out: bool) -> Sequence[Any]:
-    """The wordings of a list that are for training, or those that are not."""
+    """The wordings of a list that are for training, or those that are not; a short list has none of these."""
     if len(found) < 8:
-        return found
+        return () if held_out else found
     return found[-_LATE:] if held_out else found[:-_LATE]
 
 

@@ -81,6 +81,15 @@ def test_a_picture_in_both_splits_is_noticed_wherever_its_file_lies(tmp_path):
         check_split([of(tmp_path / "a.png")], [of(tmp_path / "other" / "c.png")])
 
 
+def test_questions_without_a_context_are_told_apart():
+    def of(question):
+        return Example(Context("questions", ()), (Branch((question,)),))
+
+    check_split([of("What?")], [of("When?")])
+    with pytest.raises(AssayError, match="also among the training data"):
+        check_split([of("What?")], [of("What?")])
+
+
 def test_a_context_that_is_longer_than_a_prompt_is_refused_and_one_without_questions_is_empty():
     extractor = Extractor(Scripted('{"answer":"red"}'), CONTRACT)
     assert extractor.answer(example())[0].data == {"answer": "red"}
