@@ -55,7 +55,7 @@ class LineIndex:
             if isinstance(number, int) and 1 <= number <= len(self.lines)
         }
         found: dict[Path, Evidence] = dict(cited)
-        places = sorted(set(cited.values()), key=lambda place: place.line)
+        places = sorted({place for place in cited.values() if place.text.strip()}, key=lambda place: place.line)
         sought = Sought(Printed(_as_page([place.text for place in places])))
         for leaf in leaves:
             if leaf.path in numbers:

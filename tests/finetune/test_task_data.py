@@ -155,7 +155,7 @@ def test_an_answer_on_lines_is_found_by_its_meaning_and_not_by_its_letters():
     schema = {"type": "object", "properties": {key: {"type": "string"} for key in ("dose", "day")}
               | {"lines": {"type": "array", "items": {"type": "integer"}}}}  # fmt: skip
     contract = Contract.for_schema(schema).model_copy(update={"roles": {"lines": "line"}})
-    index = LineIndex(("Aspirin 15 mg daily since 12 mai 2021", "Weight 1,200 g"))
+    index = LineIndex(("Aspirin 15 mg daily since 12 mai 2021", "Weight 1,200 g", " ", "Height 180 cm"))
 
     def issues(**answer):
         asked = Example(Context("record", ("...",), index), (Branch(("What?",)),))
@@ -165,3 +165,4 @@ def test_an_answer_on_lines_is_found_by_its_meaning_and_not_by_its_letters():
     assert issues(dose="15", day="12-05-2021", lines=[1]) == []
     assert issues(dose="5", day="12-05-2021", lines=[1]) == ["“5” does not stand in the lines that it cites."]
     assert issues(dose="15", day="2021", lines=[2]) != []
+    assert issues(dose="180", day="180", lines=[3, 4]) == []  # an empty line before the one that says it
