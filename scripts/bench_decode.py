@@ -14,8 +14,8 @@ of a list, so its schema lists the lengths one by one, and its strings have no \
 rival of the run; CPU seconds say the same on a machine with other work, where OMP_NUM_THREADS=1 keeps waiting threads
 from being counted.
 
-Where Assay's drafts come from is taken apart: nothing; n-gram lookup in the prompt and the answer (prompt lookup); the
-same in the page's lines and dates shaped as an answer; and with whole rows by example, which is what Assay does.
+Where Assay's drafts come from is taken apart: nothing; n-gram lookup in the prompt and the answer (prompt lookup); and
+the same in the page's lines and dates shaped as an answer, which is what Assay does.
 
 In bfloat16 a pass over several tokens rounds otherwise than passes over one, and a near-tie may fall the other way.
 Every first difference between Assay's answers and the reference's (transformers.generate with llguidance) is examined:
@@ -54,8 +54,7 @@ class Request(NamedTuple):
 # Where drafts come from, given a prompt and Assay's drafter; the simplest first.
 SOURCES = {
     "token by token": None,
-    "prompt lookup": lambda prompt, drafter: type(drafter.lookup)(prompt.ids),
-    "the page's words": lambda prompt, drafter: drafter.lookup,
+    "prompt lookup": lambda prompt, drafter: type(drafter)(prompt.ids),
     "drafts": lambda prompt, drafter: drafter,
 }
 # The layouts of four languages that training saw, each followed by one that it did not see.

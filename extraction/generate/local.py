@@ -94,11 +94,11 @@ class LocalBackend:
     def _streams(self, example: Example, contract: Contract) -> list[Any]:
         """The answers that an example asks for, not yet begun."""
         from extraction.generate.decode import Stream
-        from extraction.generate.drafts import Drafter
+        from extraction.generate.drafts import Drafter, hint_text
 
         # Many questions on a long context copy little of it, and each would index all of it anew.
         texts = [part for part in example.context.parts if isinstance(part, str)] if len(example.branches) == 1 else []
-        hint = contract.target.hint("\n".join(texts).splitlines())
+        hint = self.family.encode(hint_text(contract.target.hint("\n".join(texts).splitlines())))
         streams = []
         for number, branch in enumerate(example.branches):
             prompt = self.family.render(contract.messages(example.context.parts, branch.parts))
@@ -108,16 +108,13 @@ class LocalBackend:
                 Stream(
                     prompt=prompt,
                     matcher=self.grammar(schema).matcher(),
-                    drafter=Drafter(hint, self.family.encode, self._piece),
+                    drafter=Drafter(hint),
                     max_tokens=contract.max_answer_tokens,
                     positions=self.family.positions(prompt.ids, [image.size for image in prompt.images]),
                     tag=(example, number),
                 )
             )
         return streams
-
-    def _piece(self, token: int) -> str:
-        return str(self._table.decode_str([token]))
 
     def _generation(self, stream: Any) -> Generation:
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
