@@ -32,6 +32,7 @@ def main() -> None:
 
 
 def run(out: Path) -> None:
+    from demo_page import write_report
     from rich.console import Console
     from rich.table import Table
 
@@ -44,7 +45,6 @@ def run(out: Path) -> None:
     from finetune.config import load_config
     from finetune.data import read_documents
     from finetune.merge import merge
-    from finetune.report import write_report
     from finetune.run import METRICS
     from finetune.task import contract_of, evaluate
     from finetune.train import train

@@ -41,15 +41,6 @@ def start(name, *arguments, code=0):
     return error.getvalue() if code else out.getvalue()
 
 
-def load(name, monkeypatch):
-    """A script as a module."""
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, name, module)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory, tokenizer):
     """A tiny random model that is asked for lab reports and may write little."""
@@ -143,7 +134,7 @@ def test_demo_and_release_know_their_arguments(tmp_path):
 
 
 def test_the_parts_of_a_release_go_on_from_each_other(monkeypatch):
-    release = load("release", monkeypatch)
+    release = importlib.import_module("release")
     for recipe, parts in release.PARTS.items():
         configs = [load_config(ROOT / "recipes" / recipe / part) for part in parts]
         for before, after in itertools.pairwise(configs):
@@ -159,7 +150,7 @@ def test_bench_train(model, tmp_path):
 
 def test_bench_shared_context(model, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    script = load("bench_shared_context", monkeypatch)
+    script = importlib.import_module("bench_shared_context")
     assert script.apart(dict)["GB"] > 0
     # In this one process, for the time that imports take.
     monkeypatch.setattr(script, "apart", script.measured)
@@ -180,7 +171,7 @@ def test_bench_shared_context(model, tmp_path, monkeypatch):
 @pytest.mark.proof
 def test_prove_pixels_reads_what_it_never_saw_and_only_from_its_own_picture(monkeypatch):
     """The script's own proof, with one face in one place, in about a minute."""
-    figures = load("prove_pixels", monkeypatch).prove(steps=600, count=200, seed=0, hardest=0.0)
+    figures = importlib.import_module("prove_pixels").prove(steps=600, count=200, seed=0, hardest=0.0)
     assert figures["read exactly"] >= 0.8
     assert figures["with the pictures swapped"] <= 0.05 and figures["from blank pictures"] <= 0.05
 
@@ -191,7 +182,7 @@ def test_prove_pixels(tmp_path):
 
 
 def test_bench_gpu_runs_every_way_on_the_same_batches(monkeypatch, capsys, tmp_path):
-    script = load("bench_gpu", monkeypatch)
+    script = importlib.import_module("bench_gpu")
     assert script.in_process(os.getpid) != os.getpid()
     # In this one process, for the time that imports take.
     monkeypatch.setattr(script, "in_process", lambda function, *arguments: function(*arguments))
@@ -211,7 +202,7 @@ def test_bench_gpu_runs_every_way_on_the_same_batches(monkeypatch, capsys, tmp_p
 
 
 def test_bench_gpu_halves_a_batch_that_does_not_fit_and_keeps_what_it_has(monkeypatch, capsys, tmp_path):
-    script = load("bench_gpu", monkeypatch)
+    script = importlib.import_module("bench_gpu")
     good = {"out_of_memory": False, "trained_parameters": 1, "tokens_per_s": 50.0, "peak_gb": 30.0, "loss": 2.0}
     facts = {"device": "A", "memory_gb": 24, "parameters": 5}
 

@@ -5,12 +5,12 @@ import json
 import re
 
 import pytest
+from demo_page import write_report
 from reportlab.pdfgen.canvas import Canvas
 
 from extraction.document import open_document
 from extraction.evidence import PageEvidence
 from extraction.record.record import Field, Record
-from finetune.report import write_report
 
 
 @pytest.fixture
