@@ -12,7 +12,7 @@ from recipes.ehr_qa.dates import read_when
 
 Kind = Literal[
     "condition", "medication", "observation", "immunization", "procedure", "allergy", "encounter", "report",
-    "care_plan", "patient",
+    "care_plan", "patient", "text",
 ]  # fmt: skip
 Operation = Literal[
     "latest", "first", "list", "count", "maximum", "minimum", "trend", "exists", "active", "reason", "prescriber",
@@ -65,7 +65,7 @@ class Query(_Closed):
     """What is asked of a record.
 
     Attributes:
-        what: the section.
+        what: the section; `text` for all lines, by their words: what has to be read.
         which: a name, a synonym, a class ("statin", "heart disease") or a code; None for all of the section. Of the
             patient: name, sex, birth date, age, death, marital status, race, ethnicity, language, city.
         operation: `latest` and `first` entry; `list` and `count`; `maximum`, `minimum` and `trend` of values; `exists`;

@@ -52,7 +52,7 @@ def write_questions(path: Path, count: int, seed: int, held_out: bool) -> None:
 def make_question(rng: random.Random, held_out: bool) -> tuple[str, dict[str, Any]]:
     """A question and its query."""
     entries = [one for one in _entries() if _part(one["en"], held_out)]
-    entry = rng.choices(entries, [len(one["en"]) ** 0.5 for one in entries])[0]
+    entry = rng.choices(entries, [one.get("often", 1) * len(one["en"]) ** 0.5 for one in entries])[0]
     spoken = [language for language in LANGUAGES if _part(entry.get(language, ()), held_out)]
     language = rng.choice(spoken) if spoken and rng.random() < 0.25 else "en"
     text = rng.choice(_part(entry[language], held_out))
@@ -63,6 +63,8 @@ def make_question(rng: random.Random, held_out: bool) -> tuple[str, dict[str, An
         query["which"] = entry["literal"]
     elif entry["which"] == "name":
         slots["name"], query["which"] = _name(rng, what, language, held_out, entry.get("form"))
+    elif "about" in entry:  # named, and no part of the query
+        slots["name"], _ = _name(rng, _one(rng, entry["about"]), language, held_out)
     limits = entry.get("limits") or "none"
     if limits.endswith("_step"):
         other = _one(rng, entry["step_what"])
