@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -18,31 +20,64 @@ _FILE = re.compile(r"\S+\.[A-Za-z]{2,5}|\S*/\S*")
 
 @app.command()
 def answer(
-    bundle: Annotated[Path, typer.Argument(help="A patient's FHIR R4 bundle (.json), or a folder of one patient.")],
-    questions: Annotated[list[str], typer.Argument(help="Questions, or one file with a question a line.")],
-    model: Annotated[str, typer.Option(help="Folder of a model of the recipe ehr_qa.")] = "ehr-qa-270m",
+    bundle: Annotated[Path, typer.Argument(help="A FHIR bundle (.json), NDJSON, or a folder, of one patient or many.")],
+    questions: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Questions, or one file with a question a line; without, they are asked for.", show_default=False
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(help="Folder of a model of the recipe ehr_query.")] = "ehr-query-270m",
+    reader: Annotated[
+        str, typer.Option(help="Folder of a model of the recipe ehr_qa, for what has to be read.")
+    ] = "ehr-qa-270m",
     context: Annotated[
         list[Path] | None, typer.Option(help="Bundles of hospitals and practitioners that BUNDLE refers to.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a list of question, answer, evidence.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list of answers.")] = False,
+    page: Annotated[
+        Path | None, typer.Option("--html", help="Write a page with the answers beside the record's lines.")
+    ] = None,
 ) -> None:
-    """Answer questions on a patient's record, with the lines that say so; the record is read once for all of them."""
-    from recipes.ehr_qa.answer import Answerer
-    from recipes.ehr_qa.records import read_record
+    """Answer questions on patients' records, with the lines that say so: understood by a model, looked up by code."""
+    from extraction.files import write_whole
+    from recipes.ehr_qa.answer import Answer
+    from recipes.ehr_qa.records import read_records
+    from recipes.ehr_query.ask import Asker
+    from recipes.ehr_query.show import cohort, told
+    from recipes.ehr_query.show import page as page_of
 
-    asked = _questions(questions)
-    whole = read_record(bundle, context or [])  # what is wrong with it is said before a model is loaded
-    answerer = Answerer.from_pretrained(model)
-    record = answerer.shown(whole, asked)
-    answers = answerer.answer_record(record, asked)
+    asked = _questions(questions) if questions else None
+    records = read_records(bundle, context or [])  # what is wrong with them is said before a model is loaded
+    if page and len(records) > 1:
+        raise AssayError(f"{bundle} holds {len(records)} patients, and a page shows one; name the file of one.")
+    asker = Asker.from_pretrained(model, reader)
+    given: list[tuple[str, Answer]] = []
+    for one in [asked] if asked else ([question] for question in _typed()):
+        found = asker.ask_of_all(records, one) if len(records) > 1 else [[a] for a in asker.ask(records[0], one)]
+        for answers in found:
+            given += zip((record.patient for record in records), answers, strict=True)
+            if not as_json:
+                print(told(answers[0]) if len(records) == 1 else cohort(records, answers))
     if as_json:
-        print(json.dumps([given.to_json() for given in answers], indent=1, ensure_ascii=False))
-        return
-    for given in answers:
-        said = "; ".join(given.answer) if isinstance(given.answer, list) else given.answer
-        print(f"{given.question}\n  {given.issue or said or 'The record does not say.'}")
-        for number in given.evidence:
-            print(f"  {number}: {record.lines[number - 1].text}")
+        several = len(records) > 1
+        made = [({"patient": patient} if several else {}) | answer.to_json() for patient, answer in given]
+        print(json.dumps(made, indent=1, ensure_ascii=False))
+    if page:
+        write_whole(page, page_of(records[0], [answer for _, answer in given]))
+
+
+def _typed() -> Iterator[str]:
+    """Questions from the terminal, or from what is piped in, a line each; an empty line or Ctrl-D ends."""
+    prompt = "> " if sys.stdin.isatty() else ""
+    while True:
+        try:
+            line = input(prompt).strip()
+        except EOFError:
+            return
+        if not line:
+            return
+        yield line
 
 
 @app.command()
@@ -60,6 +95,7 @@ def query(
     from recipes.ehr_qa.lookup import run
     from recipes.ehr_qa.query import read_query
     from recipes.ehr_qa.records import read_records
+    from recipes.ehr_query.show import result_told
 
     wanted = read_query(asked)
     records = read_records(bundle, context or [])
@@ -70,11 +106,7 @@ def query(
         elif len(records) > 1:
             print(f"{record.patient}  {result.said}")
         else:
-            print(result.said)
-            for item in result.items:
-                print(f"  {item.line}: {item.text}")
-            for note in result.notes:
-                print(f"  {note}")
+            print(result_told(result))
 
 
 def _questions(given: list[str]) -> list[str]:

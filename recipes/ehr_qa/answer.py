@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,13 @@ from extraction.evidence import LineEvidence
 from extraction.example import Branch
 from extraction.record.record import Record
 from extraction.room import Room
+from recipes.ehr_qa.query import Query, Result
 from recipes.ehr_qa.records import PatientRecord, read_record
+from recipes.ehr_qa.search import ranked
 from recipes.ehr_qa.task import CONTRACT, record_example
 
 ADAPTER = "ehr-qa-270m"
+_KEPT = 40  # lines of a record that have a question's words, kept where the record is too long to be read as a whole
 
 
 @dataclass(frozen=True)
@@ -25,30 +28,69 @@ class Answer:
 
     Attributes:
         question: as it was asked.
-        answer: a text, a list of texts, or None where the record does not say.
-        evidence: numbers of the record's lines that say so, in ascending order.
-        issue: what is wrong with the answer, None as a rule: it was cut before its end, say, so there is none.
-        record: the answer as a record: its status, its issues, the confidence of its values.
+        answer: a text, a list of texts, a number, yes or no; None where the record does not say.
+        lines: the record's lines that say so, by their numbers in the record as a whole, the first first.
+        said: the answer as a sentence: with its dates, or with what was searched.
+        notes: what else a person should know: how the question was understood, what was not read.
+        issue: why an answer is withheld or doubtful, None as a rule.
+        result: what code found for the question as it was understood; None where the model read the record.
+        record: what the model wrote, as a record: its status, its issues, the confidence of its values.
     """
 
     question: str
-    answer: str | list[str] | None
-    evidence: tuple[int, ...]
+    answer: Any
+    lines: Mapping[int, str]
+    said: str
+    notes: tuple[str, ...] = ()
     issue: str | None = None
+    result: Result | None = field(default=None, compare=False, repr=False)
     record: Record | None = field(default=None, compare=False, repr=False)
 
+    @property
+    def query(self) -> Query | None:
+        """The question as it was understood."""
+        return self.result.query if self.result else None
+
+    @property
+    def evidence(self) -> tuple[int, ...]:
+        """The numbers of the lines that say so."""
+        return tuple(self.lines)
+
     @classmethod
-    def of(cls, question: str, record: Record) -> Answer:
-        """An answer from its record; one that is not whole is withheld, with the reason."""
-        if record.status == "ok" and record.data is not None:
-            places = (field.evidence for field in record.fields.values())
-            lines = sorted({place.line for place in places if isinstance(place, LineEvidence)})
-            return cls(question, record.data["answer"], tuple(lines), None, record)
-        return cls(question, None, (), record.issues[0].message, record)
+    def read(cls, question: str, record: Record, shown: PatientRecord, whole: PatientRecord) -> Answer:
+        """An answer that was read, from its record; one that is not whole is withheld, with the reason.
+
+        Args:
+            shown: the patient's record as the model was shown it.
+            whole: all of it.
+        """
+        gone = len(whole.facts) - len(shown.facts)
+        notes = (f"Not read for want of room: {gone} of {len(whole.facts)} lines.",) if gone else ()
+        if record.status != "ok" or record.data is None:
+            return cls(question, None, {}, "Withheld.", notes, record.issues[0].message, None, record)
+        places = (one.evidence for one in record.fields.values())
+        cited = sorted({place.line for place in places if isinstance(place, LineEvidence)})
+        lines = {}
+        for line in (shown.lines[number - 1] for number in cited):
+            same = (n for n, one in enumerate(whole.lines, 1) if (one.resource, one.kind) == (line.resource, line.kind))
+            lines[next(same)] = line.text
+        answer = record.data["answer"]
+        said = "; ".join(answer) if isinstance(answer, list) else answer
+        nothing = f"Not found by reading ({len(shown.facts)} of {len(whole.facts)} lines)."
+        return cls(question, answer, lines, said or nothing, notes, None, None, record)
+
+    @classmethod
+    def looked_up(cls, question: str, result: Result, record: Record, doubt: str | None = None) -> Answer:
+        """An answer that code found."""
+        lines = {item.line: item.text for item in result.items}
+        return cls(question, result.answer, lines, result.said, result.notes, doubt, result, record)
 
     def to_json(self) -> dict[str, Any]:
-        """`{question, answer, evidence}`, and `issue` where there is one."""
-        made = {"question": self.question, "answer": self.answer, "evidence": list(self.evidence)}
+        """`{question, answer, said, evidence, lines, notes}`, with `query` and `issue` where there is one."""
+        made = {"question": self.question, "answer": self.answer, "said": self.said, "evidence": list(self.lines)}
+        made |= {"lines": list(self.lines.values()), "notes": list(self.notes)}
+        if self.query:
+            made["query"] = self.query.model_dump(exclude_defaults=True, mode="json")
         return {**made, "issue": self.issue} if self.issue else made
 
 
@@ -85,11 +127,13 @@ class Answerer:
     def shown(self, record: PatientRecord, questions: Sequence[str]) -> PatientRecord:
         """A record as the model will be shown it with these questions: what is over the budget has given way.
 
+        Lines that have words of the questions go last.
+
         Raises:
             FhirError: it does not fit the budget without what never gives way.
         """
         room = Room(self.extractor.backend.count_tokens, self.extractor.contract)
-        return record.fit(room.context(questions), room.tokens)
+        return record.fit(room.context(questions), room.tokens, ranked(questions, record.facts)[:_KEPT])
 
     def answer(self, bundle: str | Path, questions: Sequence[str], context: Sequence[str | Path] = ()) -> list[Answer]:
         """The answers, in the order asked; the record is read once for all of them.
@@ -104,15 +148,17 @@ class Answerer:
         Raises:
             FhirError: the bundle cannot be read, or see `shown`.
         """
-        if not questions:
-            return []
-        record = read_record(Path(bundle), [Path(path) for path in context])
-        return self.answer_record(self.shown(record, questions), questions)
+        return self.answer_record(read_record(Path(bundle), [Path(path) for path in context]), questions)
 
     def answer_record(self, record: PatientRecord, questions: Sequence[str]) -> list[Answer]:
-        """The answers to questions on a record as `shown` gives it."""
+        """The answers to questions on a record that was read already.
+
+        Raises:
+            FhirError: see `shown`.
+        """
         if not questions:
             return []
+        shown = self.shown(record, questions)
         branches = [Branch((question,)) for question in questions]
-        records = self.extractor.answer(record_example(record, branches, self.extractor.contract))
-        return [Answer.of(question, found) for question, found in zip(questions, records, strict=True)]
+        records = self.extractor.answer(record_example(shown, branches, self.extractor.contract))
+        return [Answer.read(asked, found, shown, record) for asked, found in zip(questions, records, strict=True)]

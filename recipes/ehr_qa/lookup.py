@@ -19,7 +19,9 @@ from recipes.ehr_qa.operations import OPERATIONS, amount
 from recipes.ehr_qa.query import Item, Limit, Query, Result
 from recipes.ehr_qa.records import SECTIONS, PatientRecord
 from recipes.ehr_qa.resolve import Entry, resolve
+from recipes.ehr_qa.search import ranked
 
+_LINES = 10  # of those that have a text's words
 _NONE_KNOWN = re.compile(r"no (?:known|current|history|active)\b|none known\b|nil known\b", re.IGNORECASE)
 
 
@@ -27,6 +29,8 @@ def run(query: Query, record: PatientRecord) -> Result:
     """Answer a query from all facts of a record, which must be whole (`records.read_record` gives it so)."""
     if query.what == "patient":
         return _of_patient(query, record)
+    if query.what == "text":
+        return _of_words(query, record)
     section = [fact for fact in record.facts if fact.kind == query.what]
     facts = [fact for fact in section if not fact.wrong and not _NONE_KNOWN.match(fact.name)]
     meant = resolve(query.which, query.what, facts)
@@ -84,7 +88,7 @@ def _in_time(query: Query, entries: Sequence[Entry], record: PatientRecord) -> t
     if undated:
         notes.append(f"{len(undated)} without a day that can be compared: not counted.")
     kept = [entry for entry in entries if all(_holds(entry.fact, *limit) for limit in limits)]
-    return sorted(kept, key=lambda entry: _order(entry.fact)), notes
+    return kept if query.what == "text" else sorted(kept, key=lambda entry: _order(entry.fact)), notes
 
 
 def _day(fact: Fact) -> When | None:
@@ -129,6 +133,18 @@ def _within(entry: Entry, limit: Limit) -> bool:
 
 def _and(texts: Iterable[str]) -> str:
     return ", ".join(f"“{text}”" for text in texts)
+
+
+def _of_words(query: Query, record: PatientRecord) -> Result:
+    """The lines that have words of a text; what they say has to be read."""
+    if not query.which:
+        return Result(query, None, (), "This has to be read: name the words to look for.")
+    entries, missing = _in_time(query, [Entry(fact, fact.name) for fact in ranked([query.which], record.facts)], record)
+    items = tuple(_item(entry, record) for entry in entries[:_LINES])
+    if not items:
+        return Result(query, None, (), f"Not found in the record ({len(record.facts)} lines searched).", tuple(missing))
+    said = f"{len(entries)} lines have words of “{query.which}”" + f", the best {_LINES}." * (len(entries) > _LINES)
+    return Result(query, [item.text for item in items], items, said.rstrip(".") + ".", tuple(missing))
 
 
 def _of_patient(query: Query, record: PatientRecord) -> Result:

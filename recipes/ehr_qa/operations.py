@@ -24,8 +24,13 @@ Operation = Callable[[Query, Sequence[Entry], Sequence[Item]], Told]
 
 
 def amount(entry: Entry) -> tuple[Decimal, str] | None:
+    """Number and unit of an entry's value; see `number`."""
+    return number(entry.value)
+
+
+def number(value: str) -> tuple[Decimal, str] | None:
     """Number and unit of a value; None where it is none, or only known to be below or above one."""
-    match = _NUMBER.fullmatch(entry.value.split(" (")[0])
+    match = _NUMBER.fullmatch(value.split(" (")[0])
     if not match or match[1]:
         return None
     try:
@@ -117,13 +122,13 @@ def _trend(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Tol
     pairs = [(entry, item) for entry, item in _apart(entries, items) if item.date and amount(entry)]
     if not pairs:
         return None, items, f"{len(items)} found, none with a number and a date.", []
-    names: dict[str, list[tuple[Decimal, Item]]] = {}
+    names: dict[tuple[str, str], list[tuple[Decimal, Item]]] = {}
     for entry, item in pairs:
         own = amount(entry)
         assert own is not None
-        names.setdefault(f"{entry.name} {own[1]}".strip(), []).append((own[0], item))
+        names.setdefault((entry.name, own[1]), []).append((own[0], item))
     said = []
-    for name, found in names.items():
+    for (name, _), found in names.items():
         (first, one), (last, other) = found[0], found[-1]
         way = "up" if last > first else "down" if last < first else "unchanged"
         said.append(f"{name}: {one.value} ({one.date}) to {other.value} ({other.date}), {way}, {len(found)} values")

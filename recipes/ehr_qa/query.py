@@ -31,6 +31,14 @@ class Step(_Closed):
     which: str | None = None
     operation: Literal["latest", "first"] = "latest"
 
+    def __str__(self) -> str:
+        """In words: `the first condition “stroke”`."""
+        return f"the {_called(self.operation, self.what, self.which)}"
+
+
+def _called(operation: str, what: str, which: str | None) -> str:
+    return f"{operation} {what.replace('_', ' ')}" + (f" “{which}”" if which else "")
+
 
 class Time(_Closed):
     """A limit of time: before or after a day, from or until it (with it), on it; or by the day of another entry."""
@@ -65,7 +73,7 @@ class Query(_Closed):
     """What is asked of a record.
 
     Attributes:
-        what: the section; `text` for all lines, by their words: what has to be read.
+        what: the section; `text` for all lines that have the words of `which`, best first: what has to be read.
         which: a name, a synonym, a class ("statin", "heart disease") or a code; None for all of the section. Of the
             patient: name, sex, birth date, age, death, marital status, race, ethnicity, language, city.
         operation: `latest` and `first` entry; `list` and `count`; `maximum`, `minimum` and `trend` of values; `exists`;
@@ -79,6 +87,12 @@ class Query(_Closed):
     operation: Operation
     times: tuple[Time, ...] = ()
     value: Limit | None = None
+
+    def __str__(self) -> str:
+        """In words: `latest observation “a1c”, before 2015, above 8`."""
+        times = [f"{time.relation} {time.date or time.step}" for time in self.times]
+        value = [f"{self.value.relation} {self.value.number:g}"] if self.value else []
+        return ", ".join([_called(self.operation, self.what, self.which), *times, *value])
 
 
 @dataclass(frozen=True)

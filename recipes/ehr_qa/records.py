@@ -98,12 +98,13 @@ class PatientRecord:
         """The line number of each resource, by `Type/id`."""
         return {line.resource: number for number, line in enumerate(self.lines, 1) if line.resource}
 
-    def fit(self, budget: int, count: Callable[[str], int]) -> PatientRecord:
+    def fit(self, budget: int, count: Callable[[str], int], kept: Sequence[Fact] = ()) -> PatientRecord:
         """The record within a number of tokens: `GIVES_WAY` says what goes first, the headings how much is gone.
 
         Args:
             budget: the most tokens its text may have.
             count: the number of tokens of a text.
+            kept: facts that go after all others, the last of them first.
 
         Returns:
             The record itself where it fits; otherwise one with as few lines taken away as the order allows. Lines are
@@ -114,7 +115,8 @@ class PatientRecord:
         """
         if count(self.text) <= budget:
             return self
-        order = _giving_way(self.facts)
+        last = {fact.resource: place for place, fact in enumerate(reversed(kept), 1)}
+        order = sorted(_giving_way(self.facts), key=lambda fact: last.get(fact.resource, 0))
         low, high = 0, len(order)  # `low` lines away are too few; are `high` enough?
         least = self._without(order)
         needed = count(least.text)

@@ -165,8 +165,8 @@ def _alike(one: str, other: str) -> bool:
 
 def _is_near(asked: Words, forms: Sequence[Words], name: str) -> bool:
     """Whether a name has a word that is nearly spelled as one asked for, or one within a word of it or its synonyms."""
-    own = [word for word in words(name) if len(word) > 4]
-    meant = {word for form in (asked, *forms) for word in form if len(word) > 4}
+    own = [word for word in words(name) - _SPECIMENS if len(word) > 4]
+    meant = {word for form in (asked, *forms) for word in form - _SPECIMENS if len(word) > 4}
     spelled = any(fuzz.ratio(one, word) >= NEAR for one in asked if len(one) > 4 for word in own)
     return spelled or any(one in word or word in one for one in meant for word in own)
 

@@ -1,0 +1,119 @@
+"""Asker: a model writes a question on a patient's record as a query, and code answers it; else the record is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from extraction.api import Extractor
+from extraction.errors import AssayError
+from extraction.record.record import Record
+from recipes.ehr_qa.answer import ADAPTER as READER
+from recipes.ehr_qa.answer import Answer, Answerer
+from recipes.ehr_qa.lookup import run
+from recipes.ehr_qa.query import Query
+from recipes.ehr_qa.records import PatientRecord
+from recipes.ehr_query.task import question_example
+
+ADAPTER = "ehr-query-270m"
+DOUBT = 0.5
+"""A query with a part that the model was less sure of is told as doubtful; see `scripts/choose_query_doubt.py`."""
+
+
+class Asker:
+    """Answers questions on health records: understood by a model, looked up by code, read where there is no query.
+
+    Args:
+        extractor: a model of the recipe `ehr_query`, and what it was taught; on a GPU, a processor or a server.
+        reader: makes the answerer that reads (`Answerer.from_pretrained`), called when a question needs it.
+
+    Raises:
+        AssayError: the model was taught something else.
+    """
+
+    def __init__(self, extractor: Extractor, reader: Callable[[], Answerer] = Answerer.from_pretrained):
+        if not {"what", "operation"} <= extractor.contract.target.keys:
+            raise AssayError("This model was not taught to write queries; give one of the recipe ehr_query (--model).")
+        self.extractor = extractor
+        self._reader = reader
+
+    @classmethod
+    def from_pretrained(cls, model: str | Path = ADAPTER, reader: str | Path = READER, **options: Any) -> Asker:
+        """An asker from the folder of an adapter or a merged model of the recipe `ehr_query`; else the one that ships.
+
+        Args:
+            model: see `Extractor.from_pretrained`.
+            reader: the same, of the recipe `ehr_qa`.
+            options: the `dtype` and `device` of both.
+
+        Raises:
+            AssayError: there is none, or it was taught something else.
+        """
+        return cls(Extractor.from_pretrained(model, **options), lambda: Answerer.from_pretrained(reader, **options))
+
+    @cached_property
+    def reader(self) -> Answerer:
+        """What reads records, for questions that have no query; a model of its own."""
+        return self._reader()
+
+    def understood(self, questions: Sequence[str]) -> list[tuple[Query | None, Record]]:
+        """Each question as a query, None where the model wrote none that is whole; no record plays a part."""
+        if not questions:
+            return []
+        records = self.extractor.answer(question_example([(question, None) for question in questions]))
+        return [(_query(record), record) for record in records]
+
+    def ask(self, record: PatientRecord, questions: Sequence[str]) -> list[Answer]:
+        """The answers, in the order asked.
+
+        Args:
+            record: a patient's whole record (`recipes.ehr_qa.records.read_record`).
+
+        Raises:
+            FhirError: a question has no query, and the record cannot be read (`Answerer.shown`).
+        """
+        asked = self.understood(questions)
+        reading = [number for number, (query, _) in enumerate(asked) if query and query.what == "text"]
+        read = self.reader.answer_record(record, [questions[number] for number in reading]) if reading else []
+        found = dict(zip(reading, read, strict=True))
+        return [found.get(n) or answered(record, question, *asked[n]) for n, question in enumerate(questions)]
+
+    def ask_of_all(self, records: Sequence[PatientRecord], questions: Sequence[str]) -> list[list[Answer]]:
+        """The same of several patients: for each question the answers of each record; nothing is read."""
+        asked = self.understood(questions)
+        return [
+            [answered(record, question, *one) for record in records]
+            for question, one in zip(questions, asked, strict=True)
+        ]
+
+
+def answered(record: PatientRecord, question: str, query: Query | None, written: Record) -> Answer:
+    """What a question's query finds in a record."""
+    if query and query.what == "text":
+        return Answer(question, None, {}, "This has to be read; ask it of one patient.", (), None, None, written)
+    if query is None:
+        return Answer(question, None, {}, "Not understood; ask it in other words.", (), _why(written), None, written)
+    return Answer.looked_up(question, run(query, record), written, doubt(written))
+
+
+def doubt(written: Record) -> str | None:
+    """What a model was not sure of in a query."""
+    sure = min((one.confidence or 0.0 for one in written.fields.values()), default=0.0)
+    return None if sure >= DOUBT else "It is not sure that this was meant."
+
+
+def _query(written: Record) -> Query | None:
+    if written.data is None or written.status == "failed":
+        return None
+    try:
+        return Query.model_validate(written.data)
+    except ValidationError:
+        return None
+
+
+def _why(written: Record) -> str:
+    return written.issues[0].message if written.issues else "The query is not whole."
