@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from extraction.record.record import Record
 from extraction.room import Room
 from recipes.ehr_qa.query import Query, Result
 from recipes.ehr_qa.records import PatientRecord, read_record
+from recipes.ehr_qa.resolve import words
 from recipes.ehr_qa.search import ranked
 from recipes.ehr_qa.task import CONTRACT, record_example
 
@@ -75,6 +76,8 @@ class Answer:
             same = (n for n, one in enumerate(whole.lines, 1) if (one.resource, one.kind) == (line.resource, line.kind))
             lines[next(same)] = line.text
         answer = record.data["answer"]
+        if away := _not_printed(answer, lines.values()):
+            return cls(question, None, lines, "Withheld.", notes, f"{away} is not on the lines.", None, record)
         said = "; ".join(answer) if isinstance(answer, list) else answer
         nothing = f"Not found by reading ({len(shown.facts)} of {len(whole.facts)} lines)."
         return cls(question, answer, lines, said or nothing, notes, None, None, record)
@@ -92,6 +95,14 @@ class Answer:
         if self.query:
             made["query"] = self.query.model_dump(exclude_defaults=True, mode="json")
         return {**made, "issue": self.issue} if self.issue else made
+
+
+def _not_printed(answer: Any, lines: Iterable[str]) -> str | None:
+    """A part of an answer whose words the lines do not have; yes, no and letters of a choice follow from them."""
+    known = words(" ".join(lines))
+    parts = answer if isinstance(answer, list) else [answer]
+    told = (part for part in parts if part and part.casefold().strip(" .") not in ("yes", "no") and len(part) > 1)
+    return next((f"“{part}”" for part in told if not words(part) <= known), None)
 
 
 class Answerer:
