@@ -186,6 +186,13 @@ def _synonyms(which: str, kind: str) -> tuple[str, ...]:
     return _table(kind).get(words(which), ())
 
 
+def meaning(which: str | None, kind: str | None) -> frozenset[Words]:
+    """What a name means whatever the record: all the ways to say it, each by its words."""
+    if not which:
+        return frozenset()
+    return frozenset(map(words, (which, *_synonyms(which, kind or ""))))
+
+
 @cache
 def _class_names(kind: str) -> dict[Words, str]:
     tables: dict[str, Iterable[str]] = {"condition": GROUPS, "medication": (*MEDICATIONS, *CLASSES)}

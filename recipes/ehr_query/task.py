@@ -15,7 +15,7 @@ from extraction.schema import Schema
 from finetune.config import SyntheticConfig
 from finetune.task import DataRequest, Grade, Task
 from recipes.ehr_qa.query import Query
-from recipes.ehr_qa.resolve import words
+from recipes.ehr_qa.resolve import meaning
 from recipes.ehr_query.questions import write_questions
 
 FILE = "questions.jsonl"
@@ -78,20 +78,20 @@ class HealthQueries(Task):
             raise AssayError(f"{file} cannot be read ({error}); give a question with its query a line.") from None
 
     def right(self, branch: Branch, record: Record) -> bool:
-        """The query, or one that is as right; names by their words."""
+        """The query, or one that is as right; names by what they mean."""
         asked = [branch.source["query"], *branch.source.get("also", ())] if branch.source else [branch.gold]
-        return record.data is not None and key(record.data) in map(key, asked)
+        return record.data is not None and parts(record.data) in map(parts, asked)
 
     def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
         """The share of queries that are right, whole and part by part."""
         whole = super().grade(contract, examples, records)
-        parts = dict.fromkeys(("what", "operation", "which", "limits"), 0)
+        found = dict.fromkeys(("what", "operation", "which", "limits"), 0)
         pairs = [(e.branches[0], own[0]) for e, own in zip(examples, records, strict=True)]
         for branch, record in pairs:
-            own, true = key(record.data or {}), key(branch.gold)
-            for place, name in enumerate(parts):
-                parts[name] += own[place] == true[place]
-        return Grade({**whole.figures, **{name: count / len(pairs) for name, count in parts.items()}})
+            own, true = parts(record.data or {}), parts(branch.gold)
+            for place, name in enumerate(found):
+                found[name] += own[place] == true[place]
+        return Grade({**whole.figures, **{name: count / len(pairs) for name, count in found.items()}})
 
     def synthesize(self, folder: Path, split: str, config: SyntheticConfig) -> None:
         """Invented questions; those to be judged by are in wordings and of things that training never has."""
@@ -111,17 +111,16 @@ def gold(query: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def key(query: dict[str, Any]) -> tuple[Any, ...]:
-    """A query's parts as they are compared: section, operation, name, limits."""
-    which = query.get("which")
+def parts(query: dict[str, Any]) -> tuple[Any, ...]:
+    """A query's parts as they are compared: section, operation, name by what it means (`resolve.meaning`), limits."""
     times = []
     for time in query.get("times") or ():
         step = time.get("step") or {}
-        name = words(step["which"]) if step.get("which") else None
+        name = meaning(step.get("which"), step.get("what"))
         times.append((time.get("relation"), time.get("date"), step.get("what"), name, step.get("operation", "latest")))
     value = query.get("value") or {}
     limits = (tuple(times), value.get("relation"), value.get("number"))
-    return query.get("what"), query.get("operation"), words(which) if which else None, limits
+    return query.get("what"), query.get("operation"), meaning(query.get("which"), query.get("what")), limits
 
 
 TASK = HealthQueries()
