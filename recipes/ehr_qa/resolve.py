@@ -121,10 +121,14 @@ def _joined(fact: Fact) -> str:
     return ", ".join(value if label == fact.name else f"{label} {value}" for label, value in fact.values if value)
 
 
+def bare(name: str) -> str:
+    """A name without what LOINC puts behind it ("[Mass/volume] in Blood"), doses and brands, unless that is all."""
+    short = re.sub(r" ?\[.*$|/\S.*$| (?:in|of|by) (?:Blood|Serum|Plasma|Arterial|Urine|Automated)\b.*$", "", name)
+    return _DOSE.sub(" ", short).strip() or name
+
+
 def _base(name: str) -> Words:
-    """The words of a name without what LOINC puts behind it ("[Mass/volume] in Blood"), doses and brands."""
-    bare = re.sub(r" ?\[.*$|/\S.*$| (?:in|of|by) (?:Blood|Serum|Plasma|Arterial|Urine|Automated)\b.*$", "", name)
-    return words(_DOSE.sub(" ", bare) if bare else name)
+    return words(bare(name))
 
 
 def _named(forms: Sequence[Words], entries: Sequence[Entry], specimen: bool) -> list[Entry]:

@@ -17,6 +17,7 @@ from recipes.ehr_qa.answer import Answer, Answerer
 from recipes.ehr_qa.lookup import run
 from recipes.ehr_qa.query import Query
 from recipes.ehr_qa.records import PatientRecord
+from recipes.ehr_query.said import Said
 from recipes.ehr_query.task import question_example
 
 ADAPTER = "ehr-query-270m"
@@ -60,12 +61,19 @@ class Asker:
         """What reads records, for questions that have no query; a model of its own."""
         return self._reader()
 
-    def understood(self, questions: Sequence[str]) -> list[tuple[Query | None, Record]]:
-        """Each question as a query, None where the model wrote none that is whole; no record plays a part."""
+    def understood(
+        self, questions: Sequence[str], records: Sequence[PatientRecord] = ()
+    ) -> list[tuple[Query | None, Record]]:
+        """Each question as a query, None where the model wrote none that is whole.
+
+        The model is shown no record; where a question has a name as one of `records` prints it, code writes it into
+        the query.
+        """
         if not questions:
             return []
-        records = self.extractor.answer(question_example([(question, None) for question in questions]))
-        return [(_query(record), record) for record in records]
+        said = [Said.of(question, records) for question in questions]
+        written = self.extractor.answer(question_example([(one.question, None) for one in said]))
+        return [(_query(own, one), own) for own, one in zip(written, said, strict=True)]
 
     def ask(self, record: PatientRecord, questions: Sequence[str]) -> list[Answer]:
         """The answers, in the order asked.
@@ -76,7 +84,7 @@ class Asker:
         Raises:
             FhirError: a question has no query, and the record cannot be read (`Answerer.shown`).
         """
-        asked = self.understood(questions)
+        asked = self.understood(questions, [record])
         reading = [number for number, (query, _) in enumerate(asked) if query and query.what == "text"]
         read = self.reader.answer_record(record, [questions[number] for number in reading]) if reading else []
         found = dict(zip(reading, read, strict=True))
@@ -84,7 +92,7 @@ class Asker:
 
     def ask_of_all(self, records: Sequence[PatientRecord], questions: Sequence[str]) -> list[list[Answer]]:
         """The same of several patients: for each question the answers of each record; nothing is read."""
-        asked = self.understood(questions)
+        asked = self.understood(questions, records)
         return [
             [answered(record, question, *one) for record in records]
             for question, one in zip(questions, asked, strict=True)
@@ -106,11 +114,11 @@ def doubt(written: Record) -> str | None:
     return None if sure >= DOUBT else "It is not sure that this was meant."
 
 
-def _query(written: Record) -> Query | None:
+def _query(written: Record, said: Said) -> Query | None:
     if written.data is None or written.status == "failed":
         return None
     try:
-        return Query.model_validate(written.data)
+        return said.named(Query.model_validate(written.data))
     except ValidationError:
         return None
 

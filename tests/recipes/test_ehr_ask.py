@@ -11,14 +11,16 @@ from extraction.errors import AssayError
 from extraction.generate import Generation
 from recipes.cli import app
 from recipes.ehr_qa.answer import Answerer
+from recipes.ehr_qa.query import Query
 from recipes.ehr_qa.records import read_record
 from recipes.ehr_qa.search import ranked
 from recipes.ehr_qa.task import CONTRACT as READING
 from recipes.ehr_query.ask import Asker
+from recipes.ehr_query.said import Said
 from recipes.ehr_query.show import cohort, page, sparkline, told
 from recipes.ehr_query.task import CONTRACT
 from tests.conftest import Reader
-from tests.recipes.ehr_bundles import everything, measured, patient, write
+from tests.recipes.ehr_bundles import condition, everything, measured, patient, write
 
 QUERIES = {
     "last sugar?": {"what": "observation", "which": "blood sugar", "operation": "latest"},
@@ -144,3 +146,25 @@ def test_questions_of_a_file_are_asked_in_order(tmp_path, monkeypatch, record):
     (tmp_path / "questions.txt").write_text("her heart?\n\nlast sugar?\n", encoding="utf-8")
     made = CliRunner().invoke(app, ["answer", str(tmp_path / "a.json"), str(tmp_path / "questions.txt"), "--json"])
     assert [one["question"] for one in json.loads(made.stdout)] == ["her heart?", "last sugar?"]
+
+
+def test_a_name_as_the_record_prints_it_is_short_for_the_model_and_whole_in_the_query(tmp_path):
+    long = "Erythrocytes [#/volume] in Blood by Automated count"
+    facts = [
+        measured("y1", long, 4.4, "10*6/uL", "2010-01-05"),
+        condition("y2", "History of appendectomy", "428251008"),
+        condition("y3", "Body mass index 30+ - obesity (finding)", "162864005"),
+    ]
+    record = read_record(write(tmp_path / "a.json", [*everything(), *facts]))
+    said = Said.of(f"newest {long.upper()} before History of appendectomy?", [record])
+    assert said.question == "newest Erythrocytes before History of appendectomy?"
+    step = {"what": "procedure", "which": "appendectomy", "operation": "first"}
+    query = Query(
+        what="observation", which="erythrocyte", operation="latest", times=[{"relation": "before", "step": step}]
+    )
+    whole = said.named(query)
+    assert (whole.which, whole.times[0].step.which, whole.times[0].step.what) == (
+        long, "History of appendectomy", "condition",
+    )  # fmt: skip
+    assert said.named(Query(what="medication", which="statin", operation="latest")).which == "statin"
+    assert Said.of("body mass index 30+ - obesity, since when", [record]).question.startswith("Body mass index 30+")
