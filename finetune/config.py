@@ -66,7 +66,7 @@ class ContractConfig(_Section):
     instruction: str | None = None
     """What the model is told; `{schema}` is replaced by the schema."""
     record_schema: Path | None = None
-    """File with the JSON Schema of the record."""
+    """File with the JSON Schema of the record, as named or beside the YAML."""
     style: Style | None = None
     """`objects` (plain JSON) or `rows` (a third of the tokens)."""
     carry: tuple[str, ...] | None = None
@@ -204,6 +204,10 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise AssayError(f"{path} is not valid YAML{where}: {getattr(error, 'problem', error)}.") from None
     if not isinstance(values, dict):
         raise AssayError(f"{path} must be a mapping of keys such as recipe, data, train.")
+    contract = values.get("contract")
+    schema = contract.get("record_schema") if isinstance(contract, dict) else None
+    if isinstance(schema, str) and not Path(schema).is_file() and (beside := path.parent / schema).is_file():
+        contract["record_schema"] = str(beside)
     for override in overrides:
         _override(values, override)
     try:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "recipes" / "lab_report" / "demo.yaml"
 # Documents for the figures before and after: other seeds than training and validation.
 SEEN, UNSEEN = 20, 16
-BEFORE = 6
+BEFORE = 4
 
 
 def main() -> None:
@@ -83,7 +83,7 @@ def run(out: Path) -> None:
         for name, names, count in (("seen", layouts, SEEN), ("unseen", families("test"), UNSEEN)):
             folder = out / "data" / f"test-{name}"
             write_reports(folder, names=names, count=count, seed=1000, max_rows=max_rows)
-            sets[name] = read_documents(folder, contract)
+            sets[name] = read_documents(folder, contract, TASK.fields)
     with stage("model", "2. Loading Gemma 3 270M"):
         model, tokenizer = load_model(config.model), load_tokenizer(config.model)
 
