@@ -204,7 +204,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise AssayError(f"{path} is not valid YAML{where}: {getattr(error, 'problem', error)}.") from None
     if not isinstance(values, dict):
         raise AssayError(f"{path} must be a mapping of keys such as recipe, data, train.")
-    contract = values.get("contract")
+    contract: Any = values.get("contract")
     schema = contract.get("record_schema") if isinstance(contract, dict) else None
     if isinstance(schema, str) and not Path(schema).is_file() and (beside := path.parent / schema).is_file():
         contract["record_schema"] = str(beside)

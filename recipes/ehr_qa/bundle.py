@@ -9,10 +9,12 @@ from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import ParseError
 
 from extraction.errors import AssayError
+from recipes.ehr_qa.xml import read_xml
 
-LINES = (".ndjson", ".jsonl")
+WHOLE, LINES = (".json", ".xml"), (".ndjson", ".jsonl")
 
 # Resources that may stand in several bundles and belong to no patient.
 SHARED = {"Organization", "Practitioner", "PractitionerRole", "Location", "Medication", "HealthcareService"}
@@ -23,19 +25,23 @@ class FhirError(AssayError):
 
 
 def at(value: Any, *path: str | int) -> Any:
-    """What stands under a path of keys and positions; None where the path breaks off or the shape is another."""
+    """What stands under a path of keys and positions; None where the path breaks off or the shape is another.
+
+    What is no list is one of one item: XML does not tell them apart.
+    """
     for step in path:
         if isinstance(step, int):
-            value = value[step] if isinstance(value, list) and step < len(value) else None
+            items = value if isinstance(value, list) else [value]
+            value = items[step] if step < len(items) else None
         else:
             value = value.get(step) if isinstance(value, dict) else None
     return value
 
 
 def each(value: Any, *path: str | int) -> list[Any]:
-    """The list under a path; empty where there is none."""
+    """The list under a path, one item as a list of one; empty where there is none."""
     found = at(value, *path)
-    return found if isinstance(found, list) else []
+    return found if isinstance(found, list) else [] if found is None else [found]
 
 
 @dataclass
@@ -96,10 +102,10 @@ def read_bundles(path: Path) -> list[Bundle]:
         FhirError: one of them cannot be read; the message names it.
     """
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in (".json", *LINES))
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in (*WHOLE, *LINES))
         if not files:
-            raise FhirError(f"{path} holds no .json, .ndjson or .jsonl file.")
-        bundles = [bundle for file in files if file.suffix.lower() == ".json" for bundle in read_bundles(file)]
+            raise FhirError(f"{path} holds no .json, .xml, .ndjson or .jsonl file.")
+        bundles = [bundle for file in files if file.suffix.lower() in WHOLE for bundle in read_bundles(file)]
         export = Bundle(path.name, export=True)
         for file in files:
             if file.suffix.lower() in LINES:
@@ -129,7 +135,10 @@ def _text(path: Path) -> str:
 
 def _parse(text: str, name: str) -> Any:
     if text.lstrip().startswith("<"):
-        raise FhirError(f"{name} is XML; export the record as FHIR R4 JSON or NDJSON.")
+        try:
+            return read_xml(text)
+        except ParseError as error:
+            raise FhirError(f"{name} is not FHIR: it is not valid XML ({error}).") from None
     try:
         # Decimal, so that 1.50 stays 1.50
         return json.loads(text, parse_float=Decimal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -86,3 +87,20 @@ def dosage(value: Any) -> str:
     if at(value, "asNeededBoolean") is True or at(value, "asNeededCodeableConcept"):
         parts.append("as needed")
     return ", ".join(parts)
+
+
+def limits(value: Any) -> str:
+    """A reference range: its text, or low and high."""
+    if at(value, "text"):
+        return tidy(at(value, "text"))
+    low, high = ((at(value, end) if at(value, end, "value") is not None else None) for end in ("low", "high"))
+    if low and high:
+        return f"{number(low['value'])} - {quantity(high)}"
+    return f">= {quantity(low)}" if low else f"<= {quantity(high)}" if high else ""
+
+
+def narrative(section: Any) -> str:
+    """A section's text and those of the sections in it, without its marks (XHTML)."""
+    own = re.sub(r"<[^>]*>", " ", str(at(section, "text", "div") or ""))
+    inner = [narrative(one) for one in each(section, "section")]
+    return " ".join(filter(None, [tidy(html.unescape(own)), *inner]))

@@ -8,7 +8,7 @@ from typing import Any
 
 from recipes.ehr_qa.bundle import at, each
 from recipes.ehr_qa.dates import When, read_when
-from recipes.ehr_qa.elements import codes, concept, dosage, measured, person, quantity, tidy
+from recipes.ehr_qa.elements import codes, concept, dosage, limits, measured, narrative, person, quantity, tidy
 from recipes.ehr_qa.names import UNRESOLVED, Names, whole_span
 
 _WRONG = {"entered-in-error", "refuted", "not-done", "cancelled", "draft", "unknown"}
@@ -58,6 +58,8 @@ class Reader(Names):
         """The fact of a resource of a kind in `KINDS`."""
         kind, method = KINDS[resource["resourceType"]]
         fact = method(self, key, kind, resource)
+        if noted := [tidy(at(note, "text")) for note in each(resource, "note") if at(note, "text")]:
+            fact = replace(fact, text=f"{fact.text}, note: {'; '.join(noted)}")
         subject = resource.get("subject") or resource.get("patient")
         of = at(subject, "reference")
         if of and not self.references.find(subject, resource):  # whose it is, nobody knows
@@ -96,7 +98,8 @@ class Reader(Names):
     def allergy(self, key: str, kind: str, resource: dict[str, Any]) -> Fact:
         """Substance, category, criticality, reactions, status."""
         name = concept(resource.get("code")) or "unnamed substance"
-        start = self.when(resource.get("recordedDate") or resource.get("onsetDateTime"))
+        onset, _ = self.period(resource, "onset")
+        recorded = self.when(resource.get("recordedDate"))
         status = tidy(at(resource, "clinicalStatus", "coding", 0, "code") or "")
         verified = tidy(at(resource, "verificationStatus", "coding", 0, "code") or "")
         reactions = [
@@ -107,12 +110,16 @@ class Reader(Names):
         parts = [status, *([verified] if verified != "confirmed" else []), *map(str, each(resource, "category"))]
         parts.append(f"criticality {resource['criticality']}" if resource.get("criticality") else "")
         parts.append(f"reaction {', '.join(reactions)}" if reactions else "")
-        parts.append(f"recorded {self.show(start)}" if start else "")
-        text = f"Allergy to {name}: {', '.join(filter(None, parts))}".removesuffix(": ")
+        parts.append(f"onset {self.show(onset)}" if onset else "")
+        parts.append(f"recorded {self.show(recorded)}" if recorded else "")
+        start = onset or recorded
+        of = codes(resource.get("code"))
+        if of & _NO_ALLERGY and not name.casefold().startswith("no "):
+            name = "No known allergies"
+        title = name if name.casefold().startswith("no ") else f"Allergy to {name}"
+        text = f"{title}: {', '.join(filter(None, parts))}".removesuffix(": ")
         wrong = verified in _WRONG
-        return Fact(
-            key, kind, text, name, codes(resource.get("code")), start, None, status, wrong=wrong, counts=not wrong
-        )
+        return Fact(key, kind, text, name, of, start, None, status, wrong=wrong, counts=not wrong)
 
     def condition(self, key: str, kind: str, resource: dict[str, Any]) -> Fact:
         """Name, clinical status, onset and abatement."""
@@ -123,7 +130,9 @@ class Reader(Names):
             end = When(end.day, end.clock, end.offset, "before its onset")
         status = tidy(at(resource, "clinicalStatus", "coding", 0, "code") or "")
         verified = tidy(at(resource, "verificationStatus", "coding", 0, "code") or "")
-        parts = [status, verified if verified != "confirmed" else ""]
+        parts = [status, verified if verified != "confirmed" else "", concept(resource.get("severity"))]
+        parts += [concept(site) for site in each(resource, "bodySite")]
+        parts += [concept(at(stage, "summary")) for stage in each(resource, "stage")]
         aged = at(resource, "onsetAge")
         if start:
             parts.append(f"onset {self.show(start)}")
@@ -157,6 +166,8 @@ class Reader(Names):
             parts.append(str(resource["intent"]))
         parts.append(f"{verb} {self.span(start, end)}" + (f" by {who} {mark}".rstrip() if who else "") + because)
         parts += [text for text in map(dosage, each(resource, "dosageInstruction") or each(resource, "dosage")) if text]
+        if stopped := concept(resource.get("statusReason") or at(resource, "statusReason", 0)):
+            parts.append(f"{status or 'status'} because of {stopped}")
         known = "" if mark and not at(resource, "requester", "display") else who
         return Fact(
             key,
@@ -177,6 +188,7 @@ class Reader(Names):
         """Day, name, value and unit; components behind one another."""
         name = concept(resource.get("code")) or "unnamed observation"
         start, end = self.period(resource, "effective")
+        start = start or self.when(resource.get("issued"))
         status = tidy(resource.get("status") or "")
         own = measured(resource)
         values = [(name, own)] if own else []
@@ -186,8 +198,11 @@ class Reader(Names):
             values.append((label, value))
             parts.append(f"{label} {value or 'no value'}")
         shown = ", ".join(parts) or concept(resource.get("dataAbsentReason")) or "no value"
-        meaning = [concept(value) for value in each(resource, "interpretation")]
+        meaning = [tidy(at(value, "coding", 0, "code") or concept(value)) for value in each(resource, "interpretation")]
         shown += f" ({', '.join(meaning)})" if any(meaning) else ""
+        normal = [text for text in map(limits, each(resource, "referenceRange")) if text]
+        shown += f", reference {'; '.join(normal)}" if normal else ""
+        shown += "".join(f", {concept(resource.get(name))}" for name in ("bodySite", "method") if resource.get(name))
         shown += f", {status}" if status not in ("final", "amended", "corrected", "") else ""
         groups = {str(at(c, "code")) for category in each(resource, "category") for c in each(category, "coding")}
         routine = bool(groups & {"vital-signs", "vital-sign", "survey", "social-history"})
@@ -254,7 +269,17 @@ class Reader(Names):
             series = each(resource, "series")
             return [tidy(at(one, "modality", "display") or at(one, "modality", "code") or "") for one in series]
         if type_of == "Immunization":
-            return [concept(resource.get("statusReason"))]
+            doses = [at(one, "doseNumberPositiveInt") or at(one, "doseNumberString")
+                     for one in each(resource, "protocolApplied")]  # fmt: skip
+            return [*(f"dose {tidy(dose)}" for dose in doses if dose), concept(resource.get("statusReason"))]
+        if type_of == "Procedure":
+            sites = [concept(site) for site in each(resource, "bodySite")]
+            return [*sites, concept(resource.get("outcome")), concept(resource.get("statusReason"))]
+        if type_of in ("ServiceRequest", "DeviceRequest"):
+            return [f"{tidy(resource.get('intent') or 'request')}, not a finding"]
+        if type_of == "Composition":
+            return [f"{tidy(at(one, 'title') or 'section')}: {narrative(one)}" for one in each(resource, "section")
+                    if narrative(one)]  # fmt: skip
         return []
 
 
@@ -270,9 +295,17 @@ def _name(resource: dict[str, Any]) -> tuple[Any, str]:
     elif type_of == "ImagingStudy":
         value = at(resource, "procedureCode", 0) or {"text": at(resource, "series", 0, "bodySite", "display")}
     else:
-        value = resource.get({"Immunization": "vaccineCode", "Goal": "description"}.get(type_of, "code"))
+        value = resource.get(_NAMED.get(type_of, "code"))
     return value, concept(value) or tidy(resource.get("title") or type_of)
 
+
+_NAMED = {
+    "Immunization": "vaccineCode",
+    "Goal": "description",
+    "Composition": "type",
+    "DeviceRequest": "codeCodeableConcept",
+}
+_NO_ALLERGY = {"716186003", "no-allergy-info", "no-known-allergies"}
 
 # The field of the date, and the statuses that go without saying.
 _DATED = {
@@ -283,6 +316,9 @@ _DATED = {
     "CarePlan": ("period", set[str]()),
     "Goal": ("startDate", set[str]()),
     "Encounter": ("period", {"finished"}),
+    "ServiceRequest": ("authoredOn", set[str]()),
+    "DeviceRequest": ("authoredOn", set[str]()),
+    "Composition": ("date", {"final"}),
 }
 
 # The resource types that are shown: the section of each, and the method that reads it.
@@ -299,5 +335,8 @@ KINDS: dict[str, tuple[str, Callable[[Reader, str, str, dict[str, Any]], Fact]]]
     "DiagnosticReport": ("report", Reader.dated),
     "CarePlan": ("care_plan", Reader.dated),
     "Goal": ("care_plan", Reader.dated),
+    "ServiceRequest": ("care_plan", Reader.dated),
+    "DeviceRequest": ("care_plan", Reader.dated),
+    "Composition": ("report", Reader.dated),
     "Encounter": ("encounter", Reader.dated),
 }

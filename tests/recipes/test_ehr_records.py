@@ -196,7 +196,8 @@ def test_bad_bundles_are_refused_in_a_sentence(tmp_path, resources, message):
     [
         ("{", "not valid JSON"),
         ("[1, 2]", "without a resourceType"),
-        ("<Bundle xmlns='http://hl7.org/fhir'/>", "is XML"),
+        ("<Bundle xmlns='http://hl7.org/fhir'/>", "has no Patient"),
+        ("<Bundle", "not valid XML"),
         ('{"resourceType": "Bundle", "entry": [3]}', "not FHIR"),
         ('{"resourceType": "Bundle"}', "has no Patient"),
     ],
