@@ -110,8 +110,12 @@ def answered(record: PatientRecord, question: str, query: Query | None, written:
 
 def doubt(written: Record) -> str | None:
     """What a model was not sure of in a query."""
-    sure = min((one.confidence or 0.0 for one in written.fields.values()), default=0.0)
-    return None if sure >= DOUBT else "It is not sure that this was meant."
+    return None if sureness(written) >= DOUBT else "It is not sure that this was meant."
+
+
+def sureness(written: Record) -> float:
+    """How sure a model was of the part of a query that it was least sure of; 0 where that is not known."""
+    return min((one.confidence or 0.0 for one in written.fields.values()), default=0.0)
 
 
 def _query(written: Record, said: Said) -> Query | None:
