@@ -20,6 +20,9 @@ WHOLE, LINES = (".json", ".xml"), (".ndjson", ".jsonl")
 SHARED = {"Organization", "Practitioner", "PractitionerRole", "Location", "Medication", "HealthcareService"}
 
 
+OWN = "questions.jsonl"  # no FHIR: what is asked of the bundles beside it (`own.py`)
+
+
 class FhirError(AssayError):
     """A file that is not what can be read here: not FHIR, another version, ids twice, not one patient."""
 
@@ -102,7 +105,8 @@ def read_bundles(path: Path) -> list[Bundle]:
         FhirError: one of them cannot be read; the message names it.
     """
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in (*WHOLE, *LINES))
+        kinds = (*WHOLE, *LINES)
+        files = sorted(one for one in path.iterdir() if one.suffix.lower() in kinds and one.name != OWN)
         if not files:
             raise FhirError(f"{path} holds no .json, .xml, .ndjson or .jsonl file.")
         bundles = [bundle for file in files if file.suffix.lower() in WHOLE for bundle in read_bundles(file)]

@@ -90,7 +90,7 @@ def score(questions: Sequence[Question], replies: Sequence[Any], lines: int | Ma
         read = _reply(reply)
         malformed += read is None
         answer, evidence = read or ({}, set[int]())
-        right[question.category].append(read is not None and grade(question, answer))
+        right.setdefault(question.category, []).append(read is not None and grade(question, answer))
         last = lines if isinstance(lines, int) else lines[question.patient]
         invented += any(not 1 <= number <= last for number in evidence)
         if question.evidence:

@@ -13,6 +13,7 @@ from extraction.schema import Schema
 from finetune.config import SyntheticConfig
 from finetune.task import DataRequest, Grade, Task
 from recipes.ehr_qa.grade import score
+from recipes.ehr_qa.own import own_questions, shown_as
 from recipes.ehr_qa.questions import ANSWER_SCHEMA, Question, Words, make_questions
 from recipes.ehr_qa.records import PatientRecord, read_records
 from recipes.ehr_qa.synthetic import synthesize
@@ -61,13 +62,21 @@ class HealthRecords(Task):
     contract = CONTRACT
 
     def read(self, wanted: DataRequest) -> list[Example]:
-        """The records of a folder with questions on them, in held-out wordings where they are not for training."""
+        """The records of a folder with the questions of its file (`own.py`), else with made ones.
+
+        Made ones are in held-out wordings where they are not for training.
+        """
         examples = []
         budget = wanted.room.context()
-        for record in read_records(wanted.folder):
+        records = read_records(wanted.folder)
+        own = own_questions(wanted.folder, records)
+        for record in records:
             shown = record.fit(budget, wanted.room.tokens)
             words: Words = "train" if wanted.split == "train" else "held_out"
-            questions = make_questions(shown, wanted.questions, wanted.seed, words)
+            if own is None:
+                questions = make_questions(shown, wanted.questions, wanted.seed, words)
+            else:
+                questions = [shown_as(question, shown) for question in own[record.patient]]
             examples.append(record_example(shown, [branch_of(question) for question in questions], wanted.contract))
         return examples
 
