@@ -31,6 +31,7 @@ from extraction.record.record import REVIEW_BELOW, Record
 
 MANIFEST = "_manifest"
 # What is read of a file of weights to know it again: 64 pieces of 16 KiB, a megabyte.
+_LONGEST = 240  # bytes of a record's name: file systems take 255 with what is put behind it
 _PIECES, _PIECE = 64, 2**14
 
 
@@ -89,6 +90,7 @@ class Batch:
         for path, name in found.files:
             whole = name.as_posix()
             short = name.with_suffix("").as_posix() if name.suffix.lower() in SUFFIXES else whole
+            whole, short = _fitting(whole), _fitting(short)
             known = next((own for own in (short, whole) if self._is_of(own, path)), None)
             names.append(known or (whole if short == contract or short in self._done else short))
             longer.append(known or whole)
@@ -186,6 +188,16 @@ class Batch:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
+def _fitting(name: str) -> str:
+    """A record's name, shortened where its file's would be too long for a file system; a digest keeps them apart."""
+    last = name.rpartition("/")[2]
+    if len(os.fsencode(last)) <= _LONGEST:
+        return name
+    kept = os.fsencode(last)[: _LONGEST - 9].decode("utf-8", "ignore")
+    digest = hashlib.sha256(os.fsencode(last)).hexdigest()[:8]
+    return f"{name.removesuffix(last)}{kept}-{digest}"
+
+
 def _done(manifests: Sequence[Path]) -> dict[str, dict[str, Any]]:
     """The last line about each record, by its name."""
     lines = [line for file in manifests for line in _lines(file)[1:]]
@@ -257,6 +269,7 @@ def run_batch(
         AssayError: no model, or no file can be answered any more (a server is gone, the disk is full); the next start
             goes on.
     """
+    batch.manifest.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written to is said before a model loads
     extractor = load()
     batch.start(extractor.contract)
     for job, record in answered(extractor, readers):

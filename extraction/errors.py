@@ -71,7 +71,11 @@ def run_command(command: Callable[[], object]) -> None:
         print("Stopped; the same command goes on where it was.", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        if not is_disk_full(error):
+        if is_disk_full(error):
+            said = DISK_FULL
+        elif isinstance(error, OSError) and error.filename and error.strerror:
+            said = f"{os.fsdecode(error.filename)} cannot be read or written: {error.strerror}."
+        else:
             raise
-        print(f"Error: {DISK_FULL}", file=sys.stderr)
+        print(f"Error: {said}", file=sys.stderr)
         sys.exit(2)

@@ -41,7 +41,10 @@ def load_schema(source: Schema | type | str | Path) -> Schema:
         except (ValueError, RecursionError) as error:
             raise AssayError(f"The schema {name} is not valid JSON: {error}.") from None
     elif hasattr(source, "model_json_schema"):
-        schema = source.model_json_schema()
+        try:
+            schema = source.model_json_schema()
+        except Exception as error:  # pydantic's own, of several kinds
+            raise AssayError(f"{name} has no JSON Schema: {str(error).splitlines()[0]}") from None
     if not isinstance(schema, dict):
         raise AssayError(f"{name} must be a JSON object (a JSON Schema), not {type(schema).__name__}.")
     check_schema(schema, name)

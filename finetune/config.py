@@ -125,13 +125,13 @@ class TrainConfig(_Section):
     """The run's folder: config, metrics, checkpoints, adapter."""
     epochs: float = Field(default=1.0, gt=0)
     """Passes over the training documents."""
-    max_steps: int = -1
+    max_steps: int = Field(default=-1, ge=-1)
     """Optimiser steps; -1: as many as `epochs` takes."""
     batch_size: int = Field(default=4, gt=0)
     """Examples a device sees at once."""
     accumulation: int = Field(default=1, gt=0)
     """Batches to an optimiser step."""
-    learning_rate: float = Field(default=2e-4, gt=0)
+    learning_rate: float = Field(default=2e-4, gt=0, allow_inf_nan=False)
     """Highest learning rate."""
     scheduler: Literal[
         "linear", "cosine", "cosine_with_restarts", "constant", "constant_with_warmup", "inverse_sqrt"
@@ -143,7 +143,7 @@ class TrainConfig(_Section):
     """AdamW's weight decay."""
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Gradient clipping."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of adapter, order and dropout."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """Precision of the base model; the adapter is trained in float32. `auto`: bfloat16 on a GPU and on a
@@ -161,6 +161,13 @@ class TrainConfig(_Section):
     """Recompute activations in the backward pass: less memory, about a third more time."""
     activation_offloading: bool = False
     """Keep activations in the host's memory between the passes (GPU): less GPU memory, more time."""
+
+    @field_validator("max_steps")
+    @classmethod
+    def _some_steps(cls, value: int) -> int:
+        if value == 0:
+            raise ValueError("must be -1 or more than 0; a run of no steps trains nothing")
+        return value
 
 
 class EvaluateConfig(_Section):

@@ -100,6 +100,8 @@ def check_run(config: RunConfig, contract: Contract) -> Family:
         and not torch.cuda.is_bf16_supported(including_emulation=False)
     ):
         raise AssayError("This GPU has no bfloat16; set train.dtype=float32.")
+    if config.train.activation_offloading and not torch.cuda.is_available():
+        raise AssayError("train.activation_offloading moves a GPU's memory, and there is none; leave it out.")
     if config.train.quantization:
         check_bitsandbytes()
     family = check_family(config, contract)
@@ -222,10 +224,12 @@ def _activations(shape: Any, config: RunConfig) -> int:
     A layer keeps its input, the inputs of its norms and projections, queries, keys and values, and three times the
     feed-forward width; with checkpointing all layers keep their input alone, and one at a time the rest.
     """
-    text = shape.get_text_config()
+    text = shape.get_text_config().to_dict()  # where layers differ (Gemma 4), the attributes alone are refused
     tokens = config.data.max_length * config.train.batch_size
-    heads = (2 * text.num_attention_heads + 2 * text.num_key_value_heads) * text.head_dim
-    layer = 2 * tokens * (8 * text.hidden_size + heads + 3 * text.intermediate_size)
+    hidden, heads = text["hidden_size"], text["num_attention_heads"]
+    width = text.get("head_dim") or hidden // heads
+    heads = 2 * (heads + (text.get("num_key_value_heads") or heads)) * width
+    layer = 2 * tokens * (8 * hidden + heads + 3 * text["intermediate_size"])
     if config.train.activation_checkpointing:
-        return int(text.num_hidden_layers * 2 * tokens * text.hidden_size + layer)
-    return int(text.num_hidden_layers * layer)
+        return int(text["num_hidden_layers"] * 2 * tokens * hidden + layer)
+    return int(text["num_hidden_layers"] * layer)

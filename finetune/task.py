@@ -268,7 +268,13 @@ def recipe_of(model: str) -> str:
     """
     folder = Path(shipped(model))
     for file, read in ((folder / FACTS, json.loads), (folder.parent / "config.yaml", yaml.safe_load)):
-        if file.exists() and (recipe := read(file.read_text(encoding="utf-8")).get("recipe")):
+        if not file.exists():
+            continue
+        try:
+            recipe = read(file.read_text(encoding="utf-8")).get("recipe")
+        except (ValueError, AttributeError, yaml.YAMLError) as error:
+            raise AssayError(f"{file} cannot be read ({error}); copy the model's folder again.") from None
+        if recipe:
             return str(recipe)
     raise AssayError(f"Nothing beside {model} says by which recipe it was made; name it with --recipe.")
 

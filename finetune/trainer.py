@@ -3,6 +3,7 @@ reports in plain lines."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -181,6 +182,11 @@ class _Progress(TrainerCallback):
         if not logs or not state.is_world_process_zero or "train_runtime" in logs:
             return
         seconds = round(time.time() - self._start, 1)
+        if not math.isfinite(float(logs.get("loss", 0.0))):
+            raise AssayError(
+                f"The loss is no number any more at step {state.global_step}: the run diverged. Lower "
+                "train.learning_rate (1e-4 to 2e-4 suit most runs) or lengthen train.warmup; nothing was kept of it."
+            )
         self._folder.append_metrics({"step": state.global_step, "seconds": seconds, **logs})
         if (metric := args.metric_for_best_model) in logs:
             self._bar.write(f"step {state.global_step}: held-out {spoken(metric)} {logs[metric]:.3f}")

@@ -183,7 +183,9 @@ class Tables:
                     self._describe(items, root, here, here, inner)
                 if any(_is_object(option) for option, _ in options):
                     self._describe(sub, root, here, table, known)
-                elif not lists and (options or sub is True):
+                # What leads back to what holds it has no columns of its own but those of the records.
+                again = any("items" in o and not any(_alternatives(o["items"], root, own)) for o, own in options)
+                if not lists and not again and (options or sub is True) and not any(_is_object(o) for o, _ in options):
                     self._fields[table][here] = None
 
     def see(self, record: SavedRecord) -> None:

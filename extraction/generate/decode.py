@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from extraction.errors import DocumentError
 from extraction.families import Family, Prompt
 from extraction.generate.cache import RowCache
 from extraction.generate.choose import is_allowed, log_probability, mask_of, most_probable, sample
@@ -54,7 +55,7 @@ class Stream:
         index: the answer's number in the call, set by `Decoder.run`.
         reach: how long a draft is worth its cost just now.
         passes: forward passes in which this answer took part, after its prompt's.
-        finish: None while it runs, then as in `Generation`.
+        finish, message: None while it runs, then as in `Generation`.
     """
 
     prompt: Prompt
@@ -69,6 +70,7 @@ class Stream:
     reach: int = TOKENS_PER_PASS
     passes: int = 0
     finish: str | None = None
+    message: str = ""
     # Tokens that are decided but not in the cache yet, then the draft; masks[i] allows what follows draft[:i].
     pending: list[int] = field(default_factory=list)
     draft: list[int] = field(default_factory=list)
@@ -147,7 +149,13 @@ class Decoder:
     def _together(self, job: Sequence[Stream]) -> Iterator[Stream]:
         """Answer streams whose prompts begin alike: the beginning is read once."""
         shared = shared_length([stream.prompt for stream in job])
-        cache = self._share(job, shared)
+        try:
+            cache = self._share(job, shared)
+        except DocumentError as error:  # an image that cannot be drawn
+            for stream in job:
+                stream.finish, stream.message = "refused", str(error)
+            yield from job
+            return
         waiting, streams = deque(job), list[Stream]()
         while waiting or streams:
             while waiting and len(streams) < SHARED_ROWS:
@@ -174,7 +182,7 @@ class Decoder:
         cache.append()
         rest = stream.prompt.ids[shared:]
         if len(rest) > _CHUNK or any(place.start >= shared for place in stream.prompt.places):
-            self._begin(stream, self._read(stream, cache, row, shared, len(stream.prompt.ids)))
+            self._start(stream, cache, row, shared)
         else:
             # It joins the next pass, with those of the other rows.
             stream.pending = rest
@@ -183,9 +191,18 @@ class Decoder:
     @torch.inference_mode()
     def _admit(self, stream: Stream, cache: RowCache) -> None:
         own = RowCache(self._config, 1, self._device)
-        self._begin(stream, self._read(stream, own, 0, 0, len(stream.prompt.ids)))
+        self._start(stream, own, 0, 0)
         if not stream.finish:
             cache.append(own)
+
+    def _start(self, stream: Stream, cache: RowCache | SharedCache, row: int, start: int) -> None:
+        """Read a prompt on from `start`; refused where one of its images cannot be drawn."""
+        try:
+            hidden = self._read(stream, cache, row, start, len(stream.prompt.ids))
+        except DocumentError as error:
+            stream.finish, stream.message = "refused", str(error)
+        else:
+            self._begin(stream, hidden)
 
     def _begin(self, stream: Stream, hidden: torch.Tensor) -> None:
         """The first tokens of an answer, `hidden` [1, size] being that of the prompt's last."""

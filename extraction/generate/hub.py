@@ -88,6 +88,8 @@ def embedded_model() -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(str(folder) + ".lock"):
         if not (folder / "config.json").exists():
+            for left in folder.parent.glob(".converting-*"):  # by a start that was killed
+                shutil.rmtree(left, ignore_errors=True)
             _convert(folder)
     return folder
 
@@ -176,6 +178,7 @@ def auto_class(config: Any) -> Any:
 def from_pretrained(cls: Any, source: str, **options: Any) -> Any:
     """What transformers' `cls.from_pretrained` gives; a model's own code is never run, and errors are one sentence."""
     from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
     from transformers.utils import logging as transformers_logging
 
     local = _is_local(source)
@@ -185,6 +188,17 @@ def from_pretrained(cls: Any, source: str, **options: Any) -> Any:
         return cls.from_pretrained(source, local_files_only=local, trust_remote_code=False, **options)
     except StrictDataclassError as error:  # a field of the config, in lines
         raise AssayError(f"The model {source} cannot be loaded: {' '.join(str(error).split())}") from None
+    except SafetensorError as error:
+        raise AssayError(
+            f"The model {source} cannot be loaded: its weights are not whole ({error}); copy or fetch them again."
+        ) from None
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):
+            raise
+        raise AssayError(
+            f"The model {source} cannot be loaded: its weights have other sizes than its config.json says; take both "
+            "from one model."
+        ) from None
     except (OSError, ValueError) as error:
         if "trust_remote_code" in str(error):
             raise AssayError(

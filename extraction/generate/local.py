@@ -123,4 +123,4 @@ class LocalBackend:
             offsets.append(len(text))
             text += decoder.decode(self._table.decode_bytes([token]))
         text += decoder.decode(b"", final=True)
-        return Generation(text, stream.finish, offsets, stream.logprobs, stream.passes)
+        return Generation(text, stream.finish, offsets, stream.logprobs, stream.passes, stream.message)

@@ -69,7 +69,13 @@ def load_model(
         options["quantization_config"] = _nf4(torch.bfloat16 if dtype == "auto" else weights, family)
     if not is_deepspeed_zero3_enabled():  # which places the weights itself
         options["device_map"] = {"": device}
-    model = from_pretrained(auto_class(config), resolve_model(name), dtype=weights, **options)
+    options |= {"dtype": weights, "output_loading_info": True}
+    model, found = from_pretrained(auto_class(config), resolve_model(name), **options)
+    if missing := sorted(found["missing_keys"]):  # which transformers would fill with random numbers
+        raise AssayError(
+            f"The model {name} is not whole: {len(missing)} of its tensors are missing ({missing[0]} is one of them); "
+            "copy or fetch it again."
+        )
     return model.eval()
 
 

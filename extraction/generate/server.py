@@ -159,7 +159,14 @@ class ServerBackend:
         shown = sum(part["type"] == "image" for part in turn["content"])
         try:
             messages = [{"role": turn["role"], "content": await turn_content(turn["content"], images)}]
-            return self._generation(await self._answer(client, messages, schema, contract.max_answer_tokens, shown))
+            body = await self._answer(client, messages, schema, contract.max_answer_tokens, shown)
+            try:
+                return self._generation(body)
+            except DocumentError:
+                raise
+            except AssayError as error:
+                fault = "answers with no chat completion for one document, though for others; its log says why."
+                raise await self._alone(client, schema, fault, error) from None
         except DocumentError as error:
             return Generation("", "refused", message=str(error))
 
@@ -173,9 +180,9 @@ class ServerBackend:
             at_fault = error.status_code in (400, 422) or (shown and error.status_code >= 500)
             if at_fault and not _TOO_LONG.search(str(error.body)):
                 raise await self._refusal(client, schema, shown, error) from None
-            raise self._explain(error) from None
+            raise await self._whose(client, schema, error) from None
         except self._openai.OpenAIError as error:
-            raise self._explain(error) from None
+            raise await self._whose(client, schema, error) from None
         return body
 
     async def _post(self, client: Any, messages: Any, schema: Any, max_tokens: int) -> bytes:
@@ -221,6 +228,25 @@ class ServerBackend:
             f"{self.url} refuses the request for one document ({error.status_code}) though not for others; "
             "its log says why."
         )
+
+    async def _whose(self, client: Any, schema: Any, error: Exception) -> AssayError:
+        """What is wrong, as one document's alone where the server answers another request at once."""
+        explained, status = self._explain(error), getattr(error, "status_code", 500)
+        if isinstance(explained, DocumentError) or status in _BY_STATUS or status < 500:
+            return explained
+        slow = isinstance(error, self._openai.APITimeoutError)
+        fault = "does not answer in time" if slow else "fails, also when asked again,"
+        remedy = "allow more time (timeout)" if slow else "its log says why"
+        return await self._alone(client, schema, f"{fault} for one document, though for others; {remedy}.", explained)
+
+    async def _alone(self, client: Any, schema: Any, fault: str, otherwise: AssayError) -> AssayError:
+        try:
+            self._generation(await self._try(client.with_options(max_retries=0), schema))
+        except DocumentError:  # of an odd end, but an answer
+            pass
+        except (self._openai.OpenAIError, AssayError):
+            return otherwise
+        return DocumentError(f"{self.url} {fault}")
 
     async def _try(self, client: Any, schema: Any, images: int = 0) -> bytes:
         """Ask for one token on nothing, or on some white images."""

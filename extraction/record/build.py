@@ -174,7 +174,7 @@ def build_answer(context: Context, branch: Branch, reply: Reply, contract: Contr
         return Record.failed(context.name, "refused", reply.message)
     cut = [] if reply.end == "stop" else [Issue("cut", f"The answer {_CUT[reply.end]}; what was whole before is kept.")]
     if reply.tree is None:
-        return Record(context.name, "failed", None, cut or [Issue("empty", "The model gave no answer.")])
+        return Record(context.name, "failed", None, [Issue("empty", "The model gave no answer."), *cut])
     schema = branch.schema or contract.record_schema
     record = _record(context.name, reply.tree, contract, schema, context.index is not None)
     record.issues = cut + record.issues

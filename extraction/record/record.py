@@ -8,6 +8,7 @@ look at.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -229,7 +230,8 @@ class Record:
         `views`, `reasons` and `evidence` by JSON pointer.
         """
         return {
-            "source": self.source,
+            # A name that is no UTF-8 has halves of surrogate pairs, which readers of JSON refuse.
+            "source": os.fsencode(self.source).decode("utf-8", "replace"),
             "status": self.status,
             "issues": [issue.to_dict() for issue in self.issues],
             "data": self.data,

@@ -264,6 +264,18 @@ def test_an_error_ends_what_runs_and_what_waits():
         free.set()
 
 
+@pytest.mark.parametrize("fault", [(500, {}, {}), {"choices": []}, {"odd": 1}])
+def test_one_document_that_a_server_cannot_answer_fails_alone(fault):
+    def reply(body):
+        return fault if "POISON" in said(body) else echo(body)
+
+    with serving(reply) as (url, _):
+        backend = ServerBackend(url, retries=0)
+        found = {e.context.parts[0]: a for e, _, a in backend.generate([shown("POISON"), shown("b")], contract())}
+    assert found["POISON"].finish == "refused" and "for one document, though for others" in found["POISON"].message
+    assert found["b"].finish == "stop"
+
+
 def test_an_error_of_the_caller_ends_it_too():
     def examples():
         yield from map(shown, "abc")
