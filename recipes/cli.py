@@ -104,7 +104,7 @@ def query(
         if as_json:
             print(json.dumps({"patient": record.patient, **result.to_json()}, ensure_ascii=False))
         elif len(records) > 1:
-            print(f"{record.patient}  {result.said}")
+            print("\n    ".join([f"{record.patient}  {result.said}", *result.notes]))
         else:
             print(result_told(result))
 

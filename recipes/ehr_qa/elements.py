@@ -27,6 +27,12 @@ def concept(value: Any) -> str:
     return _TAG.sub("", tidy(found or at(value, "coding", 0, "code") or ""))
 
 
+def displays(value: Any) -> list[str]:
+    """What the codings of a CodeableConcept call it."""
+    found = (_TAG.sub("", tidy(at(code, "display"))) for code in each(value, "coding") if at(code, "display"))
+    return list(dict.fromkeys(found))
+
+
 def codes(value: Any) -> frozenset[str]:
     """All codes of a CodeableConcept."""
     return frozenset(str(at(code, "code")) for code in each(value, "coding") if at(code, "code"))
@@ -69,9 +75,13 @@ def measured(resource: Any) -> str:
     for name in ("valueString", "valueInteger", "valueDateTime", "valueTime"):
         if at(resource, name) is not None:
             return tidy(resource[name])
-    for name, link in (("valueRange", " to "), ("valueRatio", " / "), ("valuePeriod", " to ")):
+    for name, link, sides in (
+        ("valueRange", " to ", ("low", "high")),
+        ("valueRatio", " / ", ("numerator", "denominator")),
+        ("valuePeriod", " to ", ("start", "end")),
+    ):
         if isinstance(at(resource, name), dict):
-            ends = [part for part in resource[name].values() if part]
+            ends = [part for side in sides if (part := at(resource, name, side))]
             return link.join(quantity(part) if isinstance(part, dict) else tidy(part) for part in ends)
     return ""
 

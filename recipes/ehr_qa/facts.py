@@ -8,10 +8,21 @@ from typing import Any
 
 from recipes.ehr_qa.bundle import at, each
 from recipes.ehr_qa.dates import When, read_when
-from recipes.ehr_qa.elements import codes, concept, dosage, limits, measured, narrative, person, quantity, tidy
+from recipes.ehr_qa.elements import (
+    codes,
+    concept,
+    displays,
+    dosage,
+    limits,
+    measured,
+    narrative,
+    person,
+    quantity,
+    tidy,
+)
 from recipes.ehr_qa.names import UNRESOLVED, Names, whole_span
 
-_WRONG = {"entered-in-error", "refuted", "not-done", "cancelled", "draft", "unknown"}
+_WRONG = {"entered-in-error", "refuted", "not-done", "not-taken", "cancelled", "draft", "planned", "proposed"}
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,7 @@ class Fact:
         values: pairs of a name and a value with its unit; an observation's own, or its components' (empty where one has
             none).
         wrong: it says nothing of the patient: it was entered in error, refuted, not done, or is of somebody else.
+        also: what its codings call it besides.
         counts: questions are made of it: it is not wrong, and was ordered, not only told.
     """
 
@@ -49,6 +61,7 @@ class Fact:
     values: tuple[tuple[str, str], ...] = ()
     wrong: bool = False
     counts: bool = True
+    also: tuple[str, ...] = ()
 
 
 class Reader(Names):
@@ -58,6 +71,11 @@ class Reader(Names):
         """The fact of a resource of a kind in `KINDS`."""
         kind, method = KINDS[resource["resourceType"]]
         fact = method(self, key, kind, resource)
+        coded = resource.get(_CODED.get(resource["resourceType"], "code"))
+        if also := tuple(name for name in displays(coded) if name != fact.name):
+            fact = replace(fact, also=also)
+        if resource.get("doNotPerform") is True:
+            fact = replace(fact, text=f"{fact.text} [not to be given]", wrong=True, counts=False)
         if noted := [tidy(at(note, "text")) for note in each(resource, "note") if at(note, "text")]:
             fact = replace(fact, text=f"{fact.text}, note: {'; '.join(noted)}")
         subject = resource.get("subject") or resource.get("patient")
@@ -114,6 +132,8 @@ class Reader(Names):
         parts.append(f"recorded {self.show(recorded)}" if recorded else "")
         start = onset or recorded
         of = codes(resource.get("code"))
+        if "no-allergy-info" in of and name == "no-allergy-info":
+            name = "No information about allergies"
         if of & _NO_ALLERGY and not name.casefold().startswith("no "):
             name = "No known allergies"
         title = name if name.casefold().startswith("no ") else f"Allergy to {name}"
@@ -125,16 +145,20 @@ class Reader(Names):
         """Name, clinical status, onset and abatement."""
         name = concept(resource.get("code")) or "unnamed condition"
         start, _ = self.period(resource, "onset")
+        start = start or self.when(resource.get("recordedDate"))
         end, _ = self.period(resource, "abatement")
         if end and start and not end.problem and end.before(start):
             end = When(end.day, end.clock, end.offset, "before its onset")
-        status = tidy(at(resource, "clinicalStatus", "coding", 0, "code") or "")
+        stated = resource.get("clinicalStatus")
+        status = tidy(at(stated, "coding", 0, "code") or at(stated, "text") or "").casefold()
+        if not status and any(name.startswith("abatement") for name in resource):
+            status = "resolved"  # by an age, a text or a plain yes
         verified = tidy(at(resource, "verificationStatus", "coding", 0, "code") or "")
         parts = [status, verified if verified != "confirmed" else "", concept(resource.get("severity"))]
         parts += [concept(site) for site in each(resource, "bodySite")]
         parts += [concept(at(stage, "summary")) for stage in each(resource, "stage")]
         aged = at(resource, "onsetAge")
-        if start:
+        if self.period(resource, "onset")[0]:
             parts.append(f"onset {self.show(start)}")
         elif aged or resource.get("onsetString"):
             parts.append(f"onset at {quantity(aged)}" if aged else f"onset {tidy(resource['onsetString'])}")
@@ -305,7 +329,9 @@ _NAMED = {
     "Composition": "type",
     "DeviceRequest": "codeCodeableConcept",
 }
-_NO_ALLERGY = {"716186003", "no-allergy-info", "no-known-allergies"}
+_NO_ALLERGY = {"716186003", "no-known-allergies"}
+_CODED = {"MedicationRequest": "medicationCodeableConcept", "MedicationStatement": "medicationCodeableConcept"}
+_CODED["Immunization"] = "vaccineCode"
 
 # The field of the date, and the statuses that go without saying.
 _DATED = {

@@ -15,14 +15,29 @@ from decimal import Decimal
 
 from recipes.ehr_qa.dates import When, read_when
 from recipes.ehr_qa.facts import Fact
-from recipes.ehr_qa.operations import OPERATIONS, amount
+from recipes.ehr_qa.operations import OPERATIONS, amount, components, least_or_most
 from recipes.ehr_qa.query import Item, Limit, Query, Result
 from recipes.ehr_qa.records import SECTIONS, PatientRecord
-from recipes.ehr_qa.resolve import Entry, resolve
+from recipes.ehr_qa.resolve import Entry, resolve, words
 from recipes.ehr_qa.search import ranked
 
 _LINES = 10  # of those that have a text's words
-_NONE_KNOWN = re.compile(r"no (?:known|current|history|active)\b|none known\b|nil known\b", re.IGNORECASE)
+# What stands in a section where nothing else does: that there is nothing, or that nobody knows.
+_NONE_KNOWN = re.compile(
+    r"^no (?:known|current|active)\b(?! (?:drug|food|medication))|^(?:none|nil) known\b|^nka\b|\bdenies\b"
+    r"|^keine\b.*bekannt",
+    re.IGNORECASE,
+)
+_NOTHING = re.compile(
+    rf"{_NONE_KNOWN.pattern}|^no (?:known|current|active|history)\b|^no[- ]known-|^nkda\b|^no information\b"
+    r"|not on file$|^no-.*-info$",
+    re.IGNORECASE,
+)
+_NOT_OWN = re.compile(
+    r"^(?:family history|fh\b|no evidence|no history|negative for|(?:at |increased )?risk|screening|suspected|suspicion"
+    r"|fear of|rule out|possible|exposure to)\b|\b(?:ruled out|excluded|not present)$",
+    re.IGNORECASE,
+)
 
 
 def run(query: Query, record: PatientRecord) -> Result:
@@ -32,16 +47,25 @@ def run(query: Query, record: PatientRecord) -> Result:
     if query.what == "text":
         return _of_words(query, record)
     section = [fact for fact in record.facts if fact.kind == query.what]
-    facts = [fact for fact in section if not fact.wrong and not _NONE_KNOWN.match(fact.name)]
+    empty = [fact for fact in section if not fact.wrong and _NOTHING.search(fact.name)]
+    facts = [fact for fact in section if not fact.wrong and fact not in empty]
+    aside = _not_own(query, facts)
+    facts = [fact for fact in facts if fact not in aside]
     meant = resolve(query.which, query.what, facts)
     notes = []
+    if aside:
+        notes.append(
+            f"Not counted: {len(aside)} of family history, risk, screening, or of what is suspected or excluded "
+            f"(line {', '.join(str(record.numbers[fact.resource]) for fact in aside[:5])})."
+        )
+    notes += [f"The record has: {fact.text}." for fact in empty[:2]]
     if len(section) > len(facts):
         wrong = [fact for fact in section if fact.wrong]
         notes += [f"{len(wrong)} lines are entered in error, refuted or not done: not counted."] if wrong else []
     entries, missing = _in_time(query, meant.entries, record)
     notes += missing
     if query.value:
-        entries = [entry for entry in entries if _within(entry, query.value)]
+        entries = [entry for entry in components(entries) if _within(entry, query.value)]
     names = list(dict.fromkeys(entry.name for entry in entries))
     if entries and meant.how == "spelling":
         notes.append(f"“{query.which}” was taken for {_and(names[:3])}.")
@@ -51,12 +75,21 @@ def run(query: Query, record: PatientRecord) -> Result:
         notes.append(f"Of {meant.unknown} names it is not known whether they are of this class.")
     items = [_item(entry, record) for entry in entries]
     if not entries:
-        none = next((fact for fact in section if not fact.wrong and _NONE_KNOWN.match(fact.name)), None)
+        none = next((fact for fact in empty if _NONE_KNOWN.search(fact.name)), None)
         if none and query.which is None:
             return Result(query, "none", (_item(Entry(none, none.name), record),), f"{none.name}.", tuple(notes))
-        return Result(query, None, (), _nothing(query, section, meant.how != ""), tuple(notes))
+        limited = meant.how != "" and bool(query.times or query.value)
+        return Result(query, None, (), _nothing(query, section, limited), tuple(notes))
     answer, chosen, said, more = OPERATIONS[query.operation](query, entries, items)
     return Result(query, answer, tuple(chosen), said, (*notes, *more))
+
+
+def _not_own(query: Query, facts: Sequence[Fact]) -> list[Fact]:
+    """Of conditions those that name one which the patient is not said to have; what was asked for by its name stays."""
+    if query.what != "condition" or not query.which or _NOT_OWN.search(query.which):
+        return []
+    asked = words(query.which)
+    return [fact for fact in facts if _NOT_OWN.search(fact.name) and words(fact.name) != asked]
 
 
 def _nothing(query: Query, section: Sequence[Fact], named: bool) -> str:
@@ -106,7 +139,12 @@ def _holds(fact: Fact, relation: str, day: When) -> bool:
     start = _day(fact)
     if start is None:
         return False
-    lasting = fact.kind in ("condition", "care_plan") or (fact.kind == "medication" and fact.end is not None)
+    ended = fact.kind == "condition" and fact.status in ("resolved", "inactive", "remission") and fact.end is None
+    lasting = (
+        (fact.kind in ("condition", "care_plan") and not ended)
+        or (fact.kind == "medication" and (fact.end is not None or fact.status == "active"))
+        or (fact.kind in ("encounter", "procedure") and fact.end is not None)
+    )
     end = fact.end if fact.end and not fact.end.problem else None
     last = (end if end else When("9999")) if lasting else start
     early, late = start.before(day), day.before(last)
@@ -122,10 +160,19 @@ def _holds(fact: Fact, relation: str, day: When) -> bool:
 
 
 def _within(entry: Entry, limit: Limit) -> bool:
+    """Whether a value is within a limit; of one that is only known to be above or below a number, where that tells."""
+    than = Decimal(str(limit.number))
+    if bound := least_or_most(entry.value):
+        sign, number = bound
+        return (
+            number >= than
+            if sign == ">" and limit.relation in ("above", "at least")
+            else (number <= than if sign == "<" and limit.relation in ("below", "at most") else False)
+        )
     found = amount(entry)
     if found is None:
         return False
-    number, than = found[0], Decimal(str(limit.number))
+    number = found[0]
     return {"above": number > than, "below": number < than, "at least": number >= than, "at most": number <= than}[
         limit.relation
     ]

@@ -65,7 +65,7 @@ class Names:
         if not found:
             return display or tidy(reference.get("reference") or at(reference, "identifier", "value") or ""), UNRESOLVED
         target = found[1]
-        if target["resourceType"] == "PractitionerRole":
+        if target["resourceType"] == "PractitionerRole" and parent.get("resourceType") != "PractitionerRole":
             return self.label(target.get("practitioner") or {"display": display or found[0]}, target)
         name = target.get("name")
         said = (

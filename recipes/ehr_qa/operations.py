@@ -12,7 +12,7 @@ from recipes.ehr_qa.facts import Fact
 from recipes.ehr_qa.query import Item, Query
 from recipes.ehr_qa.resolve import Entry
 
-ACTIVE = ("active", "recurrence", "relapse")
+ACTIVE = ("active", "recurrence", "relapse", "in-progress")
 _NUMBER = re.compile(r"([<>]=?)? ?(-?\d+(?:\.\d+)?)(?: (.*))?")
 _NAMES_COUNT = ("condition", "medication", "allergy")
 
@@ -37,6 +37,24 @@ def number(value: str) -> tuple[Decimal, str] | None:
         return Decimal(match[2]), match[3] or ""
     except InvalidOperation:
         return None
+
+
+def least_or_most(value: str) -> tuple[str, Decimal] | None:
+    """`<` or `>` and the number, of a value that is only known to be below or above one."""
+    match = _NUMBER.fullmatch(value.split(" (")[0].partition(", reference")[0])
+    return (match[1][0], Decimal(match[2])) if match and match[1] else None
+
+
+def components(entries: Iterable[Entry]) -> list[Entry]:
+    """Entries; of an observation with several components each by itself."""
+    return [part for entry in entries for part in _parts(entry)]
+
+
+def _parts(entry: Entry) -> list[Entry]:
+    parts = [(label, value) for label, value in entry.fact.values if label != entry.fact.name]
+    if entry.name != entry.fact.name or not parts:
+        return [entry]
+    return [Entry(entry.fact, label, value) for label, value in parts]
 
 
 def _dated(item: Item) -> str:
@@ -90,7 +108,10 @@ def _extreme(most: bool) -> Operation:
         chosen: list[Item] = []
         notes: list[str] = []
         groups: dict[tuple[str, str], list[tuple[Decimal, Item]]] = {}
+        passed: list[str] = []
         for entry, item in _apart(entries, items):
+            if not amount(entry) and entry.value:
+                passed.append(entry.value)
             if own := amount(entry):
                 groups.setdefault((entry.name, own[1]), []).append((own[0], item))
         if not groups:
@@ -98,6 +119,8 @@ def _extreme(most: bool) -> Operation:
         for found in groups.values():
             best = (max if most else min)(number for number, _ in found)
             chosen.append(next(item for number, item in reversed(found) if number == best))
+        if passed:
+            notes.append(f"Not compared, being no plain numbers: {', '.join(dict.fromkeys(passed[:5]))}.")
         counted = sum(map(len, groups.values()))
         if len({unit for _, unit in groups}) > 1 and len({name for name, _ in groups}) == 1:
             notes.append("The values are in more than one unit; each unit is told by itself.")
@@ -111,11 +134,8 @@ def _extreme(most: bool) -> Operation:
 def _apart(entries: Sequence[Entry], items: Sequence[Item]) -> Iterable[tuple[Entry, Item]]:
     """Entries with their items; of an observation with several components each by itself."""
     for entry, item in zip(entries, items, strict=True):
-        parts = [(label, value) for label, value in entry.fact.values if label != entry.fact.name]
-        if entry.name != entry.fact.name or not parts:
-            yield entry, item
-        else:
-            yield from ((Entry(entry.fact, n, v), replace(item, name=n, value=v)) for n, v in parts)
+        yield from ((part, item if part is entry else replace(item, name=part.name, value=part.value))
+                    for part in _parts(entry))  # fmt: skip
 
 
 def _trend(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Told:
@@ -147,6 +167,8 @@ def _exists(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> To
 
 
 def _active(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Told:
+    if query.what in ("observation", "immunization", "report"):  # nothing that goes on: the latest is what holds
+        return _end(last=True)(query, entries, items)
     open_ended = query.what in ("condition", "allergy")
     now = [i for entry, i in zip(entries, items, strict=True)
            if entry.fact.status in ACTIVE or (open_ended and not entry.fact.status and not entry.fact.end)]  # fmt: skip

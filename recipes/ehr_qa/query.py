@@ -51,6 +51,8 @@ class Time(_Closed):
     @classmethod
     def _is_date(cls, value: str | None) -> str | None:
         when = read_when(value)
+        if value is not None and when is None:
+            raise ValueError("is no day, month or year (YYYY-MM-DD, YYYY-MM, YYYY)")
         if when and (when.problem or when.clock):
             raise ValueError("is no day, month or year (YYYY-MM-DD, YYYY-MM, YYYY)")
         return value
@@ -66,7 +68,7 @@ class Limit(_Closed):
     """A limit of values: above or below a number in the record's own unit, or from it (at least, at most)."""
 
     relation: Literal["above", "below", "at least", "at most"]
-    number: float
+    number: float = Field(allow_inf_nan=False)
 
 
 class Query(_Closed):
@@ -87,6 +89,11 @@ class Query(_Closed):
     operation: Operation
     times: tuple[Time, ...] = ()
     value: Limit | None = None
+
+    @field_validator("which")
+    @classmethod
+    def _no_blank(cls, value: str | None) -> str | None:
+        return value.strip() or None if value else None
 
     def __str__(self) -> str:
         """In words: `latest observation “a1c”, before 2015, above 8`."""

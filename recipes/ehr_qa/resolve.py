@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from rapidfuzz import fuzz
 
@@ -28,6 +28,7 @@ _SILENT = frozenset(
     " results reading readings measurement count score vaccine vaccination vaccines immunization shot allergy allergies"
     " disease disorder problem problems patient".split()
 )
+_LETTERED = frozenset("hepatitis hep vitamin type group influenza".split())  # "hepatitis a"
 _SPECIMENS = frozenset("urine blood serum plasma saliva stool csf".split())
 _DOSE = re.compile(r"\b\d[\d.,]* ?(?:hr|mg|ml|mcg|ug|g|iu|unt|actuat|%)?\b", re.IGNORECASE)
 
@@ -41,6 +42,11 @@ class Entry:
     fact: Fact
     name: str
     value: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that it is called."""
+        return (self.name, *self.fact.also) if self.name == self.fact.name else (self.name,)
 
 
 @dataclass(frozen=True)
@@ -74,9 +80,10 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
     if coded := [Entry(fact, fact.name, _joined(fact)) for fact in facts if which.strip() in fact.codes]:
         return Meant(tuple(coded), "code")
     phrases = [which, *_synonyms(which, kind)]
-    forms = [form for form in map(words, phrases) if form]
+    # What a class is called in its table ("acid") is no name of its members.
+    forms = [form for phrase in phrases if (form := words(phrase)) and (phrase == which or not _class(phrase, kind))]
     classes = [name for phrase in phrases if (name := _class(phrase, kind))]
-    found = _named(forms, entries, bool(words(which) & _SPECIMENS))
+    found = _named(forms, entries, kind, which)
     how = "name" if found else ""
     unknown = 0
     if classes:
@@ -94,13 +101,16 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
     return Meant(tuple(found), how if found else "", tuple(near[:5]), unknown)
 
 
+@lru_cache(maxsize=100_000)
 def words(text: str) -> Words:
     """The words of a name by which it is compared; all of them where none says anything."""
     plain = unicodedata.normalize("NFKD", text.casefold())
     plain = "".join(char for char in plain if not unicodedata.combining(char)).replace("haem", "hem")
     found = re.findall(r"[^\W_]+", re.sub(r"(?<=\w)['’]s\b", "", plain))
-    told = [_singular(word) for word in found if word not in _SILENT]
-    return frozenset(told or map(_singular, found))
+    told = [word for place, word in enumerate(found)
+            if word not in _SILENT or (place and found[place - 1] in _LETTERED)]  # fmt: skip
+    told = found if set(told) <= _SPECIMENS else told
+    return frozenset(map(_singular, told))
 
 
 def _singular(word: str) -> str:
@@ -121,6 +131,7 @@ def _joined(fact: Fact) -> str:
     return ", ".join(value if label == fact.name else f"{label} {value}" for label, value in fact.values if value)
 
 
+@lru_cache(maxsize=100_000)
 def bare(name: str) -> str:
     """A name without what LOINC puts behind it ("[Mass/volume] in Blood"), doses and brands, unless that is all."""
     short = re.sub(r" ?\[.*$|/\S.*$| (?:in|of|by) (?:Blood|Serum|Plasma|Arterial|Urine|Automated)\b.*$", "", name)
@@ -131,23 +142,37 @@ def _base(name: str) -> Words:
     return words(bare(name))
 
 
-def _named(forms: Sequence[Words], entries: Sequence[Entry], specimen: bool) -> list[Entry]:
-    """The entries that have a name as it is, or else its words before LOINC's or a dose, or else all of its words.
+def _named(forms: Sequence[Words], entries: Sequence[Entry], kind: str, which: str) -> list[Entry]:
+    """The entries that have a name as it is, or its words before LOINC's or a dose, or all of its words.
 
-    Args:
-        specimen: whether the name says of which specimen; without, what is not of urine goes first.
+    Of observations what fits each form best goes before what fits it less ("hemoglobin" is not hemoglobin A1c), and
+    what another table's row names is another thing. Of conditions, drugs and the like all are meant: essential
+    hypertension is hypertension, too. Where nothing says of which specimen, what is not of urine goes first.
     """
     tests: tuple[Callable[[Words, str], bool], ...] = (
         lambda form, name: form == words(name),
         lambda form, name: form == _base(name),
-        lambda form, name: form <= words(name),
+        lambda form, name: form <= words(name) and not _another(form, name, kind),
     )
-    for test in tests:
-        found = [entry for entry in entries if any(test(form, entry.name) for form in forms)]
-        if found:
-            elsewhere = [entry for entry in found if "urine" not in words(entry.name)]
-            return _once(elsewhere if elsewhere and not specimen else found)
-    return []
+    found: dict[int, Entry] = {}
+    for form in forms:
+        for test in tests if kind == "observation" else tests[-1:]:
+            fits = {name for name in {n for e in entries for n in e.names} if test(form, name)}
+            own = [entry for entry in entries if fits.intersection(entry.names)]
+            found |= {id(entry): entry for entry in own}
+            if own:
+                break
+    ordered = [entry for entry in entries if id(entry) in found]
+    elsewhere = [entry for entry in ordered if "urine" not in words(entry.name)]
+    return _once(elsewhere if elsewhere and not words(which) & _SPECIMENS else ordered)
+
+
+def _another(form: Words, name: str, kind: str) -> bool:
+    """Whether a name of an observation is that of another one: a ratio, or what a table's other row is called."""
+    if kind != "observation":
+        return False
+    own = _table(kind).get(_base(name), ())
+    return ("ratio" in words(name) and "ratio" not in form) or (bool(own) and form not in map(words, own))
 
 
 def _once(entries: Sequence[Entry]) -> list[Entry]:
@@ -160,11 +185,26 @@ def _spelled(forms: Sequence[Words], entries: Sequence[Entry]) -> list[Entry]:
     def spells(form: Words, name: str) -> bool:
         return all(any(_alike(own, word) for word in words(name)) for own in form)
 
-    return _once([entry for entry in entries if any(spells(form, entry.name) for form in forms)])
+    named = {name for name in {n for e in entries for n in e.names} if any(spells(form, name) for form in forms)}
+    return _once([entry for entry in entries if named.intersection(entry.names)])
 
 
 def _alike(one: str, other: str) -> bool:
-    return one == other or (min(len(one), len(other)) > 3 and fuzz.ratio(one, other) >= SPELLED)
+    """Whether two words are one, spelled in two ways: never two that a table knows, and no opposites."""
+    if one == other:
+        return True
+    if one in _known() or min(len(one), len(other)) <= 3 or fuzz.ratio(one, other) < SPELLED:
+        return False
+    opposed = any((prefix in one) != (prefix in other) for prefix in ("hypo", "hyper"))
+    return not opposed and not any(one == prefix + other or other == prefix + one for prefix in ("nor", "es", "de"))
+
+
+@cache
+def _known() -> Words:
+    """Every word of the tables."""
+    phrases = [phrase for table in SYNONYMS.values() for name, others in table.items() for phrase in (name, *others)]
+    drugs = [drug for names in MEDICATIONS.values() for drug in names]
+    return frozenset(word for phrase in (*phrases, *drugs, *GROUPS) for word in words(phrase) if len(word) > 4)
 
 
 def _is_near(asked: Words, forms: Sequence[Words], name: str) -> bool:
@@ -230,6 +270,8 @@ def _ingredients() -> dict[str, tuple[Words, ...]]:
     )
     made: dict[str, tuple[Words, ...]] = {}
     for kind, drugs in MEDICATIONS.items():
+        if kind == "statin":  # its table has other drugs against lipids, too
+            drugs = tuple(drug for drug in drugs if "statin" in drug.casefold())
         bare = {words(form.sub("", _DOSE.sub(" ", re.sub(r"\[.*", "", drug)))) - salt for drug in drugs}
         brands = {words(brand) for drug in drugs for brand in re.findall(r"\[([^\]]+)\]", drug)}
         made[kind] = tuple(one for one in bare | brands if one)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree  # expat bounds what entities can grow to, and fetches nothing
 
+_DEEPEST = 200
 _XHTML = "{http://www.w3.org/1999/xhtml}"
 
 
@@ -14,7 +15,13 @@ def read_xml(text: str) -> Any:
     Raises:
         ElementTree.ParseError: it is no XML.
     """
-    return _resource(ElementTree.fromstring(text))
+    root = ElementTree.fromstring(text)
+    level = [root]
+    for _ in range(_DEEPEST):
+        level = [child for node in level for child in node]
+        if not level:
+            return _resource(root)
+    raise ElementTree.ParseError(f"it nests deeper than {_DEEPEST} levels")
 
 
 def _resource(node: ElementTree.Element) -> dict[str, Any]:
@@ -26,7 +33,7 @@ def _element(node: ElementTree.Element) -> Any:
     if node.tag.startswith(_XHTML):
         return ElementTree.tostring(node, encoding="unicode")
     value = node.get("value")
-    if value is not None and not len(node):
+    if value is not None:  # what extensions say besides is not read
         return {"true": True, "false": False}.get(value, value)
     if _name(node) in ("resource", "contained") and len(node):
         return _resource(node[0])
