@@ -2,6 +2,7 @@
 
 .venv/bin/python scripts/release.py lab_report        # run again after a stop, it goes on
 .venv/bin/python scripts/release.py ehr_qa
+.venv/bin/python scripts/release.py ehr_query
 
 Each is made in parts that go on from each other; a part whose adapter is there already is not trained again. What ships
 of lab_report is a mean of weights: of the adapter that the last part began with and of its last two checkpoints.
@@ -24,6 +25,7 @@ WEIGHTS = "adapter_model.safetensors"
 PARTS = {
     "lab_report": ("release_first.yaml", "release.yaml"),
     "ehr_qa": ("release_short.yaml", "release_long.yaml", "release.yaml"),
+    "ehr_query": ("release.yaml",),
 }
 
 

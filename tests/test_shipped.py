@@ -21,7 +21,8 @@ from recipes.lab_report.task import CONTRACT, report_schema
 from tests.recipes.ehr_bundles import everything, write
 
 ROOT = Path(__file__).parents[1]
-ADAPTERS = {"lab_report": Path(shipped("lab-report-270m")), "ehr_qa": Path(shipped("ehr-qa-270m"))}
+SHIPPED = {"lab_report": "lab-report-270m", "ehr_qa": "ehr-qa-270m", "ehr_query": "ehr-query-270m"}
+ADAPTERS = {recipe: Path(shipped(name)) for recipe, name in SHIPPED.items()}
 every_adapter = pytest.mark.parametrize(("recipe", "folder"), ADAPTERS.items())
 
 
