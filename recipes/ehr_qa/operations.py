@@ -14,6 +14,7 @@ from recipes.ehr_qa.resolve import Entry
 
 ACTIVE = ("active", "recurrence", "relapse", "in-progress")
 _NUMBER = re.compile(r"([<>]=?)? ?(-?\d+(?:\.\d+)?)(?: (.*))?")
+_FEW = 3  # values told with a yes
 _NAMES_COUNT = ("condition", "medication", "allergy")
 
 Told = tuple[Any, Sequence[Item], str, list[str]]
@@ -157,6 +158,8 @@ def _trend(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Tol
 
 
 def _exists(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Told:
+    if query.what == "observation" and len(items) <= _FEW and all(item.value for item in items):
+        return True, items, f"Yes: {'; '.join(f'{item.name}: {_dated(item)}' for item in items)}.", []
     names = list(dict.fromkeys(item.name for item in items))
     last = (
         f", last {items[-1].date}"

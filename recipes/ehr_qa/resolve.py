@@ -29,6 +29,7 @@ _SILENT = frozenset(
     " disease disorder problem problems patient".split()
 )
 _LETTERED = frozenset("hepatitis hep vitamin type group influenza".split())  # "hepatitis a"
+_MARKS = frozenset("a1c glycated glycosylated ratio".split())
 _SPECIMENS = frozenset("urine blood serum plasma saliva stool csf".split())
 _DOSE = re.compile(r"\b\d[\d.,]* ?(?:hr|mg|ml|mcg|ug|g|iu|unt|actuat|%)?\b", re.IGNORECASE)
 
@@ -93,7 +94,7 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
         if members and (not found or len(members) > len(found)):
             found, how = [entry for entry in entries if entry in members or entry in found], "class"
     if not found:
-        found, how = _spelled(forms, entries), "spelling"
+        found, how = _spelled(forms, entries, kind), "spelling"
     taken = {id(entry.fact) for entry in found}
     others = dict.fromkeys(entry.name for entry in entries if id(entry.fact) not in taken)
     names = {entry.name for entry in found}
@@ -145,9 +146,8 @@ def _base(name: str) -> Words:
 def _named(forms: Sequence[Words], entries: Sequence[Entry], kind: str, which: str) -> list[Entry]:
     """The entries that have a name as it is, or its words before LOINC's or a dose, or all of its words.
 
-    Of observations what fits each form best goes before what fits it less ("hemoglobin" is not hemoglobin A1c), and
-    what another table's row names is another thing. Of conditions, drugs and the like all are meant: essential
-    hypertension is hypertension, too. Where nothing says of which specimen, what is not of urine goes first.
+    Of observations what fits each form best goes before what fits it less. Of conditions, drugs and the like all are
+    meant: essential hypertension is hypertension, too. Where nothing says of which specimen, what is not of urine goes first.
     """
     tests: tuple[Callable[[Words, str], bool], ...] = (
         lambda form, name: form == words(name),
@@ -155,6 +155,8 @@ def _named(forms: Sequence[Words], entries: Sequence[Entry], kind: str, which: s
         lambda form, name: form <= words(name) and not _another(form, name, kind),
     )
     found: dict[int, Entry] = {}
+    if any(words(which) == words(name) for entry in entries for name in entry.names):
+        forms = [words(which)]  # the record's very name, and kinds of it
     for form in forms:
         for test in tests if kind == "observation" else tests[-1:]:
             fits = {name for name in {n for e in entries for n in e.names} if test(form, name)}
@@ -168,11 +170,8 @@ def _named(forms: Sequence[Words], entries: Sequence[Entry], kind: str, which: s
 
 
 def _another(form: Words, name: str, kind: str) -> bool:
-    """Whether a name of an observation is that of another one: a ratio, or what a table's other row is called."""
-    if kind != "observation":
-        return False
-    own = _table(kind).get(_base(name), ())
-    return ("ratio" in words(name) and "ratio" not in form) or (bool(own) and form not in map(words, own))
+    """Whether a name of an observation is that of another one: a ratio, or glycated hemoglobin."""
+    return kind == "observation" and bool((words(name) & _MARKS) - form)
 
 
 def _once(entries: Sequence[Entry]) -> list[Entry]:
@@ -181,9 +180,9 @@ def _once(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.name == entry.fact.name or id(entry.fact) not in whole]
 
 
-def _spelled(forms: Sequence[Words], entries: Sequence[Entry]) -> list[Entry]:
+def _spelled(forms: Sequence[Words], entries: Sequence[Entry], kind: str) -> list[Entry]:
     def spells(form: Words, name: str) -> bool:
-        return all(any(_alike(own, word) for word in words(name)) for own in form)
+        return not _another(form, name, kind) and all(any(_alike(own, word) for word in words(name)) for own in form)
 
     named = {name for name in {n for e in entries for n in e.names} if any(spells(form, name) for form in forms)}
     return _once([entry for entry in entries if named.intersection(entry.names)])

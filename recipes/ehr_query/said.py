@@ -11,7 +11,7 @@ from rapidfuzz import fuzz
 
 from recipes.ehr_qa.query import Query, Step
 from recipes.ehr_qa.records import PatientRecord
-from recipes.ehr_qa.resolve import bare, words
+from recipes.ehr_qa.resolve import bare, meaning, words
 
 _Part = TypeVar("_Part", Query, Step)
 
@@ -60,7 +60,7 @@ class Said:
     def _named(self, part: _Part) -> _Part:
         if not part.which or part.what in ("text", "patient"):
             return part
-        like = [(_likeness(short, part.which), short) for short in self.names]
+        like = [(_likeness(short, part.which, part.what), short) for short in self.names]
         best, short = max(like, default=(0.0, ""))
         if best < _LIKE:
             return part
@@ -68,8 +68,10 @@ class Said:
         return part.model_copy(update={"which": name, "what": part.what if part.what in kinds else kinds[0]})
 
 
-def _likeness(name: str, other: str) -> float:
-    return 100.0 if words(other) <= words(name) else float(fuzz.ratio(name.casefold(), other.casefold()))
+def _likeness(name: str, other: str, kind: str) -> float:
+    if words(other) <= words(name) or meaning(name, kind) & meaning(other, kind):
+        return 100.0
+    return float(fuzz.ratio(name.casefold(), other.casefold()))
 
 
 def _names(records: Sequence[PatientRecord]) -> dict[str, tuple[str, tuple[str, ...]]]:

@@ -9,7 +9,7 @@ from recipes.cli import app
 from recipes.ehr_qa.lookup import run
 from recipes.ehr_qa.query import Query, read_query
 from recipes.ehr_qa.records import read_record
-from tests.recipes.ehr_bundles import condition, drug, everything, measured, patient, resource, write
+from tests.recipes.ehr_bundles import coded, condition, drug, everything, measured, patient, resource, write
 
 A1C = "Hemoglobin A1c/Hemoglobin.total in Blood"
 MORE = [
@@ -164,3 +164,85 @@ def test_the_command_answers_a_patient_and_a_folder(tmp_path):
     many = CliRunner().invoke(app, ["query", str(tmp_path / "many"), query, "--json"])
     answers = {line["patient"]: line["answer"] for line in map(json.loads, many.stdout.splitlines())}
     assert answers == {"x": "6.9 %", "y": None}
+
+
+def made(tmp_path, *resources):
+    return read_record(write(tmp_path / "a.json", [patient(), *resources]))
+
+
+def pressure(identity, upper, lower, day):
+    one = measured(identity, "Blood Pressure", 0, "", day, "vital-signs")
+    del one["valueQuantity"]
+    parts = (("Systolic Blood Pressure", upper), ("Diastolic Blood Pressure", lower))
+    return one | {"component": [{"code": coded(n), "valueQuantity": {"value": v, "unit": "mm[Hg]"}} for n, v in parts]}
+
+
+def test_a_limit_holds_for_each_component(tmp_path):
+    record = made(tmp_path, pressure("o1", 180, 110, "2010-01-05"), pressure("o2", 120, 70, "2011-01-05"))
+    high = ask(record, "observation", "blood pressure", "list", value={"relation": "above", "number": 140})
+    assert high.answer == ["180 mm[Hg] (2010-01-05)"]
+
+
+@pytest.mark.parametrize(
+    ("has", "asked"),
+    [("Hyperthyroidism", "hypothyroidism"), ("Hyponatremia", "hypernatremia"), ("Hypoglycemia", "hyperglycemia")],
+)
+def test_an_opposite_is_no_other_spelling(tmp_path, has, asked):
+    result = ask(made(tmp_path, condition("c1", has, "1")), "condition", asked, "exists")
+    assert result.answer is None and has in str(result.notes)
+
+
+def test_kinds_of_a_condition_stand_beside_its_very_name(tmp_path):
+    record = made(
+        tmp_path,
+        condition("c1", "Hypertension", "1", "resolved", "2000-01-01", "2001-01-01"),
+        condition("c2", "Essential hypertension", "2", "active", "2010-01-01"),
+    )
+    assert ask(record, "condition", "hypertension", "active").answer is True
+    assert ask(record, "condition", "high blood pressure", "active").answer is True
+
+
+@pytest.mark.parametrize("name", ["Family history of diabetes mellitus", "Diabetes mellitus ruled out",
+                                  "At risk for diabetes mellitus"])  # fmt: skip
+def test_what_the_patient_is_not_said_to_have_is_not_counted_and_said(tmp_path, name):
+    result = ask(made(tmp_path, condition("c1", name, "1")), "condition", "diabetes", "exists")
+    assert result.answer is None and "family history, risk" in result.notes[0]
+
+
+def test_a1c_is_no_hemoglobin_and_hepatitis_b_no_hepatitis_a(tmp_path):
+    record = made(
+        tmp_path, measured("o1", "Hemoglobin A1c", 7.1, "%", "2010-01-05"), condition("c1", "Hepatitis B", "1")
+    )
+    assert ask(record, "observation", "hemoglobin", "latest").answer is None
+    assert ask(record, "condition", "hepatitis a", "exists").answer is None
+
+
+def test_what_is_only_known_to_be_above_or_below_counts_where_that_tells(tmp_path):
+    values = [("o1", 500, ">"), ("o2", 5, "<"), ("o3", 3, None)]
+    crp = [measured(i, "CRP", v, "mg/L", f"2010-01-0{i[-1]}") for i, v, _ in values]
+    for one, (_, _, sign) in zip(crp, values, strict=True):
+        one["valueQuantity"] |= {"comparator": sign} if sign else {}
+    record = made(tmp_path, *crp)
+    assert ask(record, "observation", "crp", "count", value={"relation": "above", "number": 100}).answer == 1
+    assert ask(record, "observation", "crp", "count", value={"relation": "below", "number": 10}).answer == 2
+    assert "Not compared" in ask(record, "observation", "crp", "maximum").notes[0]
+
+
+def test_what_codings_call_a_thing_is_its_name_too(tmp_path):
+    one = condition("c1", "AF", "49436004")
+    one["code"] = {"text": "AF", "coding": [{"code": "49436004", "display": "Atrial fibrillation (disorder)"}]}
+    assert ask(made(tmp_path, one), "condition", "atrial fibrillation", "exists").answer is True
+
+
+@pytest.mark.parametrize(("code", "answer"), [("no-allergy-info", None), ("no-known-allergies", "none")])
+def test_not_known_is_not_none(tmp_path, code, answer):
+    one = resource("AllergyIntolerance", "a1", code={"coding": [{"code": code}]})
+    result = ask(made(tmp_path, one), "allergy", None, "list")
+    assert (result.answer, bool(result.items)) == (answer, answer is not None)
+
+
+def test_limits_that_are_none_are_said():
+    limits = [{"times": [{"relation": "on", "date": ""}]}, {"value": {"relation": "above", "number": float("nan")}}]
+    for wrong in limits:
+        with pytest.raises(AssayError):
+            read_query(json.dumps({"what": "observation", "operation": "latest", **wrong}))
