@@ -201,7 +201,10 @@ def is_right(asked: Asked, answer: Any) -> bool:
     if isinstance(truth, int):
         return told == truth
     if isinstance(truth, float):
-        texts = told if isinstance(told, list) else [told]
+        # A yes that tells the value and its day says it, too.
+        texts = (
+            re.findall(r": ([-+]?\d\S*)", answer.said) if told is True else told if isinstance(told, list) else [told]
+        )
         numbers = [re.match(r"[-+]?\d+(?:\.\d+)?", str(text)) for text in texts]
         return any(number and abs(float(number[0]) - truth) <= 5e-4 * max(1.0, abs(truth)) for number in numbers)
     return str(truth) in answer.said

@@ -147,7 +147,7 @@ def _named(forms: Sequence[Words], entries: Sequence[Entry], kind: str, which: s
     """The entries that have a name as it is, or its words before LOINC's or a dose, or all of its words.
 
     Of observations what fits each form best goes before what fits it less. Of conditions, drugs and the like all are
-    meant: essential hypertension is hypertension, too. Where nothing says of which specimen, what is not of urine goes first.
+    meant: essential hypertension is hypertension, too. Where no specimen is said, what is not of urine goes first.
     """
     tests: tuple[Callable[[Words, str], bool], ...] = (
         lambda form, name: form == words(name),
