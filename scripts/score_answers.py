@@ -193,7 +193,7 @@ def is_right(asked: Asked, answer: Any) -> bool:
     """Whether an answer says the truth, and the day where there is one."""
     truth, told = asked.truth, answer.answer
     if truth is None:
-        return told is None and not answer.issue
+        return told is None and answer.query is not None
     if isinstance(truth, bool):
         return told is truth
     if told is None or asked.day not in answer.said:
