@@ -269,7 +269,6 @@ def run_batch(
         AssayError: no model, or no file can be answered any more (a server is gone, the disk is full); the next start
             goes on.
     """
-    batch.manifest.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written to is said before a model loads
     extractor = load()
     batch.start(extractor.contract)
     for job, record in answered(extractor, readers):

@@ -92,7 +92,7 @@ def measure(form: str, arguments: argparse.Namespace) -> dict[str, Any]:
     if (done := out / "figures.json").exists():
         return json.loads(done.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
     steps = [row for row in read_metrics(out / "metrics.jsonl") if "loss" in row]
-    examples = read_documents(Path(config.data.validation), contract)
+    examples = read_documents(Path(config.data.validation), contract, TASK.fields)
     start = time.perf_counter()
     figures = evaluate(Extractor.from_pretrained(adapter), TASK, examples, label=form).figures
     seconds = time.perf_counter() - start

@@ -35,6 +35,8 @@ def _schema() -> Schema:
         owner["which"] = {"type": ["string", "null"]}
     for part in (schema, schema["$defs"]["Step"]):
         part["required"] = ["what", "which", "operation"]
+    for node in (schema, *schema["$defs"].values()):
+        node.pop("description", None)  # of Python's classes
     for node in (*properties.values(), *step.values(), *time.values()):
         node.pop("title", None)
         node.pop("default", None)
