@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from finetune.config import load_config
+from finetune.config import SyntheticConfig, load_config
 from recipes.ehr_qa import task as ehr_qa
+from recipes.ehr_qa.synthetic import synthesize
+from recipes.ehr_query import task as ehr_query
 from recipes.lab_report.synthetic import write_reports
 from recipes.lab_report.task import CONTRACT
 from tests.conftest import tiny_gemma
@@ -166,6 +168,16 @@ def test_bench_shared_context(model, tmp_path, monkeypatch):
     assert shared["loss difference"] < 0.2 and not shared["recomputed"]
     assert [row["dtype"] for row in figures["serving"]] == ["bfloat16", "float32"]
     assert figures["serving"][1]["different"] == 0
+
+
+def test_score_answers_and_choose_query_doubt(model, tmp_path):
+    asked = shutil.copytree(model, tmp_path / "model")
+    ehr_query.CONTRACT.model_copy(update={"max_answer_tokens": 8}).save(asked)
+    synthesize(tmp_path / "bundles", "validation", SyntheticConfig(count=1, seed=1))
+    out = tmp_path / "figures.json"
+    assert "right:" in start("score_answers.py", tmp_path / "bundles", "--model", asked, "--each", 1, "--json", out)
+    assert sum(json.loads(out.read_text())["kinds"]["all"].values()) > 3
+    assert "of 2\n" in start("choose_query_doubt.py", "--model", asked, "--questions", 2)
 
 
 @pytest.mark.proof
