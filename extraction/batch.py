@@ -30,8 +30,8 @@ from extraction.readers import Readers, answered, failed
 from extraction.record.record import REVIEW_BELOW, Record
 
 MANIFEST = "_manifest"
-# What is read of a file of weights to know it again: 64 pieces of 16 KiB, a megabyte.
 _LONGEST = 240  # bytes of a record's name: file systems take 255 with what is put behind it
+# What is read of a file of weights to know it again: 64 pieces of 16 KiB, a megabyte.
 _PIECES, _PIECE = 64, 2**14
 
 

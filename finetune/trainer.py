@@ -185,7 +185,8 @@ class _Progress(TrainerCallback):
         if not math.isfinite(float(logs.get("loss", 0.0))):
             raise AssayError(
                 f"The loss is no number any more at step {state.global_step}: the run diverged. Lower "
-                "train.learning_rate (1e-4 to 2e-4 suit most runs) or lengthen train.warmup; nothing was kept of it."
+                "train.learning_rate (1e-4 to 2e-4 suit most runs) or lengthen train.warmup, and choose another "
+                "train.output: this one's last checkpoint may be spoilt."
             )
         self._folder.append_metrics({"step": state.global_step, "seconds": seconds, **logs})
         if (metric := args.metric_for_best_model) in logs:

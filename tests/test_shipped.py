@@ -55,7 +55,7 @@ def test_it_was_trained_on_the_embedded_model(recipe, folder):
 def test_a_question_on_a_bundle_by_one_command(tmp_path):
     bundle = write(tmp_path / "patient.json", everything())
     assay = str(Path(sys.executable).with_name("assay"))
-    question = "which doctor ordered Ibuprofen 200 MG Oral Tablet"
+    question = "Who prescribed Ibuprofen 200 MG Oral Tablet most recently?"
     result = subprocess.run([assay, "answer", bundle, question, "--json"], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     [given] = json.loads(result.stdout)

@@ -144,28 +144,31 @@ class Reader(Names):
     def condition(self, key: str, kind: str, resource: dict[str, Any]) -> Fact:
         """Name, clinical status, onset and abatement."""
         name = concept(resource.get("code")) or "unnamed condition"
-        start, _ = self.period(resource, "onset")
-        start = start or self.when(resource.get("recordedDate"))
+        onset, _ = self.period(resource, "onset")
+        recorded = self.when(resource.get("recordedDate"))
         end, _ = self.period(resource, "abatement")
-        if end and start and not end.problem and end.before(start):
+        if end and onset and not end.problem and end.before(onset):
             end = When(end.day, end.clock, end.offset, "before its onset")
         stated = resource.get("clinicalStatus")
         status = tidy(at(stated, "coding", 0, "code") or at(stated, "text") or "").casefold()
-        if not status and any(name.startswith("abatement") for name in resource):
-            status = "resolved"  # by an age, a text or a plain yes
         verified = tidy(at(resource, "verificationStatus", "coding", 0, "code") or "")
         parts = [status, verified if verified != "confirmed" else "", concept(resource.get("severity"))]
         parts += [concept(site) for site in each(resource, "bodySite")]
         parts += [concept(at(stage, "summary")) for stage in each(resource, "stage")]
-        aged = at(resource, "onsetAge")
-        if self.period(resource, "onset")[0]:
-            parts.append(f"onset {self.show(start)}")
-        elif aged or resource.get("onsetString"):
-            parts.append(f"onset at {quantity(aged)}" if aged else f"onset {tidy(resource['onsetString'])}")
-        elif resource.get("recordedDate"):
-            parts.append(f"recorded {self.show(self.when(resource['recordedDate']))}")
-        parts.append(f"ended {self.show(end)}" if end else "")
+        began, over = (
+            f"at {quantity(resource[f'{name}Age'])}" if resource.get(f"{name}Age")
+            else tidy(resource.get(f"{name}String") or "")
+            for name in ("onset", "abatement")
+        )  # fmt: skip
+        if onset or began:
+            parts.append(f"onset {self.show(onset) if onset else began}")
+        elif recorded:
+            parts.append(f"recorded {self.show(recorded)}")
+        if end or over:
+            parts.append(f"ended {self.show(end) if end else over}")
         text = f"{name}: {', '.join(filter(None, parts))}".removesuffix(": ")
+        start = onset or recorded
+        status = status or ("resolved" if end or over else "")  # FHIR's rule con-4: what has ended is not active
         wrong = verified in _WRONG
         return Fact(
             key, kind, text, name, codes(resource.get("code")), start, end, status, wrong=wrong, counts=not wrong

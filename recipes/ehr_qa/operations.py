@@ -75,7 +75,10 @@ def _end(last: bool) -> Operation:
         if not chosen:
             return None, items, f"{len(items)} found, none with a date.", notes
         texts = [f"{i.name}: {i.value}" if i.value and len(by_name) > 1 else i.value or i.name for i in chosen]
-        dated_texts = dict.fromkeys(f"{text} ({item.date})" for text, item in zip(texts, chosen, strict=True))
+        who = {item.line: f", by {e.fact.who}" for e, item in zip(entries, items, strict=True) if e.fact.who}
+        dated_texts = dict.fromkeys(
+            f"{text} ({item.date}{who.get(item.line, '')})" for text, item in zip(texts, chosen, strict=True)
+        )
         texts = list(dict.fromkeys(texts))
         return texts[0] if len(texts) == 1 else texts, chosen, f"{'; '.join(dated_texts)}.", notes
 

@@ -47,9 +47,11 @@ def told(answer: Answer, most: int = _MOST) -> str:
 
 def cohort(records: Sequence[PatientRecord], answers: Sequence[Answer]) -> str:
     """The answers to one question of several patients: a line each, those with an answer first."""
-    lines = [(answer.answer in (None, False, []), f"  {record.patient}  {answer.said}")
-             for record, answer in zip(records, answers, strict=True)]  # fmt: skip
-    known = notes(answers[0])[: 1 + bool(answers[0].issue)]
+    lines = [
+        (answer.answer in (None, False, []), "\n    ".join([f"  {record.patient}  {answer.said}", *answer.notes]))
+        for record, answer in zip(records, answers, strict=True)
+    ]
+    known = notes(answers[0])[: len(notes(answers[0])) - len(answers[0].notes)]
     return "\n".join([answers[0].question, *(f"  {note}" for note in known), *(line for _, line in sorted(lines))])
 
 

@@ -24,6 +24,11 @@ def undated(**fields):
     return one | fields
 
 
+def ended(**fields):
+    made = condition("s1", "Asthma", "195967001") | fields
+    return {name: value for name, value in made.items() if value is not None}
+
+
 @pytest.mark.parametrize(
     ("made", "text"),
     [
@@ -41,6 +46,11 @@ def undated(**fields):
          "No known allergies: active"),
         (condition("s1", "Asthma", "195967001", onset="2010-01-01", severity=coded("Severe")),
          "Asthma: active, Severe, onset 2010-01-01"),
+        (ended(clinicalStatus=None, onsetDateTime=None, recordedDate="2020-01-01",
+               abatementAge={"value": 50, "unit": "a"}),
+         "Asthma: recorded 2020-01-01, ended at 50 a"),
+        (ended(recordedDate="2020-01-01", onsetDateTime=None, abatementDateTime="2010-01-01"),
+         "Asthma: active, recorded 2020-01-01, ended 2010-01-01"),  # recorded late is no onset
         (drug("s1", "Metformin 500 MG", "stopped", "2010-01-01", statusReason=coded("Nausea"),
               dosageInstruction=[{"text": "1-0-1 with meals"}]),
          "Metformin 500 MG: stopped, prescribed 2010-01-01 by urn:uuid:d1 [not in the bundle], 1-0-1 with meals, "
@@ -67,6 +77,12 @@ def test_an_order_is_nothing_that_was_done_and_no_known_allergy_is_none(tmp_path
     assert run(Query(what="procedure", which="colonoscopy", operation="exists"), record).answer is None
     assert run(Query(what="allergy", operation="list"), record).answer == "none"
     assert run(Query(what="allergy", which="penicillin", operation="exists"), record).answer is None
+
+
+def test_what_has_ended_is_not_active_though_no_status_says_so(tmp_path):
+    over = ended(clinicalStatus=None, abatementAge={"value": 50, "unit": "a"})
+    record = read_record(write(tmp_path / "a.json", [patient(), over]))
+    assert run(Query(what="condition", which="asthma", operation="active"), record).answer is False
 
 
 def as_xml(name, value, parent):
