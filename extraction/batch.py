@@ -26,13 +26,12 @@ from extraction.document import SUFFIXES
 from extraction.errors import AssayError
 from extraction.folder import Found
 from extraction.generate.hub import shipped
+from extraction.generate.weights import take_samples
 from extraction.readers import Readers, answered, failed
 from extraction.record.record import REVIEW_BELOW, Record
 
 MANIFEST = "_manifest"
 _LONGEST = 240  # bytes of a record's name: file systems take 255 with what is put behind it
-# What is read of a file of weights to know it again: 64 pieces of 16 KiB, a megabyte.
-_PIECES, _PIECE = 64, 2**14
 
 
 @dataclass(frozen=True)
@@ -236,18 +235,8 @@ def task_id(model: str | None, schema: Path | None, server: str | None = None) -
     for path in sorted(folder.iterdir()) if folder else ():
         if path.suffix in (".safetensors", ".bin"):
             digest.update(path.name.encode())
-            _sample(path, digest)
+            take_samples([path], digest)
     return f"{Path(model or 'server').name}-{digest.hexdigest()[:12]}"
-
-
-def _sample(path: Path, digest: Any) -> None:
-    """Take a file's size and pieces from everywhere of it into a digest: weights are too long to be read twice."""
-    size = path.stat().st_size
-    digest.update(str(size).encode())
-    with path.open("rb") as file:
-        for number in range(_PIECES):
-            file.seek(max(file.tell(), number * (size - _PIECE) // (_PIECES - 1)))  # the last is the end
-            digest.update(file.read(_PIECE))
 
 
 def run_batch(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from dataclasses import asdict, dataclass, field
@@ -14,8 +13,8 @@ from extraction.errors import AssayError
 from extraction.example import ImagePart
 from extraction.families import Family, family_of
 from extraction.files import write_whole
-from extraction.generate.hub import resolve_model
 from extraction.generate.models import Quantization, load_adapter, load_model
+from extraction.generate.weights import fingerprint
 from finetune.run import ADAPTER, VERSIONS, versions
 
 # Text with the letters, digits and marks of reports in several languages: what the comparison runs over.
@@ -61,27 +60,6 @@ class MergeReport:
             return ""
         figures = ", ".join(f"{name} {difference:.4f}" for name, difference in self.bases.items())
         return f"; added to both bases ({figures}), the nearer is kept"
-
-
-def fingerprint(model: str) -> str:
-    """SHA-256 over a model's weight files, in the order of their names.
-
-    Raises:
-        AssayError: the model has no safetensors files here.
-    """
-    source = Path(resolve_model(model))
-    if not source.exists():
-        from huggingface_hub import snapshot_download
-
-        source = Path(snapshot_download(str(source), local_files_only=True))
-    files = sorted(source.glob("*.safetensors"))
-    if not files:
-        raise AssayError(f"{model} has no safetensors weights in {source}.")
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 def merge(run: Path, out: Path) -> MergeReport:

@@ -232,7 +232,7 @@ def training_arguments(settings: TrainConfig, folder: RunFolder, metric: str) ->
 
 def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFolder) -> None:
     """Put the best checkpoint's adapter, with contract and versions, into the run's `adapter` folder."""
-    from finetune.merge import fingerprint
+    from extraction.generate.weights import fingerprint, sampled
     from finetune.trainer import spoken
 
     shutil.rmtree(folder.features, ignore_errors=True)
@@ -247,6 +247,7 @@ def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFo
         "recipe": config.recipe,
         "base_model": config.model,
         "base_sha256": fingerprint(config.model),
+        "base_sampled": sampled(config.model),
         "quantization": config.train.quantization,
         "checkpoint": source.name,
         trainer.args.metric_for_best_model: trainer.state.best_metric,

@@ -16,13 +16,14 @@ from extraction.example import Branch, Context, Example, ImagePart
 from extraction.families import disarm, families, family_class
 from extraction.generate import LocalBackend
 from extraction.generate.models import load_adapter, load_family, load_model, load_tokenizer
+from extraction.generate.weights import fingerprint
 from finetune.adapter import add_adapter
 from finetune.batch import IGNORED, Collator, collator_for
 from finetune.config import RunConfig
 from finetune.encode import encode
 from finetune.features import keep_features, keep_pixels
 from finetune.loss import SampledHead
-from finetune.merge import fingerprint, merge
+from finetune.merge import merge
 from finetune.preflight import architecture
 from finetune.run import VERSIONS
 from tests.families import KINDS, SEEING, save

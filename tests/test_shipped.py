@@ -12,8 +12,8 @@ import yaml
 from extraction.contract import Contract
 from extraction.generate.checks import check_fit
 from extraction.generate.hub import shipped
+from extraction.generate.weights import fingerprint, sampled
 from finetune.config import RunConfig, load_config
-from finetune.merge import fingerprint
 from finetune.task import load_task, recipe_of
 from recipes.lab_report.fields import FIELDS
 from recipes.lab_report.synthetic import write_reports
@@ -48,7 +48,9 @@ def test_it_has_all_that_a_reader_asks_for(recipe, folder):
 @pytest.mark.slow
 @every_adapter
 def test_it_was_trained_on_the_embedded_model(recipe, folder):
-    assert json.loads((folder / "versions.json").read_text())["base_sha256"] == fingerprint("gemma-3-270m")
+    facts = json.loads((folder / "versions.json").read_text())
+    assert facts["base_sha256"] == fingerprint("gemma-3-270m")
+    assert facts["base_sampled"] == sampled("gemma-3-270m")
 
 
 @pytest.mark.slow

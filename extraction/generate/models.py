@@ -18,6 +18,7 @@ from extraction.generate.hub import (
     quiet_libraries,
     resolve_model,
 )
+from extraction.generate.weights import check_base
 
 Quantization = Literal["nf4"]
 
@@ -92,8 +93,8 @@ def load_family(name: str, tokenizer: Any = None) -> Family:
     return family_of(config, tokenizer or load_tokenizer(name), name)
 
 
-def _origin(adapter: Path) -> tuple[str, Quantization | None]:
-    """The base model that an adapter's folder names, and how its weights were quantised in training.
+def _origin(adapter: Path) -> tuple[str, dict[str, Any]]:
+    """The base model that an adapter's folder names, and the facts of its training where it has them.
 
     Raises:
         AssayError: the files that say so cannot be read.
@@ -111,7 +112,7 @@ def _origin(adapter: Path) -> tuple[str, Quantization | None]:
             f"The adapter in {adapter} was trained on the model in {base}, which is not there as seen from this "
             "folder; start where it is, or name its folder in adapter_config.json (base_model_name_or_path)."
         )
-    return base, facts.get("quantization")
+    return base, facts
 
 
 def _nf4(compute: Any, family: type[Family]) -> Any:
@@ -150,14 +151,16 @@ def load_adapter(folder: Path, dtype: str = "auto", device: str | None = None, m
             the sum to 4 bits again.
 
     Raises:
-        AssayError: the base is missing, or the adapter's modules are not the base's.
+        AssayError: the base is missing, the adapter's modules are not the base's, or it was trained on other weights.
     """
     quiet_libraries()
     from peft import PeftModel
 
-    base, quantization = _origin(folder)
+    base, facts = _origin(folder)
+    quantization = facts.get("quantization")
     check_fit(folder, base)
     model = load_model(base, dtype=dtype, device=device, quantization=quantization)
+    check_base(base, facts.get("base_sampled"), folder)  # only now a hub's are here
     model = PeftModel.from_pretrained(model, str(folder))
     if merged and not quantization:
         model = model.merge_and_unload()

@@ -12,10 +12,11 @@ from extraction import Extractor
 from extraction.errors import AssayError
 from extraction.example import Context, Example
 from extraction.generate.models import load_family
+from extraction.generate.weights import fingerprint
 from extraction.reading import check_room, document_example
 from extraction.room import Room
 from finetune.config import load_config
-from finetune.merge import fingerprint, merge
+from finetune.merge import merge
 from finetune.preflight import plan
 from finetune.task import DataRequest, DocumentTask, read_examples
 from finetune.train import read_data, train

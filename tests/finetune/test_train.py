@@ -15,11 +15,13 @@ import torch
 
 from extraction.errors import AssayError
 from extraction.families import family_of
+from extraction.generate.models import load_adapter
+from extraction.generate.weights import fingerprint
 from finetune.config import load_config
 from finetune.data import check_split, read_documents
 from finetune.encode import encode
 from finetune.loss import AnswerLogProbs, SampledHead
-from finetune.merge import fingerprint, merge
+from finetune.merge import merge
 from finetune.run import RunFolder, is_whole, mark_whole, read_metrics, versions
 from finetune.trainer import FieldTrainer
 from recipes.lab_report.synthetic import write_reports
@@ -145,6 +147,8 @@ def test_a_base_that_is_not_the_adapters_own_is_refused(work, finished):
         tiny_gemma(2).to(torch.bfloat16).save_pretrained(work / "model")
         with pytest.raises(AssayError, match="not the base"):
             merge(finished, work / "other")
+        with pytest.raises(AssayError, match="other weights than"):
+            load_adapter(finished / "adapter")
     finally:
         weights.write_bytes(original)
     assert not (work / "other").exists()
