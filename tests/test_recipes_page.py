@@ -65,16 +65,18 @@ def run(work, *command):
 
 def test_the_page_adds_a_task(work):
     changes = [f"{key}={value}" for key, value in SMALL.items()]
-    assert "adapter:" in run(work, "-m", "recipes.cli", "plan", "image_qa.yaml", *changes)
     run(work, "-m", "finetune.launch", "--config", "image_qa.yaml", *changes)
     rows = read_metrics(work / "runs" / "image-qa" / "metrics.jsonl")
     assert [row["step"] for row in rows if "loss" in row] == [1, 2]
     assert any("eval_accuracy" in row for row in rows)
-    figures = run(work, "-m", "recipes.cli", "evaluate", "runs/image-qa/adapter", "data/test", "--json")
-    assert json.loads(figures)["questions"] == 3
-    said = run(work, "-c", block("python", 1)).splitlines()
-    assert len(said) == 2 and all(line.split()[0] in ("ok", "partial", "failed") for line in said)
-    run(work, "-m", "recipes.cli", "merge", "runs/image-qa", "--out", "runs/merged")
+    evaluate = ["evaluate", "runs/image-qa/adapter", "data/test", "--json"]
+    commands = [["plan", "image_qa.yaml", *changes], evaluate, ["merge", "runs/image-qa", "--out", "runs/merged"]]
+    each = f"for command in {commands!r}:\n    app(command, standalone_mode=False)\n    print('---')\n"
+    said = run(work, "-c", f"from recipes.cli import app\n{each}{block('python', 1)}")
+    plan, figures, _, answers = said.split("---\n")
+    assert "adapter:" in plan and json.loads(figures)["questions"] == 3
+    lines = answers.splitlines()
+    assert len(lines) == 2 and all(line.split()[0] in ("ok", "partial", "failed") for line in lines)
 
 
 def test_documents_need_a_contract_alone(work):
