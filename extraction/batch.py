@@ -22,8 +22,9 @@ from filelock import FileLock
 
 from extraction.api import Extractor
 from extraction.contract import FILE, Contract
-from extraction.document import SUFFIXES
+from extraction.document import SUFFIXES, Document
 from extraction.errors import AssayError
+from extraction.files import write_whole
 from extraction.folder import Found
 from extraction.generate.hub import shipped
 from extraction.generate.weights import take_samples
@@ -123,13 +124,38 @@ class Batch:
             f"{path} would become {name}.json, which is the record of {source}; read it into another folder."
         )
 
-    def missing(self, jobs: Sequence[Job]) -> list[Job]:
-        """The jobs without a whole record of the same file, and those whose file was refused."""
-        return [job for job in jobs if not self._is_done(job)]
+    def missing(self, jobs: Sequence[Job], retry_failed: bool = False) -> list[Job]:
+        """The jobs without a whole record of the same file, and those whose file was refused.
 
-    def done(self, jobs: Sequence[Job]) -> Counter[str]:
-        """How many of the jobs are done already, by the status of their records."""
-        return Counter(self._done[job.name]["status"] for job in jobs if self._is_done(job))
+        Args:
+            retry_failed: also those whose record failed otherwise.
+        """
+        again = {job for job in jobs if retry_failed and self._done.get(job.name, {}).get("status") == "failed"}
+        return [job for job in jobs if job in again or not self._is_done(job)]
+
+    def statuses(self, jobs: Sequence[Job]) -> Counter[str]:
+        """How many jobs that are done have a record of each status."""
+        return Counter(self._done[job.name]["status"] for job in jobs)
+
+    def again(self, jobs: Sequence[Job], readers: Readers, html: bool, review_below: float) -> Iterator[Record]:
+        """The records of jobs that are done, as their files have them; with `html` a page where there is none yet."""
+        paths = {job: self.record_path(job) for job in jobs}
+        lacking = [job for job, path in paths.items() if html and not path.with_suffix(".html").exists()]
+        readers.add((job, job.path) for job in lacking)
+        for opened in readers.opened():
+            if opened is None:
+                time.sleep(0.01)
+            elif isinstance(opened[1], Document):
+                record = Record.load(paths[opened[0]])
+                record.document = opened[1] if record.data is not None else None
+                if record.document:
+                    record.save_html(paths[opened[0]].with_suffix(".html"), review_below)
+        yield from (Record.load(path) for path in paths.values())
+
+    def summarize(self, counts: dict[str, Any]) -> None:
+        """Write the counts of this start beside the manifests."""
+        self.manifest.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self.manifest.parent / "summary.json", json.dumps(counts, indent=1, ensure_ascii=False) + "\n")
 
     def _is_done(self, job: Job) -> bool:
         line = self._done.get(job.name, {})

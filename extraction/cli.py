@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +15,9 @@ import typer
 from extraction.errors import AssayError, no_warnings
 from extraction.export.writers import Format
 from extraction.record.record import REVIEW_BELOW, Record
+from extraction.tally import Tally
+
+_FEW = 3  # records that are shown as tables
 
 app = typer.Typer(
     name="assay",
@@ -27,7 +32,9 @@ app = typer.Typer(
 @app.command()
 def extract(
     files: Annotated[list[Path], typer.Argument(help="PDF files and images, or folders of them.")],
-    out: Annotated[Path, typer.Option(help="Folder for the records, NAME.json each.")] = Path("records"),
+    out: Annotated[
+        Path, typer.Option(help="Folder for the records, NAME.json each; `-`: none, records go to standard output.")
+    ] = Path("records"),
     model: Annotated[
         str | None,
         typer.Option(
@@ -40,6 +47,9 @@ def extract(
     ] = None,
     schema: Annotated[Path | None, typer.Option(help="JSON Schema of the record, instead of the model's own.")] = None,
     html: Annotated[bool, typer.Option("--html", help="Also write NAME.html: the page beside the values.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the records as JSON, a line each, and nothing else.")
+    ] = False,
     review_below: Annotated[
         float, typer.Option(min=0, max=1, help="Mark values of lower confidence for review, in table and page.")
     ] = REVIEW_BELOW,
@@ -48,21 +58,26 @@ def extract(
     password: Annotated[
         str, typer.Option(help="Opens PDFs that are encrypted with it; written nowhere.", show_default=False)
     ] = "",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Read again whatever failed, and not only files that were refused.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="End with code 3 where a record is partial.")] = False,
 ) -> None:
     """Read documents into records that follow a schema.
 
     Of a folder every file is read, or refused with the reason in its record and in the manifest; only hidden files,
     JSON files (labels, records) and evidence pages are skipped, and counted. Run again after a stop, it reads what is
-    missing and tries again what was refused. Ends with code 0 when every file gave a record with data, and with 2 when
-    one or more did not.
+    missing and tries again what was refused; --json and --html hold for what is done already, too. Ends with code 0
+    when every file gave a record with data, with 2 when one or more did not or the command is wrong, and with --strict
+    with 3 when one or more is partial. Counts by status and reason are in OUT/_manifest/summary.json.
     """
     no_warnings()
     from extraction.api import Extractor, check_documents, contract_for
-    from extraction.batch import Batch, run_batch, task_id
+    from extraction.batch import Batch, Job, run_batch, task_id
     from extraction.folder import find_files, told
     from extraction.generate.grammar import simplify
     from extraction.generate.hub import DEFAULT, resolve_model
-    from extraction.readers import Readers
+    from extraction.readers import Readers, answered
 
     found = find_files(files)
     if server is None and model is None:
@@ -75,14 +90,18 @@ def extract(
     check_documents(contract)
     if server is None:
         resolve_model(str(model))
-    batch = Batch(out, task_id(model, schema, server))
-    jobs = batch.jobs(found)
-    missing, statuses = batch.missing(jobs), batch.done(jobs)
+    batch = None if str(out) == "-" else Batch(out, task_id(model, schema, server))
+    if batch is None and html:
+        raise AssayError("--html writes pages beside the records; give a folder with --out.")
+    jobs = batch.jobs(found) if batch else [Job(path, str(path)) for path, _ in found.files]
+    missing = batch.missing(jobs, retry_failed) if batch else jobs
+    done = [job for job in jobs if job not in set(missing)]
+    tally = Tally(len(jobs), found.skipped, batch.statuses(done) if batch else Counter())
     notes = [f"Note: the schema's {note}." for note in simplify(contract.record_schema)[1]]
     if found.skipped:
         notes.append(told(found.skipped))
-    if done := statuses.total():
-        notes.append(f"{done} of {len(jobs)} are done already, {statuses['failed']} of them failed.")
+    if done:
+        notes.append(f"{len(done)} of {len(jobs)} are done already, {tally.statuses['failed']} of them failed.")
     for note in notes:
         print(note, file=sys.stderr)
 
@@ -91,35 +110,54 @@ def extract(
             return Extractor.from_server(server, model, schema=schema)
         return Extractor.from_pretrained(str(model), schema=schema)
 
+    show = _shower(as_json or batch is None, review_below, few=len(jobs) <= _FEW)
     with Readers(workers, contract.view, seconds=seconds, password=password) as readers:
+        if batch and (as_json or html or len(jobs) <= _FEW):
+            for record in batch.again(done, readers, html, review_below):
+                show(record)
         readers.add((job, job.path) for job in missing)  # the first ones are read while the model is loaded
-        records = run_batch(load, readers, batch, html, review_below) if missing else ()
-        for record in _shown(records, len(missing), review_below if len(jobs) <= 3 else None):
-            statuses[record.status] += 1
-    ends = [f"{statuses[status]} {words}" for status, words in _STATUSES.items() if statuses[status]]
-    print(f"{len(jobs)} {'file' if len(jobs) == 1 else 'files'}: {', '.join(ends)}; records in {out}", file=sys.stderr)
-    if statuses["failed"]:
-        raise typer.Exit(2)
+        if batch:
+            records = run_batch(load, readers, batch, html, review_below) if missing else iter(())
+        else:
+            records = (record for _, record in answered(load(), readers))
+        for record in _told(records, len(missing), show):
+            tally.add(record)
+    for line in (tally.reasons(), tally.line(None if batch is None else out)):
+        if line:
+            print(line, file=sys.stderr)
+    if batch:
+        batch.summarize(tally.to_dict())
+    if tally.statuses["failed"] or (strict and tally.statuses["partial"]):
+        raise typer.Exit(2 if tally.statuses["failed"] else 3)
 
 
-def _shown(records: Iterable[Record], total: int, review_below: float | None) -> Iterator[Record]:
-    """The records, told of as they come: on a bar, why one failed, and where a threshold is given as tables."""
+def _shower(as_json: bool, review_below: float, few: bool) -> Callable[[Record], None]:
+    """Prints a record to standard output: as JSON, or where they are few as a table, or not at all."""
+    if as_json:
+        return lambda record: print(json.dumps(record.to_dict(), ensure_ascii=False), flush=True)
+    if not few:
+        return lambda record: None
     from rich.console import Console
+
+    return lambda record: Console().print(record.table(review_below))
+
+
+def _told(records: Iterable[Record], total: int, show: Callable[[Record], None]) -> Iterator[Record]:
+    """The records, told of as they come: on a bar where there is a terminal, shown, and why one failed."""
     from tqdm import tqdm
 
-    with tqdm(total=total, desc="extracting", unit="file", leave=False) as bar:
-        for record in records:
+    shape = "{desc}: {n_fmt}/{total_fmt} |{bar:30}| {remaining} left{postfix}"
+    with tqdm(total=total, desc="extracting", leave=False, bar_format=shape, disable=None if total else True) as bar:
+        start = time.monotonic()
+        for number, record in enumerate(records, 1):
+            bar.set_postfix_str(f"{3600 * number / (time.monotonic() - start):,.0f} files an hour", refresh=False)
             bar.update()
-            if review_below is not None:
-                bar.clear()
-                Console().print(record.table(review_below))
+            bar.clear()
+            show(record)
             if record.status == "failed":
                 message = record.issues[0].message
                 bar.write(message if record.source in message else f"{record.source}: {message}", file=sys.stderr)
             yield record
-
-
-_STATUSES = {"ok": "ok", "partial": "partial (issues in the record)", "failed": "not read (reason in the record)"}
 
 
 @app.command()

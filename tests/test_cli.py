@@ -11,6 +11,10 @@ import pytest
 from reportlab.lib import pdfencrypt
 from reportlab.pdfgen.canvas import Canvas
 
+from extraction.errors import AssayError
+from extraction.evidence.evidence import PageEvidence
+from extraction.record.record import Field, Issue, Record, SetAside
+from recipes.cli import app
 from recipes.lab_report.task import CONTRACT
 
 ASSAY = str(Path(sys.executable).with_name("assay"))
@@ -209,3 +213,61 @@ def test_extraction_through_a_server(tmp_path):
     records = {name: json.loads((tmp_path / "out" / f"{name}.json").read_text()) for name in ("Ann", "Bob", "Eve")}
     assert records["Ann"]["status"] == records["Eve"]["status"] == "ok" and records["Eve"]["data"] == {"name": "Eve"}
     assert records["Bob"]["status"] == "failed" and records["Bob"]["issues"][0]["code"] == "refused"
+
+
+def test_records_for_pipes_and_for_those_that_are_done(tmp_path, tiny_folder, capsys):
+    """JSON lines and nothing else on standard output; pages and lines of records that are done; codes of the end."""
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        canvas = Canvas(str(tmp_path / "in" / f"{name}.pdf"))
+        canvas.drawString(72, 700, "Natrium   140   mmol/L")
+        canvas.save()
+    (tmp_path / "in" / "c.pdf").write_bytes(b"no document")
+    command = ["extract", str(tmp_path / "in"), "--model", str(tiny_folder)]
+
+    def run(*more):
+        try:
+            code = app([*command, *more], standalone_mode=False)
+        except SystemExit as end:
+            code = end.code
+        said = capsys.readouterr()
+        return code, [json.loads(line) for line in said.out.splitlines()], said.err
+
+    code, lines, _ = run("--out", "-")
+    assert code == 2 and {line["source"] for line in lines} == {"a.pdf", "b.pdf", "c.pdf"}
+    assert not (tmp_path / "records").exists()
+    out = tmp_path / "out"
+    code, first, told = run("--out", str(out), "--json")
+    assert code == 2 and "file unreadable 1" in told and "\r" not in told
+    summary = json.loads((out / "_manifest" / "summary.json").read_text())
+    assert summary["files"] == 3 and summary["statuses"]["failed"] == 1 and summary["issues"]["unreadable"] == 1
+    assert not list(out.glob("*.html"))
+    (tmp_path / "in" / "c.pdf").unlink()
+    code, again, _ = run("--out", str(out), "--json", "--html", "--strict")
+    kept = sorted((line for line in first if line["source"] != "c.pdf"), key=lambda line: line["source"])
+    assert sorted(again, key=lambda line: line["source"]) == kept
+    assert code == (3 if any(line["status"] == "partial" for line in again) else 0 if all(
+        line["status"] == "ok" for line in again) else 2)  # fmt: skip
+    pages = {path.stem for path in out.glob("*.html")}
+    assert pages == {Path(line["source"]).stem for line in again if line["data"] is not None}
+    app([*command, "--out", str(out)], standalone_mode=False)
+    assert "a.pdf" in capsys.readouterr().out  # few records that are done are shown, too
+
+
+def test_a_record_comes_back_from_its_file(tmp_path):
+    place = PageEvidence("14.80", page=1, box=(1.0, 2.0, 3.0, 4.0))
+    fields = {
+        "/tests/0/result": Field("14.80", "/tests/0/result", 0.5, place, "value"),
+        "/tests/0/range": Field("13 - 16", "/tests/0/range", 0.9, None, "range"),
+    }
+    data = {"tests": [{"result": "14.80", "range": "13 - 16"}]}
+    aside = [SetAside("/tests", {"result": "1"}, "it is doubted", place)]
+    record = Record("a.pdf", "partial", data, [Issue("cut", "It was cut.", page=1)], fields, aside, views=["text"])
+    record.save(tmp_path / "a.json")
+    assert Record.load(tmp_path / "a.json") == record
+    saved = json.loads((tmp_path / "a.json").read_text())["evidence"]
+    assert saved["/tests/0/result"]["typed"] == {"kind": "number", "value": 14.8}
+    assert saved["/tests/0/range"]["typed"]["high"] == 16
+    (tmp_path / "b.json").write_text('{"data": 1}')
+    with pytest.raises(AssayError, match="is no record of assay extract"):
+        Record.load(tmp_path / "b.json")

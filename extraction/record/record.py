@@ -194,6 +194,17 @@ class Record:
     document: Document | None = field(default=None, repr=False, compare=False)
 
     @classmethod
+    def load(cls, path: str | Path) -> Record:
+        """A record that was saved (`records/NAME.json`); it has no `document`.
+
+        Raises:
+            AssayError: the file cannot be read, or is no record.
+        """
+        from extraction.record.load import load_record
+
+        return load_record(Path(path))
+
+    @classmethod
     def failed(cls, source: str, code: str, message: str) -> Record:
         """The record of a document that gave nothing."""
         return cls(source, "failed", None, [Issue(code, message)])
@@ -227,7 +238,8 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON: `source`, `status`, `issues`, `data`, `report_pages`, `set_aside`, `derived`, then
-        `views`, `reasons` and `evidence` by JSON pointer.
+        `views`, `reasons` and `evidence` by JSON pointer: `confidence`, place and text, `role`, and `typed` where the
+        value means a number, a range, a date or the like (`extraction.values.Typed`).
         """
         return {
             # A name that is no UTF-8 has halves of surrogate pairs, which readers of JSON refuse.
@@ -281,6 +293,10 @@ def _evidence(field: Field) -> dict[str, Any]:
     out: dict[str, Any] = {"confidence": None if field.confidence is None else round(field.confidence, 4)}
     if field.evidence:
         out.update(field.evidence.to_dict())
+    if field.role:
+        out["role"] = field.role
+    if (typed := field.typed.to_dict()) and not isinstance(field.value, bool | int | float):
+        out["typed"] = typed
     return out
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from extraction.values.dates import DateOrder, Moment, moment
 from extraction.values.numbers import COMPARATOR, NUM, VALUE, DecimalMark, UncertainError, comparator, number
@@ -78,6 +78,29 @@ class Typed:
     grade: str = ""
     date: str = ""
     note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What it means as JSON, `kind` first; empty for what stays text.
+
+        Ends of a range are told where they belong to it; a number that a double cannot hold is text.
+        """
+        if self.kind == "text":
+            return {}
+        numbers = {"value": self.value, "low": self.low, "high": self.high}
+        words = {"comparator": self.comparator, "unit": self.unit, "grade": self.grade, "date": self.date}
+        inside = {
+            "low_inclusive": self.low is not None and self.low_inclusive,
+            "high_inclusive": self.high is not None and self.high_inclusive,
+        }
+        told = {name: _plain(number) for name, number in numbers.items() if number is not None}
+        return {"kind": self.kind, **told, **{name: said for name, said in (words | inside).items() if said}}
+
+
+def _plain(number: Decimal) -> int | float | str:
+    """A number as JSON has it, exact: `7` and `14.8` as numbers, what a double cannot hold as text."""
+    if number == number.to_integral_value() and number.as_tuple().exponent == 0 and abs(number) < 2**53:
+        return int(number)
+    return float(number) if Decimal(repr(float(number))) == number else str(number)
 
 
 def type_value(text: str, *, decimal: DecimalMark = "auto", order: DateOrder | None = None) -> Typed:

@@ -1,0 +1,73 @@
+"""What became of a batch's files: counts by status, and by reason of those that were read now."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from extraction.record.record import Record
+
+_STATUSES = {"ok": "ok", "partial": "partial (issues in the record)", "failed": "not read (reason in the record)"}
+_REASONS = {
+    "unreadable": "file unreadable",
+    "refused": "refused by the server",
+    "aborted": "reading it was aborted",
+    "empty": "no record in the answer",
+    "unread": "pages without text",
+    "unchecked": "pages read from pixels alone",
+    "text_layer": "text layer in doubt",
+    "ocr": "OCR in doubt",
+    "cut": "answer cut",
+    "row_left_out": "rows left out",
+    "column_left_out": "columns left out",
+    "invalid": "against the schema",
+    "not_found": "values not found on the page",
+    "repeated": "rows read twice",
+    "misplaced": "values in another column",
+    "contradicts": "values that contradict each other",
+    "ambiguous": "ambiguous dates",
+    "no_result": "rows without a value",
+    "differs": "two readings differ",
+    "set_aside": "rows set aside",
+}
+
+
+class Tally:
+    """Counts over the files of a batch.
+
+    Args:
+        total: how many files there are.
+        skipped: how many others were not to be read, by kind.
+        statuses: of the records that were done before.
+    """
+
+    def __init__(self, total: int, skipped: Counter[str], statuses: Counter[str]):
+        self.total, self.skipped, self.statuses = total, skipped, statuses
+        self.codes: Counter[str] = Counter()
+
+    def add(self, record: Record) -> None:
+        """Count a record that was read now."""
+        self.statuses[record.status] += 1
+        self.codes.update({issue.code for issue in record.issues})
+
+    def line(self, out: Path | None) -> str:
+        """How many of each status, and where the records are."""
+        ends = [f"{self.statuses[status]} {words}" for status, words in _STATUSES.items() if self.statuses[status]]
+        where = f"; records in {out}" if out else ""
+        return f"{self.total} {'file' if self.total == 1 else 'files'}: {', '.join(ends)}{where}"
+
+    def reasons(self) -> str:
+        """In how many of the files that were read now each reason for doubt stands; empty for one file and for none."""
+        if self.total < 2 or not self.codes:
+            return ""
+        return "Reasons, by files: " + ", ".join(f"{_REASONS.get(c, c)} {n}" for c, n in self.codes.most_common()) + "."
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts as JSON; `issues` has the codes of `extraction.record.Issue`, in files that were read now."""
+        return {
+            "files": self.total,
+            "statuses": {status: self.statuses[status] for status in _STATUSES},
+            "issues": dict(self.codes.most_common()),
+            "skipped": dict(self.skipped),
+        }
