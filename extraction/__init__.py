@@ -1,7 +1,8 @@
 """A document in, a record out.
 
-`Extractor` reads documents with a model; `Record` is what comes back; `Contract` says what a model was taught;
-`score` compares records with truth. Imports are lazy, so that `import extraction` costs nothing.
+`Extractor` reads documents with a model; `Record` is what comes back, `to_dataframe` makes a table of records;
+`Contract` says what a model was taught; `score` compares records with truth. Imports are lazy, so that `import
+extraction` costs nothing.
 """
 
 from importlib import import_module
@@ -11,9 +12,10 @@ if TYPE_CHECKING:
     from extraction.api import Extractor
     from extraction.contract import Contract
     from extraction.errors import AssayError, DocumentError
+    from extraction.export.frames import to_dataframe
     from extraction.record.record import Field, Issue, Record
 
-__all__ = ["AssayError", "Contract", "DocumentError", "Extractor", "Field", "Issue", "Record"]
+__all__ = ["AssayError", "Contract", "DocumentError", "Extractor", "Field", "Issue", "Record", "to_dataframe"]
 
 _HOMES = {
     "Extractor": "extraction.api",
@@ -23,6 +25,7 @@ _HOMES = {
     "Field": "extraction.record.record",
     "Issue": "extraction.record.record",
     "Record": "extraction.record.record",
+    "to_dataframe": "extraction.export.frames",
 }
 
 

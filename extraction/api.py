@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from extraction.contract import FILE as CONTRACT_FILE
 from extraction.contract import Contract
@@ -96,14 +99,24 @@ class Extractor:
         contract = contract_for(model, schema)
         return cls(ServerBackend(url, model), contract)
 
-    def extract(self, path: str | Path, *, password: str = "") -> Record:
+    def extract(self, file: str | Path | bytes | IO[bytes], *, name: str = "document", password: str = "") -> Record:
         """The record of one document; what is wrong with the document is in the record, not raised.
 
         Args:
-            path: a PDF or an image.
+            file: the path of a PDF or an image, or what is in it: bytes, or a file that is open to be read as bytes.
+            name: what the record calls a document that has no path.
             password: opens an encrypted PDF.
+
+        Raises:
+            AssayError: an open file that gives text instead of bytes.
         """
+        if isinstance(file, str | Path):
+            path = Path(file)
+        else:
+            path = _kept(file, Path(getattr(file, "name", None) or name).name if not isinstance(file, bytes) else name)
         [(_, record)] = self.extract_all([path], password=password)
+        if not isinstance(file, str | Path):  # its pages are drawn from the copy, as long as they may be
+            weakref.finalize(record.document or record, shutil.rmtree, path.parent, ignore_errors=True)
         return record
 
     def extract_all(self, paths: Iterable[str | Path], *, password: str = "") -> Iterator[tuple[int, Record]]:
@@ -234,6 +247,16 @@ class _File:
             return None
         records = [self._records[id(one)] for one in self.examples]
         return together(self._document, list(zip(self._parts, records, strict=True)))
+
+
+def _kept(file: bytes | IO[bytes], name: str) -> Path:
+    """A document that has no path, in a file of a folder of its own."""
+    content = file if isinstance(file, bytes) else file.read()
+    if not isinstance(content, bytes):
+        raise AssayError(f"{name} was opened as text; open it as bytes: open(path, 'rb').")
+    path = Path(tempfile.mkdtemp(prefix="assay-")) / Path(name).name
+    path.write_bytes(content)
+    return path
 
 
 def check_documents(contract: Contract) -> None:

@@ -29,6 +29,17 @@ app = typer.Typer(
 )
 
 
+@app.callback(no_args_is_help=True)
+def _assay(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version, and end.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        print(f"assay {version_of('assay')}")
+        raise typer.Exit
+
+
 @app.command()
 def extract(
     files: Annotated[list[Path], typer.Argument(help="PDF files and images, or folders of them.")],

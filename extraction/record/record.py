@@ -223,6 +223,32 @@ class Record:
         """The data of each report of the file; one that gave nothing is None."""
         return self.data["reports"] if self.several and self.data else [self.data]
 
+    def place(self, path: str) -> str:
+        """Where a JSON pointer leads, for a person: `row 5 (Creatinine), result`; empty for the whole record."""
+        node: Any = self.data
+        at, told = "", list[str]()
+        for step in path.split("/")[1:] if path != "/" else ():
+            at += f"/{step}"
+            if isinstance(node, list):
+                node = node[int(step)] if step.isdigit() and int(step) < len(node) else None
+                name = self._name(node, at)
+                told[-1:] = [f"{'report' if at.startswith('/reports/') and len(told) == 1 else 'row'} {int(step) + 1}"]
+                told[-1] += f" ({name})" if name else ""
+            else:
+                key = step.replace("~1", "/").replace("~0", "~")
+                node = node.get(key) if isinstance(node, dict) else None
+                told.append(key)
+        return ", ".join(told)
+
+    def _name(self, row: Any, at: str) -> str | None:
+        """What a row is called: by the role of its fields, else its first text."""
+        if not isinstance(row, dict):
+            return None
+        own = {key: self.fields.get(f"{at}/{pointer((key,))[1:]}") for key in row}
+        named = next((key for key, one in own.items() if one and one.role == "name"), None)
+        found = row[named] if named else next((value for value in row.values() if isinstance(value, str)), None)
+        return found if isinstance(found, str) else None
+
     def review(self, below: float = REVIEW_BELOW) -> list[Field]:
         """The values that a person should look at, in the record's order.
 

@@ -1,5 +1,6 @@
 """From a file to a record: what is read, what is missing, what is said about it."""
 
+import gc
 import io
 import json
 import math
@@ -10,9 +11,12 @@ from reportlab.pdfgen.canvas import Canvas
 
 from extraction.api import Extractor
 from extraction.contract import Contract
+from extraction.errors import AssayError
 from extraction.example import Branch
+from extraction.export.frames import to_dataframe
 from extraction.generate import Generation
 from extraction.reading import document_example
+from extraction.record.record import Record
 from extraction.record.reply import confidence
 from finetune.data import divide
 from recipes.lab_report.task import CONTRACT
@@ -252,3 +256,33 @@ def test_questions_without_a_text_of_their_own_are_all_answered_by_their_schemas
     one, two = Extractor(backend, CONTRACT).answer(example)
     assert one.data == {"depot": "Ghent"} and two.data["tests"][0]["result"] == "5,0"
     assert divide(example, CONTRACT, lambda parts: True) == [example]
+
+
+def test_a_document_without_a_path_is_read_like_its_file(tmp_path):
+    path = pdf(tmp_path / "a.pdf", ["Blood", PRINTED])
+    extractor = Extractor(Scripted(*[f'{{"tests":[{{"panel":"Blood"}},{ROW}]}}'] * 3), CONTRACT)
+    of_path = extractor.extract(path)
+    of_bytes = extractor.extract(path.read_bytes(), name="a.pdf")
+    with path.open("rb") as file:
+        of_file = extractor.extract(file)
+    assert of_path.to_dict() == of_bytes.to_dict() == of_file.to_dict() and of_path.data
+    of_bytes.save_html(tmp_path / "a.html")  # its pages can still be drawn
+    copy = of_bytes.document.path
+    del of_bytes
+    gc.collect()
+    assert not copy.parent.exists()
+    with pytest.raises(AssayError, match="open it as bytes"):
+        extractor.extract(io.StringIO("x"))
+    assert extractor.extract(b"", name="b.pdf").status == "failed"
+
+
+def test_records_are_a_data_frame():
+    contract = Contract.for_schema({"type": "object", "properties": {"lab": {"type": "string"}, "tests": {
+        "type": "array", "items": {"type": "object", "properties": {
+            "name": {"type": "string"}, "result": {"type": "string"}}}}}}, )  # fmt: skip
+    one = Record("a.pdf", "ok", {"lab": "X", "tests": [{"name": "Na", "result": "1"}, {"name": "K", "result": "2"}]})
+    failed = Record.failed("b.pdf", "empty", "Nothing.")
+    frame = to_dataframe([one, failed], contract)
+    assert list(frame["name"]) == ["Na", "K"] and list(frame["lab"]) == ["X", "X"]
+    assert list(frame["document"]) == ["a.pdf", "a.pdf"]
+    assert list(to_dataframe(one)["result"]) == ["1", "2"]
