@@ -37,13 +37,22 @@ def plan(
     config: Annotated[Path, typer.Argument(help="The run's YAML.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value", show_default=False)] = None,
 ) -> None:
-    """Say what a run would train and about how much memory a step takes; loads no weights."""
+    """Say what a run would train, on what data, and about how much memory a step takes; loads no weights.
+
+    Refuses what training would refuse.
+    """
     from finetune.config import load_config
 
     checked = load_config(config, overrides or ())
     from finetune.preflight import plan as make_plan
 
     print(make_plan(checked))
+    from finetune.preflight import is_here
+
+    if is_here(checked.model):
+        from finetune.train import told_data
+
+        print(told_data(checked))
 
 
 @app.command()

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
+from extraction.contract import Role
 from extraction.errors import AssayError, misfit
 from extraction.generate.models import Quantization
 from extraction.target import Style
@@ -69,6 +70,8 @@ class ContractConfig(_Section):
     """File with the JSON Schema of the record, as named or beside the YAML."""
     style: Style | None = None
     """`objects` (plain JSON) or `rows` (a third of the tokens)."""
+    roles: dict[str, Role] | None = None
+    """What fields are for; see `recipes/README.md`."""
     carry: tuple[str, ...] | None = None
     """Keys written once for the rows they hold for (style `rows`)."""
     view: Literal["text", "image", "both"] | None = None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from extraction.api import readable
 from extraction.checks import Given
@@ -24,6 +24,9 @@ from extraction.schema import Schema, allows_null, closed, nodes, pointer, valid
 from extraction.score.results import is_record
 from extraction.values.dates import moment
 from finetune.processes import say
+
+_Read = TypeVar("_Read")
+_MOST_FAULTS = 50
 
 
 def read_documents(
@@ -54,7 +57,7 @@ def read_documents(
         more = f" and {len(passed) - 3} more" if len(passed) > 3 else ""
         say(f"Passed over in {folder}: {', '.join(passed[:3])}{more}; put documents beside records.")
     unasked = {*known} - field_names(contract.record_schema)
-    records = [read_record(path.with_suffix(".json"), contract, unasked) for path in files]
+    records, faults = each(lambda path: read_record(path.with_suffix(".json"), contract, unasked), files)
 
     def opened(path: Path) -> Document:
         document = open_document(path)
@@ -62,9 +65,34 @@ def read_documents(
         as_it_is = contract.view == "image" or (believed and document.has_text)
         return document if as_it_is else readable(document, view=contract.view)
 
-    with ThreadPoolExecutor() as pool:
-        documents = list(pool.map(opened, files))
+    documents, others = each(opened, files)
+    refuse([*faults, *others], folder)
     return [document_example(document, contract, gold) for document, gold in zip(documents, records, strict=True)]
+
+
+def each(read: Callable[[Path], _Read], paths: Sequence[Path]) -> tuple[list[_Read], list[str]]:
+    """What is read from each path, and what is wrong with others."""
+
+    def one(path: Path) -> _Read | AssayError:
+        try:
+            return read(path)
+        except AssayError as error:
+            return error
+
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(one, paths))
+    faults = [str(one) for one in found if isinstance(one, AssayError)]
+    return [one for one in found if not isinstance(one, AssayError)], faults
+
+
+def refuse(faults: Sequence[str], folder: Path) -> None:
+    """Raise AssayError where a folder has faults: all of them at once, so that they can be mended at once."""
+    if len(faults) == 1:
+        raise AssayError(faults[0])
+    if faults:
+        more = f"\n  and {len(faults) - _MOST_FAULTS} more" if len(faults) > _MOST_FAULTS else ""
+        listed = "".join(f"\n  {fault}" for fault in faults[:_MOST_FAULTS])
+        raise AssayError(f"{len(faults)} faults in {folder}:{listed}{more}")
 
 
 def _is_passed(path: Path, stems: Collection[str]) -> bool:

@@ -159,7 +159,7 @@ def plan(config: RunConfig) -> Plan:
     contract = contract_of(load_task(config.recipe), config.contract)
     check_contract(config, contract)
     shape = architecture(config.model)
-    if _is_here(config.model):
+    if is_here(config.model):
         check_family(config, contract)
         if config.adapter.start:
             check_fit(Path(shipped(config.adapter.start)), config.model)
@@ -197,7 +197,7 @@ def architecture(name: str) -> Any:
     """
     from transformers import Gemma3Config
 
-    if _is_here(name):
+    if is_here(name):
         return load_shape(name)
     if name.startswith("google/medgemma-") and "-4b" in name:
         return Gemma3Config(**_GEMMA_4B)
@@ -206,7 +206,8 @@ def architecture(name: str) -> Any:
     )
 
 
-def _is_here(name: str) -> bool:
+def is_here(name: str) -> bool:
+    """Whether a model is on this machine."""
     source = resolve_model(name)
     return Path(source).is_dir() or is_cached(source)
 

@@ -112,6 +112,29 @@ def read_data(
     return list(encode_all(train, contract, family, data, config.train.seed)), held_out
 
 
+def told_data(config: RunConfig) -> str:
+    """What there is to train on, in a line: read, checked and counted as training would; nothing is made or written.
+
+    Raises:
+        AssayError: see `read_data`.
+    """
+    data = config.data
+    missing = [str(folder) for folder in (data.train, data.validation) if not folder.exists()]
+    if missing:
+        made = "; they are made when training starts" if data.synthetic else "; make it before you train"
+        return f"data:    {' and '.join(missing)} is not there yet{made}"
+    task, contract, family = checked(config)
+    rows, held_out = read_data(config, task, contract, family)
+    lengths = [len(row["input_ids"]) for row in rows]
+    settings = config.train
+    batch = settings.batch_size * settings.accumulation * world_size()
+    steps = settings.max_steps if settings.max_steps > 0 else math.ceil(round(len(rows) * settings.epochs) / batch)
+    return (
+        f"data:    {len(rows)} examples of {min(lengths)} to {max(lengths)} tokens (at most {data.max_length}), judged "
+        f"on {len(held_out)} others\nsteps:   {steps} of {batch} examples, {settings.epochs:g} times over the data"
+    )
+
+
 def go_on(folder: RunFolder) -> Path | None:
     """The checkpoint that a run goes on from; metrics of later steps are dropped."""
     checkpoint = folder.last_checkpoint()

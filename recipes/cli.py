@@ -19,6 +19,25 @@ _FILE = re.compile(r"\S+\.[A-Za-z]{2,5}|\S*/\S*")
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="The recipe's folder; a new one, whose name is the recipe's.")],
+    schema: Annotated[Path, typer.Option(help="JSON Schema of the record that is wanted.")],
+    model: Annotated[
+        str, typer.Option(help="The base model: gemma-3-270m, a folder, a hub id (google/medgemma-1.5-4b-it).")
+    ] = "gemma-3-270m",
+) -> None:
+    """Begin a recipe for documents and a schema of your own: a YAML to train by, and places for labelled documents."""
+    from recipes.documents.start import write_recipe
+
+    contract = write_recipe(folder, schema, model)
+    print(
+        f"{folder / (folder.resolve().name + '.yaml')}: the model will be told “{contract.instruction}”. Put documents "
+        f"with their records into {folder / 'data' / 'train'} and {folder / 'data' / 'validation'}; README.md there "
+        "says what comes then."
+    )
+
+
+@app.command()
 def answer(
     bundle: Annotated[Path, typer.Argument(help="A FHIR bundle (.json), NDJSON, or a folder, of one patient or many.")],
     questions: Annotated[
