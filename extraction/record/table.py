@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from extraction.record.record import Issue, Record
 
 _SHOWN = 8  # of what was left out
+_WIDEST = 28  # characters of a column; what is longer goes on in the next line
 _COLOURS = {"ok": "green", "partial": "yellow", "failed": "red"}
 
 
@@ -48,9 +51,9 @@ def issue_told(record: Record, issue: Issue) -> str:
     return f"{place[:1].upper()}{place[1:]}: {issue.message}" if place else issue.message
 
 
-def _told(key: str, value: Any, path: tuple[str | int, ...], review: Collection[str]) -> Table | Text:
+def _told(key: str, value: Any, path: tuple[str | int, ...], review: Collection[str]) -> _Rows | Text:
     if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
-        return _rows(key, value, path, review)
+        return _Rows(key, value, path, review)
     if value not in (None, [], {}):
         return Text.assemble(f"{key}: ", _value(value, pointer(path) in review))
     return Text(f"{key}: none", style="dim")
@@ -62,14 +65,55 @@ def _printed(row: dict[str, Any] | list[Any]) -> str:
     return "  ".join(str(value) for value in row.values() if value not in (None, [], {}))
 
 
-def _rows(title: str, rows: list[dict[str, Any]], path: tuple[str | int, ...], review: Collection[str]) -> Table:
-    columns = [key for key in rows[0] if any(row.get(key) is not None for row in rows)]
-    table = Table(title=f"{title} ({len(rows)})", title_justify="left", header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for number, row in enumerate(rows):
-        table.add_row(*(_value(row.get(key), pointer((*path, number, key)) in review) for key in columns))
-    return table
+@dataclass
+class _Rows:
+    """A list of objects as a table: what all rows share is told once; what is wider than the terminal goes on below."""
+
+    title: str
+    rows: list[dict[str, Any]]
+    path: tuple[str | int, ...]
+    review: Collection[str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        keys = [key for key in self.rows[0] if any(row.get(key) is not None for row in self.rows)]
+        shared = [
+            key for key in keys[1:] if len(self.rows) > 1 and all(r.get(key) == self.rows[0][key] for r in self.rows)
+        ]
+        doubtful = [
+            key for key in shared for n in range(len(self.rows)) if pointer((*self.path, n, key)) in self.review
+        ]
+        for key in shared:
+            yield Text.assemble(
+                f"{self.title}, all {len(self.rows)}: {key} ", _value(self.rows[0][key], key in doubtful)
+            )
+        keys = [key for key in keys if key not in shared]
+        cells = {
+            key: [_value(row.get(key), pointer((*self.path, n, key)) in self.review) for n, row in enumerate(self.rows)]
+            for key in keys
+        }
+        widths = {
+            key: min(_WIDEST, max(cell_len(text) for text in (key, *map(str, own)))) for key, own in cells.items()
+        }
+        for number, columns in enumerate(_fitting(keys, widths, options.max_width)):
+            title = f"{self.title} ({len(self.rows)})" if not number else f"{self.title}, further columns"
+            table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
+            for key in columns:
+                table.add_column(key, overflow="fold", min_width=min(cell_len(key), options.max_width // 2))
+            for place in range(len(self.rows)):
+                table.add_row(*(cells[key][place] for key in columns))
+            yield table
+
+
+def _fitting(keys: list[str], widths: dict[str, int], room: int) -> list[list[str]]:
+    """Columns in groups that fit a width, each begun by the first column."""
+    groups: list[list[str]] = []
+    for key in keys[1:]:
+        group = groups[-1] if groups else []
+        if not group or sum(widths[one] + 3 for one in (*group, key)) + 1 > room:
+            groups.append([keys[0], key])
+        else:
+            group.append(key)
+    return groups or [keys]
 
 
 def _value(value: Any, doubtful: bool) -> Text:
