@@ -54,7 +54,8 @@ def model(tmp_path_factory, tokenizer):
 
 
 def test_none_is_forgotten():
-    pages = [ROOT / "README.md", *(page for part in ("docs", "extraction", "recipes") for page in (ROOT / part).rglob("*.md"))]
+    parts = ("docs", "extraction", "recipes")
+    pages = [ROOT / "README.md", *(page for part in parts for page in (ROOT / part).rglob("*.md"))]
     named = {name for page in pages for name in re.findall(r"scripts/(\w+\.py)", page.read_text(encoding="utf-8"))}
     here = Path(__file__).read_text(encoding="utf-8")
     assert "bench_decode.py" in named
