@@ -14,11 +14,12 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from extraction.api import Extractor
 from extraction.contract import FILE, Contract
@@ -75,6 +76,9 @@ class Batch:
                     f"{out} holds records of another model or schema ({head.get('task')}); choose another folder."
                 )
         self._done = _done(files)
+        self._began, self._is_new, self._claimed = time.time(), not out.exists(), folder / "claims"
+        self._claims: dict[str, FileLock] = {}
+        self.passed: list[Job] = []  # that another start was at, or had read meanwhile
         self._skipped: Counter[str] = Counter()
 
     def jobs(self, found: Found) -> list[Job]:
@@ -162,6 +166,48 @@ class Batch:
         refused = line.get("code") == "unreadable"
         return not refused and self.record_path(job).exists() and line.get("stamp") == stamp(job.path)
 
+    def claim(self, job: Job) -> bool:
+        """Whether this start is to read a job: not where another one is at it, or has read it meanwhile.
+
+        A claim is a lock that the system takes back from a process that was killed.
+        """
+        self._claimed.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._claimed / hashlib.sha256(os.fsencode(job.name)).hexdigest()[:24], thread_local=False)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            self.passed.append(job)
+            return False
+        path = self.record_path(job)
+        if path.exists() and path.stat().st_mtime >= self._began:
+            self._done |= _done(sorted(self.manifest.parent.glob("*.jsonl")))
+            if self._is_done(job):
+                self._release(lock)
+                self.passed.append(job)
+                return False
+        self._claims[job.name] = lock
+        return True
+
+    @staticmethod
+    def _release(lock: FileLock) -> None:
+        Path(lock.lock_file).unlink(missing_ok=True)  # who waits for it finds the record
+        lock.release()
+
+    def release(self) -> None:
+        """Give back all claims; no folder stays behind that has nothing in it."""
+        for lock in self._claims.values():
+            self._release(lock)
+        self._claims.clear()
+        for folder in (self._claimed, self.manifest.parent, *([self.out] if self._is_new else [])):
+            with suppress(OSError):
+                folder.rmdir()
+
+    def left(self) -> tuple[Counter[str], int]:
+        """Of the jobs that others had: statuses of those that are done, and how many are still at work."""
+        self._done |= _done(sorted(self.manifest.parent.glob("*.jsonl")))
+        done = [job for job in self.passed if self._is_done(job)]
+        return self.statuses(done), len(self.passed) - len(done)
+
     def record_path(self, job: Job) -> Path:
         """Where a job's record is."""
         return self.out / f"{job.name}.json"
@@ -182,7 +228,8 @@ class Batch:
         Raises:
             AssayError: a writer beside this one has given all names for it to records of other files.
         """
-        with self._lock:  # two writers may be at the same file, or at two that would have one name
+        claimed = job.name
+        with self._lock:  # two writers may be at two files that would have one name
             job = self._free(job)
             path = self.record_path(job)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -197,6 +244,8 @@ class Batch:
             if record.status == "failed":
                 line |= {"code": record.issues[0].code, "reason": record.issues[0].message}
             self._append({**line, "time": round(time.time(), 2), "stamp": stamp(job.path)})
+        if claim := self._claims.pop(claimed, None):
+            self._release(claim)
         return record
 
     def _free(self, job: Job) -> Job:
@@ -284,9 +333,12 @@ def run_batch(
         AssayError: no model, or no file can be answered any more (a server is gone, the disk is full); the next start
             goes on.
     """
-    extractor = load()
-    batch.start(extractor.contract)
-    for job, record in answered(extractor, readers):
-        written = batch.save(job, record, html, review_below)
-        written.document = None  # whoever collects records does not collect pages
-        yield written
+    try:
+        extractor = load()
+        batch.start(extractor.contract)
+        for job, record in answered(extractor, readers):
+            written = batch.save(job, record, html, review_below)
+            written.document = None  # whoever collects records does not collect pages
+            yield written
+    finally:
+        batch.release()

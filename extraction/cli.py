@@ -126,13 +126,19 @@ def extract(
         if batch and (as_json or html or len(jobs) <= _FEW):
             for record in batch.again(done, readers, html, review_below):
                 show(record)
-        readers.add((job, job.path) for job in missing)  # the first ones are read while the model is loaded
+        # The first ones are read while the model is loaded; what another start is at is left to it.
+        readers.add((job, job.path) for job in missing if batch is None or batch.claim(job))
         if batch:
             records = run_batch(load, readers, batch, html, review_below) if missing else iter(())
         else:
             records = (record for _, record in answered(load(), readers))
         for record in _told(records, len(missing), show):
             tally.add(record)
+    if batch:
+        others, at_work = batch.left()
+        tally.statuses += others
+        if at_work:
+            print(f"{at_work} files are being read by another start on {out}.", file=sys.stderr)
     for line in (tally.reasons(), tally.line(None if batch is None else out)):
         if line:
             print(line, file=sys.stderr)

@@ -160,6 +160,8 @@ class TrainConfig(_Section):
     """Checkpoints kept beside the best one."""
     log_steps: int = Field(default=5, gt=0)
     """Steps between lines of metrics."""
+    report_to: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = ()
+    """Trackers that follow the run, beside `metrics.jsonl`; each is installed apart, and some send figures away."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
     activation_offloading: bool = False

@@ -4,7 +4,9 @@ Models are built on the meta device, without weights."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,13 @@ def check_family(config: RunConfig, contract: Contract) -> Family:
     return family
 
 
+def check_trackers(names: Sequence[str]) -> None:
+    """Raise AssayError where a tracker is not installed."""
+    for name in names:
+        if find_spec(name) is None:
+            raise AssayError(f"train.report_to: {name} is not installed; pip install {name}, or leave it out.")
+
+
 def check_run(config: RunConfig, contract: Contract) -> Family:
     """Refuse a run that would fail only after its documents are read and its model is loaded.
 
@@ -102,6 +111,7 @@ def check_run(config: RunConfig, contract: Contract) -> Family:
         raise AssayError("This GPU has no bfloat16; set train.dtype=float32.")
     if config.train.activation_offloading and not torch.cuda.is_available():
         raise AssayError("train.activation_offloading moves a GPU's memory, and there is none; leave it out.")
+    check_trackers(config.train.report_to)
     if config.train.quantization:
         check_bitsandbytes()
     family = check_family(config, contract)

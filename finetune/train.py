@@ -247,7 +247,8 @@ def training_arguments(settings: TrainConfig, folder: RunFolder, metric: str) ->
         save_total_limit=settings.keep_checkpoints + 1,
         metric_for_best_model=f"eval_{metric}",
         greater_is_better=True,
-        report_to="none",
+        report_to=list(settings.report_to) or "none",
+        run_name=folder.path.name,
         dataloader_pin_memory=on_gpu,
         disable_tqdm=True,
     )
@@ -256,6 +257,7 @@ def training_arguments(settings: TrainConfig, folder: RunFolder, metric: str) ->
 def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFolder) -> None:
     """Put the best checkpoint's adapter, with contract and versions, into the run's `adapter` folder."""
     from extraction.generate.weights import fingerprint, sampled
+    from finetune.page import write_pages
     from finetune.trainer import spoken
 
     shutil.rmtree(folder.features, ignore_errors=True)
@@ -283,6 +285,7 @@ def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFo
         write_whole(made / "adapter_config.json", json.dumps(settings, indent=1) + "\n")
         contract.save(made)
         write_whole(made / VERSIONS, json.dumps(facts, indent=1) + "\n")
+        write_pages(folder, config, contract, facts, made / "README.md")
     score = trainer.state.best_metric
     mark = "no evaluation" if score is None else f"{spoken(trainer.args.metric_for_best_model)} {score:.3f}"
     say(f"Best: {source.name} ({mark}); adapter in {folder.adapter}")

@@ -115,7 +115,7 @@ def running(files, out, workers=1, seconds=2.0, model="m", backend=None, **optio
     batch = Batch(out, model)
     missing = batch.missing(batch.jobs(find_files([files])))
     with Readers(workers, seconds=seconds) as opened:
-        opened.add((job, job.path) for job in missing)
+        opened.add((job, job.path) for job in missing if batch.claim(job))
         yield from run_batch(lambda: Extractor(backend or Echo(), CONTRACT), opened, batch, **options)
 
 
@@ -282,9 +282,11 @@ def test_a_model_that_cannot_be_loaded_is_said_once_and_leaves_nothing(files, tm
     def load():
         raise AssayError("no such model")
 
+    batch, job = Batch(tmp_path / "out", "m"), Job(files / "a.pdf", "a")
+    assert batch.claim(job) and not Batch(tmp_path / "out", "m").claim(job)
     with Readers() as opened, pytest.raises(AssayError, match="no such model"):
-        opened.add([(Job(files / "a.pdf", "a"), files / "a.pdf")])
-        list(run_batch(load, opened, Batch(tmp_path / "out", "m")))
+        opened.add([(job, job.path)])
+        list(run_batch(load, opened, batch))
     assert not (tmp_path / "out").exists()
 
 
@@ -316,7 +318,7 @@ def started(files, out):
 
 
 def test_two_writers_share_a_folder(tmp_path):
-    """Each its own files, then both the same ones: all records are whole, and a third start finds nothing to do."""
+    """Each its own files, then both the same ones, each once: records are whole, a third start finds nothing to do."""
     for half in ("one", "two"):
         (tmp_path / half).mkdir()
         for number in range(20):
@@ -330,7 +332,10 @@ def test_two_writers_share_a_folder(tmp_path):
         for writer in writers:
             _, said = writer.communicate()
             assert writer.returncode == 0, said.decode()
-    assert len(list((out / MANIFEST).glob("*.jsonl"))) == 4
+    manifests = list((out / MANIFEST).glob("*.jsonl"))
+    assert len(manifests) == 4 and not list((out / MANIFEST / "claims").glob("*"))
+    lines = [json.loads(line) for file in manifests for line in file.read_text().splitlines()[1:]]
+    assert len(lines) == 60 == len({line["name"] for line in lines})
     for name in ("one", "two", "both"):
         assert Batch(out, "m").missing(jobs_in(tmp_path / name)) == []
     found = records_in(out)

@@ -1,0 +1,173 @@
+"""What a run leaves to look at: a card beside its adapter, and a page with its curves and figures."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from extraction.contract import Contract, field_names
+from extraction.files import write_whole
+from finetune.config import RunConfig
+from finetune.run import RunFolder, read_metrics
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1500px; padding: 0 1rem; color: #1b1f24; }
+h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2rem }
+table { border-collapse: collapse; font-size: 13px } td, th { padding: 3px 10px; text-align: left;
+  border-bottom: 1px solid #d8dee4 } th { background: #f3f5f7 } .number { text-align: right }
+.charts { display: flex; gap: 1.5rem; flex-wrap: wrap } figure { margin: 0 }
+svg text { font: 11px system-ui, sans-serif; fill: #57606a }
+iframe { width: 100%; height: 85vh; border: 1px solid #d8dee4 }
+"""
+_CARD = """# {name}
+
+{kind} for {base}, made by Assay's recipe {recipe}. Written by the run; what only you know is left to you,
+below.
+
+- **Told:** “{instruction}”
+- **Fields:** {fields}
+- **Training:** {steps} steps of {batch} examples at a rate of {rate:g}, in {hours}; data from `{train}`, judged on
+  `{validation}`.
+- **Kept:** {checkpoint}, the best by {metric}.
+- **Figures on held-out data:** {figures}
+- **Base weights:** SHA-256 `{sha}`{bits}. Versions: {versions}.
+
+`config.yaml` and `metrics.jsonl` of the run say the rest. Use it by `--model FOLDER` in `assay extract`, or
+`Extractor.from_pretrained("FOLDER")`.
+
+## To be filled in
+
+What it is for and not for, whose documents it learned from and under what terms, on which it was tried, who to ask. The
+base model's own terms hold for the adapter, too. It is no medical device.
+"""
+
+
+def write_pages(folder: RunFolder, config: RunConfig, contract: Contract, facts: Mapping[str, Any], card: Path) -> None:
+    """Write a run's `report.html` and its adapter's card; neither has text of any document.
+
+    Args:
+        facts: what `versions.json` says.
+        card: where the card goes.
+    """
+    rows = read_metrics(folder.metrics)
+    judged = [row for row in rows if _judged(row) and f"checkpoint-{row['step']}" == facts["checkpoint"]]
+    last = judged[-1] if judged else {}
+    figures = {name.removeprefix("eval_"): value for name, value in last.items() if name.startswith("eval_")}
+    write_whole(card, _card(folder, config, contract, facts, rows, figures))
+    write_whole(folder.path / "report.html", _report(folder, config, facts, rows))
+
+
+def _judged(row: Mapping[str, Any]) -> bool:
+    return any(name.startswith("eval_") for name in row)
+
+
+def _card(
+    folder: RunFolder,
+    config: RunConfig,
+    contract: Contract,
+    facts: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    figures: Mapping[str, Any],
+) -> str:
+    settings = config.train
+    metric = next((name for name in facts if name.startswith("eval_")), None)
+    seconds = max((row.get("seconds", 0) for row in rows), default=0)
+    lora, start = config.adapter, config.adapter.start
+    name = f"{'DoRA' if lora.use_dora else 'LoRA'} adapter (rank {lora.r}, alpha {lora.alpha})"
+    adapter = f"An adapter that went on from {start}" if start else f"A {name}"
+    return _CARD.format(
+        name=folder.path.name,
+        kind=adapter,
+        base=config.model,
+        recipe=config.recipe,
+        instruction=contract.instruction.split("\n")[0],
+        fields=", ".join(sorted(field_names(contract.record_schema))) or "none",
+        steps=max((row["step"] for row in rows), default=0),
+        batch=settings.batch_size * settings.accumulation,
+        rate=settings.learning_rate,
+        hours=f"{seconds / 3600:.1f} hours" if seconds >= 5400 else f"{seconds / 60:.0f} minutes",
+        train=config.data.train,
+        validation=config.data.validation,
+        checkpoint=facts["checkpoint"],
+        metric=metric.removeprefix("eval_").replace("_", " ") if metric else "order",
+        figures=", ".join(f"{name} {_number(value)}" for name, value in figures.items()) or "none",
+        sha=facts["base_sha256"],
+        bits=", trained on their 4 bits (NF4)" if facts.get("quantization") else "",
+        versions=", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
+    )
+
+
+def _report(folder: RunFolder, config: RunConfig, facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    loss = [(row["step"], row["loss"]) for row in rows if "loss" in row]
+    names = list(dict.fromkeys(name for row in rows for name in row if name.startswith("eval_")))
+    shares = [name for name in names if all(0 <= row[name] <= 1 for row in rows if name in row)]
+    charts = [chart("Training loss", loss)]
+    for name in shares:
+        points = [(row["step"], row[name]) for row in rows if name in row]
+        charts.append(chart(f"Held-out {name.removeprefix('eval_').replace('_', ' ')}", points, 1.0))
+    judged = [row for row in rows if _judged(row)]
+    judged = [{"step": r["step"], **{n.removeprefix("eval_"): r[n] for n in names if n in r}} for r in judged]
+    settings = json.loads(config.model_dump_json(exclude_none=True))
+    body = (
+        f"<h1>{html.escape(folder.path.name)}: {html.escape(config.recipe)} on {html.escape(config.model)}</h1>"
+        f"<p>Kept: {html.escape(str(facts['checkpoint']))}.</p><div class=charts>{''.join(charts)}</div>"
+        f"<h2>On held-out data</h2>{table(judged)}"
+        f"<h2>Settings</h2><pre>{html.escape(json.dumps(settings, indent=1))}</pre>"
+    )
+    return page("Assay run", body)
+
+
+def page(title: str, body: str) -> str:
+    """One self-contained HTML file."""
+    head = f"<meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style>"
+    return f"<!doctype html><html lang=en>{head}{body}</html>"
+
+
+def chart(title: str, points: Sequence[tuple[float, float]], top: float | None = None) -> str:
+    """A line chart as SVG, axes from zero."""
+    if not points:
+        return ""
+    width, height, left, bottom = 520, 220, 40, 24
+    last = max(x for x, _ in points) or 1
+    high = top or max(y for _, y in points) * 1.05 or 1.0
+    wide, tall = width - left - 10, height - bottom - 10
+    place = [(left + x / last * wide, height - bottom - y / high * tall) for x, y in points]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in place)
+    dots = "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="#0969da"><title>step {p[0]}: {p[1]:.3f}</title></circle>'
+        for (x, y), p in zip(place, points, strict=True)
+    )
+    grid = ""
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        y = height - bottom - share * tall
+        grid += f'<line x1="{left}" x2="{width - 10}" y1="{y:.1f}" y2="{y:.1f}" stroke="#d8dee4"/>'
+        grid += f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{share * high:.2f}</text>'
+    return (
+        f'<figure><figcaption>{html.escape(title)}</figcaption><svg width="{width}" height="{height}" role="img" '
+        f'aria-label="{html.escape(title)}">{grid}<polyline points="{line}" fill="none" stroke="#0969da" '
+        f'stroke-width="2"/>{dots}<text x="{width - 10}" y="{height - 6}" text-anchor="end">step {last:g}</text>'
+        "</svg></figure>"
+    )
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as an HTML table; columns that are empty are left out."""
+    columns = [key for key in (rows[0] if rows else {}) if any(row.get(key) is not None for row in rows)]
+    head = "".join(f"<th>{html.escape(key)}</th>" for key in columns)
+    lines = "".join("<tr>" + "".join(_cell(row.get(key)) for key in columns) + "</tr>" for row in rows)
+    return f"<table><tr>{head}</tr>{lines}</table>"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"<td class=number>{_number(value)}</td>"
+    return f"<td>{'' if value is None else html.escape(str(value))}</td>"
+
+
+def _number(value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:g}" if value.is_integer() and value > 1 else f"{value:.3f}"
