@@ -84,7 +84,8 @@ def test_documents_need_a_contract_alone(work):
     (work / "data" / "pages").mkdir()
     gold = {"seller": "Ann", "items": [{"article": "Nails", "price": "2.00"}]}
     (work / "data" / "pages" / "a.json").write_text(json.dumps(gold))
-    changes = [f"{key}={value}" for key, value in {**SMALL, "recipe": "invoices"}.items()]
+    settings = {**SMALL, "recipe": "invoices", "data.train": "data/documents", "data.validation": "data/others"}
+    changes = [f"{key}={value}" for key, value in settings.items()]
     assert "adapter:" in run(work, "-m", "recipes.cli", "plan", "image_qa.yaml", *changes)
     here: dict[str, Any] = {}
     exec(block("python", 2), here)
