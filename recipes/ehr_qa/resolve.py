@@ -11,12 +11,13 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import Any
 
 from rapidfuzz import fuzz
 
 from recipes.ehr_qa.facts import Fact
 from recipes.ehr_qa.hierarchy import GROUPS, groups_of
-from recipes.ehr_qa.vocabulary import CLASSES, MEDICATIONS, SYNONYMS
+from recipes.ehr_qa.vocabulary import CLASSES, FORMS, MEDICATIONS, SYNONYMS, members, sayings
 
 SPELLED = 88.0
 """Two words of four letters and more with this ratio (0 to 100, of edits) are one, spelled in two ways."""
@@ -90,15 +91,17 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
     if classes:
         known = {entry.fact.resource: _classes(entry.fact) for entry in entries}
         unknown = len({entry.name for entry in entries if known[entry.fact.resource] is None})
-        members = [entry for entry in entries if set(classes) & (known[entry.fact.resource] or set())]
-        if members and (not found or len(members) > len(found)):
-            found, how = [entry for entry in entries if entry in members or entry in found], "class"
+        those = [entry for entry in entries if set(classes) & (known[entry.fact.resource] or set())]
+        if those and (not found or len(those) > len(found)):
+            found, how = _once([entry for entry in entries if entry in those or entry in found]), "class"
     if not found:
         found, how = _spelled(forms, entries, kind), "spelling"
     taken = {id(entry.fact) for entry in found}
     others = dict.fromkeys(entry.name for entry in entries if id(entry.fact) not in taken)
     names = {entry.name for entry in found}
-    near = [name for name in others if name not in names and _is_near(words(which), forms, name)]
+    # Not all that is said of it: "water tablet" would make every tablet look alike.
+    called = [words(name) for name in _called(which, kind)]
+    near = [name for name in others if name not in names and _is_near(words(which), called, name)]
     return Meant(tuple(found), how if found else "", tuple(near[:5]), unknown)
 
 
@@ -201,7 +204,7 @@ def _alike(one: str, other: str) -> bool:
 @cache
 def _known() -> Words:
     """Every word of the tables."""
-    phrases = [phrase for table in SYNONYMS.values() for name, others in table.items() for phrase in (name, *others)]
+    phrases = [phrase for kind in SYNONYMS for same, _ in _rows(kind).values() for phrase in same]
     drugs = [drug for names in MEDICATIONS.values() for drug in names]
     return frozenset(word for phrase in (*phrases, *drugs, *GROUPS) for word in words(phrase) if len(word) > 4)
 
@@ -214,48 +217,92 @@ def _is_near(asked: Words, forms: Sequence[Words], name: str) -> bool:
     return spelled or any(one in word or word in one for one in meant for word in own)
 
 
+_Row = tuple[tuple[str, ...], tuple[str, ...]]
+"""The ways to say a name in the words of records, English; and in other languages and forms ("diabetic")."""
+
+
+@cache
+def _rows(kind: str) -> dict[str, _Row]:
+    """What a section's tables have as the same, by what it is called there."""
+    rows: dict[str, _Row] = {f"{name} ": ((name, *others), ()) for name, others in SYNONYMS.get(kind, {}).items()}
+    for row in sayings(kind):
+        ways = [row, *(row[form] for form in FORMS if form in row)]
+        other = [said for way in ways for language, found in way.items() if isinstance(found, list) for said in found]
+        rows[row["which"]] = (row["which"], *row["en"]), tuple(other)
+    return rows
+
+
 @cache
 def _table(kind: str) -> dict[Words, tuple[str, ...]]:
-    """By the words of each phrase, all that a section's table has as the same."""
-    found: dict[Words, list[str]] = {}
-    for name, others in SYNONYMS.get(kind, {}).items():
-        for phrase in (name, *others):
-            found.setdefault(words(phrase), []).extend([name, *others])
-    return {key: tuple(dict.fromkeys(phrases)) for key, phrases in found.items()}
+    """By the words of each way to say something, the names of the rows that have it."""
+    found: dict[Words, dict[str, None]] = {}
+    for name, (same, other) in _rows(kind).items():
+        for phrase in (*same, *other):
+            found.setdefault(words(phrase), {})[name] = None
+    return {key: tuple(names) for key, names in found.items()}
+
+
+@lru_cache(maxsize=10_000)
+def _called(which: str, kind: str) -> tuple[str, ...]:
+    """The names of the rows that have a name, or that are spelled like it where none has."""
+    asked, table = words(which), _table(kind)
+    # One letter makes another drug; a record's own names are compared by spelling elsewhere.
+    if asked in table or kind == "medication" or not any(len(word) > 4 for word in asked):
+        return table.get(asked, ())
+    near = [key for key in table if len(key) == len(asked) and all(any(_alike(a, b) for b in key) for a in asked - key)]
+    return tuple(dict.fromkeys(name for key in near for name in table[key])) if len(near) < 4 else ()
 
 
 def _synonyms(which: str, kind: str) -> tuple[str, ...]:
     """Other ways to say a name; of several drugs' ways only those of the one."""
-    return _table(kind).get(words(which), ())
+    rows = _rows(kind)
+    return tuple(dict.fromkeys(phrase for name in _called(which, kind) for phrase in rows[name][0]))
 
 
-def meaning(which: str | None, kind: str | None) -> frozenset[Words]:
-    """What a name means whatever the record: all the ways to say it, each by its words."""
+def meaning(which: str | None, kind: str | None) -> frozenset[Any]:
+    """What a name means whatever the record: the names of the rows that have it, else its words alone.
+
+    Two names mean the same where these have one in common; of what is no name, where both are empty.
+    """
     if not which:
         return frozenset()
-    return frozenset(map(words, (which, *_synonyms(which, kind or ""))))
+    return frozenset(_called(which, kind or "")) or frozenset([words(which)])
 
 
 @cache
 def _class_names(kind: str) -> dict[Words, str]:
     tables: dict[str, Iterable[str]] = {"condition": GROUPS, "medication": (*MEDICATIONS, *CLASSES)}
-    names = tables.get(kind, ())
-    return {words(name): name for name in names}
+    return {words(name): name for name in (*members(kind), *tables.get(kind, ()))}
 
 
 def _class(phrase: str, kind: str) -> str | None:
     return _class_names(kind).get(words(phrase))
 
 
-def _classes(fact: Fact) -> set[str] | None:
+def _classes(fact: Fact) -> frozenset[str] | None:
     """The classes that a fact belongs to; None where no table knows it."""
-    if fact.kind == "condition":
-        return groups_of(fact.codes, fact.name)
-    own = words(_DOSE.sub(" ", fact.name))
-    found = {kind for kind, drugs in _ingredients().items() if any(drug <= own for drug in drugs)}
-    if not found:
+    return _classes_of(fact.kind, (fact.name, *fact.also), tuple(fact.codes))
+
+
+@lru_cache(maxsize=100_000)
+def _classes_of(kind: str, names: tuple[str, ...], codes: tuple[str, ...]) -> frozenset[str] | None:
+    own = [words(_DOSE.sub(" ", name)) for name in names]
+    found = {name for name, parts in _members(kind).items() if any(part <= one for part in parts for one in own)}
+    if kind == "condition":
+        groups = groups_of(codes, names[0])
+        return None if groups is None and not found else frozenset({*(groups or ()), *found})
+    if not found and kind in ("medication", "allergy"):
         return None
-    return found | {wide for wide, narrow in CLASSES.items() if found & {*narrow}}
+    return frozenset(found | {wide for wide, narrow in CLASSES.items() if found & {*narrow}})
+
+
+@cache
+def _members(kind: str) -> dict[str, tuple[Words, ...]]:
+    """Of each class of a section the words of its members' names."""
+    made = dict(_ingredients()) if kind == "medication" else {}
+    for name, own in members(kind).items():
+        made[name] = tuple(dict.fromkeys((*made.get(name, ()), *filter(None, map(words, own)))))
+    return made
 
 
 @cache
@@ -276,6 +323,7 @@ def _ingredients() -> dict[str, tuple[Words, ...]]:
         made[kind] = tuple(one for one in bare | brands if one)
     # Other names of the same drugs.
     for kind, own in made.items():
-        also = {words(other) for one in own for other in _table("medication").get(one, ())}
+        names = (name for one in own for name in _table("medication").get(one, ()))
+        also = {words(other) for name in names for other in _rows("medication")[name][0]}
         made[kind] = tuple(dict.fromkeys((*own, *(also - {frozenset()}))))
     return made

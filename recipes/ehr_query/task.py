@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from extraction.contract import Contract
@@ -82,18 +83,16 @@ class HealthQueries(Task):
     def right(self, branch: Branch, record: Record) -> bool:
         """The query, or one that is as right; names by what they mean."""
         asked = [branch.source["query"], *branch.source.get("also", ())] if branch.source else [branch.gold]
-        return record.data is not None and parts(record.data) in map(parts, asked)
+        return record.data is not None and any(all(equal(record.data, one)) for one in asked)
 
     def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
         """The share of queries that are right, whole and part by part."""
         whole = super().grade(contract, examples, records)
-        found = dict.fromkeys(("what", "operation", "which", "limits"), 0)
         pairs = [(e.branches[0], own[0]) for e, own in zip(examples, records, strict=True)]
-        for branch, record in pairs:
-            own, true = parts(record.data or {}), parts(branch.gold)
-            for place, name in enumerate(found):
-                found[name] += own[place] == true[place]
-        return Grade({**whole.figures, **{name: count / len(pairs) for name, count in found.items()}})
+        each = [equal(record.data or {}, branch.gold) for branch, record in pairs]
+        names = ("what", "operation", "which", "limits")
+        shares = map(fmean, zip(*each, strict=True))
+        return Grade({**whole.figures, **dict(zip(names, shares, strict=True))})
 
     def synthesize(self, folder: Path, split: str, config: SyntheticConfig) -> None:
         """Invented questions; those to be judged by are in wordings and of things that training never has."""
@@ -113,16 +112,29 @@ def gold(query: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def parts(query: dict[str, Any]) -> tuple[Any, ...]:
-    """A query's parts as they are compared: section, operation, name by what it means (`resolve.meaning`), limits."""
-    times = []
-    for time in query.get("times") or ():
-        step = time.get("step") or {}
-        name = meaning(step.get("which"), step.get("what"))
-        times.append((time.get("relation"), time.get("date"), step.get("what"), name, step.get("operation", "latest")))
-    value = query.get("value") or {}
-    limits = (tuple(times), value.get("relation"), value.get("number"))
-    return query.get("what"), query.get("operation"), meaning(query.get("which"), query.get("what")), limits
+def equal(query: dict[str, Any], other: dict[str, Any]) -> tuple[bool, bool, bool, bool]:
+    """Whether two queries have the same section, operation, name (by what it means, `resolve.meaning`), limits."""
+    times, others = query.get("times") or (), other.get("times") or ()
+    limits = len(times) == len(others) and all(map(_same_time, times, others))
+    return (
+        query.get("what") == other.get("what"),
+        query.get("operation") == other.get("operation"),
+        _same_name(query, other),
+        limits and (query.get("value") or {}) == (other.get("value") or {}),
+    )
+
+
+def _same_time(time: dict[str, Any], other: dict[str, Any]) -> bool:
+    step, another = ({"operation": "latest", **(one.get("step") or {})} for one in (time, other))
+    same = all(one.get(key) == two.get(key) for one, two, key in (
+        (time, other, "relation"), (time, other, "date"), (step, another, "what"), (step, another, "operation")
+    ))  # fmt: skip
+    return same and _same_name(step, another)
+
+
+def _same_name(part: dict[str, Any], other: dict[str, Any]) -> bool:
+    own, true = (meaning(one.get("which"), one.get("what")) for one in (part, other))
+    return bool(own & true) or not own | true
 
 
 TASK = HealthQueries()

@@ -14,6 +14,8 @@ from extraction.parse import parse
 from extraction.room import Room
 from finetune.task import DataRequest, evaluate, read_examples
 from recipes.ehr_qa.query import Query
+from recipes.ehr_qa.resolve import meaning
+from recipes.ehr_qa.vocabulary import FORMS, sayings
 from recipes.ehr_query.questions import make_question, write_questions
 from recipes.ehr_query.task import CONTRACT, TASK, gold
 from tests.conftest import Scripted
@@ -85,3 +87,29 @@ def test_a_file_that_is_none_is_said(tmp_path):
     with pytest.raises(AssayError, match="give a question with its query a line"):
         read_examples(TASK, request(tmp_path))
     assert isinstance(CONTRACT, Contract)
+
+
+@pytest.mark.parametrize(
+    ("section", "said", "meant"),
+    [
+        ("condition", "diabetic", "diabetes"),
+        ("condition", "afib", "atrial fibrillation"),
+        ("condition", "Zuckerkrankheit", "diabetes"),
+        ("medication", "water pill", "diuretic"),
+        ("medication", "Tylenol", "acetaminophen"),
+        ("observation", "how tall", "body height"),
+        ("observation", "sugar", "glucose"),
+        ("immunization", "Grippe", "influenza"),
+    ],
+)
+def test_what_people_say_means_what_records_print(section, said, meant):
+    assert meaning(said, section) & meaning(meant, section)
+
+
+def test_the_table_of_names_is_whole():
+    for section in ("condition", "medication", "observation", "immunization", "procedure", "allergy", "encounter"):
+        rows = sayings(section)
+        assert len(rows) == len({row["which"] for row in rows}) > 15
+        for row in rows:
+            assert row["en"] and all(isinstance(said, str) and said for said in row["en"]), row
+            assert set(row) <= {"which", "en", "de", "fr", "es", "nl", "it", "pt", *FORMS}

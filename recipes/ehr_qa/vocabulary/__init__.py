@@ -6,6 +6,7 @@ held out stands only in validation patients, so that they test copying, not memo
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -115,6 +116,27 @@ PEOPLE: dict[str, Any] = _table("people")
 SYNONYMS: dict[str, Any] = _table("synonyms")
 CLASSES: dict[str, list[str]] = SYNONYMS.pop("classes")
 HELD = frozenset(_held)
+
+
+@cache
+def sayings(section: str) -> tuple[dict[str, Any], ...]:
+    """What people call things of a section: rows with the plain name, `which`, and ways to say it by language.
+
+    Some have forms as well, each by language: `adj` ("Is he diabetic?"), `verb` ("Does she smoke?"), `done` ("Has he
+    ever fainted?"), `how` ("How tall is she?"), `against` (what a vaccine is against).
+    """
+    file = _HERE / "names" / f"{section}.jsonl"
+    return tuple(map(json.loads, file.read_text(encoding="utf-8").splitlines())) if file.exists() else ()
+
+
+@cache
+def members(section: str) -> dict[str, tuple[str, ...]]:
+    """Classes of a section that people name, with the names of what belongs to them."""
+    table: dict[str, dict[str, list[str]]] = json.loads((_HERE / "classes.json").read_text(encoding="utf-8"))
+    return {name: tuple(own) for name, own in table.get(section, {}).items()}
+
+
+FORMS = ("adj", "verb", "done", "how", "against")
 
 
 @dataclass(frozen=True)
