@@ -111,12 +111,16 @@ class Extractor:
             AssayError: an open file that gives text instead of bytes.
         """
         if isinstance(file, str | Path):
-            path = Path(file)
-        else:
-            path = _kept(file, Path(getattr(file, "name", None) or name).name if not isinstance(file, bytes) else name)
-        [(_, record)] = self.extract_all([path], password=password)
-        if not isinstance(file, str | Path):  # its pages are drawn from the copy, as long as they may be
-            weakref.finalize(record.document or record, shutil.rmtree, path.parent, ignore_errors=True)
+            [(_, record)] = self.extract_all([file], password=password)
+            return record
+        path = _kept(file, name)
+        try:
+            record = self.extract(path, password=password)
+        except BaseException:
+            shutil.rmtree(path.parent, ignore_errors=True)
+            raise
+        # Its pages are drawn from the copy, as long as they may be.
+        weakref.finalize(record.document or record, shutil.rmtree, path.parent, ignore_errors=True)
         return record
 
     def extract_all(self, paths: Iterable[str | Path], *, password: str = "") -> Iterator[tuple[int, Record]]:
@@ -250,11 +254,13 @@ class _File:
 
 
 def _kept(file: bytes | IO[bytes], name: str) -> Path:
-    """A document that has no path, in a file of a folder of its own."""
+    """A document that has no path, in a file of a folder of its own; a file that has a name keeps it."""
+    own = getattr(file, "name", None)  # of a file without one a number, or nothing
+    name = Path(own if isinstance(own, str) else name).name or "document"
     content = file if isinstance(file, bytes) else file.read()
     if not isinstance(content, bytes):
         raise AssayError(f"{name} was opened as text; open it as bytes: open(path, 'rb').")
-    path = Path(tempfile.mkdtemp(prefix="assay-")) / Path(name).name
+    path = Path(tempfile.mkdtemp(prefix="assay-")) / name
     path.write_bytes(content)
     return path
 

@@ -62,6 +62,7 @@ class Batch:
 
     def __init__(self, out: Path, task: str):
         self.out, self.task = out, task
+        self._began, self._is_new = time.time(), not out.exists()  # before what others have done is looked at
         folder = out / MANIFEST
         self.manifest = folder / f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}.jsonl"
         self._lock = FileLock(folder / "lock")
@@ -76,7 +77,7 @@ class Batch:
                     f"{out} holds records of another model or schema ({head.get('task')}); choose another folder."
                 )
         self._done = _done(files)
-        self._began, self._is_new, self._claimed = time.time(), not out.exists(), folder / "claims"
+        self._claimed = folder / "claims"
         self._claims: dict[str, FileLock] = {}
         self.passed: list[Job] = []  # that another start was at, or had read meanwhile
         self._skipped: Counter[str] = Counter()
@@ -180,8 +181,8 @@ class Batch:
             return False
         path = self.record_path(job)
         if path.exists() and path.stat().st_mtime >= self._began:
-            self._done |= _done(sorted(self.manifest.parent.glob("*.jsonl")))
-            if self._is_done(job):
+            self._look_again()
+            if self._is_read_since(job):
                 self._release(lock)
                 self.passed.append(job)
                 return False
@@ -190,8 +191,16 @@ class Batch:
 
     @staticmethod
     def _release(lock: FileLock) -> None:
-        Path(lock.lock_file).unlink(missing_ok=True)  # who waits for it finds the record
+        with suppress(OSError):  # some systems keep a file that is open; it is then used again
+            Path(lock.lock_file).unlink(missing_ok=True)  # who waits for it finds the record
         lock.release()
+
+    def _look_again(self) -> None:
+        self._done |= _done(sorted(self.manifest.parent.glob("*.jsonl")))
+
+    def _is_read_since(self, job: Job) -> bool:
+        """Whether a job was read or refused by another start since this one began."""
+        return bool(self._done.get(job.name, {}).get("time", 0) >= self._began)
 
     def release(self) -> None:
         """Give back all claims; no folder stays behind that has nothing in it."""
@@ -204,8 +213,8 @@ class Batch:
 
     def left(self) -> tuple[Counter[str], int]:
         """Of the jobs that others had: statuses of those that are done, and how many are still at work."""
-        self._done |= _done(sorted(self.manifest.parent.glob("*.jsonl")))
-        done = [job for job in self.passed if self._is_done(job)]
+        self._look_again()
+        done = [job for job in self.passed if self._is_read_since(job)]
         return self.statuses(done), len(self.passed) - len(done)
 
     def record_path(self, job: Job) -> Path:
@@ -252,7 +261,7 @@ class Batch:
         """A job under its name, or with its suffix where a writer beside this one has given that to another file."""
         for name in dict.fromkeys((job.name, job.name.removesuffix(job.path.suffix) + job.path.suffix)):
             if name not in self._done and (self.out / f"{name}.json").exists():
-                self._done |= _done(sorted(self.manifest.parent.glob("*.jsonl")))
+                self._look_again()
             if name not in self._done or self._is_of(name, job.path):
                 return Job(job.path, name)
         raise self._taken(job.name, job.path)

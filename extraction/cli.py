@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,9 @@ from extraction.errors import AssayError, no_warnings
 from extraction.export.writers import Format
 from extraction.record.record import REVIEW_BELOW, Record
 from extraction.tally import Tally
+
+if TYPE_CHECKING:
+    from extraction.contract import Contract
 
 _FEW = 3  # records that are shown as tables
 
@@ -83,38 +86,22 @@ def extract(
     with 3 when one or more is partial. Counts by status and reason are in OUT/_manifest/summary.json.
     """
     no_warnings()
-    from extraction.api import Extractor, check_documents, contract_for
+    from extraction.api import Extractor
     from extraction.batch import Batch, Job, run_batch, task_id
-    from extraction.folder import find_files, told
-    from extraction.generate.grammar import simplify
-    from extraction.generate.hub import DEFAULT, resolve_model
+    from extraction.folder import find_files
     from extraction.readers import Readers, answered
 
     found = find_files(files)
-    if server is None and model is None:
-        if schema is not None:
-            raise AssayError(
-                f"{DEFAULT} knows its own schema only; say which model reads: --model FOLDER or --server URL."
-            )
-        model = DEFAULT
-    contract = contract_for(model, schema)
-    check_documents(contract)
-    if server is None:
-        resolve_model(str(model))
+    model, contract = _wanted(model, schema, server)
     batch = None if str(out) == "-" else Batch(out, task_id(model, schema, server))
-    if batch is None and html:
-        raise AssayError("--html writes pages beside the records; give a folder with --out.")
+    if batch is None and (html or retry_failed):
+        raise AssayError("--html and --retry-failed are about the records of a folder; name one with --out.")
     jobs = batch.jobs(found) if batch else [Job(path, str(path)) for path, _ in found.files]
     missing = batch.missing(jobs, retry_failed) if batch else jobs
-    done = [job for job in jobs if job not in set(missing)]
+    unread = set(missing)
+    done = [job for job in jobs if job not in unread]
     tally = Tally(len(jobs), found.skipped, batch.statuses(done) if batch else Counter())
-    notes = [f"Note: the schema's {note}." for note in simplify(contract.record_schema)[1]]
-    if found.skipped:
-        notes.append(told(found.skipped))
-    if done:
-        notes.append(f"{len(done)} of {len(jobs)} are done already, {tally.statuses['failed']} of them failed.")
-    for note in notes:
-        print(note, file=sys.stderr)
+    _note(contract, tally, len(done))
 
     def load() -> Extractor:
         if server:
@@ -139,13 +126,42 @@ def extract(
         tally.statuses += others
         if at_work:
             print(f"{at_work} files are being read by another start on {out}.", file=sys.stderr)
-    for line in (tally.reasons(), tally.line(None if batch is None else out)):
-        if line:
-            print(line, file=sys.stderr)
-    if batch:
         batch.summarize(tally.to_dict())
+    print("\n".join(filter(None, (tally.reasons(), tally.line(out if batch else None)))), file=sys.stderr)
     if tally.statuses["failed"] or (strict and tally.statuses["partial"]):
         raise typer.Exit(2 if tally.statuses["failed"] else 3)
+
+
+def _wanted(model: str | None, schema: Path | None, server: str | None) -> tuple[str | None, Contract]:
+    """The model that reads, and what it is to read; what can be said against them is said before any file is read."""
+    from extraction.api import check_documents, contract_for
+    from extraction.generate.hub import DEFAULT, resolve_model
+
+    if server is None and model is None:
+        if schema is not None:
+            raise AssayError(
+                f"{DEFAULT} knows its own schema only; say which model reads: --model FOLDER or --server URL."
+            )
+        model = DEFAULT
+    contract = contract_for(model, schema)
+    check_documents(contract)
+    if server is None:
+        resolve_model(str(model))
+    return model, contract
+
+
+def _note(contract: Contract, tally: Tally, done: int) -> None:
+    """Tell what there is to know before a start: of the schema, what is skipped, what is done."""
+    from extraction.folder import told
+    from extraction.generate.grammar import simplify
+
+    notes = [f"Note: the schema's {note}." for note in simplify(contract.record_schema)[1]]
+    if tally.skipped:
+        notes.append(told(tally.skipped))
+    if done:
+        notes.append(f"{done} of {tally.total} are done already, {tally.statuses['failed']} of them failed.")
+    for note in notes:
+        print(note, file=sys.stderr)
 
 
 def _shower(as_json: bool, review_below: float, few: bool) -> Callable[[Record], None]:

@@ -84,7 +84,8 @@ def check_family(config: RunConfig, contract: Contract) -> Family:
 def check_trackers(names: Sequence[str]) -> None:
     """Raise AssayError where a tracker is not installed."""
     for name in names:
-        if find_spec(name) is None:
+        found = find_spec(name)
+        if found is None or found.origin is None:  # a folder of that name here is no package
             raise AssayError(f"train.report_to: {name} is not installed; pip install {name}, or leave it out.")
 
 

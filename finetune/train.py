@@ -119,10 +119,12 @@ def told_data(config: RunConfig) -> str:
         AssayError: see `read_data`.
     """
     data = config.data
-    missing = [str(folder) for folder in (data.train, data.validation) if not folder.exists()]
+    missing = {name: getattr(data, name) for name in ("train", "validation") if not getattr(data, name).exists()}
     if missing:
-        made = "; they are made when training starts" if data.synthetic else "; make it before you train"
-        return f"data:    {' and '.join(missing)} is not there yet{made}"
+        made = (
+            "is made when training starts" if missing.keys() <= data.synthetic.keys() else "put documents there first"
+        )
+        return f"data:    not there yet: {', '.join(map(str, missing.values()))} ({made})"
     task, contract, family = checked(config)
     rows, held_out = read_data(config, task, contract, family)
     lengths = [len(row["input_ids"]) for row in rows]

@@ -9,7 +9,6 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from extraction.document import Document, render_pages
-from extraction.record.table import issue_told
 
 if TYPE_CHECKING:
     from extraction.record.record import Record
@@ -35,7 +34,7 @@ def evidence_page(record: Record, document: Document, review_below: float) -> st
     evidence = saved.pop("evidence")
     values = {
         **saved,
-        "issues": [{**issue.to_dict(), "told": issue_told(record, issue)} for issue in record.issues],
+        "issues": [{**issue.to_dict(), "told": record.told(issue)} for issue in record.issues],
         "review_below": review_below,
         "fields": {path: {"page": None, **entry, "review": path in review} for path, entry in evidence.items()},
         "pages": [],

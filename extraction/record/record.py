@@ -240,6 +240,12 @@ class Record:
                 told.append(key)
         return ", ".join(told)
 
+    def told(self, issue: Issue) -> str:
+        """An issue with its place, for a person."""
+        page = f"page {issue.page}" if issue.page and len(self.views) > 1 else ""
+        place = ", ".join(filter(None, (page, self.place(issue.path) if issue.path else "")))
+        return f"{place[:1].upper()}{place[1:]}: {issue.message}" if place else issue.message
+
     def _name(self, row: Any, at: str) -> str | None:
         """What a row is called: by the role of its fields, else its first text."""
         if not isinstance(row, dict):

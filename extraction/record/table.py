@@ -14,7 +14,7 @@ from rich.text import Text
 from extraction.schema import pointer
 
 if TYPE_CHECKING:
-    from extraction.record.record import Issue, Record
+    from extraction.record.record import Record
 
 _SHOWN = 8  # of what was left out
 _WIDEST = 28  # characters of a column; what is longer goes on in the next line
@@ -29,7 +29,7 @@ def record_table(record: Record, review: Collection[str] = ()) -> Group:
         review: JSON pointers of the values that get a mark.
     """
     parts: list[Any] = [Text.assemble((f"{record.source}  ", "bold"), (record.status, _COLOURS[record.status]))]
-    parts += [Text(f"  {issue_told(record, issue)}", style="yellow") for issue in record.issues]
+    parts += [Text(f"  {record.told(issue)}", style="yellow") for issue in record.issues]
     for number, data in enumerate(record.reports):
         at = ("reports", number) if record.several else ()
         if record.several:
@@ -42,13 +42,6 @@ def record_table(record: Record, review: Collection[str] = ()) -> Group:
     if review:
         parts.append(Text(f"to review: {len(review)} of {len(record.fields)} values (?)", style="yellow"))
     return Group(*parts)
-
-
-def issue_told(record: Record, issue: Issue) -> str:
-    """An issue with its place, for a person."""
-    page = f"page {issue.page}" if issue.page and len(record.views) > 1 else ""
-    place = ", ".join(filter(None, (page, record.place(issue.path) if issue.path else "")))
-    return f"{place[:1].upper()}{place[1:]}: {issue.message}" if place else issue.message
 
 
 def _told(key: str, value: Any, path: tuple[str | int, ...], review: Collection[str]) -> _Rows | Text:

@@ -12,6 +12,7 @@ import yaml
 from extraction.contract import Contract, Role
 from extraction.errors import AssayError
 from extraction.files import whole_folder
+from extraction.generate.hub import EMBEDDED
 from extraction.schema import Schema, load_schema, resolve
 from extraction.target import Target
 
@@ -74,9 +75,8 @@ def _contract(schema: Schema, name: str) -> dict[str, Any]:
     heads = [key for key in top.get("properties", {}) if key not in tables]
     kind = str(top.get("title") or name.replace("_", " ").replace("-", " ")).lower()
     parts = {key: list(resolve(top["properties"][key], schema).get("properties", {})) for key in heads}
-    asked = (
-        [", ".join(_words([key]) + (f" ({_words(own)})" if own else "") for key, own in parts.items())] if heads else []
-    )
+    told = [_words([key]) + (f" ({_words(own)})" if own else "") for key, own in parts.items()]
+    asked = [", ".join(told)] if told else []
     asked += [f"every entry of {key} ({_words(list(row)[:_MANY])})" for key, row in tables.items()]
     roles: dict[str, Role] = {}
     for row in tables.values():
@@ -108,16 +108,22 @@ def _words(keys: list[str]) -> str:
     return ", ".join(key.replace("_", " ") for key in keys)
 
 
+def _scalar(value: str | Path) -> str:
+    """A text as YAML has it, in quotes where it needs them."""
+    text = value.as_posix() if isinstance(value, Path) else value
+    return yaml.safe_dump(text, allow_unicode=True, width=10_000).removesuffix("...\n").strip()
+
+
 def _yaml(folder: Path, name: str, settings: dict[str, Any], model: str) -> str:
-    large = model != "gemma-3-270m"
+    large = model != EMBEDDED
     contract = yaml.safe_dump(settings, allow_unicode=True, sort_keys=False, width=100, default_flow_style=None)
     indented = "".join(f"  {line}\n" for line in contract.splitlines())
     return f"""# {name}: documents to records after schema.json. Begun by `assay init`; keys: `assay config-schema`.
 recipe: documents
-model: {model}
+model: {_scalar(model)}
 
 contract:
-  record_schema: {(folder / "schema.json").as_posix()}
+  record_schema: {_scalar(folder / "schema.json")}
 {indented}  # Roles say what a field is for: name and value of a row (by these, rows are found on the page, paired and
   # scored), unit, range, flag, a time, a heading above the rows that it holds for. They were guessed from the
   # fields' names: mend them.
@@ -125,8 +131,8 @@ contract:
   max_answer_tokens: 1536
 
 data:
-  train: {(folder / "data" / "train").as_posix()}
-  validation: {(folder / "data" / "validation").as_posix()}
+  train: {_scalar(folder / "data" / "train")}
+  validation: {_scalar(folder / "data" / "validation")}
   max_length: 4096
 
 adapter:

@@ -100,7 +100,7 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
     others = dict.fromkeys(entry.name for entry in entries if id(entry.fact) not in taken)
     names = {entry.name for entry in found}
     # Not all that is said of it: "water tablet" would make every tablet look alike.
-    called = [words(name) for name in _called(which, kind)]
+    called = [words(_rows(kind)[place][0][0]) for place in _called(which, kind)]
     near = [name for name in others if name not in names and _is_near(words(which), called, name)]
     return Meant(tuple(found), how if found else "", tuple(near[:5]), unknown)
 
@@ -204,7 +204,7 @@ def _alike(one: str, other: str) -> bool:
 @cache
 def _known() -> Words:
     """Every word of the tables."""
-    phrases = [phrase for kind in SYNONYMS for same, _ in _rows(kind).values() for phrase in same]
+    phrases = [phrase for kind in SYNONYMS for same, _ in _rows(kind) for phrase in same]
     drugs = [drug for names in MEDICATIONS.values() for drug in names]
     return frozenset(word for phrase in (*phrases, *drugs, *GROUPS) for word in words(phrase) if len(word) > 4)
 
@@ -222,45 +222,45 @@ _Row = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 @cache
-def _rows(kind: str) -> dict[str, _Row]:
-    """What a section's tables have as the same, by what it is called there."""
-    rows: dict[str, _Row] = {f"{name} ": ((name, *others), ()) for name, others in SYNONYMS.get(kind, {}).items()}
+def _rows(kind: str) -> tuple[_Row, ...]:
+    """What a section's two tables have as the same, each row with its plain name first."""
+    rows: list[_Row] = [((name, *others), ()) for name, others in SYNONYMS.get(kind, {}).items()]
     for row in sayings(kind):
         ways = [row, *(row[form] for form in FORMS if form in row)]
-        other = [said for way in ways for language, found in way.items() if isinstance(found, list) for said in found]
-        rows[row["which"]] = (row["which"], *row["en"]), tuple(other)
-    return rows
+        other = [said for way in ways for found in way.values() if isinstance(found, list) for said in found]
+        rows.append(((row["which"], *row["en"]), tuple(other)))
+    return tuple(rows)
 
 
 @cache
-def _table(kind: str) -> dict[Words, tuple[str, ...]]:
-    """By the words of each way to say something, the names of the rows that have it."""
-    found: dict[Words, dict[str, None]] = {}
-    for name, (same, other) in _rows(kind).items():
+def _table(kind: str) -> dict[Words, tuple[int, ...]]:
+    """By the words of each way to say something, the places of the rows that have it."""
+    found: dict[Words, dict[int, None]] = {}
+    for place, (same, other) in enumerate(_rows(kind)):
         for phrase in (*same, *other):
-            found.setdefault(words(phrase), {})[name] = None
-    return {key: tuple(names) for key, names in found.items()}
+            found.setdefault(words(phrase), {})[place] = None
+    return {key: tuple(places) for key, places in found.items()}
 
 
 @lru_cache(maxsize=10_000)
-def _called(which: str, kind: str) -> tuple[str, ...]:
-    """The names of the rows that have a name, or that are spelled like it where none has."""
+def _called(which: str, kind: str) -> tuple[int, ...]:
+    """The places of the rows that have a name, or that are spelled like it where none has."""
     asked, table = words(which), _table(kind)
     # One letter makes another drug; a record's own names are compared by spelling elsewhere.
     if asked in table or kind == "medication" or not any(len(word) > 4 for word in asked):
         return table.get(asked, ())
     near = [key for key in table if len(key) == len(asked) and all(any(_alike(a, b) for b in key) for a in asked - key)]
-    return tuple(dict.fromkeys(name for key in near for name in table[key])) if len(near) < 4 else ()
+    return tuple(dict.fromkeys(place for key in near for place in table[key])) if len(near) < 4 else ()
 
 
 def _synonyms(which: str, kind: str) -> tuple[str, ...]:
     """Other ways to say a name; of several drugs' ways only those of the one."""
     rows = _rows(kind)
-    return tuple(dict.fromkeys(phrase for name in _called(which, kind) for phrase in rows[name][0]))
+    return tuple(dict.fromkeys(phrase for place in _called(which, kind) for phrase in rows[place][0]))
 
 
 def meaning(which: str | None, kind: str | None) -> frozenset[Any]:
-    """What a name means whatever the record: the names of the rows that have it, else its words alone.
+    """What a name means whatever the record: the places of the rows that have it, else its words alone.
 
     Two names mean the same where these have one in common; of what is no name, where both are empty.
     """
@@ -323,7 +323,7 @@ def _ingredients() -> dict[str, tuple[Words, ...]]:
         made[kind] = tuple(one for one in bare | brands if one)
     # Other names of the same drugs.
     for kind, own in made.items():
-        names = (name for one in own for name in _table("medication").get(one, ()))
-        also = {words(other) for name in names for other in _rows("medication")[name][0]}
+        places = (place for one in own for place in _table("medication").get(one, ()))
+        also = {words(other) for place in places for other in _rows("medication")[place][0]}
         made[kind] = tuple(dict.fromkeys((*own, *(also - {frozenset()}))))
     return made

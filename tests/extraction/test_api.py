@@ -5,6 +5,7 @@ import io
 import json
 import math
 from dataclasses import replace
+from tempfile import TemporaryFile
 
 import pytest
 from reportlab.pdfgen.canvas import Canvas
@@ -260,12 +261,16 @@ def test_questions_without_a_text_of_their_own_are_all_answered_by_their_schemas
 
 def test_a_document_without_a_path_is_read_like_its_file(tmp_path):
     path = pdf(tmp_path / "a.pdf", ["Blood", PRINTED])
-    extractor = Extractor(Scripted(*[f'{{"tests":[{{"panel":"Blood"}},{ROW}]}}'] * 3), CONTRACT)
+    extractor = Extractor(Scripted(*[f'{{"tests":[{{"panel":"Blood"}},{ROW}]}}'] * 4), CONTRACT)
     of_path = extractor.extract(path)
     of_bytes = extractor.extract(path.read_bytes(), name="a.pdf")
     with path.open("rb") as file:
         of_file = extractor.extract(file)
-    assert of_path.to_dict() == of_bytes.to_dict() == of_file.to_dict() and of_path.data
+    with TemporaryFile() as nameless:  # whose name is a number
+        nameless.write(path.read_bytes())
+        nameless.seek(0)
+        of_nameless = extractor.extract(nameless, name="../a.pdf")
+    assert of_path.to_dict() == of_bytes.to_dict() == of_file.to_dict() == of_nameless.to_dict() and of_path.data
     of_bytes.save_html(tmp_path / "a.html")  # its pages can still be drawn
     copy = of_bytes.document.path
     del of_bytes

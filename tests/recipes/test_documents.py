@@ -71,7 +71,8 @@ def test_it_trains_is_judged_and_merged(here, capsys):
     app(["evaluate", "runs/invoices/adapter", "invoices/data/validation", "--json"], standalone_mode=False)
     figures = json.loads(capsys.readouterr().out)
     assert figures["rows_gold"] == 1 and figures["micro_f1"] == 0.0  # nothing learned is nothing, and not 1 of 0 rows
-    assert Path("runs/invoices/adapter/contract.json").exists()
+    app(["merge", "runs/invoices", "--out", "runs/merged"], standalone_mode=False)
+    assert json.loads(Path("runs/merged/contract.json").read_text())["roles"] == said["roles"]
 
 
 def test_all_faults_of_a_folder_are_told_at_once(here, capsys):
@@ -88,6 +89,12 @@ def test_all_faults_of_a_folder_are_told_at_once(here, capsys):
     assert lines[0].startswith("3 faults in") and len(lines) == 4
     for words in ("/items", "1.json is missing", "2.pdf"):
         assert words in str(told.value)
+
+
+def test_names_that_yaml_would_take_for_something_else(here):
+    write_recipe(Path("my work #1/2024"), Path("schema.json"), "models/a: b #c")
+    config = load_config(Path("my work #1/2024/2024.yaml"))
+    assert config.model == "models/a: b #c" and config.data.train == Path("my work #1/2024/data/train")
 
 
 def test_what_cannot_begin_leaves_nothing(here):
