@@ -32,15 +32,21 @@ app = typer.Typer(
 )
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"assay {version('assay')}")
+        raise typer.Exit
+
+
 @app.callback(no_args_is_help=True)
 def _assay(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version, and end.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Print the version, and end.")
+    ] = False,
 ) -> None:
-    if version:
-        from importlib.metadata import version as version_of
-
-        print(f"assay {version_of('assay')}")
-        raise typer.Exit
+    """What all commands share."""
 
 
 @app.command()

@@ -38,6 +38,7 @@ def test_help_imports_nothing_heavy():
         "print(heavy & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+    assert assay("--version").stdout.startswith("assay 0.") and assay("--version").returncode == 0
     text = assay("--help").stdout
     assert all(command in text for command in ("extract", "score", "train", "merge"))
 
