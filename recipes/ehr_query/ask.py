@@ -72,7 +72,7 @@ class Asker:
         if not questions:
             return []
         said = [Said.of(question, records) for question in questions]
-        written = self.extractor.answer(question_example([(one.question, None) for one in said]))
+        written = self.extractor.answer(question_example([one.question for one in said]))
         return [(_query(own, one), own) for own, one in zip(written, said, strict=True)]
 
     def ask(self, record: PatientRecord, questions: Sequence[str]) -> list[Answer]:

@@ -7,13 +7,16 @@ import random
 import re
 from collections.abc import Sequence
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import yaml
 
 from extraction.files import write_whole
 from recipes.ehr_qa import vocabulary
+from recipes.ehr_qa.vocabulary import FORMS, sayings
 
 _HERE = Path(__file__).parent
 LANGUAGES = ("de", "fr", "es", "nl", "it", "pt")
@@ -30,6 +33,8 @@ _DAYS = {"en": "{m} {d}, {y}", "de": "{d}. {m} {y}", "es": "{d} de {m} de {y}", 
 _RELATIONS = {"since": "since", "before": "before", "after": "after", "on": "on"}
 _VALUES = {"above": "above", "below": "below", "at_least": "at least", "at_most": "at most"}
 _LATE = 2  # wordings of a list of eight or more, the last, that are never used in training
+_LIMITED = 0.6  # times as often as without: most questions have no limit
+_LONGEST = 8  # words of a name
 _EVERY = 8  # of so many names one is never used in training
 
 
@@ -42,34 +47,39 @@ def write_questions(path: Path, count: int, seed: int, held_out: bool) -> None:
     rng = random.Random(seed)
     made: dict[str, dict[str, Any]] = {}
     while len(made) < count:
-        question, query = make_question(rng, held_out)
-        made.setdefault(question, query)
+        if one := make_question(rng, held_out):
+            made.setdefault(*one)
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = (json.dumps({"question": q, "query": query}, ensure_ascii=False) for q, query in made.items())
     write_whole(path, "\n".join(lines) + "\n")
 
 
-def make_question(rng: random.Random, held_out: bool) -> tuple[str, dict[str, Any]]:
-    """A question and its query."""
+def make_question(rng: random.Random, held_out: bool) -> tuple[str, dict[str, Any]] | None:
+    """A question and its query, whose names are as the question has them; None where chance put together no sense."""
     entries = [one for one in _entries() if _part(one["en"], held_out)]
-    entry = rng.choices(entries, [one.get("often", 1) * len(one["en"]) ** 0.5 for one in entries])[0]
+    weights = [one.get("often", 1) * len(one["en"]) ** 0.5 * (_LIMITED if "limits" in one else 1) for one in entries]
+    entry = rng.choices(entries, weights)[0]
     spoken = [language for language in LANGUAGES if _part(entry.get(language, ()), held_out)]
     language = rng.choice(spoken) if spoken and rng.random() < 0.25 else "en"
     text = rng.choice(_part(entry[language], held_out))
     what = _one(rng, entry["what"])
     query: dict[str, Any] = {"what": what, "operation": entry["operation"]}
     slots: dict[str, str] = {}
-    if entry["which"] == "literal":
+    if entry["which"] == "literal" and what == "patient":
         query["which"] = entry["literal"]
+    elif entry["which"] == "literal":
+        query["which"] = max(
+            (said for said in _ways(what, entry["literal"]) if said in text.lower()), key=len, default=""
+        )
     elif entry["which"] == "name":
-        slots["name"], query["which"] = _name(rng, what, language, held_out, entry.get("form"))
+        slots["name"] = query["which"] = _name(rng, what, language, held_out, entry.get("form"))
     elif "about" in entry:  # named, and no part of the query
-        slots["name"], _ = _name(rng, _one(rng, entry["about"]), language, held_out)
+        slots["name"] = _name(rng, _one(rng, entry["about"]), language, held_out)
     limits = entry.get("limits") or "none"
     if limits.endswith("_step"):
         other = _one(rng, entry["step_what"])
-        slots["other"], which = _name(rng, other, language, held_out)
-        step = {"what": other, "which": which, "operation": entry.get("step_operation", "latest")}
+        slots["other"] = _name(rng, other, language, held_out)
+        step = {"what": other, "which": slots["other"], "operation": entry.get("step_operation", "latest")}
         query["times"] = [{"relation": limits.removesuffix("_step"), "step": step}]
     elif limits in _RELATIONS:
         slots["date"], day = _date(rng, language, text)
@@ -77,7 +87,21 @@ def make_question(rng: random.Random, held_out: bool) -> tuple[str, dict[str, An
     elif limits in _VALUES:
         slots["number"] = rng.choice((str(rng.randrange(2, 300)), f"{rng.uniform(0.5, 30):.1f}"))
         query["value"] = {"relation": _VALUES[limits], "number": float(slots["number"])}
-    return _manner(rng, _fill(text, slots)), query
+    if "" in (query.get("which"), *slots.values()):
+        return None
+    question = _manner(rng, _fill(text, slots))
+    for part in (query, *(time["step"] for time in query.get("times", ()) if "step" in time)):
+        if part.get("which") and part["what"] != "patient":
+            part["which"] = _as_there(part["which"], question)
+            if part["which"] is None:
+                return None
+    return question, query
+
+
+def _as_there(name: str, question: str) -> str | None:
+    """A name as the question has it, in its case; None where it is no piece of it, or too long for one."""
+    at = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", question, re.IGNORECASE)
+    return at.group().rstrip(".-") if at and len(name.split()) <= _LONGEST else None
 
 
 def _one(rng: random.Random, value: Any) -> Any:
@@ -92,30 +116,36 @@ def _part(found: Sequence[Any], held_out: bool) -> Sequence[Any]:
 
 
 @cache
-def _table() -> dict[str, Any]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return dict(yaml.load((_HERE / "vocabulary" / "asked.yaml").read_text(encoding="utf-8"), loader))
-
-
 def _entries() -> list[dict[str, Any]]:
-    return list(_table()["wordings"])
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    files = sorted((_HERE / "vocabulary").glob("wordings*.yaml"))
+    return [one for file in files for one in yaml.load(file.read_text(encoding="utf-8"), loader)]
 
 
-def _name(rng: random.Random, what: str, language: str, held_out: bool, form: str | None = None) -> tuple[str, str]:
-    """A name as it is said, and as a query has it, in small letters: from the table, or a record's own as it is."""
-    table = _table()["names"].get(what, [])
-    own = _own_names(what)
-    if form:  # what a vaccine is against, say
-        table, own = [row for row in table if form in row], ()
-    if not table or (own and rng.random() < 0.3):
+def _name(rng: random.Random, what: str, language: str, held_out: bool, form: str | None = None) -> str:
+    """A name as it is said: from the table, or a record's own; empty where there is none of this form."""
+    own = () if form else _own_names(what)
+    rows = [row for row in sayings(what) if not form or language in row.get(form, ())]
+    if own and (not rows or rng.random() < 0.2):
         kept = [name for name in own if (name in vocabulary.HELD) == held_out] or own
-        name = rng.choice(kept or [what.replace("_", " ")])
-        return name, name.lower()
-    rows = [row for number, row in enumerate(table) if (number % _EVERY == _EVERY - 1) == held_out or held_out]
+        return str(rng.choice(kept))
+    rows = [row for row in rows if held_out or crc32(row["which"].encode()) % _EVERY]
+    if not rows:
+        return ""
     row = rng.choice(rows)
     ways = row[form] if form else row
-    said = rng.choice(ways.get(language) or ways["en"])
-    return _misspelled(rng, said) if rng.random() < 0.04 else said, str(row["which"]).lower()
+    said = str(rng.choice(ways.get(language) or ways["en"]))
+    return _misspelled(rng, said) if rng.random() < 0.04 else said
+
+
+@cache
+def _ways(what: str, which: str) -> tuple[str, ...]:
+    """All that a thing is called, in small letters, in all languages and forms."""
+    rows = [row for row in sayings(what) if row["which"] == which]
+    ways = [way for row in rows for way in (row, *(row[form] for form in FORMS if form in row))]
+    return tuple(
+        said.lower() for way in ways for said in chain.from_iterable(v for v in way.values() if isinstance(v, list))
+    )
 
 
 @cache

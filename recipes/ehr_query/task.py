@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -20,6 +22,12 @@ from recipes.ehr_qa.resolve import meaning
 from recipes.ehr_query.questions import write_questions
 
 FILE = "questions.jsonl"
+
+
+_ABOUT_PATIENT = (
+    "name", "sex", "birth date", "age", "death", "marital status", "race", "ethnicity", "language", "city",
+)  # fmt: skip
+_LONGEST = 12  # words of a name
 
 
 def _schema() -> Schema:
@@ -53,10 +61,21 @@ CONTRACT = Contract(
 )
 
 
-def question_example(questions: Sequence[tuple[str, Any]]) -> Example:
-    """Questions, each with its query where that is known; a record plays no part."""
-    branches = tuple(Branch((asked,), gold=gold) for asked, gold in questions)
-    return Example(Context("question", ()), branches)
+def asked_schema(question: str) -> Schema:
+    """The schema of a question's query: a name stands in the question, word for word, or is one of the patient's."""
+    starts = [match.start() for match in re.finditer(r"(?<![^\W_])(?=[^\W_])", question)]
+    ends = [match.start() for match in re.finditer(r"(?<=[^\W_]|[)\]%+])(?![^\W_])", question)]
+    pieces = (question[a:b] for n, a in enumerate(starts) for b in ends[n : n + _LONGEST])
+    names = [*dict.fromkeys((*pieces, *_ABOUT_PATIENT)), None]
+    schema: Schema = copy.deepcopy(CONTRACT.record_schema)
+    for owner in (schema, schema["$defs"]["Step"]):
+        owner["properties"]["which"] = {"enum": names}
+    return schema
+
+
+def question_example(questions: Sequence[str]) -> Example:
+    """Questions to be written as queries; a record plays no part."""
+    return Example(Context("question", ()), tuple(Branch((asked,), asked_schema(asked)) for asked in questions))
 
 
 class HealthQueries(Task):
@@ -66,15 +85,15 @@ class HealthQueries(Task):
     contract = CONTRACT
 
     def read(self, wanted: DataRequest) -> list[Example]:
-        """A question is an example of its own; `also` are other queries that are as right."""
+        """A question is an example of its own; `also` are other queries that are as right.
+
+        A name that is trained stands in its question.
+        """
         file = wanted.folder / FILE
         try:
             rows = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
             return [
-                Example(
-                    Context(f"{FILE}:{number}", ()),
-                    (Branch((row["question"],), gold=gold(row["query"]), source=row),),
-                )
+                Example(Context(f"{FILE}:{number}", ()), (_branch(row, wanted.split == "train"),))
                 for number, row in enumerate(rows, 1)
             ]
         except (OSError, ValueError, KeyError) as error:
@@ -82,17 +101,18 @@ class HealthQueries(Task):
 
     def right(self, branch: Branch, record: Record) -> bool:
         """The query, or one that is as right; names by what they mean."""
-        asked = [branch.source["query"], *branch.source.get("also", ())] if branch.source else [branch.gold]
+        asked = [branch.source["query"], *branch.source.get("also", ())]
         return record.data is not None and any(all(equal(record.data, one)) for one in asked)
 
     def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
         """The share of queries that are right, whole and part by part."""
         whole = super().grade(contract, examples, records)
         pairs = [(e.branches[0], own[0]) for e, own in zip(examples, records, strict=True)]
-        each = [equal(record.data or {}, branch.gold) for branch, record in pairs]
+        each = [equal(record.data or {}, branch.source["query"]) for branch, record in pairs]
         names = ("what", "operation", "which", "limits")
-        shares = map(fmean, zip(*each, strict=True))
-        return Grade({**whole.figures, **dict(zip(names, shares, strict=True))})
+        return Grade(
+            {**whole.figures, **{name: fmean(one) for name, one in zip(names, zip(*each, strict=True), strict=True)}}
+        )
 
     def synthesize(self, folder: Path, split: str, config: SyntheticConfig) -> None:
         """Invented questions; those to be judged by are in wordings and of things that training never has."""
@@ -110,6 +130,21 @@ def gold(query: dict[str, Any]) -> dict[str, Any]:
     else:
         made["times"] = list(made["times"])
     return made
+
+
+def _branch(row: dict[str, Any], trained: bool) -> Branch:
+    """A question with its query; to be judged by, the name in it may be another than the question's."""
+    question, query = row["question"], gold(row["query"])
+    if not trained:
+        schema = asked_schema(question)
+        names = {str(name).casefold(): name for name in schema["properties"]["which"]["enum"]}
+        for part in (query, *(time["step"] for time in query.get("times", ()) if "step" in time)):
+            part["which"] = names.get((part["which"] or "none").casefold())
+        return Branch((question,), schema, query, row)
+    for part in (query, *(time["step"] for time in query.get("times", ()) if "step" in time)):
+        if part["which"] not in (None, *_ABOUT_PATIENT) and part["which"] not in question:
+            raise ValueError(f'"{part["which"]}" does not stand in "{question}"')
+    return Branch((question,), None, query, row)
 
 
 def equal(query: dict[str, Any], other: dict[str, Any]) -> tuple[bool, bool, bool, bool]:
