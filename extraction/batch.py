@@ -30,9 +30,11 @@ from extraction.folder import Found
 from extraction.generate.hub import shipped
 from extraction.generate.weights import take_samples
 from extraction.readers import Readers, answered, failed
+from extraction.record.index import NAME, write_index
 from extraction.record.record import REVIEW_BELOW, Record
 
 MANIFEST = "_manifest"
+INDEX = Path(NAME).stem
 _LONGEST = 240  # bytes of a record's name: file systems take 255 with what is put behind it
 
 
@@ -49,8 +51,9 @@ class Batch:
 
     A record has the name of its file, without the suffix if that is a document's (`a.pdf`: `a.json`), and with it where
     two would have the same name (`a.pdf` and `a.png`: `a.pdf.json` and `a.png.json`), or another file's record or the
-    contract has it already. A file that the manifest knows keeps the name of its record, whatever comes to lie beside
-    it; it is known by its path, or where that is gone, with its whole folder or by its size and time.
+    contract or the index page has it already. A file that the manifest knows keeps the name of its record, whatever
+    comes to lie beside it; it is known by its path, or where that is gone, with its whole folder or by its size and
+    time.
 
     Args:
         out: the folder; new, empty, or one that earlier or other runs of the same task write to.
@@ -97,7 +100,7 @@ class Batch:
             short = name.with_suffix("").as_posix() if name.suffix.lower() in SUFFIXES else whole
             whole, short = _fitting(whole), _fitting(short)
             known = next((own for own in (short, whole) if self._is_of(own, path)), None)
-            names.append(known or (whole if short == contract or short in self._done else short))
+            names.append(known or (whole if short in (contract, INDEX) or short in self._done else short))
             longer.append(known or whole)
         while clashes := {name for name, count in Counter(names).items() if count > 1}:
             before, names = names, [long if name in clashes else name for name, long in zip(names, longer, strict=True)]
@@ -161,6 +164,13 @@ class Batch:
         """Write the counts of this start beside the manifests."""
         self.manifest.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.manifest.parent / "summary.json", json.dumps(counts, indent=1, ensure_ascii=False) + "\n")
+
+    def write_index(self, review_below: float) -> Path:
+        """Write the page that leads to all evidence pages of the folder, of earlier starts too; returns its path."""
+        self._look_again()
+        paths = {name: self.out / f"{name}.json" for name in self._done}
+        records = ((name, Record.load(path)) for name, path in paths.items() if path.exists())
+        return write_index(self.out, records, review_below)
 
     def _is_done(self, job: Job) -> bool:
         line = self._done.get(job.name, {})

@@ -66,7 +66,9 @@ def extract(
         str | None, typer.Option(metavar="URL", help="Ask this OpenAI-compatible server; --model is its name there.")
     ] = None,
     schema: Annotated[Path | None, typer.Option(help="JSON Schema of the record, instead of the model's own.")] = None,
-    html: Annotated[bool, typer.Option("--html", help="Also write NAME.html: the page beside the values.")] = False,
+    html: Annotated[
+        bool, typer.Option("--html", help="Also write NAME.html: the page beside the values; index.html leads to them.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the records as JSON, a line each, and nothing else.")
     ] = False,
@@ -133,6 +135,8 @@ def extract(
         if at_work:
             print(f"{at_work} files are being read by another start on {out}.", file=sys.stderr)
         batch.summarize(tally.to_dict())
+        if html:
+            print(f"The pages, by doubt: {batch.write_index(review_below)}", file=sys.stderr)
     print("\n".join(filter(None, (tally.reasons(), tally.line(out if batch else None)))), file=sys.stderr)
     if tally.statuses["failed"] or (strict and tally.statuses["partial"]):
         raise typer.Exit(2 if tally.statuses["failed"] else 3)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 
 from extraction.errors import AssayError
+from extraction.record.index import NAME
 
 _SYSTEM = ("thumbs.db", "desktop.ini")
 _OWN = "_manifest"
@@ -56,6 +57,7 @@ def choose(names: Iterable[PurePosixPath]) -> tuple[list[PurePosixPath], Counter
     """
     ordered = sorted(names)
     json_files = {name for name in ordered if name.suffix.lower() in _JSON}
+    batches = {parent for name in ordered for parent in name.parents if (parent / _OWN) in name.parents}
     skipped: Counter[str] = Counter()
     chosen = []
     for name in ordered:
@@ -64,7 +66,9 @@ def choose(names: Iterable[PurePosixPath]) -> tuple[list[PurePosixPath], Counter
             skipped["hidden files"] += 1
         elif name in json_files:
             skipped["JSON files"] += 1
-        elif name.suffix == ".html" and name.with_suffix(".json") in json_files:
+        elif (name.suffix == ".html" and name.with_suffix(".json") in json_files) or (
+            name.name == NAME and name.parent in batches
+        ):
             skipped["evidence pages"] += 1
         else:
             chosen.append(name)

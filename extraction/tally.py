@@ -9,7 +9,7 @@ from typing import Any
 from extraction.record.record import Record
 
 _STATUSES = {"ok": "ok", "partial": "partial (issues in the record)", "failed": "not read (reason in the record)"}
-_REASONS = {
+REASONS = {  # what a code of an issue is called where files are counted
     "unreadable": "file unreadable",
     "refused": "refused by the server",
     "aborted": "reading it was aborted",
@@ -61,7 +61,7 @@ class Tally:
         """In how many of the files that were read now each reason for doubt stands; empty for one file and for none."""
         if self.total < 2 or not self.codes:
             return ""
-        return "Reasons, by files: " + ", ".join(f"{_REASONS.get(c, c)} {n}" for c, n in self.codes.most_common()) + "."
+        return "Reasons, by files: " + ", ".join(f"{REASONS.get(c, c)} {n}" for c, n in self.codes.most_common()) + "."
 
     def to_dict(self) -> dict[str, Any]:
         """The counts as JSON; `issues` has the codes of `extraction.record.Issue`, in files that were read now."""

@@ -249,8 +249,10 @@ def test_records_for_pipes_and_for_those_that_are_done(tmp_path, tiny_folder, ca
     assert sorted(again, key=lambda line: line["source"]) == kept
     assert code == (3 if any(line["status"] == "partial" for line in again) else 0 if all(
         line["status"] == "ok" for line in again) else 2)  # fmt: skip
-    pages = {path.stem for path in out.glob("*.html")}
+    pages = {path.stem for path in out.glob("*.html")} - {"index"}
     assert pages == {Path(line["source"]).stem for line in again if line["data"] is not None}
+    index = (out / "index.html").read_text()
+    assert all(f'<a href="{name}.html">{name}.pdf</a>' in index for name in pages) and "c.pdf" in index
     app([*command, "--out", str(out)], standalone_mode=False)
     assert "a.pdf" in capsys.readouterr().out  # few records that are done are shown, too
 

@@ -49,7 +49,7 @@ def _told(key: str, value: Any, path: tuple[str | int, ...], review: Collection[
         return _Rows(key, value, path, review)
     if value not in (None, [], {}):
         return Text.assemble(f"{key}: ", _value(value, pointer(path) in review))
-    return Text(f"{key}: none", style="dim")
+    return Text(f"{key}: none{' found in the document' if value == [] else ''}", style="dim")
 
 
 def _printed(row: dict[str, Any] | list[Any]) -> str:

@@ -402,12 +402,12 @@ def test_every_file_of_a_folder_ends_in_the_manifest(tmp_path):
     names = ["a.pdf", "bad.tiff", "odd name", "c.docx", "sub/d.HEIC"]
     labels = ["a.json", "a.labels.json", "schema.json", "sub/records.jsonl"]
     hidden = [".DS_Store", "sub/Thumbs.db", ".git/config", "~$c.docx", "out/_manifest/lock"]
-    files = folder_of(tmp_path / "in", *names, *labels, *hidden, "a.html")
+    files = folder_of(tmp_path / "in", *names, *labels, *hidden, "a.html", "out/index.html")
     (files / "gone.pdf").symlink_to(files / "nowhere")
     assert run(files, files / "out2") and not run(files, files / "out2", seconds=9)[1:]
     [first, _] = sorted((files / "out2" / MANIFEST).glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
     lines = [json.loads(line) for line in first.read_text().splitlines()]
-    assert lines[0]["skipped"] == {"JSON files": 4, "evidence pages": 1, "hidden files": 5}
+    assert lines[0]["skipped"] == {"JSON files": 4, "evidence pages": 2, "hidden files": 5}
     said = {Path(line["source"]).name: line for line in lines[1:]}
     assert set(said) == {Path(name).name for name in names} | {"gone.pdf"}
     assert said["bad.tiff"]["status"] == "failed" and said["bad.tiff"]["reason"] == "bad.pdf is bad."

@@ -10,7 +10,8 @@ from reportlab.pdfgen.canvas import Canvas
 from extraction.document import open_document
 from extraction.errors import AssayError
 from extraction.generate import Generation
-from extraction.record.record import Record
+from extraction.record.index import write_index
+from extraction.record.record import Field, Issue, Record
 from tests.conftest import record_of
 
 NASTY = "</script><script>alert(1)</script><img/src=x>"
@@ -67,3 +68,32 @@ def test_it_shows_an_encrypted_document_and_not_its_password(tmp_path):
 def test_a_failed_record_has_no_page(tmp_path):
     with pytest.raises(AssayError, match="no text layer"):
         Record.failed("a.pdf", "unreadable", "a.pdf has no text layer").save_html(tmp_path / "x.html")
+
+
+def test_the_index_of_a_folder_begins_with_what_is_most_in_doubt(tmp_path):
+    def record(source, confidences, *issues, status="ok"):
+        fields = {f"/n/{i}": Field(i, f"/n/{i}", c) for i, c in enumerate(confidences)}
+        return Record(source, status, {"n": list(range(len(confidences)))}, list(issues), fields)
+
+    left = Issue("row_left_out", "A line is in no row.", path="/n")
+    records = [
+        ("sure", record("sure.pdf", [0.99, 0.98])),
+        ("less", record("less.pdf", [0.99, 0.91])),
+        ("two", record("two.pdf", [0.2, 0.3], status="partial")),
+        ("all", record("all.pdf", [0.99] * 5, left, status="partial")),
+        ("<b>/x#1", Record.failed("x#1.pdf", "unreadable", "x#1.pdf is <empty>")),
+    ]
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "less.html").touch()
+    page = write_index(tmp_path, records, 0.9).read_text()
+    rows = re.findall(r"<tr><td>(.*?)</td><td class=\"(\w+)\">.*?<td>(.*?)</td></tr>", page)
+    assert [status for _, status, _ in rows] == ["failed", "partial", "partial", "ok", "ok"]
+    assert [name for name, _, _ in rows] == [
+        "&lt;b&gt;/x#1.pdf",
+        "all.pdf",
+        "two.pdf",
+        '<a href="less.html">less.pdf</a>',
+        "sure.pdf",
+    ]
+    assert rows[0][2] == "x#1.pdf is &lt;empty&gt;" and rows[1][2] == "rows left out" and "<b>" not in page
+    assert "1 failed, 2 partial, 2 ok" in page and "default-src 'none'" in page and "__" not in page
