@@ -15,6 +15,9 @@ _NAMES = {
     **dict.fromkeys(("cel", "°c", "degc", "degreescelsius"), "c"),
     **dict.fromkeys(("kilogram", "kilograms"), "kg"),
     **dict.fromkeys(("centimeters", "centimetres"), "cm"),
+    **dict.fromkeys(("lb", "lbs", "pound", "pounds"), "lbav"),
+    **dict.fromkeys(("°f", "degreesfahrenheit", "fahrenheit"), "degf"),
+    **dict.fromkeys(("bpm", "beats/min", "breaths/min"), "/min"),
     "percent": "%",
 }
 """Units by other names, without blanks."""

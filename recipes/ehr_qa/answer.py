@@ -36,6 +36,7 @@ class Answer:
         issue: why an answer is withheld or doubtful, None as a rule.
         result: what code found for the question as it was understood; None where the model read the record.
         record: what the model wrote, as a record: its status, its issues, the confidence of its values.
+        parts: the answers that it was put together from, where the question has several conditions.
     """
 
     question: str
@@ -46,6 +47,7 @@ class Answer:
     issue: str | None = None
     result: Result | None = field(default=None, compare=False, repr=False)
     record: Record | None = field(default=None, compare=False, repr=False)
+    parts: tuple[Answer, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def query(self) -> Query | None:
@@ -89,11 +91,13 @@ class Answer:
         return cls(question, result.answer, lines, result.said, result.notes, doubt, result, record)
 
     def to_json(self) -> dict[str, Any]:
-        """`{question, answer, said, evidence, lines, notes}`, with `query` and `issue` where there is one."""
+        """`{question, answer, said, evidence, lines, notes}`, with `query`, `parts` and `issue` where there are any."""
         made = {"question": self.question, "answer": self.answer, "said": self.said, "evidence": list(self.lines)}
         made |= {"lines": list(self.lines.values()), "notes": list(self.notes)}
         if self.query:
             made["query"] = self.query.model_dump(exclude_defaults=True, mode="json")
+        if self.parts:
+            made["parts"] = [part.to_json() for part in self.parts]
         return {**made, "issue": self.issue} if self.issue else made
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
+from extraction.values.units import unit
 from recipes.ehr_qa.dates import When, read_when
 from recipes.ehr_qa.facts import Fact
 from recipes.ehr_qa.operations import OPERATIONS, amount, components, least_or_most
@@ -65,7 +66,13 @@ def run(query: Query, record: PatientRecord) -> Result:
     entries, missing = _in_time(query, meant.entries, record)
     notes += missing
     if query.value:
-        entries = [entry for entry in components(entries) if _within(entry, query.value)]
+        parts = components(entries)
+        other = [entry for entry in parts if not _comparable(entry, query.value)]
+        if other:
+            units = dict.fromkeys(found[1] for entry in other if (found := amount(entry)))
+            values = f"{len(other)} value{'s' * (len(other) > 1)} in {', '.join(units)}"
+            notes.append(f"Not compared with {query.value.number:g} {query.value.unit}: {values}.")
+        entries = [entry for entry in parts if entry not in other and _within(entry, query.value)]
     names = list(dict.fromkeys(entry.name for entry in entries))
     if entries and meant.how == "spelling":
         notes.append(f"“{query.which}” was taken for {_and(names[:3])}.")
@@ -157,6 +164,12 @@ def _holds(fact: Fact, relation: str, day: When) -> bool:
     if relation == "until":
         return not day.before(start)
     return not day.before(start) and not last.before(day)
+
+
+def _comparable(entry: Entry, limit: Limit) -> bool:
+    """Whether a value is in a limit's unit, as far as both are known."""
+    found = amount(entry)
+    return not (limit.unit and found and found[1] and unit(found[1]) != unit(limit.unit))
 
 
 def _within(entry: Entry, limit: Limit) -> bool:

@@ -65,10 +65,17 @@ class Time(_Closed):
 
 
 class Limit(_Closed):
-    """A limit of values: above or below a number in the record's own unit, or from it (at least, at most)."""
+    """A limit of values: above or below a number, or from it (at least, at most).
+
+    The number is in the record's own unit, or in `unit`: values in another are not compared with it.
+    """
 
     relation: Literal["above", "below", "at least", "at most"]
     number: float = Field(allow_inf_nan=False)
+    unit: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.relation} {self.number:g}" + (f" {self.unit}" if self.unit else "")
 
 
 class Query(_Closed):
@@ -98,7 +105,7 @@ class Query(_Closed):
     def __str__(self) -> str:
         """In words: `latest observation “a1c”, before 2015, above 8`."""
         times = [f"{time.relation} {time.date or time.step}" for time in self.times]
-        value = [f"{self.value.relation} {self.value.number:g}"] if self.value else []
+        value = [str(self.value)] if self.value else []
         return ", ".join([_called(self.operation, self.what, self.which), *times, *value])
 
 

@@ -17,6 +17,7 @@ from recipes.ehr_qa.answer import Answer, Answerer
 from recipes.ehr_qa.lookup import run
 from recipes.ehr_qa.query import Query
 from recipes.ehr_qa.records import PatientRecord
+from recipes.ehr_query.cohort import Condition, conditions, joined
 from recipes.ehr_query.said import Said
 from recipes.ehr_query.task import question_example
 
@@ -91,12 +92,21 @@ class Asker:
         return [found.get(n) or answered(record, question, *asked[n]) for n, question in enumerate(questions)]
 
     def ask_of_all(self, records: Sequence[PatientRecord], questions: Sequence[str]) -> list[list[Answer]]:
-        """The same of several patients: for each question the answers of each record; nothing is read."""
-        asked = self.understood(questions, records)
-        return [
-            [answered(record, question, *one) for record in records]
-            for question, one in zip(questions, asked, strict=True)
-        ]
+        """The same of several patients: for each question the answers of each record; nothing is read.
+
+        A question with several conditions ("which patients have an A1c above 8 and no metformin?") is asked part by
+        part (`cohort.conditions`).
+        """
+        parts = [conditions(question) or (Condition(question, True),) for question in questions]
+        asked = iter(self.understood([part.question for own in parts for part in own], records))
+        given = []
+        for question, own in zip(questions, parts, strict=True):
+            queries = [next(asked) for _ in own]
+            each = [[answered(record, part.question, *query) for part, query in zip(own, queries, strict=True)]
+                    for record in records]  # fmt: skip
+            several = len(own) > 1 or not own[0].wanted
+            given.append([joined(question, list(zip(own, a, strict=True))) if several else a[0] for a in each])
+        return given
 
 
 def answered(record: PatientRecord, question: str, query: Query | None, written: Record) -> Answer:

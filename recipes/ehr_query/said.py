@@ -1,4 +1,8 @@
-"""Names that a question has as a record prints them: short for the model, which copies badly, whole in the query."""
+"""What a question has that code reads better than a model: names as a record prints them, units of numbers.
+
+A name is short in what the model is shown, since it copies badly, and whole in the query; a unit is left out, and put
+to its number in the query.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,15 @@ _Part = TypeVar("_Part", Query, Step)
 
 _LIKE = 70.0  # of 100: what a model makes of a name that it was shown
 _FEWEST = 2  # words; a name of one is the model's to understand: "iron" may be a value or a drug
+# A number's unit: no dose of a drug (mg), whose number is no limit of a value.
+_UNIT = re.compile(
+    r"(?<![\w.,/-])(?P<number>\d+(?:\.\d+)?) ?(?P<unit>%|percent\b|° ?[CF]\b|[CF](?![\w'-])"
+    r"|degrees (?:celsius|fahrenheit)\b|(?:m|k|cm|mm)?(?:mol|g|eq|iu|u|l|cells?) ?/ ?(?:dl|l|ul|min|day|mmol|g)"
+    r"(?:/1\.73 ?m2)?\b|[unpµμ]?(?:mol|g|u|iu) ?/ ?(?:dl|ml|l)\b|mcg ?/ ?d?l\b|10[\^*]\d+ ?/ ?[uµμ]?l\b"
+    r"|mm ?\[?hg\]?|bpm\b|kg(?:/m2)?\b|kilos\b|lbs?\b|pounds?\b|cm\b"
+    r"|milligrams? per deciliter\b|millimoles? per liter\b)",
+    re.IGNORECASE,
+)
 _SHORTENED = ("observation", "medication", "immunization")
 
 
@@ -27,18 +40,18 @@ class Said:
     Attributes:
         question: what the model is shown.
         names: by the short name, the whole one and the sections that have it.
+        units: by a number of the question, its unit.
     """
 
     question: str
     names: Mapping[str, tuple[str, tuple[str, ...]]]
+    units: Mapping[float, str]
 
     @classmethod
     def of(cls, question: str, records: Sequence[PatientRecord]) -> Said:
-        """A question whose names that a record has, of two words or more, are shortened."""
+        """A question whose names that a record has, of two words or more, are shortened, and without units."""
         known = _names(records)
         long = sorted((name for name in known if name in question.casefold()), key=len, reverse=True)
-        if not long:
-            return cls(question, {})
         found: dict[str, tuple[str, tuple[str, ...]]] = {}
 
         def short(match: re.Match[str]) -> str:
@@ -47,15 +60,21 @@ class Said:
             found.setdefault(made, (name, kinds))
             return made
 
-        pattern = rf"(?<!\w)(?:{'|'.join(map(re.escape, long))})(?!\w)"
-        return cls(re.sub(pattern, short, question, flags=re.IGNORECASE), found)
+        if long:
+            pattern = rf"(?<!\w)(?:{'|'.join(map(re.escape, long))})(?!\w)"
+            question = re.sub(pattern, short, question, flags=re.IGNORECASE)
+        units = {float(match["number"]): match["unit"] for match in _UNIT.finditer(question)}
+        return cls(_UNIT.sub(r"\g<number>", question), found, units)
 
     def named(self, query: Query) -> Query:
-        """A query with whole names, in the sections that have them, where the model wrote short ones."""
+        """A query with its unit, and whole names in the sections that have them, where the model wrote short ones."""
         times = tuple(
             time.model_copy(update={"step": self._named(time.step)}) if time.step else time for time in query.times
         )
-        return self._named(query).model_copy(update={"times": times})
+        value = query.value
+        if value and value.number in self.units:
+            value = value.model_copy(update={"unit": self.units[value.number]})
+        return self._named(query).model_copy(update={"times": times, "value": value})
 
     def _named(self, part: _Part) -> _Part:
         if not part.which or part.what in ("text", "patient"):

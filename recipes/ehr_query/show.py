@@ -57,7 +57,8 @@ def cohort(records: Sequence[PatientRecord], answers: Sequence[Answer]) -> str:
 
 def notes(answer: Answer) -> list[str]:
     """What to know of an answer, doubts first."""
-    understood = [f"Understood as: {answer.query}."] if answer.query else ["Read by the model."] * (not answer.issue)
+    queries = [str(one.query) for one in answer.parts or [answer] if one.query]
+    understood = [f"Understood as: {'; '.join(queries)}."] if queries else ["Read by the model."] * (not answer.issue)
     return [*([answer.issue] if answer.issue else []), *understood, *answer.notes]
 
 

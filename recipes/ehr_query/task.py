@@ -35,6 +35,7 @@ def _schema() -> Schema:
     schema = Query.model_json_schema()
     properties = schema["properties"]
     properties["value"] = {"$ref": "#/$defs/Limit"}
+    del schema["$defs"]["Limit"]["properties"]["unit"]  # code reads it from the question (`said.py`)
     step, time = schema["$defs"]["Step"]["properties"], schema["$defs"]["Time"]["properties"]
     time["date"], time["step"] = (
         {"type": "string", "description": "YYYY, YYYY-MM or YYYY-MM-DD"},

@@ -11,11 +11,13 @@ from extraction.errors import AssayError
 from extraction.generate import Generation
 from recipes.cli import app
 from recipes.ehr_qa.answer import Answerer
+from recipes.ehr_qa.lookup import run
 from recipes.ehr_qa.query import Query
 from recipes.ehr_qa.records import read_record
 from recipes.ehr_qa.search import ranked
 from recipes.ehr_qa.task import CONTRACT as READING
 from recipes.ehr_query.ask import Asker
+from recipes.ehr_query.cohort import conditions
 from recipes.ehr_query.said import Said
 from recipes.ehr_query.show import cohort, page, sparkline, told
 from recipes.ehr_query.task import CONTRACT
@@ -109,11 +111,64 @@ def test_lines_are_found_by_their_words(record):
     assert ranked(["xyz"], record.facts) == [] and ranked(["x"], []) == []
 
 
+@pytest.mark.parametrize(("question", "shown", "units"), [
+    ("Was the glucose ever above 7 mmol/L?", "Was the glucose ever above 7?", {7: "mmol/L"}),
+    ("a1c over 8%?", "a1c over 8?", {8: "%"}), ("any temperature > 38.5 °C", "any temperature > 38.5", {38.5: "°C"}),
+    ("eGFR below 60 mL/min/1.73 m2", "eGFR below 60", {60: "mL/min/1.73 m2"}),
+    ("platelets below 150 10^3/uL", "platelets below 150", {150: "10^3/uL"}),
+    ("on 20 MG/ML of Epogen, 3/5/2015, 5 C-sections?", "on 20 MG/ML of Epogen, 3/5/2015, 5 C-sections?", {}),
+])  # fmt: skip
+def test_the_unit_of_a_number_is_put_into_the_query(question, shown, units):
+    said = Said.of(question, ())
+    assert (said.question, said.units) == (shown, units)
+    for number, unit in units.items():
+        query = Query(what="observation", operation="exists", value={"relation": "above", "number": number})
+        assert said.named(query).value.unit == unit
+
+
+def test_a_value_in_another_unit_is_not_compared(tmp_path):
+    values = [
+        measured("a", "Glucose", 180, "mg/dL", "2001-01-01"),
+        measured("b", "Glucose", 9.1, "mmol/L", "2002-01-01"),
+    ]
+    record = read_record(write(tmp_path / "a.json", [patient(), *values]))
+    limit = {"relation": "above", "number": 7, "unit": "mmol/l"}
+    found = run(Query(what="observation", which="glucose", operation="count", value=limit), record)
+    assert found.answer == 1 and "Not compared with 7 mmol/l: 1 value in mg/dL." in " ".join(found.notes)
+
+
 def test_several_patients_are_a_line_each(tmp_path, record):
     other = read_record(write(tmp_path / "b.json", [patient("p2")]))
     [answers] = asker().ask_of_all([other, record], ["last sugar?"])
     lines = cohort([other, record], answers).splitlines()
     assert lines[0] == "last sugar?" and lines[-2] == "  p1  91.5 mg/dL (1991-05-06)." and "p2  Not found" in lines[-1]
+
+
+@pytest.mark.parametrize(("question", "parts"), [
+    ("Which patients have an A1c above 8 and no metformin?", ["+have an A1c above 8", "-have metformin"]),
+    ("who is on a statin but not on aspirin?", ["+on a statin", "-on aspirin"]),
+    ("patients with asthma who have never had a flu shot", ["+have asthma", "-have a flu shot"]),
+    ("Which patients have diabetes, are on insulin and had no eye exam since 2015?",
+     ["+have diabetes", "+on insulin", "-have eye exam since 2015"]),
+    ("list all patients without a tetanus shot", ["-have a tetanus shot"]),
+    ("Who has cancer of head and neck?", []), ("Who prescribed metformin and not insulin?", []),
+    ("Does she have asthma and no inhaler?", []),
+])  # fmt: skip
+def test_a_question_on_patients_has_conditions(question, parts):
+    told = [f"{'+' if c.wanted else '-'}{c.question.rstrip('?').split('patient ')[1]}" for c in conditions(question)]
+    assert told == parts
+
+
+def test_conditions_on_patients_hold_together(tmp_path, record):
+    other = read_record(write(tmp_path / "b.json", [patient("p2")]))
+    [answers] = asker().ask_of_all([other, record], ["Which patients have last sugar? and no her heart?"])
+    assert [answer.answer for answer in answers] == [False, True]
+    assert answers[1].lines and "91.5 mg/dL (1991-05-06); Not found in the record" in answers[1].said
+    first, known, *lines = cohort([other, record], answers).splitlines()
+    assert first.startswith("Which patients") and known.count("“") == 2 and "p1  Yes" in lines[0] and "p2" in lines[-1]
+    assert [part["answer"] for part in answers[1].to_json()["parts"]] == ["91.5 mg/dL", None]
+    [dark] = asker().ask_of_all([record], ["Which patients have last sugar? and no on the 40th?"])
+    assert dark[0].answer is None and "Not understood" in dark[0].said
 
 
 def test_a_model_of_another_task_is_refused_and_the_command_reads_questions_from_a_pipe(tmp_path, monkeypatch, record):
