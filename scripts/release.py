@@ -25,7 +25,7 @@ WEIGHTS = "adapter_model.safetensors"
 PARTS = {
     "lab_report": ("release_first.yaml", "release.yaml"),
     "ehr_qa": ("release_short.yaml", "release_long.yaml", "release.yaml"),
-    "ehr_query": ("release.yaml",),
+    "ehr_query": ("release_first.yaml", "release.yaml"),
 }
 
 

@@ -34,7 +34,7 @@ _NOTHING = re.compile(
     r"|not on file$|^no-.*-info$",
     re.IGNORECASE,
 )
-_NOT_OWN = re.compile(
+NOT_OWN = re.compile(
     r"^(?:family history|fh\b|no evidence|no history|negative for|(?:at |increased )?risk|screening|suspected|suspicion"
     r"|fear of|rule out|possible|exposure to)\b|\b(?:ruled out|excluded|not present)$",
     re.IGNORECASE,
@@ -93,10 +93,10 @@ def run(query: Query, record: PatientRecord) -> Result:
 
 def _not_own(query: Query, facts: Sequence[Fact]) -> list[Fact]:
     """Of conditions those that name one which the patient is not said to have; what was asked for by its name stays."""
-    if query.what != "condition" or not query.which or _NOT_OWN.search(query.which):
+    if query.what != "condition" or not query.which or NOT_OWN.search(query.which):
         return []
     asked = words(query.which)
-    return [fact for fact in facts if _NOT_OWN.search(fact.name) and words(fact.name) != asked]
+    return [fact for fact in facts if NOT_OWN.search(fact.name) and words(fact.name) != asked]
 
 
 def _nothing(query: Query, section: Sequence[Fact], named: bool) -> str:

@@ -259,6 +259,11 @@ def _synonyms(which: str, kind: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(phrase for place in _called(which, kind) for phrase in rows[place][0]))
 
 
+def is_known(which: str, kind: str) -> bool:
+    """Whether a section's tables have a name or a class, as it is or with an ending of its plural."""
+    return words(which) in _table(kind) or _class(which, kind) is not None
+
+
 def meaning(which: str | None, kind: str | None) -> frozenset[Any]:
     """What a name means whatever the record: the places of the rows that have it, else its words alone.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from recipes.ehr_qa.lookup import run
 from recipes.ehr_qa.query import Query
 from recipes.ehr_qa.records import PatientRecord
 from recipes.ehr_query.cohort import Condition, conditions, joined
+from recipes.ehr_query.mend import mended
 from recipes.ehr_query.said import Said
 from recipes.ehr_query.task import question_example
 
@@ -115,7 +117,12 @@ def answered(record: PatientRecord, question: str, query: Query | None, written:
         return Answer(question, None, {}, "This has to be read; ask it of one patient.", (), None, None, written)
     if query is None:
         return Answer(question, None, {}, "Not understood; ask it in other words.", (), _why(written), None, written)
-    return Answer.looked_up(question, run(query, record), written, doubt(written))
+    result = run(query, record)
+    if not result.items and (other := mended(query)) != query:  # the record has nothing by the name as it was written
+        told = f"Looked up in the place of {query}, of which nothing is known."
+        result = run(other, record)
+        result = replace(result, notes=(told, *result.notes))
+    return Answer.looked_up(question, result, written, doubt(written))
 
 
 def doubt(written: Record) -> str | None:

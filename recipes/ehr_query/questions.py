@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import re
@@ -14,6 +15,7 @@ from zlib import crc32
 
 import yaml
 
+from extraction.errors import AssayError
 from extraction.files import write_whole
 from recipes.ehr_qa import vocabulary
 from recipes.ehr_qa.vocabulary import FORMS, sayings
@@ -35,23 +37,54 @@ _VALUES = {"above": "above", "below": "below", "at_least": "at least", "at_most"
 _LATE = 2  # wordings of a list of eight or more, the last, that are never used in training
 _LIMITED = 0.6  # times as often as without: most questions have no limit
 _LONGEST = 8  # words of a name
+FAMILIES = ("asked", "wordings")
+_SHARE = 0.6  # of asked questions, where there are both
+_TURNS = 4  # times that one may come, in another manner each
+_ASKED = 12  # of so many asked questions one is never used in training
 _EVERY = 8  # of so many names one is never used in training
 
 
-def write_questions(path: Path, count: int, seed: int, held_out: bool) -> None:
+def write_questions(path: Path, count: int, seed: int, held_out: bool, families: Sequence[str] = ()) -> None:
     """Write `questions.jsonl`: questions with their queries.
 
     Args:
-        held_out: in wordings and, as often as not, of things that training never has; else in all others.
+        held_out: asked questions that training never has, or wordings and, as often as not, things; else all others.
+        families: `asked`: whole questions as people ask, of which three fifths of the file are made; `wordings`: those
+            that names are put into. Both where none is named.
     """
     rng = random.Random(seed)
     made: dict[str, dict[str, Any]] = {}
-    while len(made) < count:
+    if not set(families) <= {*FAMILIES}:
+        raise AssayError(f"data.synthetic: families of questions are {' and '.join(FAMILIES)}.")
+    asked = [row for row in asked_questions() if (crc32(row["question"].encode()) % _ASKED == 0) == held_out]
+    wanted = 0 if families and "asked" not in families else count if families == ("asked",) else round(_SHARE * count)
+    for turn in range(_TURNS):
+        for row in rng.sample(asked, len(asked)):
+            if len(made) < wanted:
+                text = _manner(rng, row["question"]) if turn else row["question"]
+                made.setdefault(text, _in_words_of(row["query"], text))
+    while len(made) < count and families != ("asked",):
         if one := make_question(rng, held_out):
             made.setdefault(*one)
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = (json.dumps({"question": q, "query": query}, ensure_ascii=False) for q, query in made.items())
     write_whole(path, "\n".join(lines) + "\n")
+
+
+@cache
+def asked_questions() -> list[dict[str, Any]]:
+    """Whole questions as people ask, each with its query."""
+    files = sorted((_HERE / "vocabulary" / "asked").glob("*.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def _in_words_of(query: dict[str, Any], question: str) -> dict[str, Any]:
+    """A query whose names are in the letters that its question has."""
+    made = copy.deepcopy(query)
+    for part in (made, *(time["step"] for time in made.get("times", ()) if "step" in time)):
+        if part.get("which") and part["what"] != "patient":
+            part["which"] = _as_there(part["which"], question)
+    return made
 
 
 def make_question(rng: random.Random, held_out: bool) -> tuple[str, dict[str, Any]] | None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from pydantic import ValidationError
+
 from extraction.contract import Contract
 from extraction.errors import AssayError
 from extraction.example import Branch, Context, Example
@@ -19,6 +21,7 @@ from finetune.config import SyntheticConfig
 from finetune.task import DataRequest, Grade, Task
 from recipes.ehr_qa.query import Query
 from recipes.ehr_qa.resolve import meaning
+from recipes.ehr_query.mend import mended
 from recipes.ehr_query.questions import write_questions
 
 FILE = "questions.jsonl"
@@ -101,15 +104,16 @@ class HealthQueries(Task):
             raise AssayError(f"{file} cannot be read ({error}); give a question with its query a line.") from None
 
     def right(self, branch: Branch, record: Record) -> bool:
-        """The query, or one that is as right; names by what they mean."""
+        """The query as it is looked up (`mend.py`), or one that is as right; names by what they mean."""
         asked = [branch.source["query"], *branch.source.get("also", ())]
-        return record.data is not None and any(all(equal(record.data, one)) for one in asked)
+        written = _mended(record)
+        return bool(written) and any(all(equal(written, one)) for one in asked)
 
     def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
         """The share of queries that are right, whole and part by part."""
         whole = super().grade(contract, examples, records)
         pairs = [(e.branches[0], own[0]) for e, own in zip(examples, records, strict=True)]
-        each = [equal(record.data or {}, branch.source["query"]) for branch, record in pairs]
+        each = [equal(_mended(record), branch.source["query"]) for branch, record in pairs]
         names = ("what", "operation", "which", "limits")
         return Grade(
             {**whole.figures, **{name: fmean(one) for name, one in zip(names, zip(*each, strict=True), strict=True)}}
@@ -117,7 +121,7 @@ class HealthQueries(Task):
 
     def synthesize(self, folder: Path, split: str, config: SyntheticConfig) -> None:
         """Invented questions; those to be judged by are in wordings and of things that training never has."""
-        write_questions(folder / FILE, config.count, config.seed, held_out=split != "train")
+        write_questions(folder / FILE, config.count, config.seed, split != "train", config.families)
 
 
 def gold(query: dict[str, Any]) -> dict[str, Any]:
@@ -131,6 +135,14 @@ def gold(query: dict[str, Any]) -> dict[str, Any]:
     else:
         made["times"] = list(made["times"])
     return made
+
+
+def _mended(record: Record) -> dict[str, Any]:
+    """What a model wrote, as it is looked up; empty where it is no query."""
+    try:
+        return gold(mended(Query.model_validate(record.data)).model_dump(mode="json", exclude_none=True))
+    except ValidationError:
+        return {}
 
 
 def _branch(row: dict[str, Any], trained: bool) -> Branch:

@@ -28,6 +28,7 @@ QUERIES = {
     "last sugar?": {"what": "observation", "which": "blood sugar", "operation": "latest"},
     "sugar over time": {"what": "observation", "which": "glucose", "operation": "trend"},
     "her heart?": {"what": "condition", "which": "heart attack", "operation": "exists"},
+    "sugar tablet?": {"what": "observation", "which": "ibuprofen tablet", "operation": "latest"},
     "why the pain killer?": {"what": "text", "which": None, "operation": "list"},
     "on the 40th?": {"what": "condition", "which": None, "operation": "list",
                      "times": [{"relation": "on", "date": "2010-13-40"}]},
@@ -66,6 +67,14 @@ def test_a_question_is_answered_by_code_with_its_day_and_its_line(record):
     assert not any(line.text in text for line in record.lines for text in one.extractor.backend.asked)
     assert sugar.to_json()["query"] == QUERIES["last sugar?"]
     assert told(sugar).splitlines()[:2] == ["last sugar?", "  91.5 mg/dL (1991-05-06)."]
+
+
+def test_a_name_of_another_section_is_looked_up_there_and_that_is_told(record):
+    [found] = asker().ask(record, ["sugar tablet?"])
+    assert "Ibuprofen" in found.said and found.query.what == "medication"
+    assert (
+        found.notes[0] == "Looked up in the place of latest observation “ibuprofen tablet”, of which nothing is known."
+    )
 
 
 def test_what_has_no_query_is_read_and_what_is_not_understood_is_said(record):

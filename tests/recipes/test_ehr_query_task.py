@@ -17,7 +17,8 @@ from finetune.task import DataRequest, evaluate, read_examples
 from recipes.ehr_qa.query import Query
 from recipes.ehr_qa.resolve import meaning
 from recipes.ehr_qa.vocabulary import FORMS, sayings
-from recipes.ehr_query.questions import make_question, write_questions
+from recipes.ehr_query.mend import mended
+from recipes.ehr_query.questions import asked_questions, make_question, write_questions
 from recipes.ehr_query.task import CONTRACT, TASK, asked_schema, gold
 from tests.conftest import Scripted
 
@@ -29,7 +30,7 @@ def request(folder, split="validation"):
 
 
 def test_every_invented_question_has_a_query_that_can_be_written(tokenizer, tmp_path):
-    write_questions(tmp_path / "questions.jsonl", 400, 0, held_out=False)
+    write_questions(tmp_path / "questions.jsonl", 1000, 0, held_out=False)
     examples = read_examples(TASK, request(tmp_path, "train"))
     table = token_table(tokenizer, 262144, (1, 106))
     for number, example in enumerate(examples):
@@ -56,6 +57,31 @@ def test_the_same_seed_gives_the_same_questions_and_what_judges_is_not_trained()
     trained = {question.lower().rstrip("? .") for question, _ in made(False, 1) + made(False, 2)}
     judged = [question.lower().rstrip("? .") for question, _ in made(True, 3)]
     assert not trained & set(judged)
+
+
+def test_questions_as_people_ask_are_whole_and_some_are_kept_to_judge_by(tmp_path):
+    def made(name, held_out, families):
+        write_questions(tmp_path / name / "questions.jsonl", 120, 3, held_out, families)
+        examples = read_examples(TASK, request(tmp_path / name, "validation" if held_out else "train"))
+        return {example.branches[0].parts[0].casefold() for example in examples}
+
+    trained, judged = made("a", False, ("asked",)), made("b", True, ("asked",))
+    assert len(trained) == len(judged) == 120 and not trained & judged
+    assert len(trained & made("c", False, ())) > 20 and not trained & made("d", False, ("wordings",))
+    with pytest.raises(AssayError, match="asked and wordings"):
+        made("e", False, ("shouted",))
+    lay = {example.branches[0].parts[0].casefold() for example in read_examples(TASK, request(LAY))}
+    assert not lay & {row["question"].casefold() for row in asked_questions()}
+
+
+@pytest.mark.parametrize(("written", "mended_to"), [
+    (("observation", "trop peak"), ("observation", "trop")), (("immunization", "ssri"), ("medication", "ssri")),
+    (("condition", "family history of diabetes"),) * 2, (("condition", "xyzzy"),) * 2,
+    (("condition", "put an enlarged prostate"), ("condition", "an enlarged prostate")),
+])  # fmt: skip
+def test_a_name_with_a_word_too_many_or_of_another_section_is_mended(written, mended_to):
+    query = mended(Query(what=written[0], which=written[1], operation="exists"))
+    assert (query.what, query.which) == mended_to
 
 
 def test_the_questions_of_laymen_are_whole():
@@ -131,4 +157,4 @@ def test_the_table_of_names_is_whole():
         assert len(rows) == len({row["which"] for row in rows}) > 15
         for row in rows:
             assert row["en"] and all(isinstance(said, str) and said for said in row["en"]), row
-            assert set(row) <= {"which", "en", "de", "fr", "es", "nl", "it", "pt", *FORMS}
+            assert set(row) <= {"which", "en", "de", "fr", "es", "nl", "it", "pt", "said", *FORMS}
