@@ -15,7 +15,7 @@ from typing import Any
 
 from rapidfuzz import fuzz
 
-from recipes.ehr_qa.facts import Fact
+from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.hierarchy import GROUPS, groups_of
 from recipes.ehr_qa.vocabulary import CLASSES, FORMS, MEDICATIONS, SYNONYMS, members, sayings
 
@@ -32,6 +32,13 @@ _SILENT = frozenset(
 _LETTERED = frozenset("hepatitis hep vitamin type group influenza".split())  # "hepatitis a"
 _MARKS = frozenset("a1c glycated glycosylated ratio".split())
 _SPECIMENS = frozenset("urine blood serum plasma saliva stool csf".split())
+_SPELLINGS = (  # of Britain and America
+    (re.compile("ae|oe|œ|æ"), "e"),
+    (re.compile("sulph"), "sulf"),
+    (re.compile(r"is(?=ation|ed\b)"), "iz"),
+    (re.compile(r"(?<=[a-z]{3})our\b"), "or"),
+)
+_TREE = re.compile(r"[A-Z]\d\d(?:\.\d{0,2}|[A-Z]{1,2}(?:\d\d)?)?")
 _DOSE = re.compile(r"\b\d[\d.,]* ?(?:hr|mg|ml|mcg|ug|g|iu|unt|actuat|%)?\b", re.IGNORECASE)
 
 Words = frozenset[str]
@@ -79,13 +86,13 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
     entries = [entry for fact in facts for entry in _entries(fact)]
     if which is None or not which.strip():
         return Meant(tuple(Entry(fact, fact.name, _joined(fact)) for fact in facts), "all")
-    if coded := [Entry(fact, fact.name, _joined(fact)) for fact in facts if which.strip() in fact.codes]:
+    if coded := [Entry(fact, fact.name, _joined(fact)) for fact in facts if _has_code(fact, which.strip())]:
         return Meant(tuple(coded), "code")
     phrases = [which, *_synonyms(which, kind)]
     # What a class is called in its table ("acid") is no name of its members.
     forms = [form for phrase in phrases if (form := words(phrase)) and (phrase == which or not _class(phrase, kind))]
     classes = [name for phrase in phrases if (name := _class(phrase, kind))]
-    found = _named(forms, entries, kind, which)
+    found = _named([*forms, *_abroad(which, kind)], entries, kind, which)
     how = "name" if found else ""
     unknown = 0
     if classes:
@@ -105,11 +112,19 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
     return Meant(tuple(found), how if found else "", tuple(near[:5]), unknown)
 
 
+def _has_code(fact: Fact, code: str) -> bool:
+    """Whether a fact has a code, or one below it in the trees of ICD-10 and ATC: E11.90 is below E11."""
+    tree = _TREE.fullmatch(code)
+    return code in fact.codes or bool(tree and any(own.startswith(code) for own in fact.codes))
+
+
 @lru_cache(maxsize=100_000)
 def words(text: str) -> Words:
     """The words of a name by which it is compared; all of them where none says anything."""
     plain = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(char for char in plain if not unicodedata.combining(char)).replace("haem", "hem")
+    plain = "".join(char for char in plain if not unicodedata.combining(char))
+    for british, american in _SPELLINGS:
+        plain = british.sub(american, plain)
     found = re.findall(r"[^\W_]+", re.sub(r"(?<=\w)['’]s\b", "", plain))
     told = [word for place, word in enumerate(found)
             if word not in _SILENT or (place and found[place - 1] in _LETTERED)]  # fmt: skip
@@ -257,6 +272,27 @@ def _synonyms(which: str, kind: str) -> tuple[str, ...]:
     """Other ways to say a name; of several drugs' ways only those of the one."""
     rows = _rows(kind)
     return tuple(dict.fromkeys(phrase for place in _called(which, kind) for phrase in rows[place][0]))
+
+
+@lru_cache(maxsize=10_000)
+def _abroad(which: str, kind: str) -> tuple[Words, ...]:
+    """The words of a name in other languages, without those that are other things in English ("PCR")."""
+    if kind == "text":
+        return ()
+    rows, languages = _rows(kind), [row for row in sayings(kind)]
+    first = len(rows) - len(languages)
+    found = {
+        words(name)
+        for place in _called(which, kind)
+        if place >= first
+        for language, names in languages[place - first].items()
+        if language not in ("which", "en", *FORMS)
+        for name in names
+    }
+    english = [(place, words(name)) for place, (same, _) in enumerate(rows) for name in same]
+    meant = {*_called(which, kind)}
+    return tuple(form for form in found
+                 if form and not any(form <= other and place not in meant for place, other in english))  # fmt: skip
 
 
 def meaning(which: str | None, kind: str | None) -> frozenset[Any]:
