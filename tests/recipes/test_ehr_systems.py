@@ -9,7 +9,7 @@ from recipes.ehr_qa.query import Query
 from recipes.ehr_qa.records import read_record
 from tests.recipes.ehr_bundles import write, write_lines
 from tests.recipes.other_systems import au, ips, us_core
-from tests.recipes.other_systems_europe import mii, swiss
+from tests.recipes.other_systems_europe import mii, swiss, uk
 
 
 def before(day, **more):
@@ -167,7 +167,42 @@ MII = [
     ("procedure", "colonoscopy", "exists", None, {}),
     ("procedure", "8-930", "exists", True, {}),
 ]
-SYSTEMS = {"ips": (ips, IPS), "us": (us_core, US), "au": (au, AU), "ch": (swiss, CH), "mii": (mii, MII)}
+# Written after the code had been mended by the others.
+UK = [
+    ("patient", "ethnicity", "latest", "British, Mixed British", {}),
+    ("condition", "underactive thyroid", "active", True, {"dates": ["2004-09"]}),
+    ("condition", "40930008", "first", "Hypothyroidism", {"dates": ["2004-09"]}),
+    ("condition", "diabetes", "exists", None, {"says": "refuted"}),
+    ("condition", "ischemic heart disease", "exists", None, {"says": "family"}),
+    ("condition", "DVT", "exists", None, {"says": "suspected"}),
+    ("condition", "esophageal varices", "active", False, {}),
+    ("condition", "esophageal varices", "exists", None, before("2001-06", says=UNSURE)),
+    ("medication", "thyroxine", "active", True, {}),
+    ("medication", "levothyroxine", "reason", "Hypothyroidism", {}),
+    ("medication", "levothyroxine", "prescriber", None, {}),
+    ("medication", "iron tablets", "status", "completed", {}),
+    ("medication", "ferrous fumarate", "exists", True, on("2018-08")),
+    ("medication", "co-amoxiclav", "exists", None, {}),
+    ("medication", "antibiotic", "list", ["Clarithromycin 500mg tablets"], {}),
+    ("medication", "clarithromycin", "prescriber", "Dr. Noé Patel", {}),
+    ("medication", None, "active", ["Levothyroxine sodium 50microgram tablets"], {}),
+    ("allergy", "penicillin", "exists", True, {}),
+    ("allergy", "amoxicillin", "latest", "Allergy to amoxicillin", {"dates": ["1989-06-01"]}),
+    ("immunization", "flu jab", "exists", True, {"dates": ["2022-10-11"]}),
+    ("immunization", "shingles vaccine", "exists", None, {}),
+    ("observation", "urea", "trend", ["2018-05-14: 6.1 mmol/L", "2022-10-11: 7.9 mmol/L"], {}),
+    ("observation", "BUN", "maximum", "7.9 mmol/L", {}),
+    ("observation", "ferritin", "minimum", "9 ug/L", {}),
+    ("observation", "cervical smear", "latest", "Negative", {"dates": ["2019-02-02"]}),
+    ("procedure", "appendix removed", "latest", "Appendicectomy", {"dates": ["1975"]}),
+    ("procedure", "appendicectomy", "exists", None, before("1975-06", says=UNSURE)),
+    ("procedure", "hysterectomy", "exists", None, {"says": "entered in error"}),
+    ("encounter", "A&E visit", "count", 1, {"dates": ["2017-08-08"]}),
+    ("encounter", "telephone appointment", "count", 1, {}),
+    ("encounter", "telehealth visit", "reason", "Acute sinusitis", {}),
+    ("encounter", "hospital admission", "exists", None, {}),
+]
+SYSTEMS = {"ips": (ips, IPS), "us": (us_core, US), "au": (au, AU), "ch": (swiss, CH), "mii": (mii, MII), "uk": (uk, UK)}
 CASES = [(name, *case) for name, (_, cases) in SYSTEMS.items() for case in cases]
 
 
