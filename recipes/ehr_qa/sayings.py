@@ -20,6 +20,7 @@ _SILENT = frozenset(
     " disease disorder problem problems patient".split()
 )
 _LETTERED = frozenset("hepatitis hep vitamin type group influenza".split())  # "hepatitis a"
+_VISITS = frozenset("visit visits encounter encounters appointment appointments".split())
 SPECIMENS = frozenset("urine blood serum plasma saliva stool csf".split())
 _SPELLINGS = (  # of Britain and America
     (re.compile("ae|oe|œ|æ"), "e"),
@@ -41,7 +42,7 @@ def words(text: str) -> Words:
     found = re.findall(r"[^\W_]+", re.sub(r"(?<=\w)['’]s\b", "", plain))
     told = [word for place, word in enumerate(found)
             if word not in _SILENT or (place and found[place - 1] in _LETTERED)]  # fmt: skip
-    told = found if set(told) <= SPECIMENS else told
+    told = found if set(told) <= SPECIMENS | _VISITS else told
     return frozenset(map(_singular, told))
 
 
