@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import lru_cache
 
-from recipes.ehr_qa.facts import Fact
+from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.records import PatientRecord
 from recipes.ehr_qa.vocabulary import Names
 

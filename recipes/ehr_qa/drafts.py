@@ -27,7 +27,7 @@ from recipes.ehr_qa.draft import (
     yes_no,
 )
 from recipes.ehr_qa.drafts_observations import dependent_observations, observation_values
-from recipes.ehr_qa.facts import Fact
+from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.hierarchy import GROUPS, akin, groups_of
 from recipes.ehr_qa.names import UNRESOLVED
 from recipes.ehr_qa.records import PatientRecord

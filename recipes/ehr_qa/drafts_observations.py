@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from recipes.ehr_qa.draft import Draft, absent, by_name, choices, day, facts_of, free, latest, sound, whole, yes_no
-from recipes.ehr_qa.facts import Fact
+from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.records import PatientRecord
 from recipes.ehr_qa.vocabulary import Names
 

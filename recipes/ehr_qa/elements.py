@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from recipes.ehr_qa.bundle import at, each
+from recipes.ehr_qa.nothing import said_by_code
 
 _TAG = re.compile(
     r" \((?:disorder|finding|procedure|situation|qualifier value|regime/therapy|record artifact|event)\)$"
@@ -20,11 +21,14 @@ def tidy(text: Any) -> str:
 
 
 def concept(value: Any) -> str:
-    """A CodeableConcept's text or first display, without SNOMED's tag behind the name; its code where that is all."""
+    """A CodeableConcept's text or first display, without SNOMED's tag behind the name; its code where that is all.
+
+    A code that says that there is nothing is put in words.
+    """
     found = at(value, "text") or next(
         (at(code, "display") for code in each(value, "coding") if at(code, "display")), ""
     )
-    return _TAG.sub("", tidy(found or at(value, "coding", 0, "code") or ""))
+    return _TAG.sub("", tidy(found or said_by_code(codes(value)) or at(value, "coding", 0, "code") or ""))
 
 
 def displays(value: Any) -> list[str]:
@@ -107,6 +111,13 @@ def limits(value: Any) -> str:
     if low and high:
         return f"{number(low['value'])} - {quantity(high)}"
     return f">= {quantity(low)}" if low else f"<= {quantity(high)}" if high else ""
+
+
+def target(value: Any) -> str:
+    """What a goal aims at: a measure and its value or range."""
+    amount, span = at(value, "detailQuantity"), at(value, "detailRange")
+    aim = quantity(amount) if amount else limits(span) if span else concept(at(value, "detailCodeableConcept"))
+    return f"target {concept(at(value, 'measure'))} {aim}".replace("  ", " ") if aim else ""
 
 
 def narrative(section: Any) -> str:

@@ -3,76 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from recipes.ehr_qa.bundle import at, each
+from recipes.ehr_qa.dated import Dated
 from recipes.ehr_qa.dates import When, read_when
-from recipes.ehr_qa.elements import (
-    codes,
-    concept,
-    displays,
-    dosage,
-    limits,
-    measured,
-    narrative,
-    person,
-    quantity,
-    tidy,
-)
-from recipes.ehr_qa.names import UNRESOLVED, Names, whole_span
+from recipes.ehr_qa.elements import codes, concept, displays, limits, measured, person, quantity, tidy
+from recipes.ehr_qa.fact import WRONG, Fact
+from recipes.ehr_qa.medications import Medications
+from recipes.ehr_qa.nothing import nothing, said_by_code
 
-_WRONG = {"entered-in-error", "refuted", "not-done", "not-taken", "cancelled", "draft", "planned", "proposed"}
-
-
-@dataclass(frozen=True)
-class Fact:
-    """What a resource says, as printed in its line.
-
-    Attributes:
-        resource: `Type/id`.
-        kind: the section it stands in, a key of `records.SECTIONS`.
-        text: its line.
-        name: the condition, drug, vaccine, measurement ... as the line has it.
-        codes: its codes in whatever system.
-        start, end: when; None where the resource does not say.
-        status: `active`, `resolved`, `stopped` ... as the resource has it; empty where it has none.
-        routine: an observation of every visit: vital signs, surveys, social history.
-        who: the prescriber's name; empty where there is none or it cannot be found.
-        reasons: names of the conditions it was done or given for; `UNRESOLVED` for one that cannot be found.
-        values: pairs of a name and a value with its unit; an observation's own, or its components' (empty where one has
-            none).
-        wrong: it says nothing of the patient: it was entered in error, refuted, not done, or is of somebody else.
-        also: what its codings call it besides.
-        counts: questions are made of it: it is not wrong, and was ordered, not only told.
-    """
-
-    resource: str
-    kind: str
-    text: str
-    name: str
-    codes: frozenset[str] = frozenset()
-    start: When | None = None
-    end: When | None = None
-    status: str = ""
-    routine: bool = False
-    who: str = ""
-    reasons: tuple[str, ...] = ()
-    values: tuple[tuple[str, str], ...] = ()
-    wrong: bool = False
-    counts: bool = True
-    also: tuple[str, ...] = ()
+# The codes of a condition's certainty in Germany: excluded, suspected, a state after it.
+_CERTAINTY = {"A": "refuted", "V": "provisional", "Z": "state after"}
+_SUSPECTED = {"provisional", "differential", "unconfirmed"}
+_PERSONAL = {
+    "us-core-race": "race",
+    "us-core-ethnicity": "ethnicity",
+    "Extension-UKCore-EthnicCategory": "ethnicity",
+    "indigenous-status": "indigenous status",
+}
 
 
-class Reader(Names):
+class Reader(Medications, Dated):
     """Reads one patient's resources."""
 
     def read(self, key: str, resource: dict[str, Any]) -> Fact:
         """The fact of a resource of a kind in `KINDS`."""
         kind, method = KINDS[resource["resourceType"]]
         fact = method(self, key, kind, resource)
-        coded = resource.get(_CODED.get(resource["resourceType"], "code"))
-        if also := tuple(name for name in displays(coded) if name != fact.name):
+        called = dict.fromkeys((*fact.also, *displays(resource.get("code"))))
+        if also := tuple(name for name in called if name != fact.name):
             fact = replace(fact, also=also)
         if resource.get("doNotPerform") is True:
             fact = replace(fact, text=f"{fact.text} [not to be given]", wrong=True, counts=False)
@@ -94,9 +55,10 @@ class Reader(Names):
         values["death"] = died.full() if died else "deceased" if gone else ""
         values["marital status"] = concept(resource.get("maritalStatus"))
         for extension in each(resource, "extension"):
-            if str(at(extension, "url")).endswith(("us-core-race", "us-core-ethnicity")):
+            if label := _PERSONAL.get(str(at(extension, "url")).rpartition("/")[2]):
                 texts = [at(part, "valueString") for part in each(extension, "extension") if at(part, "url") == "text"]
-                values[str(extension["url"]).rpartition("-")[2]] = ", ".join(tidy(text) for text in texts if text)
+                texts += [at(extension, "valueCoding", "display"), concept(extension.get("valueCodeableConcept"))]
+                values[label] = ", ".join(tidy(text) for text in texts if text)
         values["language"] = concept(at(each(resource, "communication"), 0, "language"))
         values["city"] = tidy(at(resource, "address", 0, "city") or "")
         values["state"] = tidy(at(resource, "address", 0, "state") or "")
@@ -132,13 +94,9 @@ class Reader(Names):
         parts.append(f"recorded {self.show(recorded)}" if recorded else "")
         start = onset or recorded
         of = codes(resource.get("code"))
-        if "no-allergy-info" in of and name == "no-allergy-info":
-            name = "No information about allergies"
-        if of & _NO_ALLERGY and not name.casefold().startswith("no "):
-            name = "No known allergies"
-        title = name if name.casefold().startswith("no ") else f"Allergy to {name}"
+        title = name if nothing(name) or said_by_code(of) or name.casefold().startswith("no ") else f"Allergy to {name}"
         text = f"{title}: {', '.join(filter(None, parts))}".removesuffix(": ")
-        wrong = verified in _WRONG
+        wrong = verified in WRONG
         return Fact(key, kind, text, name, of, start, None, status, wrong=wrong, counts=not wrong)
 
     def condition(self, key: str, kind: str, resource: dict[str, Any]) -> Fact:
@@ -151,7 +109,7 @@ class Reader(Names):
             end = When(end.day, end.clock, end.offset, "before its onset")
         stated = resource.get("clinicalStatus")
         status = tidy(at(stated, "coding", 0, "code") or at(stated, "text") or "").casefold()
-        verified = tidy(at(resource, "verificationStatus", "coding", 0, "code") or "")
+        verified = _certainty(resource) or tidy(at(resource, "verificationStatus", "coding", 0, "code") or "")
         parts = [status, verified if verified != "confirmed" else "", concept(resource.get("severity"))]
         parts += [concept(site) for site in each(resource, "bodySite")]
         parts += [concept(at(stage, "summary")) for stage in each(resource, "stage")]
@@ -168,48 +126,22 @@ class Reader(Names):
             parts.append(f"ended {self.show(end) if end else over}")
         text = f"{name}: {', '.join(filter(None, parts))}".removesuffix(": ")
         start = onset or recorded
-        status = status or ("resolved" if end or over else "")  # FHIR's rule con-4: what has ended is not active
-        wrong = verified in _WRONG
+        # FHIR's rule con-4: what has ended is not active.
+        status = status or ("resolved" if end or over or verified == _CERTAINTY["Z"] else "")
+        wrong = verified in WRONG
         return Fact(
-            key, kind, text, name, codes(resource.get("code")), start, end, status, wrong=wrong, counts=not wrong
-        )
+            key, kind, text, name, codes(resource.get("code")), start, end, status, wrong=wrong, counts=not wrong,
+            apart="suspected" if verified in _SUSPECTED else "", recorded=not onset and not began,
+        )  # fmt: skip
 
-    def medication(self, key: str, kind: str, resource: dict[str, Any]) -> Fact:
-        """Drug, status, when and by whom it was prescribed, what for, how much."""
-        coded, reference = resource.get("medicationCodeableConcept"), resource.get("medicationReference")
-        found = self.references.find(reference, resource)
-        coded = coded or (found[1].get("code") if found else None)
-        name = concept(coded) or self.named(reference, resource) or "unnamed drug"
-        status = tidy(resource.get("status") or "")
-        if resource["resourceType"] == "MedicationStatement":
-            (start, end), verb = self.period(resource, "effective"), "taken"
-            who, mark = self.label(resource.get("informationSource"), resource)
-        else:
-            start, end, verb = self.when(resource.get("authoredOn")), None, "prescribed"
-            who, mark = self.label(resource.get("requester"), resource)
-        names, because = self.reasons(resource, "reasonCode", "reasonReference")
-        parts = [status] if status else []
-        if resource.get("intent") not in (None, "order"):
-            parts.append(str(resource["intent"]))
-        parts.append(f"{verb} {self.span(start, end)}" + (f" by {who} {mark}".rstrip() if who else "") + because)
-        parts += [text for text in map(dosage, each(resource, "dosageInstruction") or each(resource, "dosage")) if text]
-        if stopped := concept(resource.get("statusReason") or at(resource, "statusReason", 0)):
-            parts.append(f"{status or 'status'} because of {stopped}")
-        known = "" if mark and not at(resource, "requester", "display") else who
-        return Fact(
-            key,
-            kind,
-            f"{name}: {', '.join(parts)}",
-            name,
-            codes(coded),
-            start,
-            end,
-            status,
-            who=known if verb == "prescribed" else "",
-            reasons=names,
-            wrong=status in _WRONG,
-            counts=status not in _WRONG and verb == "prescribed",
-        )
+    def family(self, key: str, kind: str, resource: dict[str, Any]) -> Fact:
+        """What somebody of the family has or had."""
+        whose, status = concept(resource.get("relationship")), tidy(resource.get("status") or "")
+        had = ", ".join(filter(None, (concept(at(one, "code")) for one in each(resource, "condition"))))
+        name = f"Family history of {had or 'no condition that is named'}" + (f" ({whose})" if whose else "")
+        day, wrong = self.when(resource.get("date")), status in WRONG
+        text = name + (f": {status}" if wrong else "") + (f", recorded {self.show(day)}" if day else "")
+        return Fact(key, kind, text, name, start=day, status=status, wrong=wrong, counts=False, apart="family history")
 
     def observation(self, key: str, kind: str, resource: dict[str, Any]) -> Fact:
         """Day, name, value and unit; components behind one another."""
@@ -244,119 +176,33 @@ class Reader(Names):
             status,
             routine,
             values=tuple(values),
-            wrong=status in _WRONG,
-            counts=status not in _WRONG,
+            wrong=status in WRONG,
+            counts=status not in WRONG,
+            apart="" if values or not resource.get("dataAbsentReason") else "without a value",
         )
 
-    def dated(self, key: str, kind: str, resource: dict[str, Any]) -> Fact:
-        """Immunisation, procedure, encounter, report, care plan, goal, imaging: day, name, and what the type adds."""
-        type_of, status = (
-            resource["resourceType"],
-            tidy(resource.get("status") or resource.get("lifecycleStatus") or ""),
-        )
-        date, usual = _DATED[type_of]
-        start, end = self.period(resource, date)
-        shown = self.span(start, end)
-        if type_of == "Encounter" and start:  # the one place that always has the time of day
-            shown = whole_span(start, end)
-        value, name = _name(resource)
-        names, because = self.reasons(
-            resource, "reasonCode", "addresses" if "addresses" in resource else "reasonReference"
-        )
-        parts = [status if status not in usual else "", *self._more(resource)]
-        shown_parts = ", ".join(part for part in parts if part)
-        text = f"{shown} {name}{because}" + (f": {shown_parts}" if shown_parts else "")
-        wrong = status in _WRONG
-        return Fact(
-            key, kind, text, name, codes(value), start, end, status, reasons=names, wrong=wrong, counts=not wrong
-        )
 
-    def _more(self, resource: dict[str, Any]) -> list[str]:
-        """What a type has besides day, name, reason and status."""
-        type_of = resource["resourceType"]
-        if type_of == "Encounter":
-            who = [self.named(at(one, "individual"), resource) for one in each(resource, "participant")]
-            where = self.named(resource.get("serviceProvider"), resource)
-            kind = tidy(at(resource, "class", "code") or "")
-            return [f"class {kind}" if kind else "", *filter(None, who), f"at {where}" if where else ""]
-        if type_of == "DiagnosticReport":
-            found = [self.references.find(one, resource) for one in each(resource, "result")]
-            lost = f", {found.count(None)} {UNRESOLVED}" if None in found else ""
-            attached = len(each(resource, "presentedForm"))
-            return [
-                f"{len(found)} result{'s' * (len(found) > 1)}{lost}" if found else "",
-                tidy(resource.get("conclusion") or ""),
-                f"{attached} attached text(s) not shown" if attached else "",
-            ]
-        if type_of == "CarePlan":
-            return [concept(at(one, "detail", "code")) for one in each(resource, "activity")]
-        if type_of == "Goal":
-            return [concept(resource.get("achievementStatus"))]
-        if type_of == "ImagingStudy":
-            series = each(resource, "series")
-            return [tidy(at(one, "modality", "display") or at(one, "modality", "code") or "") for one in series]
-        if type_of == "Immunization":
-            doses = [at(one, "doseNumberPositiveInt") or at(one, "doseNumberString")
-                     for one in each(resource, "protocolApplied")]  # fmt: skip
-            return [*(f"dose {tidy(dose)}" for dose in doses if dose), concept(resource.get("statusReason"))]
-        if type_of == "Procedure":
-            sites = [concept(site) for site in each(resource, "bodySite")]
-            return [*sites, concept(resource.get("outcome")), concept(resource.get("statusReason"))]
-        if type_of in ("ServiceRequest", "DeviceRequest"):
-            return [f"{tidy(resource.get('intent') or 'request')}, not a finding"]
-        if type_of == "Composition":
-            return [f"{tidy(at(one, 'title') or 'section')}: {narrative(one)}" for one in each(resource, "section")
-                    if narrative(one)]  # fmt: skip
-        return []
+def _certainty(resource: dict[str, Any]) -> str:
+    """How certain a condition is, where its code says so: Germany's extension of ICD-10-GM."""
+    return next(
+        (_CERTAINTY.get(str(at(one, "valueCoding", "code")), "")
+         for coded in each(resource, "code", "coding")
+         for one in each(coded, "extension")
+         if str(at(one, "url")).endswith("diagnosesicherheit")),
+        "",
+    )  # fmt: skip
 
-
-def _name(resource: dict[str, Any]) -> tuple[Any, str]:
-    """The concept that names a dated resource, and the name."""
-    type_of = resource["resourceType"]
-    value: Any
-    if type_of == "Encounter":
-        value = at(resource, "type", 0)
-    elif type_of == "CarePlan":  # beside the plan's own category there may stand US Core's "assess-plan"
-        found = [one for one in each(resource, "category") if "assess-plan" not in codes(one)]
-        value = found[0] if found else at(resource, "category", 0)
-    elif type_of == "ImagingStudy":
-        value = at(resource, "procedureCode", 0) or {"text": at(resource, "series", 0, "bodySite", "display")}
-    else:
-        value = resource.get(_NAMED.get(type_of, "code"))
-    return value, concept(value) or tidy(resource.get("title") or type_of)
-
-
-_NAMED = {
-    "Immunization": "vaccineCode",
-    "Goal": "description",
-    "Composition": "type",
-    "DeviceRequest": "codeCodeableConcept",
-}
-_NO_ALLERGY = {"716186003", "no-known-allergies"}
-_CODED = {"MedicationRequest": "medicationCodeableConcept", "MedicationStatement": "medicationCodeableConcept"}
-_CODED["Immunization"] = "vaccineCode"
-
-# The field of the date, and the statuses that go without saying.
-_DATED = {
-    "Immunization": ("occurrence", {"completed"}),
-    "Procedure": ("performed", {"completed"}),
-    "ImagingStudy": ("started", {"available"}),
-    "DiagnosticReport": ("effective", {"final"}),
-    "CarePlan": ("period", set[str]()),
-    "Goal": ("startDate", set[str]()),
-    "Encounter": ("period", {"finished"}),
-    "ServiceRequest": ("authoredOn", set[str]()),
-    "DeviceRequest": ("authoredOn", set[str]()),
-    "Composition": ("date", {"final"}),
-}
 
 # The resource types that are shown: the section of each, and the method that reads it.
 KINDS: dict[str, tuple[str, Callable[[Reader, str, str, dict[str, Any]], Fact]]] = {
     "Patient": ("patient", Reader.patient),
     "AllergyIntolerance": ("allergy", Reader.allergy),
     "Condition": ("condition", Reader.condition),
+    "FamilyMemberHistory": ("condition", Reader.family),
     "MedicationRequest": ("medication", Reader.medication),
     "MedicationStatement": ("medication", Reader.medication),
+    "MedicationDispense": ("medication", Reader.medication),
+    "MedicationAdministration": ("medication", Reader.medication),
     "Immunization": ("immunization", Reader.dated),
     "Procedure": ("procedure", Reader.dated),
     "ImagingStudy": ("procedure", Reader.dated),
@@ -367,5 +213,7 @@ KINDS: dict[str, tuple[str, Callable[[Reader, str, str, dict[str, Any]], Fact]]]
     "ServiceRequest": ("care_plan", Reader.dated),
     "DeviceRequest": ("care_plan", Reader.dated),
     "Composition": ("report", Reader.dated),
+    "DocumentReference": ("report", Reader.dated),
+    "DeviceUseStatement": ("procedure", Reader.dated),
     "Encounter": ("encounter", Reader.dated),
 }

@@ -85,6 +85,7 @@ class Names:
         names = [concept(value) for value in each(resource, code)]
         printed = list(names)
         for value in each(resource, reference):
+            value = value.get("condition", value) if isinstance(value, dict) else value  # Encounter.diagnosis
             name, mark = self.label(value, resource)
             names.append(name if not mark or at(value, "display") else UNRESOLVED)
             printed.append(f"{name} {mark}".strip())

@@ -8,7 +8,8 @@ from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from recipes.ehr_qa.facts import Fact
+from extraction.values.units import unit
+from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.query import Item, Query
 from recipes.ehr_qa.resolve import Entry
 
@@ -65,12 +66,13 @@ def _dated(item: Item) -> str:
 def _end(last: bool) -> Operation:
     def told(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Told:
         """The latest, or first, of each name; all of that day and name."""
-        dated = [item for item in items if item.date]
-        by_name: dict[str, list[Item]] = {}
-        for item in dated:
-            by_name.setdefault(item.name if item.value else query.what, []).append(item)
+        pairs = [(entry, item) for entry, item in zip(entries, items, strict=True) if item.date]
+        dated = [item for _, item in pairs]
+        by_name: dict[str, list[tuple[Entry, Item]]] = {}
+        for entry, item in pairs:
+            by_name.setdefault(item.name if item.value else query.what, []).append((entry, item))
         ends = [found[-1 if last else 0] for found in by_name.values()]
-        chosen = [item for item in dated if any((item.name, item.date) == (e.name, e.date) for e in ends)]
+        chosen = [item for entry, item in pairs if any(_together(entry, item, *end) for end in ends)]
         notes = [f"{len(items) - len(dated)} have no date."] if len(dated) < len(items) else []
         if not chosen:
             return None, items, f"{len(items)} found, none with a date.", notes
@@ -83,6 +85,12 @@ def _end(last: bool) -> Operation:
         return texts[0] if len(texts) == 1 else texts, chosen, f"{'; '.join(dated_texts)}.", notes
 
     return told
+
+
+def _together(entry: Entry, item: Item, other: Entry, end: Item) -> bool:
+    """Whether two entries are of one name and day, and of one time as far as both are printed."""
+    clocks = {when.clock for one in (entry, other) if (when := one.fact.start or one.fact.end) and when.clock}
+    return (item.name, item.date) == (end.name, end.date) and len(clocks) < 2
 
 
 def _listed(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Told:
@@ -117,7 +125,7 @@ def _extreme(most: bool) -> Operation:
             if not amount(entry) and entry.value:
                 passed.append(entry.value)
             if own := amount(entry):
-                groups.setdefault((entry.name, own[1]), []).append((own[0], item))
+                groups.setdefault((entry.name, unit(own[1])), []).append((own[0], item))
         if not groups:
             return None, items, f"{len(items)} found, none with a number to compare.", notes
         for found in groups.values():
@@ -126,7 +134,7 @@ def _extreme(most: bool) -> Operation:
         if passed:
             notes.append(f"Not compared, being no plain numbers: {', '.join(dict.fromkeys(passed[:5]))}.")
         counted = sum(map(len, groups.values()))
-        if len({unit for _, unit in groups}) > 1 and len({name for name, _ in groups}) == 1:
+        if len({one for _, one in groups}) > 1 and len({name for name, _ in groups}) == 1:
             notes.append("The values are in more than one unit; each unit is told by itself.")
         texts = [item.value if len(chosen) == 1 else f"{item.name}: {item.value}" for item in chosen]
         said = "; ".join(f"{text} ({item.date or 'no date'})" for text, item in zip(texts, chosen, strict=True))
@@ -150,7 +158,7 @@ def _trend(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Tol
     for entry, item in pairs:
         own = amount(entry)
         assert own is not None
-        names.setdefault((entry.name, own[1]), []).append((own[0], item))
+        names.setdefault((entry.name, unit(own[1])), []).append((own[0], item))
     said = []
     for (name, _), found in names.items():
         (first, one), (last, other) = found[0], found[-1]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from recipes.ehr_qa.bundle import SHARED, Bundle, FhirError, References, at, read_bundles
 from recipes.ehr_qa.dates import When, read_when
-from recipes.ehr_qa.facts import KINDS, Fact, Reader
+from recipes.ehr_qa.fact import Fact
+from recipes.ehr_qa.facts import KINDS, Reader
 
 SECTIONS = {
     "patient": "",

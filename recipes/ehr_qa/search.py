@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recipes.ehr_qa.facts import Fact
+from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.resolve import words
 
 

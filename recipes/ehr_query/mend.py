@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import TypeVar, get_args
 
-from recipes.ehr_qa.lookup import NOT_OWN
+from recipes.ehr_qa.classes import is_known
+from recipes.ehr_qa.nothing import not_own
 from recipes.ehr_qa.query import Kind, Query, Step
-from recipes.ehr_qa.resolve import is_known
 
 _Part = TypeVar("_Part", Query, Step)
 _SECTIONS = tuple(kind for kind in get_args(Kind) if kind not in ("patient", "text"))
@@ -26,7 +26,7 @@ def mended(query: Query) -> Query:
 
 def _mended(part: _Part) -> _Part:
     """In its own section a part of the name, else in the one other section that knows the name or a part of it."""
-    if not part.which or part.what not in _SECTIONS or NOT_OWN.search(part.which) or is_known(part.which, part.what):
+    if not part.which or part.what not in _SECTIONS or not_own(part.which) or is_known(part.which, part.what):
         return part
     for name in _pieces(part.which):
         if is_known(name, part.what):

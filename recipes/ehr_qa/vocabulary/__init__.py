@@ -114,6 +114,7 @@ PROCEDURES = tuple(map(_care, CARE["procedures"]))
 PLANS = tuple(map(_care, CARE["plans"]))
 PEOPLE: dict[str, Any] = _table("people")
 SYNONYMS: dict[str, Any] = _table("synonyms")
+NOTHING: dict[str, Any] = _table("nothing")
 CLASSES: dict[str, list[str]] = SYNONYMS.pop("classes")
 HELD = frozenset(_held)
 

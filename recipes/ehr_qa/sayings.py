@@ -1,0 +1,152 @@
+"""What people call things: the words of a name, other ways to say it in the tables, in English and other languages."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
+
+from rapidfuzz import fuzz
+
+from recipes.ehr_qa.hierarchy import GROUPS
+from recipes.ehr_qa.vocabulary import FORMS, MEDICATIONS, SYNONYMS, sayings
+
+SPELLED = 88.0
+"""Two words of four letters and more with this ratio (0 to 100, of edits) are one, spelled in two ways."""
+_SILENT = frozenset(
+    "a an and any by for from his her in is my of on or the their to value values level levels test tests result"
+    " results reading readings measurement count score vaccine vaccination vaccines immunization shot allergy allergies"
+    " disease disorder problem problems patient".split()
+)
+_LETTERED = frozenset("hepatitis hep vitamin type group influenza".split())  # "hepatitis a"
+_VISITS = frozenset("visit visits encounter encounters appointment appointments".split())
+SPECIMENS = frozenset("urine blood serum plasma saliva stool csf".split())
+_SPELLINGS = (  # of Britain and America
+    (re.compile("ae|oe|œ|æ"), "e"),
+    (re.compile("sulph"), "sulf"),
+    (re.compile(r"is(?=ation|ed\b)"), "iz"),
+    (re.compile(r"(?<=[a-z]{3})our\b"), "or"),
+)
+
+Words = frozenset[str]
+
+
+@lru_cache(maxsize=100_000)
+def words(text: str) -> Words:
+    """The words of a name by which it is compared; all of them where none says anything."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(char for char in plain if not unicodedata.combining(char))
+    for british, american in _SPELLINGS:
+        plain = british.sub(american, plain)
+    found = re.findall(r"[^\W_]+", re.sub(r"(?<=\w)['’]s\b", "", plain))
+    told = [word for place, word in enumerate(found)
+            if word not in _SILENT or (place and found[place - 1] in _LETTERED)]  # fmt: skip
+    told = found if set(told) <= SPECIMENS | _VISITS else told
+    return frozenset(map(_singular, told))
+
+
+def _singular(word: str) -> str:
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    return word[:-1] if len(word) > 3 and word.endswith("s") and word[-2:] not in ("ss", "us", "is") else word
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two words are one, spelled in two ways: never two that a table knows, and no opposites."""
+    if one == other:
+        return True
+    if one in _known() or min(len(one), len(other)) <= 3 or fuzz.ratio(one, other) < SPELLED:
+        return False
+    opposed = any((prefix in one) != (prefix in other) for prefix in ("hypo", "hyper"))
+    return not opposed and not any(one == prefix + other or other == prefix + one for prefix in ("nor", "es", "de"))
+
+
+@cache
+def _known() -> Words:
+    """Every word of the tables."""
+    phrases = [phrase for kind in SYNONYMS for row in rows_of(kind) for phrase in row.english]
+    drugs = [drug for names in MEDICATIONS.values() for drug in names]
+    return frozenset(word for phrase in (*phrases, *drugs, *GROUPS) for word in words(phrase) if len(word) > 4)
+
+
+class Row(NamedTuple):
+    """The ways to say one thing, its plain name first.
+
+    Attributes:
+        english: in the words of records.
+        other: all others, in other languages and forms ("diabetic").
+        abroad: of these its names in other languages.
+    """
+
+    english: tuple[str, ...]
+    other: tuple[str, ...] = ()
+    abroad: tuple[str, ...] = ()
+
+
+@cache
+def rows_of(kind: str) -> tuple[Row, ...]:
+    """What a section's two tables have as the same; a report may be called as what it is the report of."""
+    rows = [Row((name, *others)) for name, others in SYNONYMS.get(kind, {}).items()]
+    for row in (*sayings(kind), *(sayings("procedure") if kind == "report" else ())):
+        ways = [row, *(row[form] for form in FORMS if form in row)]
+        other = [said for way in ways for found in way.values() if isinstance(found, list) for said in found]
+        names = {language: found for language, found in row.items() if language not in ("which", "en", "said", *FORMS)}
+        rows.append(
+            Row((row["which"], *row["en"]), tuple(other), tuple(name for own in names.values() for name in own))
+        )
+    return tuple(rows)
+
+
+@cache
+def table_of(kind: str) -> dict[Words, tuple[int, ...]]:
+    """By the words of each way to say something, the places of the rows that have it."""
+    found: dict[Words, dict[int, None]] = {}
+    for place, row in enumerate(rows_of(kind)):
+        for phrase in (*row.english, *row.other):
+            found.setdefault(words(phrase), {})[place] = None
+    return {key: tuple(places) for key, places in found.items()}
+
+
+@lru_cache(maxsize=10_000)
+def called(which: str, kind: str) -> tuple[int, ...]:
+    """The places of the rows that have a name, or that are spelled like it where none has."""
+    asked, table = words(which), table_of(kind)
+    # One letter makes another drug; a record's own names are compared by spelling elsewhere.
+    if asked in table or kind == "medication" or not any(len(word) > 4 for word in asked):
+        return table.get(asked, ())
+    near = [key for key in table if len(key) == len(asked) and all(any(alike(a, b) for b in key) for a in asked - key)]
+    return tuple(dict.fromkeys(place for key in near for place in table[key])) if len(near) < 4 else ()
+
+
+def _places(which: str, kind: str) -> tuple[int, ...]:
+    """The places of the rows that have a name, and of those in the other table with the plain name of one."""
+    own = called(which, kind)
+    return tuple(
+        dict.fromkeys((*own, *(one for place in own for one in called(rows_of(kind)[place].english[0], kind))))
+    )
+
+
+def synonyms(which: str, kind: str) -> tuple[str, ...]:
+    """Other ways to say a name; of several drugs' ways only those of the one."""
+    rows = rows_of(kind)
+    return tuple(dict.fromkeys(phrase for place in _places(which, kind) for phrase in rows[place].english))
+
+
+@lru_cache(maxsize=10_000)
+def abroad(which: str, kind: str) -> tuple[Words, ...]:
+    """The words of a name in other languages, without those that are other things in English ("PCR")."""
+    rows, places = rows_of(kind), _places(which, kind)
+    found = {form for place in places for form in map(words, rows[place].abroad) if form}
+    english = [words(name) for place, row in enumerate(rows) if found and place not in places for name in row.english]
+    return tuple(form for form in found if not any(form <= other for other in english))
+
+
+def meaning(which: str | None, kind: str | None) -> frozenset[Any]:
+    """What a name means whatever the record: the places of the rows that have it, else its words alone.
+
+    Two names mean the same where these have one in common; of what is no name, where both are empty.
+    """
+    if not which:
+        return frozenset()
+    return frozenset(called(which, kind or "")) or frozenset([words(which)])
