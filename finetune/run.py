@@ -69,6 +69,11 @@ class RunFolder:
             rows = [row for row in read_metrics(self.metrics) if row["step"] <= step]
             write_whole(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
 
+    def seconds(self) -> float:
+        """How long the run has trained and judged until the last line of its metrics, over all its starts."""
+        rows = read_metrics(self.metrics) if self.metrics.exists() else []
+        return float(rows[-1].get("seconds", 0.0)) if rows else 0.0
+
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
         with self.metrics.open("a", encoding="utf-8") as file:

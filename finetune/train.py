@@ -8,7 +8,6 @@ import math
 import os
 import shutil
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -279,7 +278,7 @@ def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFo
         "checkpoint": source.name,
         trainer.args.metric_for_best_model: trainer.state.best_metric,
         "versions": versions(),
-        "seconds": round(time.time() - trainer.started, 1),
+        "seconds": folder.seconds(),
     }
     shutil.rmtree(folder.adapter, ignore_errors=True)
     with whole_folder(folder.adapter) as made:

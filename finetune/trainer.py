@@ -43,7 +43,6 @@ class FieldTrainer(SFTTrainer):
         **arguments: Any,
     ):
         self.judge = judge
-        self.started = time.time()
         super().__init__(**arguments)
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             # Every process holds a part of the weights, and decoding asks the model by ways that do not gather them.
@@ -164,8 +163,8 @@ class _Progress(TrainerCallback):
         self._start = time.time()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Open the bar where training begins or goes on."""
-        self._start = time.time()
+        """Open the bar where training begins or goes on; seconds go on counting."""
+        self._start = time.time() - self._folder.seconds()
         if state.is_world_process_zero:
             self._bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step")
 

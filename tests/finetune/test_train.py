@@ -116,6 +116,8 @@ def test_killed_and_started_again_it_ends_where_an_undisturbed_run_ends(work, fi
     shutil.copytree(run / "checkpoints" / "checkpoint-2", run / "checkpoints" / "checkpoint-5")
     (run / "checkpoints" / "checkpoint-5" / "whole.json").unlink()
     again = launch(settings(work, run))
+    seconds = [row["seconds"] for row in read_metrics(run / "metrics.jsonl")]
+    assert seconds == sorted(seconds)  # they go on counting
     assert "checkpoint-5" not in again.stderr and "Going on from checkpoint-" in again.stderr
     assert losses(run).keys() == losses(finished).keys()
     for step, loss in losses(finished).items():
