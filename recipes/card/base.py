@@ -12,7 +12,6 @@ from extraction.example import Example
 from extraction.record.record import Record
 from finetune.processes import say
 from finetune.task import DataRequest, Grade, Task
-from recipes.card.blind import blind
 from recipes.card.examples import SCHEMA, Asked, examples_of
 from recipes.card.grade import GRADERS, Graded
 from recipes.card.items import Reading, left_and_right
@@ -67,7 +66,9 @@ def read_row(row: Row, folder: Path, split: str) -> Reading:
     reading = reader_of(row)(folder, split, row).check(folder)
     train = Reading() if split == "train" else training_part(row, folder)
     if shared := left_and_right(train, reading):
-        named = ", ".join(shared[:5]) + (f" and {len(shared) - 5} more" if len(shared) > 5 else "")
+        named = ", ".join(Path(one).name for one in shared[:5]) + (
+            f" and {len(shared) - 5} more" if len(shared) > 5 else ""
+        )
         said = f"{len(shared)} of its patients or images are in its training part, too: {named}"
         if not row.leak:
             raise AssayError(
@@ -142,6 +143,3 @@ def figures_of(row: Row, items: Sequence[object], graded: Sequence[Graded]) -> d
         if made.low == made.low:
             found |= {f"{figure.name}, low": made.low / 100, f"{figure.name}, high": made.high / 100}
     return found
-
-
-__all__ = ["RowTask", "blind", "contract", "read_row", "training_part"]

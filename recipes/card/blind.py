@@ -11,6 +11,7 @@ from recipes.card.examples import answer
 from recipes.card.grade import GRADERS, Graded
 from recipes.card.items import Item
 from recipes.card.rows import Row
+from recipes.card.words import normal
 
 
 def blind(row: Row, train: Sequence[Item], items: Sequence[Item]) -> tuple[str, list[Graded]] | None:
@@ -23,11 +24,15 @@ def blind(row: Row, train: Sequence[Item], items: Sequence[Item]) -> tuple[str, 
 
 
 def _most(golds: Sequence[Any]) -> Any:
-    return Counter(golds).most_common(1)[0][0]
+    """The most frequent answer, whatever the case of its letters; the first of equals."""
+    best = Counter(normal(str(gold)) for gold in golds).most_common(1)[0][0]
+    return next(gold for gold in golds if normal(str(gold)) == best)
 
 
 def _constant(row: Row, train: Sequence[Item], items: Sequence[Item]) -> tuple[str, list[Any]]:
     """The most frequent answer of each group (a condition) in training, or of the test itself, where there is none."""
+    if row.figures[0].over == "f1":  # never saying yes has no F1 at all
+        return "always 'yes'", ["yes"] * len(items)
     source, where = (train, "in training") if train else (items, "of the test itself")
     own: Mapping[str, list[Any]] = _by(source, lambda item: item.group if row.grader == "yes_no" else "")
     best = {key: _most(golds) for key, golds in own.items()}

@@ -15,6 +15,7 @@ from typing import Literal
 from extraction.generate.backend import Generation, without_thinking
 from recipes.card.boxes import box_of, overlap
 from recipes.card.items import Item
+from recipes.card.radgraph import radgraph
 from recipes.card.words import f1, normal, rouge_l
 
 Why = Literal["", "empty", "refused", "several", "none stated"]
@@ -178,9 +179,9 @@ def short(reply: str, item: Item) -> Graded:
 
 
 def report(reply: str, item: Item) -> Graded:
-    """A report: ROUGE-L."""
-    said = answer_text(reply)
-    return Graded({"rouge_l": rouge_l(said, str(item.gold))}, said, "" if said else "empty")
+    """A report: ROUGE-L, and RadGraph F1 where its model is here."""
+    said, gold = answer_text(reply), str(item.gold)
+    return Graded({"rouge_l": rouge_l(said, gold), **radgraph(said, gold)}, said, "" if said else "empty")
 
 
 def box(reply: str, item: Item) -> Graded:

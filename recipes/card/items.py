@@ -53,12 +53,14 @@ class Reading:
     Attributes:
         left_out: for each reason, where that which was left out stands.
         said: what else a user must know, in sentences.
+        unseen: questions whose picture is missing: what a blind answer learns of, and nothing else does.
     """
 
     def __init__(self) -> None:
         self.items: list[Item] = []
         self.left_out: dict[str, list[str]] = {}
         self.said: list[str] = []
+        self.unseen: list[Item] = []
         self._ids: set[str] = set()
 
     def add(self, item: Item) -> None:
@@ -113,6 +115,7 @@ def left_and_right(train: Reading, other: Reading) -> list[str]:
     """The patients that stand in both readings, or the images where no patient is known."""
 
     def known(reading: Reading) -> set[str]:
-        return {key for item in reading.items for key in ([item.patient] if item.patient else map(str, item.images))}
+        named = ([i.patient] if i.patient else [str(path.resolve()) for path in i.images] for i in reading.items)
+        return {key for keys in named for key in keys}
 
     return sorted(known(train) & known(other))

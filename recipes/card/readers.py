@@ -106,25 +106,25 @@ def _add(reading: Reading, folder: Path, row: Row, place: tuple[str, Cells], nam
         reading.leave(f"its answer is {gold!r}", at)
         return
     images, missing = _images(folder, cells, row)
-    if missing:
-        reading.leave("its image is missing", f"{at} ({missing})")
-        return
     text = cell(cells, row, "text")
     closed = cell(cells, row, "closed", None)
-    reading.add(
-        Item(
-            id=str(cell(cells, row, "id") or name),
-            question=str(row.question or cell(cells, row, "question")).strip(),
-            gold=gold,
-            options=options,
-            images=images,
-            text="\n".join(text) if isinstance(text, list) else str(text),
-            patient=str(cell(cells, row, "patient")),
-            group=str(cell(cells, row, "group")),
-            closed=None if closed in (None, "") else str(closed).strip().upper() in ("CLOSED", "YES", "TRUE", "1"),
-            at=at,
-        )
+    item = Item(
+        id=str(cell(cells, row, "id") or name),
+        question=str(row.question or cell(cells, row, "question")).strip(),
+        gold=gold,
+        options=options,
+        images=images,
+        text="\n".join(text) if isinstance(text, list) else str(text),
+        patient=str(cell(cells, row, "patient")),
+        group=str(cell(cells, row, "group")),
+        closed=None if closed in (None, "") else str(closed).strip().upper() in ("CLOSED", "YES", "TRUE", "1"),
+        at=at,
     )
+    if missing:
+        reading.leave("its image is missing", f"{at} ({missing})")
+        reading.unseen.append(item)
+    else:
+        reading.add(item)
 
 
 def _images(folder: Path, cells: Cells, row: Row) -> tuple[tuple[Path, ...], str]:

@@ -13,16 +13,19 @@ from typing import Any, Literal
 from extraction.api import Extractor
 from extraction.contract import Contract
 from extraction.errors import AssayError
-from extraction.example import Branch, Context, Example
+from extraction.example import Branch, Example, ImagePart
+from extraction.files import write_whole
 from recipes.card.base import read_row, training_part
 from recipes.card.blind import blind
-from recipes.card.examples import Asked, answer, examples_of, sampled
-from recipes.card.grade import GRADERS, Graded
+from recipes.card.boxes import box_of, overlap
+from recipes.card.examples import answer, examples_of, sampled
+from recipes.card.grade import GRADERS, Graded, answer_text
 from recipes.card.items import Item
 from recipes.card.measures import Measured, measure
 from recipes.card.rows import FILE, Row, is_of, load_row, published
 
 By = Literal["generation", "likelihood"]
+_DRAWN = 24  # boxes on the page of a row that has some
 _DEPTH = 3  # folders below the one that is named, in which data sets are looked for
 
 
@@ -120,16 +123,33 @@ class Card:
             return Line(row, name, self.by, missing=str(error))
         graded = [graded_of(row, item, replies[item.id]) for item in items]
         figures = {f.name: made for f in row.figures if (made := measure(f, items, graded))}
-        rule = blind(row, training_part(row, folder).items, items)
+        rule = blind(row, (known := training_part(row, folder)).items + known.unseen, items)
         beside = {f.name: made for f in row.figures if rule and (made := measure(f, items, rule[1], draws=1))}
         ungraded: dict[str, int] = {}
         for one in graded:
             if one.why:
                 ungraded[one.why] = ungraded.get(one.why, 0) + 1
-        said = (*reading.told(), *([row.leak] if row.leak else []), *([row.note] if row.note else []))
+        if row.grader == "box":
+            self._draw(name, examples, replies)
+        known_leak = [row.leak] if row.leak and not any(row.leak in told for told in reading.said) else []
+        said = (*reading.told(), *known_leak, *([row.note] if row.note else []))
         if self.limit and len(examples) == self.limit:
             said = (f"A sample of {self.limit} contexts.", *said)
         return Line(row, name, self.by, figures, beside, rule[0] if rule else "", ungraded, reading.counts, said)
+
+    def _draw(self, name: str, examples: Sequence[Example], replies: dict[str, dict[str, Any]]) -> None:
+        """A page of the first boxes on their pictures."""
+        from recipes.chest_xray.draw import page
+
+        drawn = []
+        for branch, context in ((b, e.context) for e in examples for b in e.branches):
+            item = branch.source.item
+            told = box_of(answer_text(replies[item.id].get("reply", "")), item.question)
+            [part] = [part for part in context.parts if isinstance(part, ImagePart)][:1]
+            drawn.append((part, item.question, item.gold, told, overlap(told, item.gold) if told else 0.0))
+            if len(drawn) == _DRAWN:
+                break
+        write_whole(self.out / f"{name}.boxes.html", page(drawn))
 
     def _replies(
         self, name: str, row: Row, examples: Sequence[Example], tick: Callable[[int, int], None]
@@ -225,6 +245,3 @@ class Generations:
         with self.path.open("a", encoding="utf-8") as file:
             file.write("".join(json.dumps(reply, ensure_ascii=False) + "\n" for reply in replies))
         self.replies |= {reply["id"]: reply for reply in replies}
-
-
-__all__ = ["Asked", "Card", "Context", "Generations", "Line", "found", "graded_of"]

@@ -21,7 +21,7 @@ _HEAD = ("row", "figure", "n", "this model", "95%", "blind", *MODELS)
 
 def _cells(line: Line) -> list[list[str]]:
     """The cells of a line, one list a figure."""
-    made = []
+    made: list[list[str]] = []
     for figure in line.row.figures:
         own = (line.figures or {}).get(figure.name)
         if own is None and not figure.published:
@@ -128,7 +128,7 @@ def page(lines: Sequence[Line], absent: Sequence[Row], model: str) -> str:
         "td,th{text-align:right;padding:.3em .6em;border-top:1px solid #ddd}td:nth-child(-n+2),th:nth-child(-n+2)"
         "{text-align:left}.note td{text-align:left;border:0;color:#666;font-size:.85em}</style>"
         f"<h1>{html.escape(model)}</h1><table>{row(_HEAD, 'th')}{''.join(body)}</table>"
-        "<p>In percent. Published figures are those of MedGemma 1.5's model card. The blind answer sees no image and no "
+        "<p>In percent. Published figures: MedGemma 1.5's model card. The blind answer sees no image and no "
         "question.</p>" + (f"<h2>Not here</h2><ul>{rest}</ul>" if rest else "") + "</html>\n"
     )
 
