@@ -1,10 +1,11 @@
 """One image encoded once for all that is asked of it, beside separate examples: tokens, images, passes, seconds.
 
-    .venv/bin/python scripts/bench_card.py [--questions 1 4 11 18] [--side 224] [--tokens 64] [--json FILE]
+    .venv/bin/python scripts/bench_card.py [--questions 1 4 11 18] [--side 224] [--patch 14] [--json FILE]
 
-A small random Gemma 3 with eyes, with the real vocabulary. Training: forward and backward of all weights over one image
-with its questions as branches, and over as many examples of one question; their summed losses are compared. Serving:
-the likelihood of yes and no for each question, together and question by question, and compared.
+A small random Gemma 3 with eyes (`prove_card.small_model`), whose tokens are bytes. Training: forward and backward of
+all weights over one image with its questions as branches, and over as many examples of one question; their summed
+losses are compared. Serving: the likelihood of yes and no for each question, together and question by question, and
+compared.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from prove_card import small_model
 
 CONDITIONS = (
     "Atelectasis Cardiomegaly Effusion Infiltration Mass Nodule Pneumonia Pneumothorax Consolidation Edema".split()
@@ -28,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench_card.py", description="The cost of questions on an image.")
     parser.add_argument("--questions", type=int, nargs="+", default=[1, 4, 11, 18], help="on one image")
     parser.add_argument("--side", type=int, default=224, help="pixels of the vision tower's square")
-    parser.add_argument("--tokens", type=int, default=64, help="of an image (a square number)")
+    parser.add_argument("--patch", type=int, default=14, help="pixels of a patch, each a token")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
 
@@ -41,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     from extraction.files import write_whole
     from extraction.generate import LocalBackend
 
-    model, tokenizer = small_model(arguments.side, arguments.tokens)
+    model, tokenizer = small_model(arguments.side, arguments.patch)
     backend = LocalBackend(model, tokenizer)
     rows = []
     names = (
@@ -76,7 +78,7 @@ def measured(folder: Path, count: int, backend: Any) -> list[float]:
     from finetune.features import keep_pixels
     from recipes.card.base import contract
 
-    told = contract(prompt=4096, answer=16)
+    told = contract(prompt=4096, answer=32)
     asked = [f"Is there {CONDITIONS[n % 10].lower()} {n}? Final Answer: yes or no." for n in range(count)]
     context = Context("chest", (ImagePart.of(folder / "chest.png", square=True),))
     branches = tuple(
@@ -126,30 +128,6 @@ def train_on(rows: list[dict[str, Any]], backend: Any) -> tuple[float, float]:
     model.eval()
     model.set_attn_implementation(before)
     return total, seconds
-
-
-def small_model(side: int, tokens: int) -> tuple[Any, Any]:
-    """A random Gemma 3 with eyes, and MedGemma's tokenizer: that of the 270M decoder with the image's own token."""
-    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
-
-    from extraction.generate.hub import CHAT_TEMPLATE
-    from extraction.generate.models import load_tokenizer
-
-    tokenizer = load_tokenizer("gemma-3-270m")
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<image_soft_token>"]})
-    tokenizer.chat_template = CHAT_TEMPLATE
-    kinds = ["sliding_attention"] * 3 + ["full_attention"]
-    text = {"vocab_size": 262208, "hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 4,
-            "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32, "sliding_window": 512,
-            "layer_types": kinds,            "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}  # fmt: skip
-    eyes = {"hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 8, "num_attention_heads": 4,
-            "image_size": side, "patch_size": 14, "vision_use_head": False}  # fmt: skip
-    torch.manual_seed(0)
-    made = Gemma3ForConditionalGeneration(
-        Gemma3Config(text_config=text, vision_config=eyes, mm_tokens_per_image=tokens)
-    )
-    torch.nn.init.normal_(made.model.multi_modal_projector.mm_input_projection_weight, std=0.1)
-    return made.float().eval(), tokenizer
 
 
 if __name__ == "__main__":

@@ -224,8 +224,8 @@ def judged(examples: list[Any], contexts: list[Any], backend: Any, told: Any) ->
     return {name: sum(values) / len(values) for name, values in found.items()}
 
 
-def small_model() -> tuple[Any, Any]:
-    """A small random Gemma 3 with eyes and a tokenizer of single bytes."""
+def small_model(side: int = SIDE, patch: int = PATCH) -> tuple[Any, Any]:
+    """A small random Gemma 3 with eyes, a square of `side` pixels, and a tokenizer of single bytes."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import Gemma3Config, Gemma3ForConditionalGeneration, PreTrainedTokenizerFast
 
@@ -263,10 +263,10 @@ def small_model() -> tuple[Any, Any]:
             "query_pre_attn_scalar": 32, "layer_types": ["sliding_attention", "full_attention"], "sliding_window": 128,
             "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}  # fmt: skip
     eyes = {"hidden_size": width, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4,
-            "image_size": SIDE, "patch_size": PATCH, "vision_use_head": False}  # fmt: skip
+            "image_size": side, "patch_size": patch, "vision_use_head": False}  # fmt: skip
     at = tokenizer.convert_tokens_to_ids
     config = Gemma3Config(
-        text_config=text, vision_config=eyes, mm_tokens_per_image=(SIDE // PATCH) ** 2, initializer_range=width**-0.5,
+        text_config=text, vision_config=eyes, mm_tokens_per_image=(side // patch) ** 2, initializer_range=width**-0.5,
         boi_token_index=at("<start_of_image>"), eoi_token_index=at("<end_of_image>"),
             image_token_index=at("<image_soft_token>"),
     )  # fmt: skip

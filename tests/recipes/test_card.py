@@ -182,7 +182,7 @@ def test_a_team_s_own_pictures_are_trained_judged_and_in_the_table(work):
     for split, patients in (("train", "ab"), ("validation", "cd"), ("test", "ef")):
         rows = []
         for number, patient in enumerate(patients):
-            picture(own / split / f"{patient}.png", (200 * number, 20, 30))
+            picture(own / split / f"{patient}.png", (200 * number, 20, ord(patient)))
             rows.append({"bild": f"{patient}.png", "befund": ("normal", "krank")[number], "fall": patient})
         table(own / split / "bilder.csv", rows)
     (own / "row.yaml").write_text(
@@ -191,8 +191,9 @@ def test_a_team_s_own_pictures_are_trained_judged_and_in_the_table(work):
         'prompt: {ask: "{question}\\n{options}", answer: "({answer})"}\n'
     )
     (own / "own.yaml").write_text(
-        f"recipe: image_choice\nmodel: {work / 'sees'}\ndata: {{train: {own / 'train'}, validation: {own / 'validation'}, "
-        f"max_length: 256}}\nadapter: {{r: 4, alpha: 8}}\ntrain: {{output: {own / 'run'}, max_steps: 2, batch_size: 2, "
+        f"recipe: image_choice\nmodel: {work / 'sees'}\n"
+        f"data: {{train: {own / 'train'}, validation: {own / 'validation'}, max_length: 256}}\n"
+        f"adapter: {{r: 4, alpha: 8}}\ntrain: {{output: {own / 'run'}, max_steps: 2, batch_size: 2, "
         "checkpoint_steps: 2, dtype: float32}\ncontract: {max_answer_tokens: 8}\n"
     )
     adapter = train(load_config(own / "own.yaml"))
