@@ -131,14 +131,13 @@ class RowTask(Task):
 
 
 def figures_of(row: Row, items: Sequence[object], graded: Sequence[Graded]) -> dict[str, float]:
-    """A row's figures between 0 and 1, the first as `score`; each with the ends of its interval."""
+    """A row's figures between 0 and 1, the first that can be had as `score`; each with the ends of its interval."""
     found: dict[str, float] = {}
-    for number, figure in enumerate(row.figures):
+    for figure in row.figures:
         made = measure(figure, items, graded)  # type: ignore[arg-type]
         if made is None:
             continue
-        if not number:
-            found["score"] = made.value / 100
+        found.setdefault("score", made.value / 100)
         found |= {figure.name: made.value / 100}
         if made.low == made.low:
             found |= {f"{figure.name}, low": made.low / 100, f"{figure.name}, high": made.high / 100}

@@ -84,7 +84,7 @@ class Row(_Section):
     prompt: Prompt = Prompt()
     grader: Literal["choice", "yes_no", "short", "report", "box"] = "choice"
     figures: tuple[Figure, ...] = (Figure(name="accuracy"),)
-    """The first is the one by which checkpoints are chosen."""
+    """Checkpoints are chosen by the first of them that can be had (RadGraph F1 needs a model of its own)."""
     n: int | None = None
     """How many questions the published figures are on."""
     access: str = ""

@@ -23,8 +23,7 @@ def table(path, rows, zipped=False):
     if path.suffix == ".jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         return path
-    opened = gzip.open(path, "wt", newline="") if zipped else path.open("w", newline="", encoding="utf-8")
-    with opened as file:
+    with gzip.open(path, "wt", newline="") if zipped else path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
         writer.writeheader()
         writer.writerows(rows)

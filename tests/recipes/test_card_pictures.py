@@ -341,3 +341,19 @@ def test_blind_answers_of_published_data_are_those_that_are_known(shared_data):
     assert (f1.n, round(f1.value), round(yes_no.value, 1)) == (1061, 57 if f1.value < 57.5 else 58, 70.7)
     assert "same question" in name and f1.low < f1.value < f1.high
     assert json.dumps(reading.left_out) == "{}"
+
+
+def test_reports_are_trained_by_the_figure_that_can_be_had(tmp_path):
+    from finetune.task import check_grading
+
+    folder = mimic(tmp_path / "mimic-cxr-jpg")
+    row, task = by_name("mimic_reports"), load_task("chest_xray")
+    examples = examples_of(read(folder, row=row), row)
+    check_grading(task, task.contract, examples)
+    gold = [[Truth({"answer": branch.gold["answer"]}) for branch in example.branches] for example in examples]
+    assert task.grade(task.contract, examples, gold).figures["score"] == 1.0
+
+
+class Truth:
+    def __init__(self, data):
+        self.data = data
