@@ -3,8 +3,9 @@
     .venv/bin/python scripts/compare_lm_eval.py --data FOLDER [--model gemma-3-270m] [--items 25] [--json FILE]
 
 FOLDER holds `medqa`, `medmcqa` and `pubmedqa` with `test.jsonl` each (question, options, answer_idx). The prompts are
-the harness's own: its functions for these tasks make them, its model class scores each option in a pass of its own;
-here all options of a question go through the model behind the question, in one. Both get the same tokens, without a
+the harness's own: its functions for these tasks make them, its model class scores the options
+(those of one token, as these are, in one pass; others in a pass each); here all options of a question go through the
+model behind the question, in one. Both get the same tokens, without a
 chat template. A difference of more than TOLERANCE in a log-likelihood, or another best option, is listed.
 lm_eval (0.4.9 or later) must be importable.
 """

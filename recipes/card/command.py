@@ -17,6 +17,8 @@ from recipes.card.rows import Row, by_name, published
 from recipes.card.run import By, Card, Line, found
 from recipes.card.show import notes, save, table
 
+_WIDTH = 100  # columns that the table takes
+
 
 def _wanted(data: Path, chosen: Sequence[str]) -> tuple[list[tuple[str, Row, Path]], list[Row]]:
     """The data sets that are here, and the published rows whose data are not."""
@@ -73,6 +75,7 @@ def make_card(
     card = Card(extractor, model, out, by, limit, known, thinking, tokens)
     lines: list[Line] = []
     console = Console()
+    console.width = max(console.width, _WIDTH)
     for name, row, place in here:
         with tqdm(desc=name, unit="context", leave=False, disable=not console.is_terminal) as bar:
 

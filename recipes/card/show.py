@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from extraction.files import write_whole
@@ -17,6 +18,7 @@ from recipes.card.rows import MODELS, Row
 from recipes.card.run import Line
 
 _HEAD = ("row", "figure", "n", "this model", "95%", "blind", *MODELS)
+_SHORT = ("row", "n", "this", "95%", "blind", "G3 4B", "MG1 4B", "MG1.5 4B", "MG1 27B")  # for a terminal's width
 
 
 def _cells(line: Line) -> list[list[str]]:
@@ -68,13 +70,13 @@ def notes(line: Line) -> list[str]:
 
 
 def table(lines: Sequence[Line]) -> Table:
-    """The table for a terminal."""
-    made = Table(show_edge=False, pad_edge=False)
-    for name in _HEAD:
-        made.add_column(name, justify="left" if name in ("row", "figure") else "right", overflow="fold")
+    """The table for a terminal of a hundred columns: Gemma 3 as G3, MedGemma 1 and 1.5 as MG1 and MG1.5."""
+    made = Table(show_edge=False, pad_edge=False, box=box.SIMPLE_HEAD)
+    for number, name in enumerate(_SHORT):
+        made.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=bool(number))
     for line in lines:
         for cells in _cells(line):
-            made.add_row(*cells)
+            made.add_row(f"{line.row.title}: {cells[1]}", *cells[2:])
     return made
 
 
