@@ -90,7 +90,7 @@ def evaluate(
     known = (Path(shipped(model)) / FILE).exists()
     extractor = Extractor.from_pretrained(model) if known else Extractor(backend_for(model), task.contract)
     room = Room(extractor.backend.count_tokens, extractor.contract)
-    examples = read_examples(task, DataRequest(data, "validation", extractor.contract, room))
+    examples = read_examples(task, DataRequest(data, "test", extractor.contract, room))
     grade = evaluate(extractor, task, examples, label="reading")
     if as_json:
         detail = {"all_fields": grade.score.to_dict()} if grade.score else {}

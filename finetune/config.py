@@ -69,7 +69,7 @@ class ContractConfig(_Section):
     record_schema: Path | None = None
     """File with the JSON Schema of the record, as named or beside the YAML."""
     style: Style | None = None
-    """`objects` (plain JSON) or `rows` (a third of the tokens)."""
+    """`objects` (plain JSON), `rows` (a third of the tokens) or `text` (one string without JSON)."""
     roles: dict[str, Role] | None = None
     """What fields are for; see `recipes/README.md`."""
     carry: tuple[str, ...] | None = None
