@@ -32,7 +32,7 @@ def main():
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     try:
         import open_clip
-        from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_kwargs
+        from open_clip.transform import PreprocessCfg, image_transform_v2
         from timm.models import register_model
     except ImportError as error:
         print(error)
@@ -49,7 +49,7 @@ def main():
     model = open_clip.CustomTextCLIP(config["model_cfg"]["embed_dim"], vision_cfg=vision, text_cfg=text)
     model.load_state_dict(load_file(folder / "open_clip_model.safetensors"), strict=True)
     model.eval()
-    settings = PreprocessCfg(**merge_preprocess_kwargs({"size": 32}, config["preprocess_cfg"]))
+    settings = PreprocessCfg(size=32, **config["preprocess_cfg"])
     preprocess = image_transform_v2(settings, is_train=False)
     tokens = open_clip.tokenizer.HFTokenizer(str(folder), context_length=32)
     texts = json.loads((folder / "texts.json").read_text())
