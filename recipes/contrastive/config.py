@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from finetune.config import BaseConfig, LoraConfig, TrainConfig, Section
+from finetune.config import BaseConfig, LoraConfig, Section, TrainConfig
 
 Format = Literal["auto", "pairs", "pmc", "classes", "webdataset"]
 

@@ -18,9 +18,7 @@ from recipes.contrastive.load import Dual, encode_pixels
 BATCH = 32
 
 
-def read_pixels(
-    pictures: Iterable[Picture], preprocess: Preprocess, left: Left
-) -> Iterator[tuple[int, np.ndarray]]:
+def read_pixels(pictures: Iterable[Picture], preprocess: Preprocess, left: Left) -> Iterator[tuple[int, np.ndarray]]:
     """The number of each picture with its pixels (uint8 [height, width, 3]), in order; at most a few are held.
 
     Those that cannot be read are counted in `left`.

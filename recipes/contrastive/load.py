@@ -1,4 +1,4 @@
-"""A dual encoder by name: a folder in open_clip's or transformers' layout, a hub id, or an adapter that was tuned here."""
+"""A dual encoder by name: a folder in open_clip's or transformers' layout, a hub id, or an adapter of either."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ def _adapted(dual: Dual, adapter: Path) -> Any:
         with safe_open(adapter / "adapter_model.safetensors", "pt") as tensors:
             names = set(tensors.keys())
         model = PeftModel.from_pretrained(dual.model, str(adapter))
-    except (ValueError, RuntimeError, OSError) as error:
+    except (ValueError, RuntimeError, OSError, KeyError) as error:
         raise AssayError(f"The adapter in {adapter} does not fit {dual.name}: {reason(error)}") from None
     # PEFT only warns of tensors that have no place, and goes on with an adapter that changes nothing.
     known = {re.sub(r"\.(default|modules_to_save\.default)(?=\.)", "", key) for key in model.state_dict()}

@@ -40,7 +40,9 @@ def sigmoid(
     temperature: Temperature | nn.Module,
     groups: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """The sigmoid loss (SigLIP, arXiv 2303.15343): every pair of the batch right or wrong on its own; sum over rows' mean.
+    """The sigmoid loss (SigLIP, arXiv 2303.15343): every pair of the batch is right or wrong on its own.
+
+    The sum over a row, and the mean over rows, as transformers has it.
 
     Args:
         image, text, groups: as in `info_nce`.

@@ -45,7 +45,9 @@ def recalls(image: np.ndarray, text: np.ndarray, groups: Sequence[int] | np.ndar
         "text_to_image": ranks(text[first], image, numbers[first], numbers),
     }
     figures = {f"{side}_recall@{k}": float((rank < k).mean()) for side, rank in sides.items() for k in KS}
-    means = {f"recall@{k}": (figures[f"image_to_text_recall@{k}"] + figures[f"text_to_image_recall@{k}"]) / 2 for k in KS}
+    means = {
+        f"recall@{k}": (figures[f"image_to_text_recall@{k}"] + figures[f"text_to_image_recall@{k}"]) / 2 for k in KS
+    }
     return figures | means
 
 

@@ -26,7 +26,7 @@ from finetune.train import go_on, keep_best, training_arguments
 from finetune.trainer import Judging, Progress
 from recipes.contrastive.cached import cached_backward, gathered
 from recipes.contrastive.card import write_card
-from recipes.contrastive.config import ContrastiveConfig, PairsConfig, TowersConfig
+from recipes.contrastive.config import ContrastiveConfig, TowersConfig
 from recipes.contrastive.data import Left, Pair, check_patients, pieces, read_pairs
 from recipes.contrastive.embed import read_pixels
 from recipes.contrastive.images import UnreadableError
@@ -79,7 +79,9 @@ def check_config(config: ContrastiveConfig) -> None:
             "raise train.batch_size, and bound the memory by `chunk`."
         )
     if settings.quantization or settings.activation_offloading:
-        raise AssayError("train.quantization and train.activation_offloading are not for dual encoders; leave them out.")
+        raise AssayError(
+            "train.quantization and train.activation_offloading are not for dual encoders; leave them out."
+        )
     if config.loss.hard_negatives and config.loss.kind == "sigmoid":
         raise AssayError("loss.hard_negatives weighs the wrong pairs of info_nce; leave it out, or set loss.kind.")
     check_trackers(settings.report_to)
@@ -106,7 +108,9 @@ def read_data(config: ContrastiveConfig) -> tuple[list[Pair], list[Pair]]:
     if batch < 2 or len({pair.group for pair in pairs}) < 2:
         raise AssayError("Pairs are told apart within a batch: it needs two or more, and two or more captions.")
     if len(pairs) < batch:
-        raise AssayError(f"{data.train} holds {len(pairs)} pairs, less than a batch of {batch}; lower train.batch_size.")
+        raise AssayError(
+            f"{data.train} holds {len(pairs)} pairs, less than a batch of {batch}; lower train.batch_size."
+        )
     dual = shape_of(config.model)
     shown = [text for pair in pairs for caption in pair.captions for text in pieces(caption, data.captions)]
     cut = dual.words.count_cut(shown)

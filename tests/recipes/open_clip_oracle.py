@@ -1,4 +1,4 @@
-"""`python -m tests.recipes.open_clip_oracle MODEL IMAGE...`: how far our images, vectors and temperature are from open_clip's.
+"""`python -m tests.recipes.open_clip_oracle MODEL IMAGE...`: how far our vectors are from open_clip's.
 
 torchvision's operators are declared before it is imported: a build for GPUs lacks them beside a torch for CPUs.
 """

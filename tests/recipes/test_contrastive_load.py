@@ -98,7 +98,7 @@ def test_embeddings_are_those_of_transformers(folders, kind):
 
 
 def test_open_clip_agrees(folders, tmp_path):
-    """In a process of its own: torchvision's operators are declared, which a build for GPUs lacks beside a CPU torch."""
+    """In a process of its own: see the module that it runs."""
     folder = shutil.copytree(folders["open_clip"], tmp_path / "model")
     (folder / "texts.json").write_text(json.dumps(TEXTS))
     names = []
@@ -142,7 +142,10 @@ def changed(folder, file, change):
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda f: changed(f, "preprocessor_config.json", lambda v: v.update(size={"height": 48, "width": 48})), "48 x"),
+        (
+            lambda f: changed(f, "preprocessor_config.json", lambda v: v.update(size={"height": 48, "width": 48})),
+            "48 x",
+        ),
         (lambda f: (f / "model.safetensors").write_bytes(b"\x20\0\0\0"), "not whole"),
         (lambda f: [p.unlink() for p in f.glob("vocab*")] + [(f / "tokenizer.json").unlink()], "no tokenizer"),
         (lambda f: changed(f, "config.json", lambda v: v.update(model_type="llama")), "no dual encoder"),
@@ -178,6 +181,4 @@ def test_a_published_pickle_is_turned_into_safetensors_once(folders, tmp_path):
     legacy = {**state, "text.transformer.embeddings.position_ids": torch.arange(64)[None]}
     torch.save(legacy, folder / "open_clip_pytorch_model.bin")
     unpickle(folder)
-    assert torch.equal(
-        encode_texts(load(str(folder)), TEXTS), encode_texts(load(str(folders["open_clip"])), TEXTS)
-    )
+    assert torch.equal(encode_texts(load(str(folder)), TEXTS), encode_texts(load(str(folders["open_clip"])), TEXTS))
