@@ -125,7 +125,8 @@ def read_labelled(folder: Path, benchmark: Benchmark) -> Labelled:
         images = [image for one in here if one.name.casefold() in wanted for image in images_of(one)]
         if not images:
             raise AssayError(
-                f"The class “{said}” has no example in {folder}; its images are looked for in folders {', '.join(names)}."
+                f"The class “{said}” has no example in {folder}; its images are looked for in folders named "
+                f"{', '.join(names)}."
             )
         made.pictures.extend(Picture(image) for image in images)
         made.labels.extend([number] * len(images))

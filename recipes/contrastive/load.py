@@ -255,8 +255,8 @@ def _adapted(dual: Dual, adapter: Path) -> Any:
     known = {re.sub(r"\.(default|modules_to_save\.default)(?=\.)", "", key) for key in model.state_dict()}
     if lost := sorted(names - known):
         raise AssayError(
-            f"The adapter in {adapter} does not fit {dual.name}: {len(lost)} of its {len(names)} tensors are for modules "
-            f"that the model does not have ({lost[0]} is one of them)."
+            f"The adapter in {adapter} does not fit {dual.name}: {len(lost)} of its {len(names)} tensors are for "
+            f"modules that the model does not have ({lost[0]} is one of them)."
         )
     return model
 

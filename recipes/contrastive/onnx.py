@@ -70,7 +70,7 @@ def write_onnx(model: str, out: Path) -> dict[str, float]:
     fed = {IMAGE: {"pixels": probe_pixels(dual)}, TEXT: text}
     differences = {}
     with whole_folder(out) as made:
-        for name, wrapped in ((IMAGE, _Image(whole)), (TEXT, _Text(whole))):
+        for name, wrapped in ((IMAGE, _Image(whole).eval()), (TEXT, _Text(whole).eval())):
             _export(wrapped, fed[name], made / name, dual.words.fixed)
             differences[name] = _difference(made / name, wrapped, fed[name])
         write_whole(made / FACTS, json.dumps(_facts(dual), indent=1) + "\n")

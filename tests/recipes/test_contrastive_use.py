@@ -304,7 +304,7 @@ def test_pairs_of_every_format(tmp_path):
     pairs, _ = read("classes", templates=("a {}", "the {}"))
     assert [pair.captions for pair in pairs] == [("a heart", "the heart"), ("a lung", "the lung")]
     (tmp_path / "classes" / "brain").mkdir()
-    with pytest.raises(AssayError, match="The class brain .* has no example"):
+    with pytest.raises(AssayError, match=r"The class brain .* has no example"):
         read("classes")
     (tmp_path / "bad.jsonl").write_text('{"image": "a"}\n{"image":')
     with pytest.raises(AssayError, match=r"bad\.jsonl, line 1: there is no `caption`"):
