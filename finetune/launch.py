@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from extraction.errors import AssayError, run_command
 from finetune.config import BaseConfig, load_config
@@ -34,9 +35,9 @@ def _train(recipe: str | None, path: Path, overrides: Sequence[str]) -> None:
     leave()
 
 
-def _config(recipe: str | None, path: Path, overrides: Sequence[str]) -> BaseConfig:
+def _config(recipe: str | None, path: Path, overrides: Sequence[str]) -> Any:
     check_launch()
-    config = load_config(path, overrides)
+    config: BaseConfig = load_config(path, overrides)
     if recipe and config.recipe != recipe:
         raise AssayError(f"{path} is for the recipe {config.recipe}, not {recipe}.")
     return config

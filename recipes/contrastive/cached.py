@@ -34,13 +34,13 @@ def cached_backward(
         with context():
             image, text = encode(chunks[0])
         value = loss(image.float(), text.float())
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value.detach()
     with torch.no_grad():
         made = [_pass(encode, chunk, context, seed + number) for number, chunk in enumerate(chunks)]
     image, text = (torch.cat(part).float().requires_grad_() for part in zip(*made, strict=True))
     value = loss(image, text)
-    value.backward()  # type: ignore[no-untyped-call]
+    value.backward()
     assert image.grad is not None and text.grad is not None
     start = 0
     for number, chunk in enumerate(chunks):
@@ -89,7 +89,7 @@ def gathered(own: torch.Tensor) -> torch.Tensor:
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return own
     if own.requires_grad:
-        return _Gathered.apply(own)  # type: ignore[no-any-return, no-untyped-call]
+        return _Gathered.apply(own)  # type: ignore[no-any-return]
     every = [torch.empty_like(own) for _ in range(torch.distributed.get_world_size())]
     torch.distributed.all_gather(every, own.contiguous())
     return torch.cat(every)

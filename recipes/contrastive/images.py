@@ -114,11 +114,12 @@ class Preprocess:
         shortest = "shortest_edge" in sized
         cut = config.get("crop_size") or sized
         cut = {"height": cut, "width": cut} if isinstance(cut, int) else cut
-        size = (cut.get("height", cut.get("shortest_edge")), cut.get("width", cut.get("shortest_edge")))
+        edge = cut.get("shortest_edge", 0)
+        size = (int(cut.get("height", edge)), int(cut.get("width", edge)))
         return cls(
             size,
             shortest,
-            sized.get("shortest_edge", size[0]),
+            int(sized.get("shortest_edge", size[0])),
             config.get("resample", 3),
             tuple(config["image_mean"]),
             tuple(config["image_std"]),

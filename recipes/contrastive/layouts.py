@@ -212,12 +212,12 @@ def transformers_model(config: Any) -> DualEncoder:
         own = SiglipModel(config)
         temperature = Temperature(torch.zeros(1), torch.zeros(1))
         return DualEncoder(own.vision_model, own.text_model, nn.Identity(), nn.Identity(), temperature, "pooler")
-    own = CLIPModel(config)
+    clip: Any = CLIPModel(config)
     return DualEncoder(
-        own.vision_model,
-        own.text_model,
-        own.visual_projection,
-        own.text_projection,
+        clip.vision_model,
+        clip.text_model,
+        clip.visual_projection,
+        clip.text_projection,
         Temperature(torch.zeros(())),
         "pooler",
     )

@@ -183,9 +183,9 @@ def _tokenizer(source: Path) -> Any:
     try:
         if (source / "tokenizer_config.json").exists():
             return AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
-        from transformers import BertTokenizerFast
+        from transformers import BertTokenizer
 
-        return BertTokenizerFast.from_pretrained(source, local_files_only=True)
+        return BertTokenizer.from_pretrained(source, local_files_only=True)
     except (OSError, ValueError, ImportError) as error:
         raise AssayError(f"The tokenizer in {source} cannot be loaded: {reason(error)}") from None
 

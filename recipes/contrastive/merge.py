@@ -77,7 +77,8 @@ def merge(run: Path, out: Path) -> MergeReport:
             if file.is_file() and file.suffix in (".json", ".txt", ".model") and not file.name.endswith(".index.json"):
                 shutil.copy2(file, made)
         save_file(state, made / WEIGHTS[dual.layout], {"format": "pt"})
-        report = MergeReport(*_differences(live, vectors(load(str(made), "cpu"))), effect)
+        image, text = _differences(live, vectors(load(str(made), "cpu")))
+        report = MergeReport(image, text, effect)
         facts: dict[str, Any] = {"recipe": "contrastive"}
         if (adapter / FACTS).exists():
             facts = json.loads((adapter / FACTS).read_text(encoding="utf-8"))

@@ -16,6 +16,8 @@ class Temperature(nn.Module):
     A module, and no bare parameters as in the published models, so that PEFT can train and save it with an adapter.
     """
 
+    bias: nn.Parameter | None
+
     def __init__(self, scale: torch.Tensor, bias: torch.Tensor | None = None):
         super().__init__()
         self.scale = nn.Parameter(scale)

@@ -4,38 +4,30 @@ from __future__ import annotations
 
 import math
 import random
-import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from transformers import Trainer
-from transformers.trainer_callback import PrinterCallback
 
-from extraction.errors import AssayError, reason
+from extraction.errors import AssayError
 from extraction.generate.hub import quiet_libraries
 from finetune.encode import training_order, whole_batches
 from finetune.preflight import check_trackers
 from finetune.processes import check_launch, on_all, on_main, say, world_size
 from finetune.run import VERSIONS, RunFolder
 from finetune.train import go_on, keep_best, training_arguments
-from finetune.trainer import Judging, Progress
-from recipes.contrastive.cached import cached_backward, gathered
+from recipes.contrastive.adapter import add_towers_adapter
 from recipes.contrastive.card import write_card
-from recipes.contrastive.config import ContrastiveConfig, TowersConfig
+from recipes.contrastive.config import ContrastiveConfig
 from recipes.contrastive.data import Left, Pair, check_patients, pieces, read_pairs
 from recipes.contrastive.embed import read_pixels
-from recipes.contrastive.images import UnreadableError
-from recipes.contrastive.load import Dual, encode_pixels, encode_texts, encoder, load, shape_of
-from recipes.contrastive.losses import info_nce, sigmoid
+from recipes.contrastive.load import Dual, encode_pixels, encode_texts, load, shape_of
 from recipes.contrastive.retrieval import recalls
+from recipes.contrastive.trainer import PairRows, PairTrainer, collator_of
 
 METRIC = "recall@1"
-_WARMEST = math.log(100)  # CLIP's limit of the temperature (arXiv 2103.00020)
 
 
 def train(config: ContrastiveConfig) -> Path:
@@ -146,178 +138,6 @@ def judge_of(dual: Dual, held_out: Sequence[Pair]) -> Callable[[Any], dict[str, 
 
 def _stacked(pixels: Sequence[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(np.stack(pixels))
-
-
-class PairRows(torch.utils.data.Dataset[dict[str, Any]]):
-    """Pairs in the order of training, images drawn when they are needed.
-
-    Args:
-        order: indices of pairs, all passes one after the other.
-    """
-
-    def __init__(self, pairs: Sequence[Pair], order: Sequence[int], dual: Dual, how: str, seed: int):
-        self.pairs, self.order, self.how, self.seed = pairs, order, how, seed
-        self.preprocess = dual.preprocess
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        """Pixels, caption and group of the pair at a place in the order; of the next readable one where it must be."""
-        for tried in range(len(self.pairs)):
-            pair = self.pairs[(self.order[number] + tried) % len(self.pairs)]
-            try:
-                pixels = torch.from_numpy(self.preprocess.pixels(pair.image.open()).copy())
-            except UnreadableError as error:
-                if tried < 3:
-                    print(f"{error} Another pair is trained in its place.", file=sys.stderr)
-                continue
-            rng = random.Random(f"{self.seed}-{number}")
-            text = rng.choice(pieces(rng.choice(pair.captions), self.how))
-            return {"pixels": pixels, "text": text, "group": pair.group, "unreadable": tried}
-        raise AssayError("None of the training images can be read.")
-
-
-def collator_of(dual: Dual) -> Callable[[Sequence[dict[str, Any]]], dict[str, Any]]:
-    """Makes a batch of rows: pixels stay uint8, a byte a value, until their chunk is passed through the tower."""
-
-    def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        return {
-            "pixels": torch.stack([row["pixels"] for row in rows]),
-            **dual.words.encode([row["text"] for row in rows]),
-            "groups": torch.tensor([row["group"] for row in rows]),
-            "unreadable": torch.tensor(sum(row["unreadable"] for row in rows)),
-        }
-
-    return collate
-
-
-def add_towers_adapter(model: nn.Module, settings: TowersConfig, seed: int, base: str) -> Any:
-    """A DualEncoder with a trainable adapter, and what is trained in full beside it."""
-    from peft import LoraConfig, get_peft_model
-    from transformers import set_seed
-
-    set_seed(seed)
-    saved = ["temperature"] if settings.temperature else []
-    if settings.projections:
-        saved += _projections(model, settings.towers)
-    lora = LoraConfig(
-        r=settings.r,
-        lora_alpha=settings.alpha,
-        lora_dropout=settings.dropout,
-        target_modules=targets(model, settings),
-        modules_to_save=saved or None,
-        use_dora=settings.use_dora,
-        use_rslora=settings.use_rslora,
-    )
-    try:
-        return get_peft_model(model, lora)
-    except ValueError as error:
-        raise AssayError(f"The adapter cannot be put on {base}: {reason(error)}") from None
-
-
-def targets(model: nn.Module, settings: TowersConfig) -> str:
-    """A pattern of the layers that are adapted, by their full names.
-
-    SigLIP's heads are left out: attention there takes its weights past an adapter. `projections` trains them whole.
-    """
-    wanted = {"image": "vision", "text": "text"}
-    towers = tuple(f"{wanted[tower]}." for tower in settings.towers)
-    heads = ("vision.head.", "text.head")
-    chosen = [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and name.startswith(towers) and not name.startswith(heads)
-    ]
-    if settings.layers == "attention":
-        chosen = [name for name in chosen if ".attention." in name or ".self_attn." in name]
-    forms = {".".join(r"\d+" if part.isdigit() else part for part in name.split(".")) for name in chosen}
-    return "|".join(sorted(form.replace(".", r"\.") for form in forms))
-
-
-def _projections(model: nn.Module, towers: Sequence[str]) -> list[str]:
-    names = {"image": ("image_projection", "vision.head"), "text": ("text_projection", "text.head")}
-    modules = dict(model.named_modules())
-    parts = [name for tower in towers for name in names[tower]]
-    return [name for name in parts if any(True for _ in modules.get(name, nn.Identity()).parameters())]
-
-
-class PairTrainer(Judging, Trainer):
-    """transformers' Trainer with the step of a contrastive loss: towers in evaluation mode, gradients cached."""
-
-    def __init__(self, *, config: ContrastiveConfig, dual: Dual, judge: Any, folder: RunFolder, **arguments: Any):
-        self.judge, self.started, self.unreadable = judge, time.time(), 0
-        self.config, self.normalise = config, dual.preprocess.normalise
-        kind = config.loss.kind
-        self.sigmoid = dual.sigmoid if kind == "auto" else kind == "sigmoid"
-        super().__init__(**arguments)
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            raise AssayError("Dual encoders fit every GPU: launch them with recipes/accelerate/ddp.yaml.")
-        self.remove_callback(PrinterCallback)
-        self.add_callback(Progress(folder))
-
-    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        """The loss of a batch, over all processes, with its gradients in the parameters.
-
-        The model is asked past DDP, which would average what belongs together: gradients are summed here.
-        """
-        whole = self.accelerator.unwrap_model(model)
-        dual = encoder(whole)
-        self._modes(whole)
-        self.unreadable += int(inputs.pop("unreadable"))
-        inputs = self._prepare_inputs(inputs)
-        groups = gathered(inputs.pop("groups")) if self.config.loss.repeats == "positives" else None
-        inputs.pop("groups", None)
-        chunks = _chunks(inputs, self.config.chunk)
-
-        def encode(fed: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-            rest = {key: value for key, value in fed.items() if key != "pixels"}
-            made: tuple[torch.Tensor, torch.Tensor] = dual(self.normalise(fed["pixels"]), **rest)
-            return made
-
-        def loss(image: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
-            image, text = gathered(image), gathered(text)
-            if self.sigmoid:
-                return sigmoid(image, text, dual.temperature, groups)
-            return info_nce(image, text, dual.temperature, groups, self.config.loss.hard_negatives)
-
-        step = self.state.global_step + self.args.seed
-        value = cached_backward(encode, chunks, loss, self.compute_loss_context_manager, seed=100_000 * step)
-        self._share(dual)
-        return value
-
-    def _modes(self, whole: nn.Module) -> None:
-        """Evaluation mode, dropout of the adapter apart; the temperature within CLIP's limit, or the model's own."""
-        whole.eval()
-        for name, module in whole.named_modules():
-            if "lora_dropout" in name:
-                module.train()
-        if not self.sigmoid:
-            with torch.no_grad():
-                for name, parameter in whole.named_parameters():
-                    if parameter.requires_grad and name.endswith("temperature.modules_to_save.default.scale"):
-                        parameter.clamp_(max=_WARMEST)
-
-    def _share(self, dual: nn.Module) -> None:
-        """Sum gradients over processes: each has made those of its own pairs. The temperature's are whole in each."""
-        if world_size() == 1:
-            return
-        own = {id(parameter) for parameter in dual.temperature.parameters()}
-        for parameter in dual.parameters():
-            if parameter.grad is not None and id(parameter) not in own:
-                torch.distributed.all_reduce(parameter.grad)
-
-
-def _chunks(inputs: dict[str, torch.Tensor], size: int) -> list[dict[str, torch.Tensor]]:
-    """A batch in parts; each part's texts without the padding that longer ones of the batch need."""
-    made = []
-    for start in range(0, len(inputs["pixels"]), size):
-        part = {key: value[start : start + size] for key, value in inputs.items()}
-        if "attention_mask" in part:
-            longest = int(part["attention_mask"].sum(1).max())
-            part |= {key: part[key][:, :longest] for key in ("input_ids", "attention_mask")}
-        made.append(part)
-    return made
 
 
 def build_trainer(config: ContrastiveConfig, folder: RunFolder, dual: Dual, pairs: Sequence[Pair], judge: Any) -> Any:

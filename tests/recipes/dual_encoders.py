@@ -99,11 +99,11 @@ def meta_model(**sizes):
 
 
 def save_tokenizer(folder):
-    from transformers import BertTokenizerFast
+    from transformers import BertTokenizer
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
-    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+    BertTokenizer(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
 
 
 def tiny_biomedclip(folder, seed=0, width=64, depth=2, side=32, patch=8, tokens=32, embed=32):

@@ -15,12 +15,12 @@ from safetensors.torch import load_file
 from extraction.errors import AssayError
 from finetune.config import load_config
 from finetune.run import read_metrics
+from recipes.contrastive.adapter import add_towers_adapter, targets
 from recipes.contrastive.cached import cached_backward
 from recipes.contrastive.config import TowersConfig
 from recipes.contrastive.load import encode_texts, load
 from recipes.contrastive.losses import info_nce, sigmoid
 from recipes.contrastive.retrieval import recalls, wilson
-from recipes.contrastive.train import add_towers_adapter, targets
 from tests.recipes.dual_encoders import figures, tiny_biomedclip, tiny_transformers
 
 

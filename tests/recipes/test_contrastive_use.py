@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from extraction.errors import AssayError
 from recipes.cli import app
 from recipes.contrastive import index as index_module
+from recipes.contrastive.adapter import add_towers_adapter
 from recipes.contrastive.benchmarks import benchmark_of, benchmarks, read_labelled
 from recipes.contrastive.classify import class_vectors, judged, zero_shot
 from recipes.contrastive.config import PairsConfig, TowersConfig
@@ -21,7 +22,6 @@ from recipes.contrastive.load import encode_texts, load
 from recipes.contrastive.merge import merge, vectors
 from recipes.contrastive.onnx import write_onnx
 from recipes.contrastive.probe import curve, fit
-from recipes.contrastive.train import add_towers_adapter
 from tests.recipes.dual_encoders import figure, figures, published_shapes, tiny_biomedclip, tiny_transformers
 
 
@@ -150,7 +150,7 @@ def test_a_class_is_the_mean_of_its_templates(work):
     assert list(benchmark.classes) == ["cold figure", "warm figure"]
     mean = encode_texts(dual, ["a warm figure", "the warm figure on the left"]).mean(0)
     assert np.allclose(class_vectors(dual, benchmark)[1], mean / mean.norm(), atol=1e-6)
-    with pytest.raises(AssayError, match="has no {}"):
+    with pytest.raises(AssayError, match=r"has no \{\}"):
         benchmark_of(None, work / "classes", ("a photo",))
 
 
