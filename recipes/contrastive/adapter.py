@@ -59,3 +59,11 @@ def _projections(model: nn.Module, towers: Sequence[str]) -> list[str]:
     modules = dict(model.named_modules())
     parts = [name for tower in towers for name in names[tower]]
     return [name for name in parts if any(True for _ in modules.get(name, nn.Identity()).parameters())]
+
+
+def still(model: nn.Module) -> None:
+    """Evaluation mode, dropout of the adapter apart: a text tower's own dropout would make two vectors of one text."""
+    model.eval()
+    for name, module in model.named_modules():
+        if "lora_dropout" in name:
+            module.train()

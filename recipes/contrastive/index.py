@@ -259,13 +259,15 @@ class Index:
 
     def hits(self, rows: np.ndarray, scores: np.ndarray) -> list[Hit]:
         """The images of one query's rows."""
-        wanted = {int(row) for row in rows if row >= 0}
-        items = {row: item for row, item in self.items() if row in wanted}
-        return [
-            Hit(Path(items[int(row)].path), float(score))
-            for row, score in zip(rows, scores, strict=True)
-            if int(row) in items
-        ]
+        names = self.names()
+        made = []
+        for row, score in zip(rows, scores, strict=True):
+            if row >= 0:
+                part = int(np.searchsorted(self.starts, row, side="right")) - 1
+                lines = (self.parts / f"{names[part]}.jsonl").read_text(encoding="utf-8").splitlines()
+                item = Item(**json.loads(lines[int(row) - int(self.starts[part])]))
+                made.append(Hit(Path(item.path), float(score)))
+        return made
 
 
 def _best(rows: np.ndarray, scores: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -204,7 +204,10 @@ def weight_files(source: Path) -> list[Path]:
             f"{source} has its weights as a pickle ({pickle.name}), which is not read; turn it into safetensors once: "
             f"python -m recipes.contrastive.unpickle {source}"
         )
-    raise AssayError(f"{source} has no weights (*.safetensors).")
+    raise AssayError(
+        f"{source} has no weights (*.safetensors). If the hub has them as a pickle alone, fetch the whole folder (hf "
+        "download MODEL --local-dir FOLDER), then: python -m recipes.contrastive.unpickle FOLDER"
+    )
 
 
 def _shapes(source: Path) -> dict[str, tuple[int, ...]]:

@@ -59,7 +59,8 @@ def fill(index: Index, folder: Path, dual: Dual) -> Filled:
 
     if not folder.is_dir():
         raise AssayError(f"There is no folder {folder}.")
-    index.begin(dual.name, identity(dual.name), encode_texts(dual, ["a"]).shape[1])
+    name = str(Path(dual.name).resolve()) if Path(dual.name).exists() else dual.name  # searched from anywhere
+    index.begin(name, identity(dual.name), encode_texts(dual, ["a"]).shape[1])
     here = [Item.of(path) for path in images_of(folder)]
     root = folder.resolve()
     known = {item: row for row, item in index.items() if Path(item.path).is_relative_to(root)}

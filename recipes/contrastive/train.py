@@ -70,6 +70,8 @@ def check_config(config: ContrastiveConfig) -> None:
             "train.accumulation does not make a contrastive batch larger, for pairs are told apart within one batch; "
             "raise train.batch_size, and bound the memory by `chunk`."
         )
+    if settings.activation_checkpointing:
+        raise AssayError("train.activation_checkpointing: memory is that of `chunk` pairs here; lower that instead.")
     if settings.quantization or settings.activation_offloading:
         raise AssayError(
             "train.quantization and train.activation_offloading are not for dual encoders; leave them out."
@@ -147,12 +149,8 @@ def build_trainer(config: ContrastiveConfig, folder: RunFolder, dual: Dual, pair
     order = training_order([1] * len(pairs), math.ceil(settings.epochs), batch, settings.seed)
     order = whole_batches(order[: max(1, round(len(pairs) * settings.epochs))], batch)
     arguments = training_arguments(settings, folder, METRIC)
-    arguments.gradient_checkpointing = False  # by hand: the Trainer asks it of models of transformers alone
     if torch.cuda.is_available():
         arguments.dataloader_num_workers = 8
-    if settings.activation_checkpointing:
-        for tower in (dual.model.vision, dual.model.text):
-            tower.gradient_checkpointing_enable({"use_reentrant": False})
     rows = PairRows(pairs, order, dual, config.data.captions, settings.seed)
     return PairTrainer(
         config=config,

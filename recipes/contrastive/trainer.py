@@ -18,6 +18,7 @@ from extraction.errors import AssayError
 from finetune.processes import world_size
 from finetune.run import RunFolder
 from finetune.trainer import Judging, Progress
+from recipes.contrastive.adapter import still
 from recipes.contrastive.cached import cached_backward, gathered
 from recipes.contrastive.config import ContrastiveConfig
 from recipes.contrastive.data import Pair, pieces
@@ -117,11 +118,8 @@ class PairTrainer(Judging, Trainer):
         return value
 
     def _modes(self, whole: nn.Module) -> None:
-        """Evaluation mode, dropout of the adapter apart; the temperature within CLIP's limit, or the model's own."""
-        whole.eval()
-        for name, module in whole.named_modules():
-            if "lora_dropout" in name:
-                module.train()
+        """See `still`; and the temperature of InfoNCE within CLIP's limit."""
+        still(whole)
         if not self.sigmoid:
             with torch.no_grad():
                 for name, parameter in whole.named_parameters():

@@ -236,6 +236,14 @@ def test_what_cannot_be_trained_is_refused(work, change, said):
         run(config(work, f"refused-{abs(hash(change))}", change))
 
 
+def test_a_plan_says_what_would_be_trained(work):
+    from finetune.runs import own_run
+
+    said = own_run("contrastive").plan(config(work, "planned"))
+    assert "36 pairs, judged on 36 others" in said and "6 of 12 pairs, 4 through the towers at a time" in said
+    assert not (work / "planned").exists()
+
+
 def test_an_unknown_key_names_the_nearest(work):
     with pytest.raises(AssayError, match=r"did you mean `adapter\.towers`"):
         config(work, "typo", "adapter.tower=image")
