@@ -22,7 +22,7 @@ class Fusion(nn.Module):
         self.poolers = nn.ModuleList(nn.Sequential(nn.Linear(width, width), nn.Tanh()) for _ in range(2))
 
     def forward(self, image: torch.Tensor, text: torch.Tensor, padding: torch.Tensor | None) -> torch.Tensor:
-        """Fused vectors [n, 2 * width] of image tokens and text tokens [n, tokens, ...]; no word where padding is True."""
+        """Fused vectors [n, 2 * width] of tokens [n, tokens, ...] of both; no word where padding is True."""
         image = self.image_in(image) + self.kinds.weight[0]
         text = self.text_in(text) + self.kinds.weight[1]
         for see, read in zip(self.images, self.texts, strict=True):

@@ -239,6 +239,7 @@ def test_what_cannot_be_trained_is_refused(work, change, said):
 def test_a_plan_says_what_would_be_trained(work):
     from finetune.runs import own_run
 
+    assert own_run("lab_report") is None
     said = own_run("contrastive").plan(config(work, "planned"))
     assert "36 pairs, judged on 36 others" in said and "6 of 12 pairs, 4 through the towers at a time" in said
     assert not (work / "planned").exists()
