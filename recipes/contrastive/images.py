@@ -83,6 +83,8 @@ class Preprocess:
         shorter: what the shorter side is brought to before the cut.
         resample: Pillow's number of the filter.
         mean, std: of red, green and blue, between 0 and 1.
+        floor: where the middle lies between two pixels, the cut begins at the first (transformers); without it, at the
+            even one (torchvision, and so open_clip).
     """
 
     size: tuple[int, int]
@@ -91,6 +93,7 @@ class Preprocess:
     resample: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    floor: bool = False
 
     @classmethod
     def of_open_clip(cls, config: Mapping[str, Any], image_size: int) -> Preprocess:
@@ -123,6 +126,7 @@ class Preprocess:
             config.get("resample", 3),
             tuple(config["image_mean"]),
             tuple(config["image_std"]),
+            floor=True,
         )
 
     def pixels(self, image: Image.Image) -> np.ndarray:
@@ -134,7 +138,8 @@ class Preprocess:
         other = int(self.shorter * long / short)
         wide = image.width > image.height
         image = image.resize((other, self.shorter) if wide else (self.shorter, other), self.resample)
-        left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+        begin = int if self.floor else round
+        left, top = begin((image.width - width) / 2), begin((image.height - height) / 2)
         return np.asarray(image.crop((left, top, left + width, top + height)))
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
