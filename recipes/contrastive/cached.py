@@ -89,7 +89,7 @@ def gathered(own: torch.Tensor) -> torch.Tensor:
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return own
     if own.requires_grad:
-        return _Gathered.apply(own)  # type: ignore[no-any-return]
+        return _Gathered.apply(own)
     every = [torch.empty_like(own) for _ in range(torch.distributed.get_world_size())]
     torch.distributed.all_gather(every, own.contiguous())
     return torch.cat(every)

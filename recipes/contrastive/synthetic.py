@@ -173,7 +173,7 @@ def _towers(width: int, depth: int, wide: int, image: tuple[int, int], embed: in
     from recipes.contrastive.layouts import HEAD_WIDTH
     from recipes.contrastive.model import DualEncoder, Temperature
 
-    sizes = {
+    sizes: dict[str, Any] = {
         "hidden_size": width,
         "num_hidden_layers": depth,
         "num_attention_heads": width // HEAD_WIDTH,

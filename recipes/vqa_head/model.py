@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -46,7 +48,8 @@ class VqaModel(nn.Module):
     def __init__(self, dual: DualEncoder, config: FusionConfig, answers: int):
         super().__init__()
         self.dual = dual
-        image, text = dual.vision.config.hidden_size, dual.text.config.hidden_size
+        towers: list[Any] = [dual.vision, dual.text]
+        image, text = (tower.config.hidden_size for tower in towers)
         self.fusion = Fusion(image, text, config)
         width = config.width
         self.classifier = nn.Sequential(

@@ -185,7 +185,8 @@ class VqaTrainer(Judging, Trainer):
         rate, fusion = self.args.learning_rate, self.config.fusion
         rates = {"fusion": fusion.fusion_rate * rate, "classifier": fusion.head_rate * rate, "": rate}
         groups: dict[str, list[nn.Parameter]] = {name: [] for name in rates}
-        for name, parameter in self.model.named_parameters():
+        model: Any = self.model
+        for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 groups[next(part for part in rates if f"{part}." in name or not part)].append(parameter)
         made = [{"params": groups[name], "lr": rates[name]} for name in rates if groups[name]]
