@@ -39,7 +39,8 @@ class Contract(BaseModel):
     """Instruction, schema and form of answer of one task.
 
     Attributes:
-        instruction: what the model is told; `{schema}` in it is replaced by the JSON Schema.
+        instruction: what the model is told; `{schema}` in it is replaced by the JSON Schema. Empty where what is asked
+            says it all.
         record_schema: JSON Schema of the record.
         roles: what its fields are for, by their names. Grounding, joining, typing, checks and scores read it here.
         scored: names of the fields that count in a score; empty: all.
@@ -129,6 +130,8 @@ class Contract(BaseModel):
         """The codec of a branch: of its own schema, or of the contract's; in rows where the schema has any."""
         if schema is None or schema == self.record_schema:
             return Target(self.record_schema, self.style, self.carry)
+        if self.style == "text":
+            return Target(schema, "text")
         plain = self.style != "rows" or not Target.tables_of(schema)
         return Target(schema, "objects") if plain else Target(schema, "rows", self.with_schema(schema).carry)
 
@@ -165,7 +168,7 @@ class Contract(BaseModel):
                 content.append({"type": "image", "image": part})
                 continue
             text = instruction if part is None else disarm(part).strip("\n")
-            if not text and part is not None:
+            if not text and (part is not None or shown or asked):
                 continue
             if content and content[-1]["type"] == "text":
                 content[-1]["text"] += f"\n\n{text}"

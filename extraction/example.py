@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -39,6 +39,7 @@ class ImagePart:
         pan_and_scan: whether crops of it are shown too, for families that can (Gemma 3), where it is clearly longer
             than wide or the reverse.
         password: of an encrypted PDF.
+        square: whether it is padded with black to a square before it is shown, the image in the middle.
     """
 
     path: Path
@@ -48,15 +49,17 @@ class ImagePart:
     pan_and_scan: bool = False
     turn: int = 0
     password: str = field(default="", repr=False)
+    square: bool = False
 
     @classmethod
-    def of(cls, path: str | Path) -> ImagePart:
+    def of(cls, path: str | Path, square: bool = False) -> ImagePart:
         """The image in a file (the first, where it has several), or the first page of a PDF.
 
         Raises:
             DocumentError: the file cannot be read.
         """
-        return cls.of_page(open_document(path), 1)
+        part = cls.of_page(open_document(path), 1)
+        return replace(part, size=(max(part.size),) * 2, square=True) if square else part
 
     @classmethod
     def of_page(cls, document: Document, number: int, dpi: int = DPI, pan_and_scan: bool = False) -> ImagePart:
@@ -77,7 +80,14 @@ class ImagePart:
         Raises:
             DocumentError: the file cannot be drawn any more.
         """
+        from PIL.Image import new
+
         image = render_page(self.path, self.page, self.dpi, limits, self.password).rotate(-self.turn, expand=True)
+        if self.square:
+            side = max(image.size)
+            padded = new("RGB", (side, side))
+            padded.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+            image = padded
         # Another renderer may round a side otherwise; how many tokens it takes was decided by this size.
         return image if image.size == self.size else image.resize(self.size)
 

@@ -1,6 +1,6 @@
 """What the model writes for a record, and how it is read back: one codec for training and serving.
 
-Two styles:
+Three styles:
 
 `objects`
     The record as compact JSON, exactly as its schema says. What a model that was never tuned can follow.
@@ -11,6 +11,10 @@ Two styles:
     for many rows) are written once, as an object before the rows they hold for, as a heading stands on a
     page: `{"group":"Tools"}`. What the record says beside its rows is left out where it is null, as it is on every page
     but the first. About a third of the tokens of `objects`, and in the order of reading.
+
+`text`
+    The record's one string as it is, without JSON around it, and nothing forbidden: how benchmarks ask ("Final Answer:
+    C"), and how reports are written.
 """
 
 from __future__ import annotations
@@ -22,10 +26,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from extraction.errors import AssayError
-from extraction.parse import Node
+from extraction.parse import Node, parse
 from extraction.schema import Schema, allows_null, map_subschemas, resolve
 
-Style = Literal["objects", "rows"]
+Style = Literal["objects", "rows", "text"]
 _GAP = re.compile(r"\s{2,}")
 
 
@@ -49,7 +53,7 @@ class Target:
 
     Args:
         schema: JSON Schema of the record, an object.
-        style: `objects` or `rows`.
+        style: `objects`, `rows` or `text`.
         carry: keys of row objects that hold until changed (`rows` only).
     """
 
@@ -60,6 +64,8 @@ class Target:
         self._properties: dict[str, Schema] = resolve(schema, schema).get("properties", {})
         self.tables: dict[str, dict[str, Schema]] = {}
         self._left_out: list[str] = []  # keys beside the tables that are not written where they are null
+        if style == "text" and [sub.get("type") for sub in self._properties.values()] != ["string"]:
+            raise AssayError("Target style `text` needs a schema with one property, a string; use `objects`.")
         if style == "rows":
             self.tables = self.tables_of(schema)
             known = {key for row in self.tables.values() for key in row}
@@ -92,8 +98,10 @@ class Target:
                 tables[name] = dict(properties)
         return tables
 
-    def grammar_schema(self) -> Schema:
-        """The JSON Schema of the text the model writes (of the record itself for `objects`)."""
+    def grammar_schema(self) -> Schema | None:
+        """The JSON Schema of the text the model writes (of the record itself for `objects`); None for plain text."""
+        if self.style == "text":
+            return None
         if self.style == "objects":
             return _nulls_required(self.schema, self.schema)
         properties = {}
@@ -118,6 +126,8 @@ class Target:
 
     def encode(self, data: dict[str, Any]) -> str:
         """The text for a record; keys in the schema's order, whatever order `data` has."""
+        if self.style == "text":
+            return str(data[next(iter(self._properties))])
         if self.style == "objects":
             return dumps(_ordered(data, self.schema, self.schema))
         out: dict[str, Any] = {}
@@ -144,15 +154,26 @@ class Target:
 
     def hint(self, lines: Sequence[str]) -> str:
         """The lines of a page in the shape of an answer, cells as strings: where a decoder's drafts come from."""
+        if self.style == "text":
+            return "\n".join(lines)
         cells = ([cell for cell in _GAP.split(line.strip()) if cell] for line in lines)
         return "".join('["' + '","'.join(dumps(cell)[1:-1] for cell in row) + '"],' for row in cells if row)
+
+    def parse(self, text: str, whole: bool = True) -> Node | None:
+        """The tree of what a model wrote, None where there is no answer in it; `whole` unless it was cut."""
+        if self.style != "text":
+            return parse(text)
+        if not text.strip():
+            return None
+        said = Node(text, 0, len(text), whole)
+        return Node({next(iter(self._properties)): said}, 0, len(text), whole)
 
     def decode(self, node: Node) -> tuple[Any, list[Leaf]]:
         """The record and its leaves from a parsed text; a row that was cut short is left out.
 
         A null where the schema has no null (a key that may be left out) is left out.
         """
-        if self.style == "objects" or not isinstance(node.value, dict):
+        if self.style != "rows" or not isinstance(node.value, dict):
             return self._plain(node, ())
         data: dict[str, Any] = dict.fromkeys(self._left_out)
         leaves: list[Leaf] = []

@@ -23,10 +23,14 @@ def train(
     import os
 
     from finetune.config import load_config
+    from finetune.runs import own_run
 
     # transformers would spread one process over all GPUs (DataParallel), which nothing here is made for.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     checked = load_config(config, overrides or ())
+    if own := own_run(checked.recipe):
+        own.train(checked)
+        return
     from finetune.train import train as run_training
 
     run_training(checked)
@@ -42,8 +46,12 @@ def plan(
     Refuses what training would refuse.
     """
     from finetune.config import load_config
+    from finetune.runs import own_run
 
     checked = load_config(config, overrides or ())
+    if own := own_run(checked.recipe):
+        print(own.plan(checked))
+        return
     from finetune.preflight import plan as make_plan
 
     print(make_plan(checked))
@@ -62,8 +70,10 @@ def merge(
 ) -> None:
     """Merge a run's adapter into its base model, and compare the two."""
     from finetune.merge import merge as merge_run
+    from finetune.runs import own_run_of
 
-    report = merge_run(run_folder, out)
+    own = own_run_of(run_folder)
+    report = own.merge(run_folder, out) if own else merge_run(run_folder, out)
     print(f"Merged into {out}: {report}.")
 
 
@@ -84,13 +94,19 @@ def evaluate(
     from extraction.contract import FILE
     from extraction.generate.hub import shipped
     from extraction.room import Room
+    from finetune.runs import own_run
     from finetune.task import DataRequest, evaluate, load_task, read_examples, recipe_of
 
-    task = load_task(recipe or recipe_of(model))
+    wanted = recipe or recipe_of(model)
+    if own := own_run(wanted):
+        figures = own.evaluate(model, data)
+        print(json.dumps(figures, indent=1) if as_json else "\n".join(f"{k:24} {v:.3f}" for k, v in figures.items()))
+        return
+    task = load_task(wanted)
     known = (Path(shipped(model)) / FILE).exists()
     extractor = Extractor.from_pretrained(model) if known else Extractor(backend_for(model), task.contract)
     room = Room(extractor.backend.count_tokens, extractor.contract)
-    examples = read_examples(task, DataRequest(data, "validation", extractor.contract, room))
+    examples = read_examples(task, DataRequest(data, "test", extractor.contract, room))
     grade = evaluate(extractor, task, examples, label="reading")
     if as_json:
         detail = {"all_fields": grade.score.to_dict()} if grade.score else {}

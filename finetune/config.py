@@ -18,11 +18,13 @@ from extraction.generate.models import Quantization
 from extraction.target import Style
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A section of the YAML: no unknown keys, and a sentence on every key."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class SyntheticConfig(_Section):
+class SyntheticConfig(Section):
     """Documents a recipe generates before training, for recipes that can."""
 
     families: tuple[str, ...] = ()
@@ -35,7 +37,7 @@ class SyntheticConfig(_Section):
     """Most rows, or lines of a record, a document may have."""
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """Folders of documents, each with its record as JSON of the same name beside it."""
 
     train: Path
@@ -61,7 +63,7 @@ class DataConfig(_Section):
         return value
 
 
-class ContractConfig(_Section):
+class ContractConfig(Section):
     """Changes to the recipe's contract; what is not named here is the recipe's own."""
 
     instruction: str | None = None
@@ -69,7 +71,7 @@ class ContractConfig(_Section):
     record_schema: Path | None = None
     """File with the JSON Schema of the record, as named or beside the YAML."""
     style: Style | None = None
-    """`objects` (plain JSON) or `rows` (a third of the tokens)."""
+    """`objects` (plain JSON), `rows` (a third of the tokens) or `text` (one string without JSON)."""
     roles: dict[str, Role] | None = None
     """What fields are for; see `recipes/README.md`."""
     carry: tuple[str, ...] | None = None
@@ -86,17 +88,26 @@ class ContractConfig(_Section):
     """Where an answer is cut when the model does not end it."""
 
 
-class AdapterConfig(_Section):
-    """The LoRA adapter (PEFT's LoraConfig)."""
+class LoraConfig(Section):
+    """What every LoRA adapter has (PEFT's LoraConfig)."""
 
-    start: Path | None = None
-    """Folder of an adapter to go on from, or `lab-report-270m`; rank, scale and modules are then its own."""
     r: int = Field(default=16, gt=0)
     """Rank."""
     alpha: int = Field(default=32, gt=0)
     """Scale: updates are multiplied by alpha / r."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the adapter's input."""
+    use_dora: bool = False
+    """DoRA (arXiv 2402.09353): length and direction of weights apart; slower, at times better at low rank."""
+    use_rslora: bool = False
+    """Scale by alpha / sqrt(r) (arXiv 2312.03732), for high ranks."""
+
+
+class AdapterConfig(LoraConfig):
+    """The LoRA adapter of a decoder."""
+
+    start: Path | None = None
+    """Folder of an adapter to go on from, or `lab-report-270m`; rank, scale and modules are then its own."""
     target_modules: str | None = None
     """Regular expression over module names, or `all-linear`; the language model's linear layers where nothing is
     said."""
@@ -115,13 +126,9 @@ class AdapterConfig(_Section):
     in a page is computed once, before training."""
     projector: bool = False
     """Also the projector between vision tower and language model (needs dropout 0, no DoRA)."""
-    use_dora: bool = False
-    """DoRA (arXiv 2402.09353): length and direction of weights apart; slower, at times better at low rank."""
-    use_rslora: bool = False
-    """Scale by alpha / sqrt(r) (arXiv 2312.03732), for high ranks."""
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """The training run."""
 
     output: Path
@@ -175,7 +182,7 @@ class TrainConfig(_Section):
         return value
 
 
-class EvaluateConfig(_Section):
+class EvaluateConfig(Section):
     """Reading held-out documents during training."""
 
     documents: int = Field(default=16, gt=0)
@@ -184,22 +191,32 @@ class EvaluateConfig(_Section):
     """Documents decoded together."""
 
 
-class RunConfig(_Section):
-    """One run: which recipe, which model, which data."""
+class BaseConfig(Section):
+    """What every run says: by which recipe, on which model, how it is trained."""
 
     recipe: str
     """Name of a folder of `recipes`, or a Python module with a TASK."""
+    model: str
+    """A model's folder or hub id."""
+    train: TrainConfig
+
+
+class RunConfig(BaseConfig):
+    """One run: which recipe, which model, which data."""
+
     model: str = "gemma-3-270m"
     """`gemma-3-270m`, a model's folder, or a hub id such as google/medgemma-1.5-4b-it."""
     data: DataConfig
     contract: ContractConfig = ContractConfig()
     adapter: AdapterConfig = AdapterConfig()
-    train: TrainConfig
     evaluate: EvaluateConfig = EvaluateConfig()
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Any:
     """A run's configuration from YAML, with `section.key=value` overrides (values are YAML too).
+
+    Returns:
+        A RunConfig, or what its recipe has in that place (`finetune.runs`).
 
     Raises:
         AssayError: unreadable YAML, an unknown key (the nearest known one is named), a value of the wrong kind.
@@ -222,10 +239,14 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         contract["record_schema"] = str(beside)
     for override in overrides:
         _override(values, override)
+    from finetune.runs import own_run
+
+    own = own_run(str(values.get("recipe")))
+    kind: type[BaseConfig] = own.config if own else RunConfig
     try:
-        return RunConfig.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        raise AssayError("; ".join(_explain(detail) for detail in error.errors()[:3])) from None
+        raise AssayError("; ".join(_explain(detail, kind) for detail in error.errors()[:3])) from None
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -249,18 +270,18 @@ def _override(values: dict[str, Any], override: str) -> None:
     node[last] = value
 
 
-def _explain(detail: Any) -> str:
+def _explain(detail: Any, kind: type[BaseConfig]) -> str:
     path = [str(part) for part in detail["loc"]]
     name = ".".join(path)
     if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(path[-1], _known(path[:-1]), n=1, cutoff=0.0)
+        near = difflib.get_close_matches(path[-1], _known(path[:-1], kind), n=1, cutoff=0.0)
         return f"Unknown key `{name}`" + (f"; did you mean `{'.'.join([*path[:-1], near[0]])}`?" if near else ".")
     said = misfit(detail)
     return said[:1].upper() + said[1:]
 
 
-def _known(path: Sequence[str]) -> list[str]:
-    model: Any = RunConfig
+def _known(path: Sequence[str], kind: type[BaseConfig]) -> list[str]:
+    model: Any = kind
     for part in path:
         field = model.model_fields.get(part)
         model = getattr(field, "annotation", None)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from extraction.errors import AssayError, run_command
-from finetune.config import RunConfig, load_config
+from finetune.config import BaseConfig, load_config
 from finetune.processes import check_launch, leave, on_main
 
 
@@ -23,15 +24,20 @@ def launch(recipe: str | None = None) -> None:
 
 def _train(recipe: str | None, path: Path, overrides: Sequence[str]) -> None:
     config = on_main(lambda: _config(recipe, path, overrides))
-    from finetune.train import train
+    from finetune.runs import own_run
 
-    train(config)
+    if own := own_run(config.recipe):
+        own.train(config)
+    else:
+        from finetune.train import train
+
+        train(config)
     leave()
 
 
-def _config(recipe: str | None, path: Path, overrides: Sequence[str]) -> RunConfig:
+def _config(recipe: str | None, path: Path, overrides: Sequence[str]) -> Any:
     check_launch()
-    config = load_config(path, overrides)
+    config: BaseConfig = load_config(path, overrides)
     if recipe and config.recipe != recipe:
         raise AssayError(f"{path} is for the recipe {config.recipe}, not {recipe}.")
     return config

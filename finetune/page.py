@@ -10,7 +10,7 @@ from typing import Any
 
 from extraction.contract import Contract, field_names
 from extraction.files import write_whole
-from finetune.config import RunConfig
+from finetune.config import BaseConfig, RunConfig
 from finetune.run import RunFolder, read_metrics
 
 STYLE = """
@@ -53,11 +53,20 @@ def write_pages(folder: RunFolder, config: RunConfig, contract: Contract, facts:
         card: where the card goes.
     """
     rows = read_metrics(folder.metrics)
+    write_whole(card, _card(folder, config, contract, facts, rows, kept_figures(rows, facts)))
+    write_report(folder, config, facts)
+
+
+def write_report(folder: RunFolder, config: BaseConfig, facts: Mapping[str, Any]) -> None:
+    """Write a run's `report.html`: its curves, its figures, its settings."""
+    write_whole(folder.path / "report.html", _report(folder, config, facts, read_metrics(folder.metrics)))
+
+
+def kept_figures(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What the checkpoint that was kept reached on held-out data."""
     judged = [row for row in rows if _judged(row) and f"checkpoint-{row['step']}" == facts["checkpoint"]]
     last = judged[-1] if judged else {}
-    figures = {name.removeprefix("eval_"): value for name, value in last.items() if name.startswith("eval_")}
-    write_whole(card, _card(folder, config, contract, facts, rows, figures))
-    write_whole(folder.path / "report.html", _report(folder, config, facts, rows))
+    return {name.removeprefix("eval_"): value for name, value in last.items() if name.startswith("eval_")}
 
 
 def _judged(row: Mapping[str, Any]) -> bool:
@@ -100,7 +109,7 @@ def _card(
     )
 
 
-def _report(folder: RunFolder, config: RunConfig, facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+def _report(folder: RunFolder, config: BaseConfig, facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     loss = [(row["step"], row["loss"]) for row in rows if "loss" in row]
     names = list(dict.fromkeys(name for row in rows for name in row if name.startswith("eval_")))
     shares = [name for name in names if all(0 <= row[name] <= 1 for row in rows if name in row)]

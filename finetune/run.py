@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from extraction.errors import AssayError
 from extraction.files import write_whole
 from extraction.generate.hub import FACTS
-from finetune.config import RunConfig
+from finetune.config import BaseConfig
 
 CONFIG, METRICS, CHECKPOINTS, ADAPTER, VERSIONS = ("config.yaml", "metrics.jsonl", "checkpoints", "adapter", FACTS)
 FEATURES = "features"
@@ -30,7 +30,7 @@ class RunFolder:
         self.metrics, self.checkpoints, self.adapter = path / METRICS, path / CHECKPOINTS, path / ADAPTER
         self.features = path / FEATURES
 
-    def open(self, config: RunConfig) -> None:
+    def open(self, config: BaseConfig) -> None:
         """Make the folder, or recognise it as this very run's.
 
         Raises:
@@ -41,7 +41,7 @@ class RunFolder:
         if known.exists():
             before = yaml.safe_load(known.read_text(encoding="utf-8"))
             with suppress(ValidationError):  # keys that came with a newer version have their defaults
-                before = json.loads(RunConfig.model_validate(before).model_dump_json())
+                before = json.loads(type(config).model_validate(before).model_dump_json())
             if before != values:
                 raise AssayError(
                     f"{self.path} holds a run with another configuration ({_difference(before, values)}); "
@@ -68,6 +68,11 @@ class RunFolder:
         if self.metrics.exists():
             rows = [row for row in read_metrics(self.metrics) if row["step"] <= step]
             write_whole(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+
+    def seconds(self) -> float:
+        """How long the run has trained and judged until the last line of its metrics, over all its starts."""
+        rows = read_metrics(self.metrics) if self.metrics.exists() else []
+        return float(rows[-1].get("seconds", 0.0)) if rows else 0.0
 
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Add a line to metrics.jsonl."""

@@ -34,7 +34,8 @@ class DataRequest:
     """What a task is asked to read.
 
     Attributes:
-        split: `train`, or `validation` for what a model is judged by.
+        split: `train`, `validation` for what a run is judged by, or `test` for what a finished model is; only data
+            sets that hold several in one folder tell the last two apart.
         contract: the task's, with a run's changes.
         room: how many tokens a context may have, for tasks that bring a source to a length.
         questions: at most so many branches a context, for tasks that make them.

@@ -8,7 +8,6 @@ import math
 import os
 import shutil
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,10 +25,11 @@ from extraction.reading import check_room
 from extraction.room import Room
 from finetune.adapter import base_dtype, load_trainable, trains_towers
 from finetune.batch import collator_for
-from finetune.config import RunConfig, TrainConfig
+from finetune.config import BaseConfig, RunConfig, TrainConfig
 from finetune.data import check_split
 from finetune.encode import encode_all, fits, training_order, whole_batches
 from finetune.features import keep_pixels
+from finetune.page import write_pages
 from finetune.preflight import check_run
 from finetune.processes import on_all, on_main, say, world_size
 from finetune.run import VERSIONS, RunFolder, processes_of, versions
@@ -71,7 +71,12 @@ def train(config: RunConfig) -> Path:
             rows = keep_pixels(rows, family, Path(scratch))
         trainer = build_trainer(config, folder, family, rows, judge, task.metric)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    on_main(lambda: keep_best(trainer, config, contract, folder))
+
+    def beside(made: Path, facts: dict[str, Any]) -> None:
+        contract.save(made)
+        write_pages(folder, config, contract, facts, made / "README.md")
+
+    on_main(lambda: keep_best(trainer, config, folder, beside))
     return folder.adapter
 
 
@@ -256,10 +261,15 @@ def training_arguments(settings: TrainConfig, folder: RunFolder, metric: str) ->
     )
 
 
-def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFolder) -> None:
-    """Put the best checkpoint's adapter, with contract and versions, into the run's `adapter` folder."""
+def keep_best(
+    trainer: Any, config: BaseConfig, folder: RunFolder, beside: Callable[[Path, dict[str, Any]], None]
+) -> None:
+    """Put the best checkpoint's adapter, with its versions, into the run's `adapter` folder.
+
+    Args:
+        beside: writes what else belongs into that folder, given it and what `versions.json` says.
+    """
     from extraction.generate.weights import fingerprint, sampled
-    from finetune.page import write_pages
     from finetune.trainer import spoken
 
     shutil.rmtree(folder.features, ignore_errors=True)
@@ -279,15 +289,14 @@ def keep_best(trainer: Any, config: RunConfig, contract: Contract, folder: RunFo
         "checkpoint": source.name,
         trainer.args.metric_for_best_model: trainer.state.best_metric,
         "versions": versions(),
-        "seconds": round(time.time() - trainer.started, 1),
+        "seconds": folder.seconds(),
     }
     shutil.rmtree(folder.adapter, ignore_errors=True)
     with whole_folder(folder.adapter) as made:
         shutil.copy2(source / "adapter_model.safetensors", made)
         write_whole(made / "adapter_config.json", json.dumps(settings, indent=1) + "\n")
-        contract.save(made)
         write_whole(made / VERSIONS, json.dumps(facts, indent=1) + "\n")
-        write_pages(folder, config, contract, facts, made / "README.md")
+        beside(made, facts)
     score = trainer.state.best_metric
     mark = "no evaluation" if score is None else f"{spoken(trainer.args.metric_for_best_model)} {score:.3f}"
     say(f"Best: {source.name} ({mark}); adapter in {folder.adapter}")

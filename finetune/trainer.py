@@ -25,7 +25,44 @@ from finetune.processes import on_main, say, together
 from finetune.run import RunFolder, mark_whole
 
 
-class FieldTrainer(SFTTrainer):
+class Judging:
+    """What a trainer of transformers becomes that judges by a metric of its own, and marks whole checkpoints."""
+
+    judge: Callable[[Any], dict[str, Any]] | None
+
+    def evaluate(self: Any, *_: Any, **__: Any) -> dict[str, float]:
+        """Judge on the main process; every process gets the figures."""
+        metrics: dict[str, float] = on_main(self._judge)
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _judge(self: Any) -> dict[str, float]:
+        assert self.judge is not None
+        model = self.accelerator.unwrap_model(self.model)
+        was_training = model.training
+        model.eval()
+        figures = {f"eval_{key}": value for key, value in self.judge(model).items()}
+        model.train(was_training)
+        return figures
+
+    def _save_checkpoint(self: Any, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        together()  # every process writes a file of its own
+        if self.is_world_process_zero():
+            folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+            with safe_open(folder / "adapter_model.safetensors", "pt") as adapter:
+                if not adapter.keys():
+                    raise AssayError(
+                        f"{folder} holds no weights of the adapter: these versions of peft and FSDP clash."
+                    )
+            mark_whole(folder)
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """No model card per checkpoint: TRL's looks things up on the hub."""
+
+
+class FieldTrainer(Judging, SFTTrainer):
     """Chooses the best checkpoint by what the model reads from held-out data, not by loss.
 
     Args:
@@ -43,7 +80,6 @@ class FieldTrainer(SFTTrainer):
         **arguments: Any,
     ):
         self.judge = judge
-        self.started = time.time()
         super().__init__(**arguments)
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             # Every process holds a part of the weights, and decoding asks the model by ways that do not gather them.
@@ -62,7 +98,7 @@ class FieldTrainer(SFTTrainer):
         steps = len(arguments["train_dataset"]) / (self.args.train_batch_size * self.args.gradient_accumulation_steps)
         self.usual_tokens = max(1.0, trained / steps * self.accelerator.num_processes)
         self.remove_callback(PrinterCallback)
-        self.add_callback(_Progress(folder))
+        self.add_callback(Progress(folder))
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -89,37 +125,6 @@ class FieldTrainer(SFTTrainer):
         share = self.accelerator.num_processes if num_items_in_batch is not None else 1
         loss = -log_probs.sum() / torch.as_tensor(count).clamp(min=1) * share
         return (loss, outputs) if return_outputs else loss
-
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Judge on the main process; every process gets the figures."""
-        metrics = on_main(self._judge)
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
-
-    def _judge(self) -> dict[str, float]:
-        assert self.judge is not None
-        model = self.accelerator.unwrap_model(self.model)
-        was_training = model.training
-        model.eval()
-        figures = {f"eval_{key}": value for key, value in self.judge(model).items()}
-        model.train(was_training)
-        return figures
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
-        together()  # every process writes a file of its own
-        if self.is_world_process_zero():
-            folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
-            with safe_open(folder / "adapter_model.safetensors", "pt") as adapter:
-                if not adapter.keys():
-                    raise AssayError(
-                        f"{folder} holds no weights of the adapter: these versions of peft and FSDP clash."
-                    )
-            mark_whole(folder)
-
-    def create_model_card(self, *_: Any, **__: Any) -> None:
-        """No model card per checkpoint: TRL's looks things up on the hub."""
 
 
 def spoken(metric: str) -> str:
@@ -155,7 +160,7 @@ def find_adapters_in_fsdp_units() -> None:
     tuners_utils._get_tuner_state_dict_key_prefixes = clean
 
 
-class _Progress(TrainerCallback):
+class Progress(TrainerCallback):
     """A bar with the time left, and metrics as JSON lines."""
 
     def __init__(self, folder: RunFolder):
@@ -164,8 +169,8 @@ class _Progress(TrainerCallback):
         self._start = time.time()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Open the bar where training begins or goes on."""
-        self._start = time.time()
+        """Open the bar where training begins or goes on; seconds go on counting."""
+        self._start = time.time() - self._folder.seconds()
         if state.is_world_process_zero:
             self._bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step")
 

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+import recipes.contrastive.cli  # noqa: F401 (its commands)
 from extraction.errors import AssayError, run_command
 from finetune.cli import app
 
@@ -126,6 +127,42 @@ def query(
             print("\n    ".join([f"{record.patient}  {result.said}", *result.notes]))
         else:
             print(result_told(result))
+
+
+@app.command()
+def card(
+    model: Annotated[str, typer.Argument(help="gemma-3-270m, an adapter's or merged model's folder, a hub id.")],
+    data: Annotated[Path, typer.Option(help="Folder in which data sets lie, under their published names.")],
+    rows: Annotated[str | None, typer.Option(help="Names of rows, with commas between; all where not said.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the table and of the model's replies.")] = Path("card"),
+    by: Annotated[
+        str, typer.Option(help="generation, or likelihood: of the options, each question in one pass.")
+    ] = "generation",
+    limit: Annotated[int | None, typer.Option(min=1, help="Most contexts of a row, drawn at random.")] = None,
+    thinking: Annotated[bool, typer.Option(help="The line of exams' prompts that lets MedGemma 1.5 think.")] = True,
+    tokens: Annotated[
+        int | None, typer.Option(min=1, help="Where replies are cut.", show_default="the recipe's")
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch the named rows' open data sets from the hub into DATA first.")
+    ] = False,
+    list_rows: Annotated[
+        bool, typer.Option("--list", help="List the rows and which data are there; ask nothing.")
+    ] = False,
+) -> None:
+    """A model on every row of MedGemma's card whose data are there, with intervals and the answer that sees nothing.
+
+    Run again after a stop, it goes on; replies are kept, so that graders can change without a new run.
+    """
+    from recipes.card.command import list_data, make_card
+
+    chosen = [name.strip() for name in rows.split(",")] if rows else []
+    if by not in ("generation", "likelihood"):
+        raise AssayError(f"--by is generation or likelihood, not {by}.")
+    if list_rows:
+        list_data(data, chosen)
+    else:
+        make_card(model, data, chosen, out, by, limit, thinking, tokens, download)  # type: ignore[arg-type]
 
 
 def _questions(given: list[str]) -> list[str]:

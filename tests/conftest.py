@@ -1,8 +1,14 @@
 """Fixtures shared by all tests: the real tokenizer, a tiny random model of the real architecture."""
 
+import contextlib
 import copy
 import hashlib
+import io
+import os
+import sys
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -170,6 +176,24 @@ def record_of(document, *generations, contract=None):
     return build_record(document, replies, contract)
 
 
+def command(*arguments, cwd=None):
+    """What `assay ...` printed and its exit code, in this process for the time that imports take."""
+    from recipes.cli import main
+
+    out, error, end = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setattr(sys, "argv", ["assay", *map(str, arguments)])
+        patch.setenv("PYTHONWARNINGS", os.environ.get("PYTHONWARNINGS", ""))
+        if cwd:
+            patch.chdir(cwd)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+            try:
+                main()
+            except SystemExit as ended:
+                end = ended.code or 0
+    return SimpleNamespace(returncode=end, stdout=out.getvalue(), stderr=error.getvalue())
+
+
 def text_of(messages):
     """The text of chat messages."""
     return "".join(item.get("text", "") for message in messages for item in message["content"])
@@ -218,6 +242,4 @@ def engine():
 @pytest.fixture
 def no_engine(monkeypatch):
     """OCR is not installed."""
-    import sys
-
     monkeypatch.setitem(sys.modules, "rapidocr", None)

@@ -16,14 +16,11 @@ from extraction.evidence.evidence import PageEvidence
 from extraction.record.record import Field, Issue, Record, SetAside
 from recipes.cli import app
 from recipes.lab_report.task import CONTRACT
+from tests.conftest import command
 
 ASSAY = str(Path(sys.executable).with_name("assay"))
 ROW = {"name": "Na", "result": "140", "unit": "mmol/L", "range": None, "panel": None, "method": None,
        "specimen": None, "sample_collection_time": None}  # fmt: skip
-
-
-def assay(*arguments, cwd=None):
-    return subprocess.run([ASSAY, *map(str, arguments)], capture_output=True, text=True, cwd=cwd)
 
 
 def mistake(result, words):
@@ -38,36 +35,39 @@ def test_help_imports_nothing_heavy():
         "print(heavy & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
-    assert assay("--version").stdout.startswith("assay 0.") and assay("--version").returncode == 0
-    text = assay("--help").stdout
+    done = subprocess.run([ASSAY, "--version"], capture_output=True, text=True)
+    assert done.stdout.startswith("assay 0.") and done.returncode == 0
+    text = command("--help").stdout
     assert all(command in text for command in ("extract", "score", "train", "merge"))
 
 
 def test_mistakes_before_any_model_is_loaded(tmp_path):
     out = tmp_path / "out"
-    mistake(assay("extract", tmp_path / "none.pdf", "--model", "x", "--out", out), "does not exist")
-    mistake(assay("extract", tmp_path, "--model", "x", "--out", out), "holds no PDF")
+    mistake(command("extract", tmp_path / "none.pdf", "--model", "x", "--out", out), "does not exist")
+    mistake(command("extract", tmp_path, "--model", "x", "--out", out), "holds no PDF")
     (tmp_path / "a.pdf").write_bytes(b"x")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "a.pdf").write_bytes(b"x")
     two = (tmp_path / "a.pdf", tmp_path / "b" / "a.pdf")
-    mistake(assay("extract", *two, "--out", out), "would both become a.pdf.json")
-    mistake(assay("extract", tmp_path / "a.pdf", "--model", "no/such/model", "--out", out), "no folder")
-    mistake(assay("extract", tmp_path / "a.pdf", "--model", tmp_path, "--out", out), "--schema")
+    mistake(command("extract", *two, "--out", out), "would both become a.pdf.json")
+    mistake(command("extract", tmp_path / "a.pdf", "--model", "no/such/model", "--out", out), "no folder")
+    mistake(command("extract", tmp_path / "a.pdf", "--model", tmp_path, "--out", out), "--schema")
     (tmp_path / "s.json").write_text('{"type": 5}')
-    command = ("extract", tmp_path / "a.pdf", "--model", "x", "--out", out, "--schema", tmp_path / "s.json")
-    mistake(assay(*command), "not a valid JSON Schema")
+    mistake(
+        command("extract", tmp_path / "a.pdf", "--model", "x", "--out", out, "--schema", tmp_path / "s.json"),
+        "not a valid JSON Schema",
+    )
     assert not out.exists()
     (tmp_path / "s.json").write_text('{"type":"object","properties":{"a":{"type":"string"}}}')
     named = ("--model", "no/such", "--schema", tmp_path / "s.json")
-    mistake(assay("extract", tmp_path / "a.pdf", *named, "--out", tmp_path / "b"), "not empty")
-    mistake(assay("extract", tmp_path / "a.pdf", "--schema", tmp_path / "s.json"), "knows its own schema only")
-    mistake(assay("extract", tmp_path / "a.pdf", "--model", "ehr-qa-270m"), "not to read documents")
-    mistake(assay("train", tmp_path / "none.yaml"), "cannot be read")
-    mistake(assay("answer", tmp_path / "bundle.json", "nofile.txt"), "There is no file nofile.txt")
-    mistake(assay("answer", tmp_path / "bundle.json", "asked/today"), "There is no file asked/today")
-    mistake(assay("merge", tmp_path, "--out", tmp_path / "m"), "no finished adapter")
-    mistake(assay("score", tmp_path / "none", tmp_path), "none")
+    mistake(command("extract", tmp_path / "a.pdf", *named, "--out", tmp_path / "b"), "not empty")
+    mistake(command("extract", tmp_path / "a.pdf", "--schema", tmp_path / "s.json"), "knows its own schema only")
+    mistake(command("extract", tmp_path / "a.pdf", "--model", "ehr-qa-270m"), "not to read documents")
+    mistake(command("train", tmp_path / "none.yaml"), "cannot be read")
+    mistake(command("answer", tmp_path / "bundle.json", "nofile.txt"), "There is no file nofile.txt")
+    mistake(command("answer", tmp_path / "bundle.json", "asked/today"), "There is no file asked/today")
+    mistake(command("merge", tmp_path, "--out", tmp_path / "m"), "no finished adapter")
+    mistake(command("score", tmp_path / "none", tmp_path), "none")
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_in_a_batch_bad_files_fail_alone(tmp_path, tiny_folder):
     (files / "suffixless").write_bytes(good)
     (files / ".DS_Store").write_bytes(b"x")
     (files / "good.labels.json").write_text("{}")
-    result = assay("extract", files, "--model", tiny_folder, "--out", tmp_path / "out")
+    result = command("extract", files, "--model", tiny_folder, "--out", tmp_path / "out")
     assert result.returncode == 2 and "Traceback" not in result.stderr and "Warning" not in result.stderr
     assert "Skipped: JSON files (1), hidden files (1).\n" in result.stderr
     last = result.stderr.splitlines()[-1].strip()
@@ -135,8 +135,8 @@ def test_in_a_batch_bad_files_fail_alone(tmp_path, tiny_folder):
         assert record["issues"][0]["message"] in result.stderr
     # The remedy is taken: what was read stays as it is, what was refused is tried again.
     before = (tmp_path / "out" / "good.json").stat().st_mtime_ns
-    command = ("extract", files, "--model", tiny_folder, "--out", tmp_path / "out", "--html")
-    result = assay(*command, "--password", "pass-phrase")
+    again = ("extract", files, "--model", tiny_folder, "--out", tmp_path / "out", "--html")
+    result = command(*again, "--password", "pass-phrase")
     assert result.returncode == 2 and "2 of 11 are done already" in result.stderr
     assert json.loads((tmp_path / "out" / "locked.json").read_text(encoding="utf-8"))["data"] is not None
     assert (tmp_path / "out" / "locked.html").exists()
@@ -154,8 +154,16 @@ def test_any_schema_can_stand_in_the_lab_reports_place(tmp_path, tiny_folder):
     canvas = Canvas(str(tmp_path / "a.pdf"))
     canvas.drawString(72, 700, "red 1 2 3")
     canvas.save()
-    command = ("extract", tmp_path / "a.pdf", "--model", tiny_folder, "--out", tmp_path / "out")
-    result = assay(*command, "--schema", tmp_path / "s.json")
+    result = command(
+        "extract",
+        tmp_path / "a.pdf",
+        "--model",
+        tiny_folder,
+        "--out",
+        tmp_path / "out",
+        "--schema",
+        tmp_path / "s.json",
+    )
     record = json.loads((tmp_path / "out" / "a.json").read_text())
     assert record["data"]["colour"] in ("red", "green") and len(record["data"]["list"]) <= 2
     assert '"uniqueItems" at /properties/list/uniqueItems is checked after decoding' in result.stderr
@@ -167,18 +175,18 @@ def test_score_reads_records_and_prints_both_field_sets(tmp_path):
         (tmp_path / name).mkdir()
         content = {"source": "a.pdf", "status": "ok", "issues": [], "data": data} if name == "pred" else data
         (tmp_path / name / "a.json").write_text(json.dumps(content))
-    plain = json.loads(assay("score", tmp_path / "pred", tmp_path / "gold", "--json").stdout)
+    plain = json.loads(command("score", tmp_path / "pred", tmp_path / "gold", "--json").stdout)
     assert "core" not in plain and set(plain["fields"]["fields"]) == {f"tests[].{name}" for name, v in ROW.items() if v}
     CONTRACT.save(tmp_path / "pred")
-    values = json.loads(assay("score", tmp_path / "pred", tmp_path / "gold", "--json").stdout)
+    values = json.loads(command("score", tmp_path / "pred", tmp_path / "gold", "--json").stdout)
     assert values["core"]["micro_f1"] == pytest.approx(2 / 3)
     assert values["fields"]["omissions"] == 1
-    text = assay("score", tmp_path / "pred", tmp_path / "gold").stdout
+    text = command("score", tmp_path / "pred", tmp_path / "gold").stdout
     assert "name + result + unit" in text
 
 
 def test_config_schema_is_json():
-    assert json.loads(assay("config-schema").stdout)["properties"]["train"]
+    assert json.loads(command("config-schema").stdout)["properties"]["train"]
 
 
 def test_extraction_through_a_server(tmp_path):
@@ -203,12 +211,12 @@ def test_extraction_through_a_server(tmp_path):
 
     gone = True
     with serving(reply) as (url, asked):
-        command = ["extract", str(tmp_path), "--server", url, "--schema", str(tmp_path / "schema.json")]
-        command += ["--out", str(tmp_path / "out")]
-        result = assay(*command)
+        start = ["extract", str(tmp_path), "--server", url, "--schema", str(tmp_path / "schema.json")]
+        start += ["--out", str(tmp_path / "out")]
+        result = command(*start)
         assert result.returncode == 2 and "does not accept the key" in result.stderr.splitlines()[-1]
         gone = False
-        result = assay(*command)
+        result = command(*start)
         assert result.returncode == 2 and "2 of 3 are done already, 1 of them failed" in result.stderr
         assert sum("Ann" in str(body) for _, _, body in asked) == 1
     records = {name: json.loads((tmp_path / "out" / f"{name}.json").read_text()) for name in ("Ann", "Bob", "Eve")}

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,7 +18,7 @@ from extraction.generate.models import load_model
 from extraction.record.record import Record
 from finetune.config import load_config
 from finetune.preflight import _activations
-from tests.conftest import tiny_gemma
+from tests.conftest import command, tiny_gemma
 from tests.families import KINDS, model_of
 
 DEMO = Path(__file__).parents[1] / "recipes" / "lab_report" / "demo.yaml"
@@ -130,6 +128,5 @@ def test_a_run_that_diverges_is_stopped(folder, tmp_path):
     settings += ["train.max_steps=4", "train.log_steps=1", "train.warmup=0", "train.max_grad_norm=1e30"]
     places = [f"model={folder}", f"train.output={tmp_path / 'run'}"]
     places += [f"data.train={tmp_path / 'a'}", f"data.validation={tmp_path / 'b'}"]
-    command = [sys.executable, "-m", "recipes.cli", "train", str(DEMO), *places, *settings]
-    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    made = command("train", DEMO, *places, *settings)
     assert made.returncode == 2 and "the run diverged" in made.stderr and "Traceback" not in made.stderr

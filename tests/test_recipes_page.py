@@ -1,10 +1,7 @@
 """recipes/README.md, run as it stands: a new task in one file, trained, judged and served with a tiny random model."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,9 @@ from PIL import Image
 
 from extraction.schema import validator
 from finetune.data import read_record
+from finetune.launch import launch
 from finetune.run import read_metrics
+from recipes.cli import app
 from tests.conftest import tiny_medgemma
 
 ROOT = Path(__file__).parents[1]
@@ -54,44 +53,49 @@ def work(tmp_path_factory, image_tokenizer):
     return folder
 
 
-def run(work, *command):
-    environment = {**os.environ, "PYTHONPATH": f".:{ROOT}"}
-    done = subprocess.run(
-        [sys.executable, *command], cwd=work, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def here(work, monkeypatch):
+    """In the folder, whose modules can be imported; in this process, for the time that imports take."""
+    monkeypatch.chdir(work)
+    monkeypatch.syspath_prepend(str(work))
+    return work
 
 
-def test_the_page_adds_a_task(work):
+def test_the_page_adds_a_task(here, monkeypatch, capsys):
     changes = [f"{key}={value}" for key, value in SMALL.items()]
-    run(work, "-m", "finetune.launch", "--config", "image_qa.yaml", *changes)
-    rows = read_metrics(work / "runs" / "image-qa" / "metrics.jsonl")
+    monkeypatch.setattr("sys.argv", ["launch", "--config", "image_qa.yaml", *changes])
+    launch()
+    rows = read_metrics(here / "runs" / "image-qa" / "metrics.jsonl")
     assert [row["step"] for row in rows if "loss" in row] == [1, 2]
     assert any("eval_accuracy" in row for row in rows)
-    evaluate = ["evaluate", "runs/image-qa/adapter", "data/test", "--json"]
-    commands = [["plan", "image_qa.yaml", *changes], evaluate, ["merge", "runs/image-qa", "--out", "runs/merged"]]
-    each = f"for command in {commands!r}:\n    app(command, standalone_mode=False)\n    print('---')\n"
-    said = run(work, "-c", f"from recipes.cli import app\n{each}{block('python', 1)}")
-    plan, figures, _, answers = said.split("---\n")
-    assert "adapter:" in plan and json.loads(figures)["questions"] == 3
-    lines = answers.splitlines()
+
+    def said(*command):
+        capsys.readouterr()
+        app(command, standalone_mode=False)
+        return capsys.readouterr().out
+
+    assert "adapter:" in said("plan", "image_qa.yaml", *changes)
+    assert json.loads(said("evaluate", "runs/image-qa/adapter", "data/test", "--json"))["questions"] == 3
+    said("merge", "runs/image-qa", "--out", "runs/merged")
+    exec(block("python", 1), {})
+    lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 and all(line.split()[0] in ("ok", "partial", "failed") for line in lines)
 
 
-def test_documents_need_a_contract_alone(work):
-    (work / "invoices.py").write_text(block("python", 2))
-    (work / "data" / "pages").mkdir()
+def test_documents_need_a_contract_alone(here, capsys):
+    (here / "invoices.py").write_text(block("python", 2))
+    (here / "data" / "pages").mkdir()
     gold = {"seller": "Ann", "items": [{"article": "Nails", "price": "2.00"}]}
-    (work / "data" / "pages" / "a.json").write_text(json.dumps(gold))
+    (here / "data" / "pages" / "a.json").write_text(json.dumps(gold))
     settings = {**SMALL, "recipe": "invoices", "data.train": "data/documents", "data.validation": "data/others"}
     changes = [f"{key}={value}" for key, value in settings.items()]
-    assert "adapter:" in run(work, "-m", "recipes.cli", "plan", "image_qa.yaml", *changes)
-    here: dict[str, Any] = {}
-    exec(block("python", 2), here)
-    contract = here["TASK"].contract
+    app(["plan", "image_qa.yaml", *changes], standalone_mode=False)
+    assert "adapter:" in capsys.readouterr().out
+    made: dict[str, Any] = {}
+    exec(block("python", 2), made)
+    contract = made["TASK"].contract
     assert contract.roles.keys() == {"article", "price", "seller"}
-    exec(block("python", 3), here)
-    branch = here["branch"]
-    assert read_record(work / "data" / "pages" / "a.json", contract)["seller"] == "Ann"
+    exec(block("python", 3), made)
+    branch = made["branch"]
+    assert read_record(here / "data" / "pages" / "a.json", contract)["seller"] == "Ann"
     assert validator(branch.schema).is_valid(branch.gold) and contract.target_for(branch.schema).encode(branch.gold)

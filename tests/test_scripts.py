@@ -181,6 +181,41 @@ def test_score_answers_and_choose_query_doubt(model, tmp_path):
     assert "of 2\n" in start("choose_query_doubt.py", "--model", asked, "--questions", 2)
 
 
+def test_prove_contrastive(tmp_path):
+    few = ("--steps", 2, "--tuning", 1, "--count", 20, "--batch", 8, "--json", tmp_path / "figures.json")
+    printed = start("prove_contrastive.py", *few)
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["figures to tell apart"] == 60 and "shifted domain, LoRA" in printed
+
+
+@pytest.mark.proof
+def test_prove_contrastive_finds_figures_it_never_saw(tmp_path):
+    figures = importlib.import_module("prove_contrastive").prove(tmp_path, 700, 60, 240)
+    assert figures["before recall@1 (mean of both ways)"] < 0.1
+    assert figures["after recall@1 (mean of both ways)"] >= 0.9
+    frozen, tuned = (figures[f"shifted domain, {one}, recall@1 (mean of both ways)"] for one in ("frozen", "LoRA"))
+    assert tuned > frozen + 0.1
+
+
+def test_bench_contrastive(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    script, index = importlib.import_module("bench_contrastive"), importlib.import_module("recipes.contrastive.index")
+    # In this one process, for the time that imports take.
+    monkeypatch.setattr(script, "apart", importlib.import_module("bench_shared_context").measured)
+    monkeypatch.setattr(index, "ROWS", index.ROWS)  # put back afterwards
+    out = tmp_path / "figures.json"
+    size = ["--small", "--batch", 2, "--steps", 1, "--vectors", 1500, "--json", out]
+    monkeypatch.setattr(sys, "argv", ["bench_contrastive.py", *map(str, size)])
+    script.main()
+    figures, printed = json.loads(out.read_text()), capsys.readouterr().out
+    assert figures["step"]["gradients"]["relative difference"] < 1e-4
+    rows = figures["step"]["rows"]
+    assert rows["Assay, LoRA"]["loss"] == pytest.approx(rows["Assay, all weights"]["loss"], abs=1e-5)
+    for name, row in rows.items():
+        assert ("loss" in row) or ("open_clip" in name and "left out" in printed)
+    assert figures["index"]["recall at 10"] >= 0.95
+
+
 @pytest.mark.proof
 def test_prove_pixels_reads_what_it_never_saw_and_only_from_its_own_picture(monkeypatch):
     """The script's own proof, with one face in one place, in about a minute."""

@@ -18,6 +18,7 @@ from finetune.task import load_task, recipe_of
 from recipes.lab_report.fields import FIELDS
 from recipes.lab_report.synthetic import write_reports
 from recipes.lab_report.task import CONTRACT, report_schema
+from tests.conftest import command
 from tests.recipes.ehr_bundles import everything, write
 
 ROOT = Path(__file__).parents[1]
@@ -56,9 +57,8 @@ def test_it_was_trained_on_the_embedded_model(recipe, folder):
 @pytest.mark.slow
 def test_a_question_on_a_bundle_by_one_command(tmp_path):
     bundle = write(tmp_path / "patient.json", everything())
-    assay = str(Path(sys.executable).with_name("assay"))
     question = "Who prescribed Ibuprofen 200 MG Oral Tablet most recently?"
-    result = subprocess.run([assay, "answer", bundle, question, "--json"], capture_output=True, text=True, check=False)
+    result = command("answer", bundle, question, "--json")
     assert result.returncode == 0, result.stderr
     [given] = json.loads(result.stdout)
     assert given["question"] == question and "Dibbert" in given["said"] and given["evidence"]

@@ -104,12 +104,12 @@ class Decoder:
         seed: int = 0,
     ):
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self._body, self._head, self._family = base.model, base.lm_head, family
-        self._config = base.config.get_text_config()
-        self._device = next(base.parameters()).device
+        self._body, self._head, self.family = base.model, base.lm_head, family
+        self.config = base.config.get_text_config()
+        self.device = next(base.parameters()).device
         self._stop, self._rows, self._draft = frozenset(stop), rows, draft
         self._temperature, self._seed = temperature, seed
-        self._cap = getattr(self._config, "final_logit_softcapping", None)
+        self._cap = getattr(self.config, "final_logit_softcapping", None)
 
     def run(self, jobs: Iterable[Sequence[Stream] | None]) -> Iterator[Stream | None]:
         """Complete streams; each is given back as it ends.
@@ -120,7 +120,7 @@ class Decoder:
         """
         waiting, more, count = iter(jobs), True, 0
         streams: list[Stream] = []
-        cache = RowCache(self._config, 0, self._device)
+        cache = RowCache(self.config, 0, self.device)
         while more or streams:
             while more and len(streams) < self._rows:
                 try:
@@ -172,9 +172,9 @@ class Decoder:
 
     @torch.inference_mode()
     def _share(self, job: Sequence[Stream], shared: int) -> SharedCache:
-        prefix = RowCache(self._config, 1, self._device)
-        self._read(job[0], prefix, 0, 0, shared)
-        return SharedCache(self._config, min(SHARED_ROWS, len(job)), prefix)
+        prefix = RowCache(self.config, 1, self.device)
+        self.read(job[0], prefix, 0, 0, shared)
+        return SharedCache(self.config, min(SHARED_ROWS, len(job)), prefix)
 
     @torch.inference_mode()
     def _branch(self, stream: Stream, cache: SharedCache, shared: int, row: int) -> None:
@@ -190,7 +190,7 @@ class Decoder:
 
     @torch.inference_mode()
     def _admit(self, stream: Stream, cache: RowCache) -> None:
-        own = RowCache(self._config, 1, self._device)
+        own = RowCache(self.config, 1, self.device)
         self._start(stream, own, 0, 0)
         if not stream.finish:
             cache.append(own)
@@ -198,7 +198,7 @@ class Decoder:
     def _start(self, stream: Stream, cache: RowCache | SharedCache, row: int, start: int) -> None:
         """Read a prompt on from `start`; refused where one of its images cannot be drawn."""
         try:
-            hidden = self._read(stream, cache, row, start, len(stream.prompt.ids))
+            hidden = self.read(stream, cache, row, start, len(stream.prompt.ids))
         except DocumentError as error:
             stream.finish, stream.message = "refused", str(error)
         else:
@@ -209,7 +209,7 @@ class Decoder:
         self._force(stream)
         if stream.finish is None and not stream.pending:
             stream.masks = [mask_of(stream.matcher)]
-            self._settle(stream, self._logits(hidden))
+            self._settle(stream, self.logits(hidden))
 
     @torch.inference_mode()
     def _advance(self, streams: list[Stream], cache: RowCache | SharedCache) -> list[Stream]:
@@ -226,7 +226,7 @@ class Decoder:
                 streams.pop()
         return ended[::-1]
 
-    def _read(self, stream: Stream, cache: RowCache | SharedCache, row: int, start: int, stop: int) -> torch.Tensor:
+    def read(self, stream: Stream, cache: RowCache | SharedCache, row: int, start: int, stop: int) -> torch.Tensor:
         """Read the tokens [start, stop) of a prompt into a row of the cache; the last one's hidden state [1, size].
 
         Pixels are drawn when their tokens are read: those of many pages would not fit the memory.
@@ -239,20 +239,20 @@ class Decoder:
                 picture
                 for image, place in zip(prompt.images, prompt.places, strict=True)
                 if start <= place.start < end
-                for picture in self._family.pictures(image)
+                for picture in self.family.pictures(image)
             ]
-            inputs = self._family.pixels(shown) if shown else {}
+            inputs = self.family.pixels(shown) if shown else {}
             new: list[Sequence[int]] = [[]] * len(cache.lengths)
             new[row] = prompt.ids[start:end]
-            is_image = torch.tensor([[token == self._family.soft for token in new[row]]])
+            is_image = torch.tensor([[token == self.family.soft for token in new[row]]])
             blocks = image_blocks(is_image)[0] if shown else None
             streams = [stream] * len(new)
-            hidden = self._forward(new, streams, cache, blocks, **inputs)[row]
+            hidden = self.forward(new, streams, cache, blocks, **inputs)[row]
             cache.lengths[row] += end - start
             start = end
         return hidden[-1:]
 
-    def _forward(
+    def forward(
         self,
         new: Sequence[Sequence[int]],
         streams: Sequence[Stream],
@@ -272,20 +272,20 @@ class Decoder:
         widths = [len(tokens) for tokens in new]
         if isinstance(cache, SharedCache):
             ids = torch.tensor([[token for tokens in new for token in tokens]])
-            masks, places = cache.advance(widths, blocks, self._family.opened)
+            masks, places = cache.advance(widths, blocks, self.family.opened)
             rows = [s.rotary(p) for s, p in zip(streams, places[0].split(widths), strict=True)]
             positions = _stack(rows, dim=1)[:, None]
         else:
             ids = torch.zeros(len(new), max(widths), dtype=torch.long)
             for row, tokens in enumerate(new):
                 ids[row, : len(tokens)] = torch.tensor(tokens, dtype=torch.long)
-            masks, places = cache.advance(ids.shape[1], blocks, self._family.opened)
+            masks, places = cache.advance(ids.shape[1], blocks, self.family.opened)
             positions = _stack([s.rotary(p)[:, None] for s, p in zip(streams, places, strict=True)], dim=1)
         hidden = self._body(
-            **{name: value.to(self._device) for name, value in inputs.items()},
-            input_ids=ids.to(self._device),
-            attention_mask=self._family.masks(masks),
-            position_ids=(positions if len(positions) > 1 else positions[0]).to(self._device),
+            **{name: value.to(self.device) for name, value in inputs.items()},
+            input_ids=ids.to(self.device),
+            attention_mask=self.family.masks(masks),
+            position_ids=(positions if len(positions) > 1 else positions[0]).to(self.device),
             past_key_values=cache,
             use_cache=True,
         ).last_hidden_state
@@ -293,7 +293,7 @@ class Decoder:
             return hidden[0].split(widths)
         return [hidden[row, :width] for row, width in enumerate(widths)]
 
-    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits [n, words] of hidden states [n, size]."""
         logits: torch.Tensor = self._head(hidden)
         return torch.tanh(logits / self._cap) * self._cap if self._cap else logits
@@ -303,12 +303,12 @@ class Decoder:
         share = max(1, TOKENS_PER_PASS // len(streams))
         for stream in streams:
             self._propose(stream, min(self._draft, share, stream.reach))
-        hidden = self._forward([stream.pending + stream.draft for stream in streams], streams, cache)
+        hidden = self.forward([stream.pending + stream.draft for stream in streams], streams, cache)
         asked = [
             own[len(s.pending) - 1 : len(s.pending) + len(s.draft)] for own, s in zip(hidden, streams, strict=True)
         ]
         # The output layer is most of the weights: one product for all rows reads it once.
-        logits = self._logits(torch.cat(asked)).split([1 + len(s.draft) for s in streams])
+        logits = self.logits(torch.cat(asked)).split([1 + len(s.draft) for s in streams])
         for row, (stream, own) in enumerate(zip(streams, logits, strict=True)):
             cache.lengths[row] += len(stream.pending)
             stream.passes += 1

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from extraction.errors import AssayError
 from extraction.schema import Schema, map_subschemas, pointer, resolve
 
@@ -103,6 +105,37 @@ class Grammar:
         from llguidance import LLMatcher
 
         return LLMatcher(self._tokenizer, self._source)
+
+
+class Anything:
+    """The matcher of plain text, in the place of llguidance's: every word may follow, the model ends by itself.
+
+    Args:
+        words: of the tokenizer; what the output layer has beyond them is no word.
+    """
+
+    def __init__(self, words: int):
+        bits = np.zeros(-(-words // 32) * 32, dtype=np.uint8)
+        bits[:words] = 1
+        self._mask = np.packbits(bits, bitorder="little").view(np.uint32)
+
+    def matcher(self) -> Anything:
+        """Itself: it remembers nothing."""
+        return self
+
+    deep_copy = matcher
+
+    def compute_bitmask(self) -> bytes:
+        """All words."""
+        return self._mask.tobytes()
+
+    def consume_token(self, token: int) -> bool:
+        """Whatever it is."""
+        return True
+
+    def is_stopped(self) -> bool:
+        """Never by itself."""
+        return False
 
 
 @lru_cache(maxsize=2)

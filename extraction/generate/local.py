@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from extraction.example import Example
 from extraction.families import Message, family_of
 from extraction.generate.backend import Generation
-from extraction.generate.grammar import Grammar, token_table
+from extraction.generate.grammar import Anything, Grammar, token_table
 
 if TYPE_CHECKING:
     from extraction.contract import Contract
@@ -72,8 +72,10 @@ class LocalBackend:
         """The length of a prompt in tokens, those of its images included."""
         return self.family.count(messages)
 
-    def grammar(self, schema: dict[str, Any]) -> Grammar:
-        """The compiled grammar of a schema, kept between calls."""
+    def grammar(self, schema: dict[str, Any] | None) -> Grammar | Anything:
+        """The compiled grammar of a schema, kept between calls; None is plain text, in which nothing is forbidden."""
+        if schema is None:
+            return Anything(len(self.tokenizer))
         return self._compiled(json.dumps(schema))
 
     def generate(
@@ -84,12 +86,32 @@ class LocalBackend:
         An example of one branch is decoded beside others; those of several are answered one example after another, up
         to 32 branches together behind their context, which is read once.
         """
-        from extraction.generate.decode import Decoder
-
-        decoder = Decoder(self.model, self.family, self.stop, self._rows, self._draft, self._temperature, self._seed)
+        decoder = self._decoder()
         jobs = (None if example is None else self._streams(example, contract) for example in examples)
         for stream in decoder.run(jobs):
             yield None if stream is None else (*stream.tag, self._generation(stream))
+
+    def log_likelihoods(self, example: Example, contract: Contract) -> list[float]:
+        """How probable each branch's gold answer is behind its prompt: the natural log, without the end of the turn.
+
+        The options of a question, as branches that ask the same, cost one pass. Lists of several questions on one
+        context are scored together behind the context.
+
+        Raises:
+            DocumentError: an image cannot be drawn.
+        """
+        from extraction.generate.likelihood import log_likelihoods
+
+        pairs = []
+        for branch in example.branches:
+            prompt = self.family.render(contract.messages(example.context.parts, branch.parts))
+            pairs.append((prompt, self.family.encode(contract.target_for(branch.schema).encode(branch.gold))))
+        return log_likelihoods(self._decoder(), pairs)
+
+    def _decoder(self) -> Any:
+        from extraction.generate.decode import Decoder
+
+        return Decoder(self.model, self.family, self.stop, self._rows, self._draft, self._temperature, self._seed)
 
     def _streams(self, example: Example, contract: Contract) -> list[Any]:
         """The answers that an example asks for, not yet begun."""

@@ -186,15 +186,14 @@ class ServerBackend:
         return body
 
     async def _post(self, client: Any, messages: Any, schema: Any, max_tokens: int) -> bytes:
+        record = {"name": "record", "schema": portable(schema), "strict": True}
+        wanted = {} if schema is None else {"response_format": {"type": "json_schema", "json_schema": record}}
         response = await client.chat.completions.with_raw_response.create(
             model=self.model,
             messages=messages,
             max_tokens=max_tokens,
             temperature=self._temperature,
-            response_format={
-                "type": "json_schema",
-                "json_schema": {"name": "record", "schema": portable(schema), "strict": True},
-            },
+            **wanted,
             logprobs=True,
             # llama-server sends twenty alternatives a token unless told, and no probabilities at all for 0.
             top_logprobs=1,

@@ -58,7 +58,9 @@ def check_base(base: str, trained_on: str | None, adapter: Path) -> None:
 
 
 def _files(model: str) -> list[Path]:
-    source = Path(resolve_model(model))
+    source = Path(model)
+    if not any(source.glob("*.safetensors")):  # a folder with weights needs no config to be known by them
+        source = Path(resolve_model(model))
     if not source.exists():
         from huggingface_hub import snapshot_download
 

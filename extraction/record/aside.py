@@ -1,8 +1,8 @@
 """What was read and is not data: rows and values that nothing printed bears out, each with the reason.
 
 A record is what its document says. A row whose name or value does not stand where it should, whose value is of another
-column, or which the model itself doubts, is none of it; nor is a heading, a unit or a time that is not printed. They
-are taken out of the data and kept, for a person to look at.
+column or another row's name, or which the model itself doubts, is none of it; nor is a heading, a unit or a time that
+is not printed. They are taken out of the data and kept, for a person to look at.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from extraction.contract import Contract
+from extraction.document.windows import overlap
 from extraction.evidence import PageEvidence
 from extraction.record.record import Issue, SetAside
 from extraction.record.reply import Value, plain
@@ -21,6 +22,7 @@ Path = tuple[str | int, ...]
 
 DOUBTED = 0.1
 """A row whose value has a lower confidence is set aside: `scripts/choose_doubt.py` prints what other figures do."""
+_SAME = 0.5  # share of the smaller box that two boxes must have in common to be one place
 _GROUNDED = ("name", "value")  # roles without which a row is no row
 
 
@@ -71,11 +73,15 @@ def set_aside_rows(tree: dict[str, Any], contract: Contract, issues: Collection[
         if not isinstance(node, list):
             return node
         kept: list[Any] = []
+        named = [_places(item, contract.fields("name")) for item in node]
         for number, item in enumerate(node):
             old, now = (*path, number), (*new, len(kept))
             choices = {key for key in wanted if is_choice(contract.record_schema, (*old, key))}
             unprinted = choices if grounded else wanted
             reason = _against_row(item, old, wanted, unprinted, against) if isinstance(item, dict) else None
+            for place in _places(item, contract.fields("value")) if reason is None else ():
+                if any(_same(place, name) for other in (*named[:number], *named[number + 1 :]) for name in other):
+                    reason = f"“{place.text}” is what another row is called"
             pruned.moved[pointer(old)] = None if reason else pointer(now)
             if reason is None:
                 kept.append(visit(item, old, now))
@@ -89,6 +95,17 @@ def set_aside_rows(tree: dict[str, Any], contract: Contract, issues: Collection[
         return kept
 
     return replace(pruned, tree=visit(tree, (), ()))
+
+
+def _places(item: Any, names: Collection[str]) -> list[PageEvidence]:
+    """Where the values of an object's fields stand."""
+    cells = [item.get(name) for name in names] if isinstance(item, dict) else []
+    places = [cell.evidence for cell in cells if isinstance(cell, Value)]
+    return [place for place in places if isinstance(place, PageEvidence)]
+
+
+def _same(one: PageEvidence, other: PageEvidence) -> bool:
+    return one.page == other.page and overlap(one.box, other.box) > _SAME
 
 
 def set_aside_values(tree: dict[str, Any], contract: Contract, issues: Collection[Issue], grounded: bool) -> Pruned:

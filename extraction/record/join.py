@@ -42,12 +42,12 @@ def join(replies: Sequence[WindowReply], contract: Contract) -> tuple[dict[str, 
 
 
 def drop_repeated(tree: dict[str, Any], contract: Contract) -> list[Issue]:
-    """Take rows out of a tree that were read twice though they are printed once, and say so.
+    """Take rows out of a tree that were read twice though they are printed once.
 
     Such a row has no place on the page, since its words are another row's; that one has the same first value, and at
-    least half of the others. It is what a model writes that runs in circles. Of equal rows without any place the first
-    stays, and is an issue as such. A heading that was read as a row, with the values of the row beside it, has a place
-    for its name alone, since the values are that row's.
+    least half of the others. It is what a model writes that runs in circles, and nothing is lost with it. Of equal rows
+    without any place the first stays, and is an issue as such. What was read as a row with the values of the row beside
+    it has a place for its name alone: mostly a heading, but it may be a row whose own values are lost, so it is told.
     """
     issues = []
     for key, items in tree.items():
@@ -68,11 +68,11 @@ def drop_repeated(tree: dict[str, Any], contract: Contract) -> list[Issue]:
             half = any(2 * len({*own[1:]} & {*values[twin][1:]}) >= len(own) - 1 for twin in twins)
             if half or (not row[0].evidence and own in values[:number]):
                 repeated.add(number)
-        if repeated:
-            names = ", ".join(f"“{values[number][0]}”" for number in sorted(repeated)[:5])
-            more = " and others" if len(repeated) > 5 else ""
-            issues.append(Issue("repeated", f"Rows that are printed once were read twice: {names}{more}."))
-            tree[key] = [item for number, item in enumerate(items) if number not in repeated]
+        if told := [f"“{values[number][0]}”" for number in sorted(repeated) if rows[number][0].evidence]:
+            more = " and others" if len(told) > 5 else ""
+            names = f"{', '.join(told[:5])}{more}"
+            issues.append(Issue("repeated", f"{names}: read with the values of the row beside it, and left out."))
+        tree[key] = [item for number, item in enumerate(items) if number not in repeated]
     return issues
 
 

@@ -54,12 +54,13 @@ class Issue:
     - `cut`: the model's answer stopped early (length, repetition); what was whole before is kept.
     - `row_left_out`: a line of the page looks like a row, and no row was read from it.
     - `column_left_out`: lines from which rows were read have more values in one column, and these are in no row.
+    - `value_left_out`: a value stands beside its label, and the record does not have it.
 
     Codes about values:
 
     - `invalid`: the data does not follow the schema at `path`.
     - `not_found`: the value does not stand on the page where it should: it may be invented or misread.
-    - `repeated`: rows that are printed once were read twice; once they are left out.
+    - `repeated`: a row was read with the values of the row beside it, and is left out: mostly it is a heading.
     - `misplaced`: a value is of another field's kind, as when a column was taken for the next, or stands under a title
       that is not its own.
     - `contradicts`: two values of a row cannot both be true, such as a flag for high beside a result within its range.

@@ -15,7 +15,7 @@ from extraction.document.windows import overlap
 from extraction.evidence import Evidence, PageEvidence, PageIndex
 from extraction.example import Branch, Index
 from extraction.generate.backend import Generation, without_thinking
-from extraction.parse import Node, parse
+from extraction.parse import Node
 from extraction.target import Leaf
 
 Path = tuple[str | int, ...]
@@ -52,11 +52,11 @@ class Reply:
 def read_reply(generation: Generation, contract: Contract, branch: Branch, index: Index | None) -> Reply:
     """Parse an answer, find its values in their context, and see how it ended."""
     generation = without_thinking(generation)
-    node = parse(generation.text)
+    target = contract.target_for(branch.schema)
     end: End = generation.finish
+    node = target.parse(generation.text, whole=end == "stop")
     if node is None or not isinstance(node.value, dict):
         return Reply("broken" if end == "stop" else end, None, message=generation.message)
-    target = contract.target_for(branch.schema)
     # A cut may fall before the last brace, where nothing is missing.
     whole = all(child.complete for child in node.value.values()) and target.keys <= set(node.value)
     if node.complete or whole:

@@ -173,7 +173,9 @@ class LabChecks(Checks):
 
         yield from nothing_read(document, evidence)
         yield from columns_left_out(document, evidence, titles)
-        yield from _across(blocks(document), evidence)
+        own = blocks(document)
+        yield from _across(own, evidence)
+        yield from _undated(own, evidence, contract)
 
     def derived(self, data: dict[str, Any]) -> dict[str, str]:
         """What each result means by its own range, as `interpretation` of its row (see `interpret`)."""
@@ -227,6 +229,17 @@ def _across(blocks: list[Block], evidence: Mapping[Path, PageEvidence]) -> Itera
                 message = f"“{place.text}” stands above “{block.text}”, with which another {block.kind} begins."
                 yield Issue("misplaced", message, pointer(path))
                 break
+
+
+def _undated(blocks: list[Block], evidence: Mapping[Path, PageEvidence], contract: Contract) -> Iterator[Issue]:
+    """An issue where rows were read without a day of collection that is printed with its label."""
+    times = {name for name in ("sample_collection_time", "collected") if name in contract.roles}
+    if not times or not any(path[-1] == "name" for path in evidence) or any(path[-1] in times for path in evidence):
+        return
+    for block in blocks:
+        if block.kind == "date":
+            yield Issue("value_left_out", f"The day of collection, {block.text}, is in no row.", page=block.page)
+            return
 
 
 def _covers(name: PageEvidence, place: PageEvidence) -> bool:

@@ -105,9 +105,18 @@ BLOCKS = {
         re.IGNORECASE,
     ),
     "date": re.compile(
-        r"(?:date )?collect(?:ed|ion)(?: date)?(?: on)?|drawn|entnahme\w*|abnahme\w*|afname\w*"
-        r"|pr[ée]l[eè]vement|prelievo|toma|(?:date|data|fecha) (?:de|du|di) (?:pr[ée]l[eè]vement|prelievo|toma)",
+        r"(?:date (?:of )?)?collect(?:ed|ion)(?: date| time)?(?: on)?|drawn"
+        r"|(?:specimen |sample )?collection (?:date|time)"
+        r"|entnahme\w*|abnahme\w*|afname\w*|provtag\w*|prøvetaging\w*|datum odběru|odběr|odebráno"
+        r"|pr[ée]l[eè]vement|pr[ée]lev[ée](?:e|s)? le|prelievo|toma"
+        r"|(?:date|data|fecha) (?:de|du|di|da) (?:pr[ée]l[eè]vement|prelievo|toma|coleta|colheita|extracci[óo]n)"
+        r"|coleta|colheita|data pobrania(?: materiału)?|pobran[oie]\w*"
+        r"|(?:numune|örnek) al(?:ma|ım|ınma) (?:tarihi|zamanı)"
+        r"|(?:ημερομηνία |ημ\.? ?)δειγματοληψίας|δειγματοληψία"
+        r"|дата (?:взятия|забора|забору|взяття|на вземане)(?: (?:био)?мат\w+| проб\w*)?|взятие (?:био)?материала"
+        r"|تاريخ (?:سحب|أخذ|جمع) العينة|תאריך (?:נטילה|לקיחה|דגימה)(?: הדגימה)?"
+        r"|采[样集](?:时间|日期)|採[取血]日時?",
         re.IGNORECASE,
     ),
 }
-"""Labels of blocks of a report, in the commonest words of six languages."""
+"""Labels of blocks of a report, in the commonest words of twenty languages."""

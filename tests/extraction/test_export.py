@@ -4,10 +4,7 @@ import csv
 import json
 import re
 import sqlite3
-import subprocess
-import sys
 import zipfile
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -17,6 +14,7 @@ from extraction.contract import Contract
 from extraction.errors import AssayError
 from extraction.export.files import export
 from extraction.export.writers import Format
+from tests.conftest import command
 
 TEXT = {"type": ["string", "null"]}
 ORDERS = {
@@ -254,8 +252,7 @@ def test_nothing_is_written_where_the_tables_do_not_fit(tmp_path):
 
 
 def assay(*arguments, cwd):
-    command = [str(Path(sys.executable).with_name("assay")), "export", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+    return command("export", *arguments, cwd=cwd)
 
 
 def test_files_that_are_no_records_are_named(orders, tmp_path):

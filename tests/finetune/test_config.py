@@ -84,7 +84,7 @@ def test_a_schema_of_ones_own_takes_the_recipes_place(tmp_path, monkeypatch):
 
 
 def test_unknown_recipe():
-    with pytest.raises(AssayError, match="name lab_repart; known recipes are documents, ehr_qa, ehr_query, lab_report"):
+    with pytest.raises(AssayError, match="name lab_repart; known recipes are chest_xray, documents, ehr_qa"):
         load_task("lab_repart")
 
 

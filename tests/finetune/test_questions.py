@@ -1,8 +1,6 @@
 """Questions on one context: the loss of separate examples, rows that fit, a run that trains, serves and answers."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ from finetune.batch import IGNORED, Collator
 from finetune.encode import encode, share
 from finetune.run import read_metrics
 from finetune.task import load_task
-from tests.conftest import tiny_gemma
+from tests.conftest import command, tiny_gemma
 from tests.recipes.ehr_bundles import everything, write
 
 ROOT = Path(__file__).parents[2]
@@ -134,8 +132,8 @@ def finished(tmp_path_factory, tokenizer):
         "train.learning_rate": 0.01,
         "evaluate.documents": 1,
     }
-    command = [sys.executable, "-m", "recipes.cli", "train", str(CONFIG), *(f"{k}={v}" for k, v in settings.items())]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    done = command("train", CONFIG, *(f"{k}={v}" for k, v in settings.items()), cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     return work
 
 

@@ -26,7 +26,7 @@ from finetune.run import RunFolder, is_whole, mark_whole, read_metrics, versions
 from finetune.trainer import FieldTrainer
 from recipes.lab_report.synthetic import write_reports
 from recipes.lab_report.task import CONTRACT
-from tests.conftest import tiny_gemma
+from tests.conftest import command, tiny_gemma
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "recipes" / "lab_report" / "demo.yaml"
@@ -61,8 +61,9 @@ def settings(work, output, **more):
 
 
 def launch(overrides, check=True):
-    command = [sys.executable, "-m", "recipes.lab_report", "--config", str(DEMO), *overrides]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=check)
+    done = command("train", DEMO, *overrides, cwd=ROOT)
+    assert not check or done.returncode == 0, done.stderr
+    return done
 
 
 def losses(run):
@@ -104,8 +105,8 @@ def test_a_run_from_a_folder_that_is_not_installed_keeps_its_adapter(monkeypatch
 
 def test_killed_and_started_again_it_ends_where_an_undisturbed_run_ends(work, finished):
     run = work / "killed"
-    command = [sys.executable, "-m", "recipes.lab_report", "--config", str(DEMO), *settings(work, run)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    start = [sys.executable, "-m", "recipes.lab_report", "--config", str(DEMO), *settings(work, run)]
+    process = subprocess.Popen(start, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while len(losses(run) if (run / "metrics.jsonl").exists() else ()) < 3:
         assert process.poll() is None
         time.sleep(0.02)
@@ -115,6 +116,8 @@ def test_killed_and_started_again_it_ends_where_an_undisturbed_run_ends(work, fi
     shutil.copytree(run / "checkpoints" / "checkpoint-2", run / "checkpoints" / "checkpoint-5")
     (run / "checkpoints" / "checkpoint-5" / "whole.json").unlink()
     again = launch(settings(work, run))
+    seconds = [row["seconds"] for row in read_metrics(run / "metrics.jsonl")]
+    assert seconds == sorted(seconds)  # they go on counting
     assert "checkpoint-5" not in again.stderr and "Going on from checkpoint-" in again.stderr
     assert losses(run).keys() == losses(finished).keys()
     for step, loss in losses(finished).items():

@@ -3,6 +3,8 @@
 import csv
 import json
 
+import pytest
+
 from extraction.api import Extractor
 from extraction.contract import Contract
 from extraction.export.files import export
@@ -444,3 +446,17 @@ def test_a_page_of_ranges_of_which_nothing_was_read_is_said():
         "Dear colleague,\nplease find enclosed the request of 12/03/2024.\nTel. 0171 555 2030 - 2034\nPrice   12.50"
     )
     assert record_of(document_of(letter), nothing).status == "ok"
+
+
+@pytest.mark.parametrize("label", [
+    "Collected", "Date of collection", "Entnahmedatum", "Date de prélèvement", "Data da coleta", "Data pobrania",
+    "Ημερομηνία δειγματοληψίας", "Дата взятия биоматериала", "Datum odběru", "Provtagningsdatum", "采集时间",
+])  # fmt: skip
+def test_a_day_of_collection_that_is_in_no_row_is_an_issue(label):
+    page = f"{label}: 17.04.2026\n\nKalium      4,1      mmol/L"
+    rows = json.dumps({"tests": [["Kalium", "4,1", "mmol/L"]]})
+    [issue] = record_of(document_of(page), Generation(rows, "stop")).issues
+    assert issue.code == "value_left_out" and "17.04.2026" in issue.message
+    dated = json.dumps({"tests": [{"sample_collection_time": "17.04.2026"}, ["Kalium", "4,1", "mmol/L"]]})
+    assert record_of(document_of(page), Generation(dated, "stop")).status == "ok"
+    assert record_of(document_of(page.replace(label, "Printed")), Generation(rows, "stop")).status == "ok"

@@ -1,0 +1,1 @@
+"""What the rows of a model's card share: readers, prompts, graders, measures, and the row itself."""

@@ -1,0 +1,144 @@
+"""The task of all rows: reads a data folder by its row, asks by the row's prompt, grades by its grader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from extraction.contract import Contract
+from extraction.errors import AssayError
+from extraction.example import Example
+from extraction.record.record import Record
+from finetune.processes import say
+from finetune.task import DataRequest, Grade, Task
+from recipes.card.examples import SCHEMA, Asked, examples_of
+from recipes.card.grade import GRADERS, Graded
+from recipes.card.items import Reading, left_and_right
+from recipes.card.measures import measure
+from recipes.card.readers import read_folders, read_table
+from recipes.card.rows import FILE, Row, row_at
+
+Reader = Callable[[Path, str, Row], Reading]
+
+
+def contract(instruction: str = "", prompt: int = 8192, answer: int = 1024) -> Contract:
+    """The contract of a row: plain text, nothing forbidden.
+
+    Args:
+        instruction: a line before all that is shown.
+        prompt, answer: most tokens.
+    """
+    return Contract(
+        instruction=instruction,
+        record_schema=SCHEMA,
+        roles={"answer": "text"},
+        style="text",
+        max_prompt_tokens=prompt,
+        max_answer_tokens=answer,
+    )
+
+
+def reader_of(row: Row) -> Reader:
+    """What reads a row's data: `table`, `folders`, or a function of its recipe's readers (`read_NAME`).
+
+    Raises:
+        AssayError: there is none of that name.
+    """
+    common: dict[str, Reader] = {"table": read_table, "folders": read_folders}
+    if row.reader in common:
+        return common[row.reader]
+    try:
+        made: Reader = getattr(import_module(f"recipes.{row.recipe}.readers"), f"read_{row.reader}")
+    except (ImportError, AttributeError):
+        raise AssayError(
+            f"The row {row.name} is read by `{row.reader}`, which the recipe {row.recipe} lacks."
+        ) from None
+    return made
+
+
+def read_row(row: Row, folder: Path, split: str) -> Reading:
+    """The items of a split, and what must be known of its training part.
+
+    Raises:
+        AssayError: the data are not there or not what they should be, or patients stand on both sides of the split.
+    """
+    reading = reader_of(row)(folder, split, row).check(folder)
+    train = Reading() if split == "train" else training_part(row, folder)
+    if shared := left_and_right(train, reading):
+        named = ", ".join(Path(one).name for one in shared[:5]) + (
+            f" and {len(shared) - 5} more" if len(shared) > 5 else ""
+        )
+        said = f"{len(shared)} of its patients or images are in its training part, too: {named}"
+        if not row.leak:
+            raise AssayError(
+                f"The split {split} of {folder} leaks: {said}. Divide it by patients, or say in {FILE} why it may "
+                "(leak: ...)."
+            )
+        reading.said.append(f"{said}. {row.leak}")
+    return reading
+
+
+def training_part(row: Row, folder: Path) -> Reading:
+    """The training part of a data set, empty where it has none."""
+    beside = folder.parent / "train"
+    for place in (folder, beside):
+        if place == beside and (folder.name == "train" or not beside.is_dir()):
+            continue
+        try:
+            reading = reader_of(row)(place, "train", row)
+        except AssayError:
+            continue
+        own = row.files or row.columns.get("split") or place == beside or row.reader not in ("table",)
+        if own or any(p.name.casefold().startswith("train") for p in place.iterdir()):
+            return reading
+    return Reading()
+
+
+class RowTask(Task):
+    """The rows of one recipe: which of them a folder is of says its `row.yaml`, or its name."""
+
+    metric = "score"
+
+    def __init__(self, name: str, contract: Contract):
+        self.name, self.contract = name, contract  # type: ignore[misc]
+
+    def read(self, wanted: DataRequest) -> list[Example]:
+        """The questions of a folder; what is left out is said."""
+        row = row_at(wanted.folder, self.name)
+        reading = read_row(row, wanted.folder, wanted.split)
+        examples = examples_of(reading, row, wanted.questions if wanted.split == "train" else None)
+        for told in reading.told():
+            say(f"{row.title}, {wanted.split}: {told}")
+        reading.check(wanted.folder)
+        return examples
+
+    def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
+        """The row's figures with intervals, the first as `score`; what could not be graded, what was left out."""
+        asked: list[Asked] = [branch.source for example in examples for branch in example.branches]
+        replies = [str((record.data or {}).get("answer", "")) for own in records for record in own]
+        if not asked:
+            raise AssayError("There is no question to grade.")
+        row, reading = asked[0].row, asked[0].reading
+        graded = [GRADERS[row.grader](reply, one.item) for one, reply in zip(asked, replies, strict=True)]
+        figures = figures_of(row, [one.item for one in asked], graded)
+        by_reason: dict[str, float] = {}
+        for one in graded:
+            if one.why:
+                by_reason[f"ungraded: {one.why}"] = by_reason.get(f"ungraded: {one.why}", 0) + 1
+        left = {f"left out: {why}": count for why, count in reading.counts.items()}
+        return Grade({**figures, "questions": len(asked), **by_reason, **left})
+
+
+def figures_of(row: Row, items: Sequence[object], graded: Sequence[Graded]) -> dict[str, float]:
+    """A row's figures between 0 and 1, the first that can be had as `score`; each with the ends of its interval."""
+    found: dict[str, float] = {}
+    for figure in row.figures:
+        made = measure(figure, items, graded)  # type: ignore[arg-type]
+        if made is None:
+            continue
+        found.setdefault("score", made.value / 100)
+        found |= {figure.name: made.value / 100}
+        if made.low == made.low:
+            found |= {f"{figure.name}, low": made.low / 100, f"{figure.name}, high": made.high / 100}
+    return found

@@ -1,0 +1,121 @@
+"""Items to examples: questions on the same pictures or text are branches of one context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from extraction.document import kinds
+from extraction.errors import AssayError, DocumentError
+from extraction.example import Branch, Context, Example, ImagePart, Part
+from recipes.card.boxes import written
+from recipes.card.items import Item, Reading
+from recipes.card.rows import Row
+
+SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Where a branch comes from: what a grader needs of it."""
+
+    item: Item
+    row: Row
+    reading: Reading
+
+
+def asked(item: Item, row: Row) -> str:
+    """The words of a question."""
+    options = "\n".join(row.prompt.option.format(letter=k, text=text) for k, text in item.options.items())
+    # Braces of a question are its own.
+    return row.prompt.ask.replace("{options}", options).replace("{question}", item.question)
+
+
+def answer(item: Item, row: Row, gold: Any = None) -> str:
+    """The words of an answer, the true one where none is given."""
+    gold = item.gold if gold is None else gold
+    said = written(gold, item.question) if row.grader == "box" else str(gold)
+    return row.prompt.answer.replace("{text}", item.options.get(said, said)).replace("{answer}", said)
+
+
+def examples_of(reading: Reading, row: Row, questions: int | None = None) -> list[Example]:
+    """A context for all questions on the same pictures and text, in the order of the first.
+
+    Pictures that cannot be read are left out of `reading`, with all that is asked of them.
+
+    Args:
+        questions: at most so many a context.
+    """
+    shown = _pictures(reading, row)
+    groups: dict[Any, list[Item]] = {}
+    for item in reading.items:
+        groups.setdefault(item.shown, []).append(item)
+    made = []
+    for items in groups.values():
+        first = items[0]
+        parts: list[Part] = [row.prompt.before] if row.prompt.before else []
+        for number, path in enumerate(first.images):
+            parts.append(shown[path])
+            parts += row.prompt.labels[number : number + 1]
+        parts += [first.text] if first.text else []
+        branches = tuple(
+            Branch((asked(item, row),), gold={"answer": answer(item, row)}, source=Asked(item, row, reading))
+            for item in items[:questions]
+        )
+        made.append(Example(Context(first.at or first.id, tuple(parts)), branches))
+    return made
+
+
+def _pictures(reading: Reading, row: Row) -> dict[Path, ImagePart]:
+    """Every picture of a reading, opened once; those that cannot be are left out."""
+    paths = list(dict.fromkeys(path for item in reading.items for path in item.images))
+
+    def opened(path: Path) -> ImagePart | str:
+        try:
+            return ImagePart.of(readable(path), square=row.square)
+        except AssayError as error:
+            return str(error)
+
+    with ThreadPoolExecutor() as pool:
+        found = dict(zip(paths, pool.map(opened, paths), strict=True))
+    faults = {path: why for path, why in found.items() if isinstance(why, str)}
+    bad = {
+        item.id: f"{item.at} ({next(faults[path] for path in item.images if path in faults)})"
+        for item in reading.items
+        if any(path in faults for path in item.images)
+    }
+    if bad:
+        reading.drop(bad, "its image cannot be read")
+    return {path: part for path, part in found.items() if isinstance(part, ImagePart)}
+
+
+def readable(path: Path) -> Path:
+    """A picture as a file that can be shown: itself, or a PNG of what a DICOM file shows, where pydicom is installed.
+
+    Raises:
+        DocumentError: it is DICOM, and cannot be read here.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(132)
+    except OSError:
+        return path  # opening it says what is wrong
+    if kinds.kind_of(head).name != "a DICOM image":
+        return path
+    try:
+        from recipes.card.dicom import as_png
+    except ImportError:
+        raise DocumentError(f"{path} is a DICOM image; pip install pydicom, or export it as PNG.") from None
+    return as_png(path)
+
+
+def sampled(examples: Sequence[Example], limit: int | None, seed: int = 0) -> list[Example]:
+    """At most so many contexts, drawn at random but always the same, in their order."""
+    import random
+
+    if limit is None or limit >= len(examples):
+        return list(examples)
+    return [examples[place] for place in sorted(random.Random(seed).sample(range(len(examples)), limit))]

@@ -1,0 +1,203 @@
+"""Replies graded by code: what was stated first, as a letter, as yes or no, in words, as a report or as a box.
+
+What cannot be graded counts as wrong, and is counted apart with the reason. Real replies of a 4B model write `**Final
+Answer: D**` and then invent further questions to the limit: the first statement counts, never the last letter of a
+reply that runs on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from extraction.generate.backend import Generation, without_thinking
+from recipes.card.boxes import box_of, overlap
+from recipes.card.items import Item
+from recipes.card.radgraph import radgraph
+from recipes.card.words import f1, normal, rouge_l
+
+Why = Literal["", "empty", "refused", "several", "none stated"]
+
+
+@dataclass(frozen=True)
+class Graded:
+    """A reply, graded.
+
+    Attributes:
+        scores: between 0 and 1, by name; a figure is made of one of them, over the questions that have it.
+        said: the answer as it was understood.
+        why: it could not be graded, and counts as wrong: the reply is `empty`, a `refused` question, states `several`
+            answers, or `none stated`.
+    """
+
+    scores: Mapping[str, float]
+    said: str
+    why: Why = ""
+
+
+# "Final Answer", with what may stand between it and the answer: marks of emphasis, a colon, "is", a bracket of LaTeX.
+_FINAL = re.compile(r"final\s+answer\b[\s*_`#]*(?:is\b)?[\s*_`:=]*", re.IGNORECASE)
+_STATED = re.compile(
+    r"\b(?:answer|choice|option|diagnosis)\b[\s*_`]*(?:is\b|:)(?:\s*:)?[\s*_`]*(?!\s*not\b)", re.IGNORECASE
+)
+_REFUSED = re.compile(
+    r"\b(?:i(?:'m| am)\s+(?:sorry|not able|unable)|i\s+(?:can(?:no|')t|am unable to|won't)\b|as an ai\b|"
+    r"cannot (?:answer|provide|determine|give)|not possible to (?:answer|determine))",
+    re.IGNORECASE,
+)
+_WRAP = re.compile(r"\\(?:boxed|text|textbf|mathrm|mathbf)\s*\{|[{}$*_`]|\\[()\[\]]")
+# A letter that stands for an option: in brackets, or alone before a stop, a line's end, or what the option says.
+_LETTER = (
+    r"\(\s*([A-Za-z])\s*\)|\[\s*([A-Za-z])\s*\]"
+    r"|([A-Z])(?=\s*(?:[.):,;]|$|\n|\s[-–—]\s|\s*[/&]|\s+(?:or|and)\s+\(?[A-Z]\b))"
+    r"|([a-z])(?=\s*(?:[.)]|$|\n))"
+)
+_HEAD = re.compile(
+    rf"\s*(?:[Tt]he\s+)?(?:correct\s+)?(?:[Aa]nswer\s+(?:is\s+)?)?(?:[Oo]ption\s+|[Cc]hoice\s+)?[\"'“‘]?\s*(?:{_LETTER})"
+)
+_SPOKEN_OF = re.compile(r"\s+(?:is|are|was|were|would|could|may|might|can|seems?|describes?|refers?)\b")
+_MORE = re.compile(rf"\s*[\"'”’.]*\s*(?:,|and|or|&|/|oder|et)\s*(?:or\s+|and\s+)?(?:option\s+)?(?:{_LETTER})")
+_YES = re.compile(r"[\s\"'“‘(*_`]*(yes|no)\b", re.IGNORECASE)
+_BOTH = re.compile(r"[\s\"'”’).*_`]*(?:or|and|/)[\s\"'“‘(*_`]*(?:yes|no)\b", re.IGNORECASE)
+
+
+def answer_text(reply: str) -> str:
+    """A reply without thoughts, of which nothing is left where they were cut."""
+    return without_thinking(Generation(reply, "stop")).text.strip()
+
+
+def final(reply: str) -> str | None:
+    """What follows the first "Final Answer", None where that is not said. What it is asked for ("X") is none."""
+    for match in _FINAL.finditer(reply):
+        rest = reply[match.end() :]
+        if rest.strip() and not re.match(r"[\"'“”]?X\b", rest):
+            return rest
+    return None
+
+
+def _ungraded(names: tuple[str, ...], reply: str, why: Why = "none stated") -> Graded:
+    if not reply:
+        why = "empty"
+    elif why == "none stated" and _REFUSED.search(reply):
+        why = "refused"
+    return Graded(dict.fromkeys(names, 0.0), "", why)
+
+
+def choice(reply: str, item: Item) -> Graded:
+    """One of the options: its letter, or its own words."""
+    reply = answer_text(reply)
+    last = final(reply)
+    # Without a final answer: what the reply begins with, if it is a letter or nothing but an option's words.
+    said = _option(_WRAP.sub("", reply), item.options, begins=True) if last is None else ""
+    for place in [last] if last is not None else _statements(reply):
+        said = said or _option(_WRAP.sub("", place), item.options)
+        if said == "several":
+            return _ungraded(("right",), reply, "several")
+        if said:
+            return Graded({"right": float(said == item.gold)}, said)
+    return _ungraded(("right",), reply)
+
+
+def _statements(reply: str) -> list[str]:
+    """Where a reply without a final answer may state one, in the order in which they count."""
+    boxed = [reply[match.start() :] for match in re.finditer(r"\\boxed", reply)][:1]
+    stated = sorted([(match.end(), reply[match.end() :]) for match in _STATED.finditer(reply)])
+    return [*boxed, *(rest for _, rest in stated), reply] if boxed or stated else [reply]
+
+
+def _option(text: str, options: Mapping[str, str], begins: bool = False) -> str:
+    """The letter that a text begins with, or whose words it begins with; `several`, or nothing.
+
+    Args:
+        begins: whether it is a whole reply, which may speak of an option before it chooses another.
+    """
+    text = text.strip(" \t\n\"'“”‘’")
+    worded = _worded(text, options, only=begins)
+    if worded:
+        return worded
+    match = _HEAD.match(text)
+    if not match or (begins and _SPOKEN_OF.match(text, match.end())):
+        return ""
+    letter = next(group for group in match.groups() if group).upper()
+    if letter not in options:
+        return ""
+    more = _MORE.match(text, match.end())
+    if more:
+        other = next(group for group in more.groups() if group).upper()
+        if other in options and other != letter:
+            return "several"
+    return letter
+
+
+def _worded(text: str, options: Mapping[str, str], only: bool = False) -> str:
+    """The option whose words a text is up to a stop, or (not `only` so) begins with; the longest of those."""
+    first = re.split(r"\n|(?<=[a-z])\.(?:\s|$)", text, maxsplit=1)[0]
+    said = normal(first)
+    if not said:
+        return ""
+    by_words = sorted(((normal(words), letter) for letter, words in options.items()), key=lambda pair: -len(pair[0]))
+    same = [letter for words, letter in by_words if words == said]
+    if len(same) == 1 or only:
+        return same[0] if len(same) == 1 else ""
+    begun = [letter for words, letter in by_words if len(words) > 2 and f"{said} ".startswith(f"{words} ")]
+    return begun[0] if begun else ""
+
+
+def yes_no(reply: str, item: Item) -> Graded:
+    """Yes or no; `value` is 1 for yes."""
+    reply = answer_text(reply)
+    last = final(reply)
+    for place in [last] if last is not None else _statements(reply):
+        text = _WRAP.sub("", place)
+        if match := _YES.match(text):
+            if _BOTH.match(text, match.end()):
+                return _ungraded(("right",), reply, "several")
+            said = match.group(1).lower()
+            return Graded({"right": float(said == item.gold)}, said)
+    return _ungraded(("right",), reply)
+
+
+def short(reply: str, item: Item) -> Graded:
+    """A few words: SQuAD's F1 and exact match, of closed questions and of yes and no apart."""
+    reply = answer_text(reply)
+    last = final(reply)
+    said = _WRAP.sub("", (reply if last is None else last.strip().split("\n")[0])).strip(" \t\n\"'“”")
+    gold = str(item.gold)
+    scores = {"f1": f1(said, gold), "exact": float(normal(said) == normal(gold))}
+    if normal(gold) in ("yes", "no"):
+        match = _YES.match(said)
+        both = match and _BOTH.match(said, match.end())
+        scores["yes_no"] = float(bool(match) and not both and match.group(1).lower() == normal(gold))  # type: ignore[union-attr]
+    if item.closed:
+        scores["closed"] = scores.get("yes_no", scores["exact"])
+    if not said:
+        return Graded(scores, "", "empty")
+    refused = last is None and bool(_REFUSED.search(said)) and not scores["f1"]
+    return Graded(scores, said, "refused" if refused else "")
+
+
+def report(reply: str, item: Item) -> Graded:
+    """A report: ROUGE-L, and RadGraph F1 where its model is here."""
+    said, gold = answer_text(reply), str(item.gold)
+    return Graded({"rouge_l": rouge_l(said, gold), **radgraph(said, gold)}, said, "" if said else "empty")
+
+
+def box(reply: str, item: Item) -> Graded:
+    """A box: its overlap with the true one."""
+    said = answer_text(reply)
+    last = final(said)
+    found = box_of(said if last is None else last, item.question) or box_of(said, item.question)
+    if found is None:
+        return _ungraded(("iou",), said)
+    return Graded({"iou": overlap(found, item.gold)}, str([round(side) for side in found]))
+
+
+GRADERS: dict[str, Callable[[str, Item], Graded]] = {
+    "choice": choice,
+    "yes_no": yes_no,
+    "short": short,
+    "report": report,
+    "box": box,
+}

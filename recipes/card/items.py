@@ -1,0 +1,121 @@
+"""What a reader makes of a data set: items, and a count of what it left out and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from extraction.errors import AssayError
+
+_SHOWN = 3  # places that are named for each reason
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question with its true answer.
+
+    Attributes:
+        id: of the question, once in a data set.
+        question: in the set's own words, or what is asked about (a condition, a part of the body).
+        gold: the option's letter; `yes` or `no`; the short answer; the report; or a box [y0, x0, y1, x1] in 0 to 1000
+            of the picture padded to a square.
+        options: by letter.
+        images: files, in the order in which they are shown.
+        text: what is shown before the question besides the images.
+        patient: who must not be on both sides of a split.
+        group: what a macro average is over.
+        closed: whether the answer is one of a few (yes, no, left, right); None where the set does not say.
+        at: file and line, for messages.
+    """
+
+    id: str
+    question: str
+    gold: Any
+    options: Mapping[str, str] = field(default_factory=dict)
+    images: tuple[Path, ...] = ()
+    text: str = ""
+    patient: str = ""
+    group: str = ""
+    closed: bool | None = None
+    at: str = ""
+
+    @property
+    def shown(self) -> tuple[tuple[Path, ...], str]:
+        """What questions must have in common to share a context; a text question has a context of its own."""
+        return self.images, self.text if self.images or self.text else self.id
+
+
+class Reading:
+    """The items of one split of a data set.
+
+    Attributes:
+        left_out: for each reason, where that which was left out stands.
+        said: what else a user must know, in sentences.
+        unseen: questions whose picture is missing: what a blind answer learns of, and nothing else does.
+    """
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+        self.left_out: dict[str, list[str]] = {}
+        self.said: list[str] = []
+        self.unseen: list[Item] = []
+        self._ids: set[str] = set()
+
+    def add(self, item: Item) -> None:
+        """Take an item; one whose id is taken, or whose answer is none of its options, is left out."""
+        if item.id in self._ids:
+            self.leave("its id stands there twice", f"{item.at} (id {item.id})")
+        elif item.options and item.gold not in item.options:
+            known = ", ".join(item.options)
+            self.leave("its answer is none of its options", f"{item.at} ({str(item.gold)[:40]!r}, not one of {known})")
+        elif item.gold in ("", None):
+            self.leave("it has no answer", item.at)
+        else:
+            self._ids.add(item.id)
+            self.items.append(item)
+
+    def leave(self, why: str, at: str) -> None:
+        """Leave something out."""
+        self.left_out.setdefault(why, []).append(at)
+
+    def drop(self, items: Mapping[str, str], why: str) -> None:
+        """Leave out items that were taken already, by their ids, each with where it stands."""
+        self.items = [item for item in self.items if item.id not in items]
+        for at in items.values():
+            self.leave(why, at)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many were left out for each reason."""
+        return {why: len(places) for why, places in self.left_out.items()}
+
+    def told(self) -> list[str]:
+        """A sentence for each reason, with the first places."""
+        told = []
+        for why, places in self.left_out.items():
+            more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
+            told.append(f"{len(places)} left out, as {why}: {'; '.join(places[:_SHOWN])}{more}.")
+        return [*told, *self.said]
+
+    def check(self, folder: Path) -> Reading:
+        """Itself, where there is anything in it.
+
+        Raises:
+            AssayError: nothing is left.
+        """
+        if not self.items:
+            why = " ".join(self.told()) or "No question is in its files for this split."
+            raise AssayError(f"Nothing of {folder} can be used. {why}")
+        return self
+
+
+def left_and_right(train: Reading, other: Reading) -> list[str]:
+    """The patients that stand in both readings, or the images where no patient is known."""
+
+    def known(reading: Reading) -> set[str]:
+        named = ([i.patient] if i.patient else [str(path.resolve()) for path in i.images] for i in reading.items)
+        return {key for keys in named for key in keys}
+
+    return sorted(known(train) & known(other))

@@ -1,0 +1,74 @@
+"""From graded answers to figures with an interval: contexts are drawn anew, as their questions depend on each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recipes.card.grade import Graded
+from recipes.card.items import Item
+from recipes.card.rows import Figure
+
+DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A figure in percent with its 95% interval, over n questions of so many contexts."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    contexts: int
+
+
+def measure(figure: Figure, items: Sequence[Item], graded: Sequence[Graded], draws: int = DRAWS) -> Measured | None:
+    """A figure of graded answers; None where no question has its score.
+
+    The interval holds the middle 95% of the figure over `draws` samples of the contexts (of the patients, where they
+    are known), drawn with replacement (percentile bootstrap, Efron and Tibshirani 1993, chapter 13).
+    """
+    pairs = [(i, g) for i, g in zip(items, graded, strict=True) if figure.score in g.scores]
+    if not pairs:
+        return None
+    values = np.array([g.scores[figure.score] for _, g in pairs])
+    groups, group_of = np.unique([i.group for i, _ in pairs], return_inverse=True)
+    golds, gold_of = np.unique([str(i.gold) for i, _ in pairs], return_inverse=True)
+    said_yes = np.array([g.said == "yes" for _, g in pairs])
+    true_yes = np.array([i.gold == "yes" for i, _ in pairs])
+    units, unit_of = np.unique([i.patient or repr(i.shown) for i, _ in pairs], return_inverse=True)
+
+    def figure_of(weights: np.ndarray) -> float:
+        if figure.over == "mean":
+            return float((weights * values).sum() / weights.sum())
+        if figure.over == "f1":
+            right, told, true = (
+                np.bincount(group_of, weights * chosen, len(groups))
+                for chosen in (said_yes & true_yes, said_yes, true_yes)
+            )
+            return _mean(np.divide(2 * right, told + true, out=np.full(len(groups), np.nan), where=told + true > 0))
+        kinds = group_of if figure.over == "macro" else group_of * len(golds) + gold_of
+        count = len(groups) * (1 if figure.over == "macro" else len(golds))
+        total = np.bincount(kinds, weights, count)
+        means = np.divide(
+            np.bincount(kinds, weights * values, count), total, out=np.full(count, np.nan), where=total > 0
+        )
+        if figure.over == "macro":
+            return _mean(means)
+        return _mean(np.array([_mean(own) for own in means.reshape(len(groups), len(golds))]))
+
+    random = np.random.default_rng(0)
+    drawn = (np.bincount(random.integers(len(units), size=len(units)), minlength=len(units)) for _ in range(draws))
+    found = [figure_of(counts[unit_of].astype(float)) for counts in drawn]
+    low, high = np.nanpercentile(found, [2.5, 97.5]) if len(units) > 1 else (np.nan, np.nan)
+    value = figure_of(np.ones(len(pairs)))
+    return Measured(100 * value, 100 * float(low), 100 * float(high), len(pairs), len(units))
+
+
+def _mean(values: np.ndarray) -> float:
+    """The mean of the values that there are."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")

@@ -1,0 +1,199 @@
+"""A row of a card as a page of declarations: reader, prompt, grader, figures, and what others have published."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from extraction.errors import AssayError, reason
+
+FILE = "row.yaml"
+"""Beside data of a team's own: says how they are read, asked and graded."""
+MODELS = ("Gemma 3 4B", "MedGemma 1 4B", "MedGemma 1.5 4B", "MedGemma 1 27B")
+"""Whose figures a card has, in this order."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Prompt(_Section):
+    """What a model is asked, word for word."""
+
+    before: str = ""
+    """Shown before the images."""
+    labels: tuple[str, ...] = ()
+    """Shown behind each image, in order."""
+    ask: str = "{question}"
+    """The question; `{question}` and `{options}` are replaced."""
+    option: str = "({letter}) {text}"
+    """An option, a line each."""
+    answer: str = "Final Answer: {answer}"
+    """The true answer, as it is trained and as its likelihood is taken; `{answer}`, or `{text}` of the option."""
+
+
+class Figure(_Section):
+    """One figure of a row."""
+
+    name: str
+    """As the card calls it."""
+    score: str = "right"
+    """Which score of the grader it is made of."""
+    over: Literal["mean", "macro", "recall", "f1"] = "mean"
+    """`mean` over questions; `macro`: the mean of the groups' means; `recall`: the mean over groups of the mean over
+    their true answers; `f1`: the mean over groups of the F1 of yes."""
+    published: tuple[float | None, ...] = ()
+    """In percent, of Gemma 3 4B, MedGemma 1 4B, MedGemma 1.5 4B, MedGemma 1 27B."""
+
+
+class Row(_Section):
+    """A row of a card."""
+
+    name: str
+    """By which it is chosen."""
+    title: str
+    """As the table shows it."""
+    recipe: str
+    """The recipe that trains it."""
+    reader: str = "table"
+    """What knows the data set's layout."""
+    folders: tuple[str, ...] = ()
+    """Names of folders under which the data set is published."""
+    files: dict[str, tuple[str, ...]] = {}
+    """Files of each split (train, validation, test), patterns within the folder."""
+    columns: dict[str, str] = {}
+    """Columns by what they hold: id, question, options, answer, image, text, patient, group, closed, split."""
+    where: dict[str, str | tuple[str, ...]] = {}
+    """Only rows of the table whose columns say this."""
+    images: str = "{image}"
+    """Where the image of a row lies within the folder."""
+    classes: dict[str, str] = {}
+    """Answers in the table, and what they are called as options."""
+    ignore: tuple[str, ...] = ()
+    """Answers that are none: rows that have them are left out and counted."""
+    question: str = ""
+    """What is asked where the table has no questions."""
+    square: bool = False
+    """Pad images with black to a square."""
+    prompt: Prompt = Prompt()
+    grader: Literal["choice", "yes_no", "short", "report", "box"] = "choice"
+    figures: tuple[Figure, ...] = (Figure(name="accuracy"),)
+    """Checkpoints are chosen by the first of them that can be had (RadGraph F1 needs a model of its own)."""
+    n: int | None = None
+    """How many questions the published figures are on."""
+    access: str = ""
+    """How the data are come by."""
+    download: str = ""
+    """Name on the hub, for open sets."""
+    blind: Literal["constant", "question", "label", "none"] = "constant"
+    """The best rule that sees no image: the most frequent answer; that of the same question in training, else of its
+    first word; the median box of the same label in training."""
+    leak: str = ""
+    """What is known of patients or images on both sides of its split; without it, such data are refused."""
+    note: str = ""
+    """What else a reader of the table must know."""
+
+    @field_validator("figures")
+    @classmethod
+    def _some(cls, value: tuple[Figure, ...]) -> tuple[Figure, ...]:
+        if not value:
+            raise ValueError("names no figure; leave it out for accuracy")
+        return value
+
+
+def load_row(path: Path) -> Row:
+    """A row of a file; one that says `base: NAME` begins from a published row.
+
+    Raises:
+        AssayError: unreadable, an unknown key (the nearest is named) or a value of the wrong kind.
+    """
+    try:
+        values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise AssayError(f"{path} cannot be read ({reason(error)}).") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise AssayError(f"{path}{f', line {mark.line + 1},' if mark else ''} is no YAML.") from None
+    if not isinstance(values, dict):
+        raise AssayError(f"{path} must be keys with values, such as reader, columns, prompt, grader.")
+    base = values.pop("base", None)
+    start = by_name(str(base)).model_dump(exclude_unset=True) if base else {}
+    if path.name == FILE:
+        name = path.parent.resolve().name
+        values = {"name": name, "title": values.get("name", name), **values}
+    merged = _merged(start, values)
+    try:
+        return Row.model_validate(merged)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        key = str(detail["loc"][-1])
+        known = [*Row.model_fields, *Prompt.model_fields, *Figure.model_fields]
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+        meant = f"; did you mean `{near[0]}`?" if detail["type"] == "extra_forbidden" and near else "."
+        raise AssayError(f"{path}: {reason(error)}{meant}") from None
+
+
+def _merged(start: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`start` with changes; of sections, key by key."""
+    out = dict(start)
+    for key, value in changes.items():
+        inner = out.get(key)
+        out[key] = _merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return out
+
+
+@lru_cache(maxsize=1)
+def published() -> dict[str, Row]:
+    """The rows of MedGemma's card by name, in the order of their files."""
+    folder = Path(__file__).parents[1]
+    files = sorted(folder.glob("*/rows/*.yaml"), key=lambda path: (path.parent.parent.name, path.name))
+    return {row.name: row for row in map(load_row, files)}
+
+
+def by_name(name: str) -> Row:
+    """A published row.
+
+    Raises:
+        AssayError: there is none of that name; the nearest is named.
+    """
+    rows = published()
+    if name not in rows:
+        near = difflib.get_close_matches(name, rows, n=1, cutoff=0.3)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise AssayError(f"There is no row {name}; {meant}Known are {', '.join(rows)}.")
+    return rows[name]
+
+
+def row_at(folder: Path, recipe: str = "") -> Row:
+    """The row of a data folder: by its `row.yaml` or its parent's, else by the name it is published under.
+
+    Raises:
+        AssayError: there is no such folder, or nothing says what is in it.
+    """
+    if not folder.is_dir():
+        raise AssayError(f"The data folder {folder} does not exist.")
+    for place in (folder, folder.resolve().parent):
+        if (place / FILE).is_file():
+            return load_row(place / FILE)
+    for row in published().values():
+        if recipe in ("", row.recipe) and is_of(row, folder):
+            return row
+    names = sorted({name for row in published().values() if recipe in ("", row.recipe) for name in row.folders})
+    raise AssayError(
+        f"Nothing says what {folder} holds: put a {FILE} there that does (recipes/README.md has one of ten lines), or "
+        f"give it its published name ({', '.join(names)})."
+    )
+
+
+def is_of(row: Row, folder: Path) -> bool:
+    """Whether a folder has a name under which a row's data set is published, and the files of one of its splits."""
+    names = {name.casefold() for name in row.folders}
+    if folder.resolve().name.casefold() not in names:
+        return False
+    return not row.files or any(next(folder.glob(one), None) for own in row.files.values() for one in own)

@@ -1,0 +1,247 @@
+"""A model on all rows whose data are there: generations kept, so that it goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from extraction.api import Extractor
+from extraction.contract import Contract
+from extraction.errors import AssayError
+from extraction.example import Branch, Example, ImagePart
+from extraction.files import write_whole
+from recipes.card.base import read_row, training_part
+from recipes.card.blind import blind
+from recipes.card.boxes import box_of, overlap
+from recipes.card.examples import answer, examples_of, sampled
+from recipes.card.grade import GRADERS, Graded, answer_text
+from recipes.card.items import Item
+from recipes.card.measures import Measured, measure
+from recipes.card.rows import FILE, Row, is_of, load_row, published
+
+By = Literal["generation", "likelihood"]
+_DRAWN = 24  # boxes on the page of a row that has some
+_DEPTH = 3  # folders below the one that is named, in which data sets are looked for
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the table.
+
+    Attributes:
+        figures: of the model and of the blind answer, by the figure's name.
+        ungraded: replies that could not be graded, by reason.
+        left_out: what of the data could not be used, by reason.
+        said: what else must be known, in sentences.
+        missing: why there is no figure, in a sentence.
+    """
+
+    row: Row
+    name: str
+    by: By = "generation"
+    figures: dict[str, Measured] | None = None
+    blind: dict[str, Measured] | None = None
+    rule: str = ""
+    ungraded: dict[str, int] | None = None
+    left_out: dict[str, int] | None = None
+    said: tuple[str, ...] = ()
+    missing: str = ""
+
+
+def found(data: Path) -> Iterator[tuple[str, Row, Path]]:
+    """The data sets of a folder: those with a `row.yaml`, and those that lie under their published names.
+
+    Raises:
+        AssayError: there is no such folder, or a `row.yaml` cannot be understood.
+    """
+    if not data.is_dir():
+        raise AssayError(f"The folder {data} does not exist; name the one in which the data sets lie.")
+    seen: dict[str, int] = {}
+    for folder in _folders(data, _DEPTH):
+        own = [load_row(folder / FILE)] if (folder / FILE).is_file() else []
+        for row in own or [row for row in published().values() if is_of(row, folder)]:
+            seen[row.name] = seen.get(row.name, 0) + 1
+            yield (row.name if seen[row.name] == 1 else f"{row.name}.{folder.name}"), row, folder
+
+
+def _folders(folder: Path, depth: int) -> Iterator[Path]:
+    yield folder
+    if depth:
+        for inner in sorted(folder.iterdir()):
+            if inner.is_dir() and not inner.name.startswith("."):
+                yield from _folders(inner, depth - 1)
+
+
+def contract_of(row: Row, known: Contract | None, thinking: bool, tokens: int | None) -> Contract:
+    """What a model is told: what it was taught, or the recipe's own for one that Assay did not train."""
+    task = import_module(f"recipes.{row.recipe}.task").TASK
+    contract: Contract = known if known is not None and known.style == "text" else task.contract
+    changes: dict[str, Any] = {} if thinking or known is not None else {"instruction": ""}
+    if tokens:
+        changes["max_answer_tokens"] = tokens
+    return contract.model_copy(update=changes)
+
+
+@dataclass
+class Card:
+    """One run of the command.
+
+    Attributes:
+        model: its name, for the files of its generations.
+        out: their folder.
+        limit: most contexts of a row.
+    """
+
+    extractor: Extractor
+    model: str
+    out: Path
+    by: By = "generation"
+    limit: int | None = None
+    known: Contract | None = None
+    thinking: bool = True
+    tokens: int | None = None
+
+    def line(self, name: str, row: Row, folder: Path, tick: Callable[[int, int], None]) -> Line:
+        """A row's line of the table; what stops one row stops no other."""
+        if self.by == "likelihood" and row.grader not in ("choice", "yes_no"):
+            return Line(row, name, self.by, missing="likelihood needs options, and it has none")
+        try:
+            reading = read_row(row, folder, "test")
+            examples = sampled(examples_of(reading, row), self.limit)
+            reading.check(folder)
+            asked = [branch.source for example in examples for branch in example.branches]
+            items = [one.item for one in asked]
+            if any(item.images for item in items) and not self.extractor.backend.sees:
+                return Line(row, name, self.by, missing="the model reads text alone, and it has images")
+            replies = self._replies(name, row, examples, tick)
+        except AssayError as error:
+            return Line(row, name, self.by, missing=str(error))
+        graded = [graded_of(row, item, replies[item.id]) for item in items]
+        figures = {f.name: made for f in row.figures if (made := measure(f, items, graded))}
+        rule = blind(row, (known := training_part(row, folder)).items + known.unseen, items)
+        beside = {f.name: made for f in row.figures if rule and (made := measure(f, items, rule[1], draws=1))}
+        ungraded: dict[str, int] = {}
+        for one in graded:
+            if one.why:
+                ungraded[one.why] = ungraded.get(one.why, 0) + 1
+        if row.grader == "box":
+            self._draw(name, examples, replies)
+        known_leak = [row.leak] if row.leak and not any(row.leak in told for told in reading.said) else []
+        said = (*reading.told(), *known_leak, *([row.note] if row.note else []))
+        if self.limit and len(examples) == self.limit:
+            said = (f"A sample of {self.limit} contexts.", *said)
+        return Line(row, name, self.by, figures, beside, rule[0] if rule else "", ungraded, reading.counts, said)
+
+    def _draw(self, name: str, examples: Sequence[Example], replies: dict[str, dict[str, Any]]) -> None:
+        """A page of the first boxes on their pictures."""
+        from recipes.chest_xray.draw import page
+
+        drawn = []
+        for branch, context in ((b, e.context) for e in examples for b in e.branches):
+            item = branch.source.item
+            told = box_of(answer_text(replies[item.id].get("reply", "")), item.question)
+            [part] = [part for part in context.parts if isinstance(part, ImagePart)][:1]
+            drawn.append((part, item.question, item.gold, told, overlap(told, item.gold) if told else 0.0))
+            if len(drawn) == _DRAWN:
+                break
+        write_whole(self.out / f"{name}.boxes.html", page(drawn))
+
+    def _replies(
+        self, name: str, row: Row, examples: Sequence[Example], tick: Callable[[int, int], None]
+    ) -> dict[str, dict[str, Any]]:
+        """What the model says of every question, by its id; what was said before is read and not asked again."""
+        contract = contract_of(row, self.known, self.thinking and self.by == "generation", self.tokens)
+        extractor = Extractor(self.extractor.backend, contract, self.extractor.limits)
+        store = Generations(self.out / f"{name}.{self.by}.jsonl", self._key(row, contract))
+        open_ = [
+            example for example in examples if any(b.source.item.id not in store.replies for b in example.branches)
+        ]
+        total, done = len(examples), len(examples) - len(open_)
+        tick(done, total)
+        for replies in self._scored(open_, row, contract) if self.by == "likelihood" else _answered(extractor, open_):
+            store.add(replies)
+            done += 1
+            tick(done, total)
+        return store.replies
+
+    def _key(self, row: Row, contract: Contract) -> dict[str, str]:
+        asked = row.model_dump_json(include={"prompt", "question", "classes", "square"})
+        told = contract.model_dump_json(exclude={"max_prompt_tokens"})
+        return {"model": self.model, "asked": hashlib.sha256((asked + told).encode()).hexdigest()[:16]}
+
+    def _scored(self, examples: Sequence[Example], row: Row, contract: Contract) -> Iterator[list[dict[str, Any]]]:
+        """How probable each option is; all options of all questions on a context go through the model together."""
+        backend: Any = self.extractor.backend
+        if not hasattr(backend, "log_likelihoods"):
+            raise AssayError("A server does not say how probable given answers are; run the model here, or generate.")
+        for example in examples:
+            places: list[tuple[Item, str]] = []
+            branches: list[Branch] = []
+            for branch in example.branches:
+                item = branch.source.item
+                for option in item.options or ("yes", "no"):
+                    places.append((item, option))
+                    branches.append(Branch(branch.parts, gold={"answer": answer(item, row, option)}))
+            values = backend.log_likelihoods(Example(example.context, tuple(branches)), contract)
+            found: dict[str, dict[str, float]] = {}
+            for (item, option), value in zip(places, values, strict=True):
+                found.setdefault(item.id, {})[option] = round(value, 5)
+            yield [{"id": name, "log_likelihoods": own} for name, own in found.items()]
+
+
+def _answered(extractor: Extractor, examples: Sequence[Example]) -> Iterator[list[dict[str, Any]]]:
+    for done in extractor.answers(examples):
+        if done:
+            example, records = done
+            yield [
+                {
+                    "id": branch.source.item.id,
+                    "reply": str((record.data or {}).get("answer", "")),
+                    **({"issues": [issue.code for issue in record.issues]} if record.issues else {}),
+                }
+                for branch, record in zip(example.branches, records, strict=True)
+            ]
+
+
+def graded_of(row: Row, item: Item, reply: dict[str, Any]) -> Graded:
+    """A reply, or the option that was most probable, graded; the first of equals."""
+    scores = reply.get("log_likelihoods")
+    if scores is None:
+        return GRADERS[row.grader](reply["reply"], item)
+    best = max(scores, key=scores.__getitem__)
+    return Graded({"right": float(best == item.gold)}, best)
+
+
+class Generations:
+    """The replies of one model to one row's questions, a line each: kept as they come.
+
+    Raises:
+        AssayError: the file is of another model, or was asked otherwise.
+    """
+
+    def __init__(self, path: Path, key: dict[str, str]):
+        self.path, self.replies = path, dict[str, dict[str, Any]]()
+        lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
+        if not lines[:-1]:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(key) + "\n", encoding="utf-8")
+            return
+        if json.loads(lines[0]) != key:
+            raise AssayError(
+                f"{path} holds replies of another model, or to another prompt; choose another --out, or delete it."
+            )
+        whole = lines[1:-1]  # what a kill left of a last line is asked again
+        self.replies = {reply["id"]: reply for reply in map(json.loads, whole)}
+        if lines[-1]:
+            path.write_text("\n".join([*lines[:-1], ""]), encoding="utf-8")
+
+    def add(self, replies: Sequence[dict[str, Any]]) -> None:
+        """Keep replies."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write("".join(json.dumps(reply, ensure_ascii=False) + "\n" for reply in replies))
+        self.replies |= {reply["id"]: reply for reply in replies}

@@ -1,0 +1,187 @@
+"""What is told of the images of MIMIC-CXR-JPG: findings, change (MS-CXR-T), anatomy (Chest ImaGenome), reports."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from extraction.errors import AssayError
+from recipes.card.boxes import in_square
+from recipes.card.items import Item, Reading
+from recipes.card.readers import LETTERS, lines_of
+from recipes.card.rows import Row
+from recipes.card.tables import table
+
+_PARTS = {"train": "train", "validation": "validate", "test": "test"}
+_FRONTAL = ("AP", "PA")
+_CHANGES = ("consolidation", "edema", "pleural_effusion", "pneumonia", "pneumothorax")
+_SECTION = re.compile(r"^\s*(?:FINAL REPORT|[A-Z][A-Z /]+):?", re.MULTILINE)
+
+
+def image_of(folder: Path, subject: str, study: str, dicom: str) -> Path:
+    """Where an image of MIMIC-CXR-JPG lies: in the folder itself, or in mimic-cxr-jpg beside it."""
+    subject, study, name = subject.lstrip("p"), study.lstrip("s"), Path(dicom).stem
+    within = Path("files", f"p{subject[:2]}", f"p{subject}", f"s{study}", f"{name}.jpg")
+    places = (folder, *(folder.parent / name for name in ("mimic-cxr-jpg", "MIMIC-CXR-JPG")))
+    return next((place / within for place in places if (place / within).is_file()), folder / within)
+
+
+def _table(folder: Path, name: str, row: Row) -> Path:
+    for file in (folder / name, folder / f"{name}.gz"):
+        if file.is_file():
+            return file
+    raise AssayError(f"{folder} has no {name}(.gz); {row.access}.")
+
+
+def _frontal(folder: Path, split: str, row: Row, reading: Reading) -> dict[str, tuple[str, str, str]]:
+    """The first frontal image of each study of a split: its subject, name, and where it is named."""
+    metadata = _table(folder, "mimic-cxr-2.0.0-metadata.csv", row)
+    views = {c["dicom_id"]: c["ViewPosition"] for _, c in lines_of(metadata, ("dicom_id", "ViewPosition"))}
+    found: dict[str, tuple[str, str, str]] = {}
+    splits = _table(folder, "mimic-cxr-2.0.0-split.csv", row)
+    for at, cells in lines_of(splits, ("dicom_id", "study_id", "subject_id", "split")):
+        if cells["split"] == _PARTS[split] and views.get(cells["dicom_id"]) in _FRONTAL:
+            found.setdefault(cells["study_id"], (cells["subject_id"], cells["dicom_id"], at))
+    for study, (subject, dicom, at) in list(found.items()):
+        path = image_of(folder, subject, study, dicom)
+        if not path.is_file():
+            reading.leave("its image is missing", f"{at} ({path})")
+            del found[study]
+    return found
+
+
+def read_mimic_cxr(folder: Path, split: str, row: Row) -> Reading:
+    """CheXpert's labels of MIMIC-CXR's studies, asked of each study's first frontal image."""
+    from recipes.chest_xray.readers import FINDINGS, add
+
+    reading = Reading()
+    images = _frontal(folder, split, row, reading)
+    labels = _table(folder, "mimic-cxr-2.0.0-chexpert.csv", row)
+    for at, cells in lines_of(labels, ("subject_id", "study_id", *FINDINGS)):
+        if cells["study_id"] in images:
+            subject, dicom, _ = images[cells["study_id"]]
+            image = image_of(folder, subject, cells["study_id"], dicom)
+            for finding in FINDINGS:
+                add(reading, at, image, finding, cells[finding], subject)
+    return reading
+
+
+def read_ms_cxr_t(folder: Path, split: str, row: Row) -> Reading:
+    """Pairs of images and what became of five findings; all of it is test, as the card has it.
+
+    Raises:
+        AssayError: it is asked for training, or the table is missing.
+    """
+    file = next(iter(sorted(folder.glob("MS_CXR_T_temporal_image_classification*.csv"))), None)
+    if split != "test":
+        raise AssayError(f"{row.title} has no training part; train on pairs of your own (reader table, two images).")
+    if file is None:
+        raise AssayError(f"{folder} has no MS_CXR_T_temporal_image_classification_v1.0.0.csv; {row.access}.")
+    letters = dict(zip(row.classes, LETTERS, strict=False))
+    options = dict(zip(LETTERS, row.classes.values(), strict=False))
+    reading = Reading()
+    needed = ("subject_id", "study_id", "dicom_id", "previous_study_id", "previous_dicom_id")
+    for at, cells in lines_of(file, needed):
+        subject = cells["subject_id"]
+        before = image_of(folder, subject, cells["previous_study_id"], cells["previous_dicom_id"])
+        after = image_of(folder, subject, cells["study_id"], cells["dicom_id"])
+        if missing := next((path for path in (before, after) if not path.is_file()), None):
+            reading.leave("its image is missing", f"{at} ({missing})")
+            continue
+        for finding in _CHANGES:
+            label = str(cells.get(f"{finding}_progression", "")).strip()
+            if label and label != "nan":
+                asked = f"How has the {finding.replace('_', ' ')} changed from the previous image to the current one?"
+                name = f"{before.stem}>{after.stem}:{finding}"
+                gold = letters.get(label, label)
+                reading.add(Item(name, asked, gold, options, (before, after), patient=subject, group=finding, at=at))
+    return reading
+
+
+def read_imagenome(folder: Path, split: str, row: Row) -> Reading:
+    """Boxes of the parts of the chest, of the scene graphs of a split; in 0 to 1000 of the padded square.
+
+    Raises:
+        AssayError: the table of the split or the scene graphs are missing, or one is no JSON.
+    """
+    base = folder / "silver_dataset" if (folder / "silver_dataset").is_dir() else folder
+    name = {"train": "train.csv", "validation": "valid.csv", "test": "test.csv"}[split]
+    reading = Reading()
+    for at, cells in lines_of(_table(base / "splits", name, row), ("subject_id", "study_id", "dicom_id")):
+        dicom = cells["dicom_id"]
+        image = image_of(folder, cells["subject_id"], cells["study_id"], dicom)
+        graph = base / "scene_graph" / f"{dicom}_SceneGraph.json"
+        if not image.is_file() or not graph.is_file():
+            missing = graph if image.is_file() else image
+            reading.leave("its image or scene graph is missing", f"{at} ({missing})")
+            continue
+        try:
+            objects = json.loads(graph.read_text(encoding="utf-8"))["objects"]
+            with Image.open(image) as opened:
+                size = opened.size
+        except (OSError, ValueError, KeyError, Image.DecompressionBombError) as error:
+            reading.leave("its image or scene graph cannot be read", f"{graph} ({error})")
+            continue
+        for number, one in enumerate(objects, 1):
+            _add_box(reading, f"{graph}, object {number}", one, image, size, cells["subject_id"])
+    return reading
+
+
+def _add_box(
+    reading: Reading, at: str, one: Mapping[str, Any], image: Path, size: tuple[int, int], patient: str
+) -> None:
+    try:
+        sides = [float(one[f"original_{side}"]) for side in ("x1", "y1", "x2", "y2")]
+        label = str(one["bbox_name"])
+    except (KeyError, TypeError, ValueError):
+        reading.leave("an object has no box", at)
+        return
+    if not (0 <= sides[0] < sides[2] <= size[0] + 1 and 0 <= sides[1] < sides[3] <= size[1] + 1):
+        reading.leave("a box leaves its image", f"{at} ({sides} in {size[0]} x {size[1]})")
+        return
+    name = f"{image.stem}:{label}"
+    reading.add(Item(name, label, in_square(sides, *size), images=(image,), patient=patient, group=label, at=at))
+
+
+def read_mimic_reports(folder: Path, split: str, row: Row) -> Reading:
+    """Findings and impression of a study's report, from its indication and first frontal image."""
+    reading = Reading()
+    places = (folder, folder / "mimic-cxr-reports", folder.parent / "mimic-cxr-reports", folder.parent / "mimic-cxr")
+    for study, (subject, dicom, at) in _frontal(folder, split, row, reading).items():
+        within = Path("files", f"p{subject[:2]}", f"p{subject}", f"s{study}.txt")
+        file = next((place / within for place in places if (place / within).is_file()), None)
+        if file is None:
+            reading.leave("its report is missing", f"{at} ({within})")
+            continue
+        told = sections(file.read_text(encoding="utf-8", errors="replace"))
+        if "findings" not in told and "impression" not in told:
+            reading.leave("its report has neither findings nor impression", str(file))
+            continue
+        both = [told.get("findings", ""), f"Impression: {told['impression']}" if "impression" in told else ""]
+        image = image_of(folder, subject, study, dicom)
+        gold = "\n".join(one for one in both if one)
+        reading.add(Item(study, told.get("indication", ""), gold, images=(image,), patient=subject, at=str(file)))
+    return reading
+
+
+def sections(text: str) -> dict[str, str]:
+    """The sections of a report by their headings in small letters; `history` is an indication."""
+    heads = list(_SECTION.finditer(text))
+    found: dict[str, str] = {}
+    for head, after in zip(heads, [*heads[1:], None], strict=True):
+        name = head.group().strip(" :\n").lower()
+        name = (
+            "indication" if name in ("history", "clinical history", "clinical information", "reason for exam") else name
+        )
+        said = " ".join(text[head.end() : after.start() if after else None].split())
+        if said:
+            found.setdefault(name, said)
+    return found
+
+
+__all__ = ["image_of", "sections", "table"]

@@ -1,0 +1,1 @@
+"""Dual encoders (BiomedCLIP, MedSigLIP, any CLIP or SigLIP): tuned, searched with, classified by."""

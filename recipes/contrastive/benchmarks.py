@@ -1,0 +1,168 @@
+"""Labelled images: published benchmarks in their own layouts, and folders of classes."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+
+from extraction.errors import AssayError
+from recipes.contrastive.data import class_folders, images_of
+from recipes.contrastive.images import Picture, UnreadableError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+TEMPLATES = ("a photo of {}", "{} presented in image")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A zero-shot classification: what is said of each class.
+
+    Attributes:
+        classes: names as they are put into the templates, each with the folders that hold its images.
+        metric: the one that is compared with `published`, the paper's figure between 0 and 1.
+    """
+
+    name: str
+    templates: tuple[str, ...]
+    classes: Mapping[str, tuple[str, ...]]
+    metric: Literal["accuracy", "auroc"] = "accuracy"
+    published: float | None = None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An image within an HDF5 file (PCam)."""
+
+    path: Path
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.path}, image {self.number}"
+
+    def open(self) -> Image.Image:
+        """The image as RGB.
+
+        Raises:
+            UnreadableError: it cannot be read.
+        """
+        from PIL import Image
+
+        try:
+            return Image.fromarray(_arrays(self.path)["x"][self.number]).convert("RGB")
+        except (OSError, ValueError) as error:
+            raise UnreadableError(f"{self} cannot be read ({error}).") from None
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images and the number of each one's class."""
+
+    pictures: list[Any]
+    labels: list[int]
+
+
+@lru_cache(maxsize=1)
+def benchmarks() -> dict[str, Benchmark]:
+    """The published ones, by name."""
+    values = yaml.safe_load(Path(__file__).with_name("benchmarks.yaml").read_text(encoding="utf-8"))
+    return {
+        name: Benchmark(
+            name,
+            tuple(value["templates"]),
+            {said: tuple(map(str, folders)) for said, folders in value["classes"].items()},
+            value["metric"],
+            value["published"] / 100,
+        )
+        for name, value in values.items()
+    }
+
+
+def benchmark_of(name: str | None, folder: Path, templates: tuple[str, ...]) -> Benchmark:
+    """A published benchmark by name, or the one that a folder of classes makes (underscores read as blanks).
+
+    Raises:
+        AssayError: no benchmark has that name, or a template has no {}.
+    """
+    for template in templates:
+        if "{}" not in template:
+            raise AssayError(f"--template: “{template}” has no {{}}, where the class belongs.")
+    if name is None:
+        classes = {one.replace("_", " "): (one,) for one in class_folders(folder)}
+        return Benchmark(folder.resolve().name, templates or TEMPLATES, classes)
+    if name not in benchmarks():
+        raise AssayError(f"There is no benchmark {name}; known are {', '.join(benchmarks())}.")
+    known = benchmarks()[name]
+    return known if not templates else Benchmark(name, templates, known.classes, known.metric)
+
+
+def read_labelled(folder: Path, benchmark: Benchmark) -> Labelled:
+    """The labelled images of a folder in a benchmark's layout.
+
+    PCam as `camelyonpatch_level_2_split_test_x.h5` and `_y.h5`, RSNA as its label file beside images by patientId, all
+    others (and these too) as folders of a class's name, anywhere in `folder`.
+
+    Raises:
+        AssayError: it is not there, or a class has no example.
+    """
+    if not folder.is_dir():
+        raise AssayError(f"There is no folder {folder}.")
+    if benchmark.name == "pcam" and (files := sorted(folder.rglob("*test_x.h5"))):
+        return _pcam(files[0])
+    if benchmark.name == "rsna" and (files := sorted(folder.rglob("stage_2_train_labels.csv"))):
+        return _rsna(files[0], folder)
+    made = Labelled([], [])
+    here = [one for one in (folder, *sorted(folder.rglob("*"))) if one.is_dir()]
+    for number, (said, names) in enumerate(benchmark.classes.items()):
+        wanted = {name.casefold() for name in names}
+        images = [image for one in here if one.name.casefold() in wanted for image in images_of(one)]
+        if not images:
+            raise AssayError(
+                f"The class “{said}” has no example in {folder}; its images are looked for in folders named "
+                f"{', '.join(names)}."
+            )
+        made.pictures.extend(Picture(image) for image in images)
+        made.labels.extend([number] * len(images))
+    return made
+
+
+@lru_cache(maxsize=4)
+def _arrays(path: Path) -> Any:
+    try:
+        import h5py
+    except ImportError:
+        raise AssayError(f"{path} is an HDF5 file; pip install h5py to read it.") from None
+    return h5py.File(path, "r")
+
+
+def _pcam(path: Path) -> Labelled:
+    beside = path.with_name(path.name.replace("_x.h5", "_y.h5"))
+    if not beside.exists():
+        raise AssayError(f"{path} has no labels beside it; put {beside.name} there.")
+    labels = _arrays(beside)["y"][:].reshape(-1).tolist()
+    return Labelled([Frame(path, number) for number in range(len(labels))], [int(label) for label in labels])
+
+
+def _rsna(file: Path, folder: Path) -> Labelled:
+    """A patient is one image; those with pneumonia have a row a box."""
+    targets: dict[str, int] = {}
+    with file.open(newline="", encoding="utf-8") as rows:
+        for row in csv.DictReader(rows):
+            targets[row["patientId"]] = max(targets.get(row["patientId"], 0), int(row["Target"]))
+    images = {image.stem: image for image in images_of(folder)}
+    known = [patient for patient in sorted(targets) if patient in images]
+    if not known:
+        dicom = next(folder.rglob("*.dcm"), None)
+        remedy = f"{dicom.name} is DICOM: write the images as PNG by patientId" if dicom else "put PNG files there"
+        raise AssayError(f"None of the patients of {file} has an image in {folder}; {remedy}.")
+    labels = [targets[patient] for patient in known]
+    if len(set(labels)) < 2:
+        raise AssayError(f"The images in {folder} are all of one class; both are needed.")
+    return Labelled([Picture(images[patient]) for patient in known], labels)

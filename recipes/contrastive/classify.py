@@ -1,0 +1,177 @@
+"""Classification without training, and with few labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from extraction.errors import AssayError
+from recipes.contrastive.benchmarks import Benchmark, Labelled, read_labelled
+from recipes.contrastive.data import Left
+from recipes.contrastive.embed import embed_all
+from recipes.contrastive.load import Dual, encode_texts
+from recipes.contrastive.probe import Curve, curve
+from recipes.contrastive.retrieval import wilson
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How well classes are told apart.
+
+    Attributes:
+        accuracy, auroc: with 95% intervals; AUROC of several classes is the mean of one against the others.
+        chance: the share of the most frequent class.
+    """
+
+    images: int
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    auroc: float
+    auroc_interval: tuple[float, float]
+    chance: float
+    by_class: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def read_features(dual: Dual, folder: Path, benchmark: Benchmark, left: Left) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors [n, width] of a folder's labelled images, and the number of each one's class [n].
+
+    Raises:
+        AssayError: see `read_labelled`; or no image of a class can be read.
+    """
+    labelled: Labelled = read_labelled(folder, benchmark)
+    numbers, vectors = embed_all(dual, labelled.pictures, left, "reading images")
+    labels = np.asarray([labelled.labels[number] for number in numbers], dtype=int)
+    for number, name in enumerate(benchmark.classes):
+        if not (labels == number).any():
+            raise AssayError(f"No image of the class “{name}” in {folder} can be read: {left}.")
+    return vectors, labels
+
+
+def class_vectors(dual: Dual, benchmark: Benchmark) -> np.ndarray:
+    """A vector of length 1 for each class: the mean of its templates' vectors (arXiv 2103.00020, 3.1.4)."""
+    said = [template.replace("{}", name) for name in benchmark.classes for template in benchmark.templates]
+    vectors = encode_texts(dual, said).numpy().reshape(len(benchmark.classes), len(benchmark.templates), -1).mean(1)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+
+def zero_shot(vectors: np.ndarray, classes: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Figures:
+    """Figures of the nearest class by cosine similarity.
+
+    Args:
+        vectors, classes: [n, width] of images and [classes, width].
+    """
+    return judged(vectors @ classes.T, labels, names)
+
+
+def judged(scores: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Figures:
+    """Figures of scores [n, classes], higher for the likelier class."""
+    right = scores.argmax(1) == labels
+    parts = [_auroc(scores, labels, number) for number in range(len(names))]
+    parts = parts[1:2] if len(names) == 2 else parts
+    area = float(np.mean([one for one, _ in parts]))
+    # Independent or not, the parts' errors together are at most their mean.
+    error = float(np.mean([one for _, one in parts]))
+    return Figures(
+        len(labels),
+        float(right.mean()),
+        wilson(int(right.sum()), len(right)),
+        area,
+        (max(0.0, area - 1.96 * error), min(1.0, area + 1.96 * error)),
+        float(np.bincount(labels).max() / len(labels)),
+        {name: float(right[labels == number].mean()) for number, name in enumerate(names)},
+    )
+
+
+def _auroc(scores: np.ndarray, labels: np.ndarray, number: int) -> tuple[float, float]:
+    """Of a class against the others, and its standard error (Hanley and McNeil 1982)."""
+    if scores.shape[1] == 2:
+        one = scores[:, number] - scores[:, 1 - number]
+    else:
+        others = np.delete(scores, number, axis=1)
+        one = scores[:, number] - np.log(np.exp(others - others.max()).sum(1)) - others.max()
+    yes = labels == number
+    n, m = int(yes.sum()), int((~yes).sum())
+    area = float((rankdata(one)[yes].sum() - n * (n + 1) / 2) / (n * m))
+    q1, q2 = area / (2 - area), 2 * area * area / (1 + area)
+    variance = (area * (1 - area) + (n - 1) * (q1 - area**2) + (m - 1) * (q2 - area**2)) / (n * m)
+    return area, math.sqrt(max(variance, 0.0))
+
+
+@dataclass(frozen=True)
+class Classified:
+    """What `assay classify` found: without labels, and with them where there are any to learn from."""
+
+    benchmark: Benchmark
+    zero_shot: Figures
+    probe: Figures | None
+    curve: list[Curve]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "benchmark": self.benchmark.name,
+            "templates": list(self.benchmark.templates),
+            "published": self.benchmark.published,
+            "zero_shot": self.zero_shot.to_dict(),
+            "linear_probe": self.probe.to_dict() if self.probe else None,
+            "curve": [asdict(point) for point in self.curve],
+        }
+
+    def __str__(self) -> str:
+        names = ["", "images", "accuracy (95%)", "AUROC (95%)", "chance", "published"]
+        rows = [("zero-shot", self.zero_shot)] + ([("linear probe, all labels", self.probe)] if self.probe else [])
+        lines = [[name, *self._cells(one, name == "zero-shot")] for name, one in rows]
+        for point in self.curve:
+            low, high = point.interval
+            name = f"linear probe, {point.labels} a class"
+            lines.append(
+                [name, str(self.zero_shot.images), f"{point.accuracy:.3f} ({low:.3f} to {high:.3f})", "", "", ""]
+            )
+        widths = [max(len(row[i]) for row in (names, *lines)) for i in range(len(names))]
+        return "\n".join(
+            "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in (names, *lines)
+        )
+
+    def _cells(self, one: Figures, published: bool) -> list[str]:
+        (low, high), (under, over) = one.accuracy_interval, one.auroc_interval
+        known = self.benchmark.published if published else None
+        return [
+            str(one.images),
+            f"{one.accuracy:.3f} ({low:.3f} to {high:.3f})",
+            f"{one.auroc:.3f} ({under:.3f} to {over:.3f})",
+            f"{one.chance:.3f}",
+            f"{self.benchmark.metric} {known:.4f}" if known else "",
+        ]
+
+
+def classify(dual: Dual, test: Path, train: Path | None, benchmark: Benchmark, left: Left) -> Classified:
+    """Zero-shot figures on `test`; and with `train`, a linear probe's, on all labels and on few.
+
+    Raises:
+        AssayError: see `read_features`; or an image is in both.
+    """
+    from recipes.contrastive.probe import fit_best
+
+    names = list(benchmark.classes)
+    vectors, labels = read_features(dual, test, benchmark, left)
+    plain = zero_shot(vectors, class_vectors(dual, benchmark), labels, names)
+    if train is None:
+        return Classified(benchmark, plain, None, [])
+    if train.resolve() == test.resolve():
+        raise AssayError(f"{train} is training and test data both; figures would be worth nothing.")
+    learned, taught = read_features(dual, train, benchmark, left)
+    probe = fit_best(learned, taught, len(names))
+    scores = vectors @ probe.weight + probe.bias
+    return Classified(
+        benchmark, plain, judged(scores, labels, names), curve(learned, taught, vectors, labels, len(names))
+    )

@@ -1,0 +1,315 @@
+"""Images with captions, in the formats that people have them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+import sys
+import tarfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from extraction.errors import AssayError
+from recipes.contrastive.config import PairsConfig
+from recipes.contrastive.images import SUFFIXES, Picture
+
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z(])")
+# (A) ..., (b) ..., also (A, B) and (A-C), at the beginning of a sub-caption (common in PMC figures).
+_PART = re.compile(r"\(([A-Za-z])(?:\s*[,&–-]\s*[A-Za-z])*\)\s*")
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and the captions that are right for it.
+
+    Attributes:
+        patient: what must not be in training and test both; empty where nothing says.
+        label: of a class; empty where there is none.
+    """
+
+    image: Picture
+    captions: tuple[str, ...]
+    patient: str = ""
+    label: str = ""
+
+    @property
+    def group(self) -> int:
+        """A number that is equal for pairs that are right for each other: of one label, else of one caption."""
+        told = self.label or "\n".join(" ".join(caption.split()).casefold() for caption in self.captions)
+        return int.from_bytes(hashlib.sha256(told.encode()).digest()[:7], "big")
+
+
+@dataclass
+class Left:
+    """What of the data is left out, by reason, with the first names of each."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    names: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, reason: str, name: str) -> None:
+        """Count one, and keep its name while there are few."""
+        self.counts[reason] += 1
+        if len(kept := self.names.setdefault(reason, [])) < _NAMED:
+            kept.append(name)
+
+    def __str__(self) -> str:
+        return "; ".join(
+            f"{reason} ({count}: {', '.join(self.names[reason])}{', ...' if count > _NAMED else ''})"
+            for reason, count in self.counts.items()
+        )
+
+
+def read_pairs(path: Path, config: PairsConfig, left: Left) -> list[Pair]:
+    """The pairs of a file or folder; what cannot be used is left out, and counted in `left`.
+
+    Raises:
+        AssayError: there is nothing of a known format, a line is no such row (file and line are named), or there is no
+            pair at all.
+    """
+    form = config.format if config.format != "auto" else _form(path)
+    read = {"pairs": _rows, "pmc": _articles, "classes": _classes, "webdataset": _shards}[form]
+    pairs = list(_checked(read(path, config, left), left))
+    if not pairs:
+        why = f": {left}" if left.counts else ""
+        raise AssayError(f"{path} holds no image with a caption{why}.")
+    return pairs
+
+
+def _form(path: Path) -> str:
+    if path.is_dir():
+        if any(path.glob("*.tar")):
+            return "webdataset"
+        if any(one.is_dir() and not one.name.startswith(".") for one in path.iterdir()):
+            return "classes"
+        raise AssayError(f"{path} holds neither shards (.tar) nor a folder for each class; name a CSV or JSONL file.")
+    if not path.exists():
+        raise AssayError(f"There is no file {path}; give images with captions as CSV, JSONL, shards or folders.")
+    if path.suffix in (".csv", ".tsv"):
+        return "pairs"
+    if path.suffix in (".jsonl", ".ndjson"):
+        for _, row in _json_lines(path):
+            return "pmc" if "figures" in row else "pairs"
+    raise AssayError(f"{path} is of no format that is known; .csv, .tsv, .jsonl, shards (.tar) and folders are.")
+
+
+def _checked(pairs: Iterable[Pair], left: Left) -> Iterator[Pair]:
+    """The pairs that have a caption, and an image that is there."""
+    for pair in pairs:
+        captions = tuple(caption for caption in pair.captions if caption.strip())
+        if not captions:
+            left.add("no caption", pair.image.name or pair.image.path.name)
+        elif not pair.image.name and not pair.image.path.is_file():
+            left.add("no such image", str(pair.image.path))
+        else:
+            yield Pair(pair.image, captions, pair.patient, pair.label)
+
+
+def _rows(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
+    rows = _json_lines(path) if path.suffix in (".jsonl", ".ndjson") else _table(path)
+    for line, row in rows:
+        for column in filter(None, (config.image, config.caption, config.label)):
+            if column not in row:
+                raise AssayError(
+                    f"{path}, line {line}: there is no `{column}`; what is there: {', '.join(map(str, row))}. Name the "
+                    "columns by data.image, data.caption, data.label."
+                )
+        image, said = row[config.image], row[config.caption]
+        if not isinstance(image, str) or not image:
+            left.add("no image named", f"line {line}")
+            continue
+        captions = said if isinstance(said, list) else [said]
+        yield Pair(
+            Picture(path.parent / image),
+            tuple(str(caption) for caption in captions if caption is not None),
+            _text(row, config.patient),
+            _text(row, config.label),
+        )
+
+
+def _text(row: Mapping[str, Any], key: str) -> str:
+    value = row.get(key) if key else None
+    return "" if value is None else str(value)
+
+
+def _table(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    csv.field_size_limit(sys.maxsize)
+    reader = csv.DictReader(io.StringIO(_read(path), newline=""), delimiter="\t" if path.suffix == ".tsv" else ",")
+    for row in reader:
+        if None in row or None in row.values():
+            raise AssayError(f"{path}, line {reader.line_num}: the row has not as many cells as the head of the table.")
+        yield reader.line_num, row
+
+
+def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for number, line in enumerate(_read(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise AssayError(f"{path}, line {number}: this is no JSON ({error}).") from None
+        if not isinstance(row, dict):
+            raise AssayError(f"{path}, line {number}: a JSON object is wanted, not {type(row).__name__}.")
+        yield number, row
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise AssayError(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise AssayError(f"{path} is not UTF-8 text.") from None
+
+
+def _articles(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
+    """JSONL of articles (pmid, pmc, location, figures), as PMC-15M was made; an article is its figures' patient."""
+    for line, row in _json_lines(path):
+        figures = row.get("figures")
+        if not isinstance(figures, list) or not all(isinstance(figure, dict) for figure in figures):
+            raise AssayError(f"{path}, line {line}: `figures` is no list of figures with fig_caption and graphic_ref.")
+        article = _text(row, "pmc") or _text(row, "pmid")
+        for figure in figures:
+            reference = _text(figure, "graphic_ref")
+            found = _figure(path.parent, _text(row, "location"), reference)
+            if found is None:
+                left.add("no such image", reference or f"line {line}")
+            else:
+                yield Pair(Picture(found), (_text(figure, "fig_caption"),), article)
+
+
+def _figure(root: Path, location: str, reference: str) -> Path | None:
+    """The file of a figure: its reference may lack the suffix, and stand within the article's folder."""
+    if not reference:
+        return None
+    bases = [root / location / reference, root / reference, root / location / Path(reference).name]
+    tried = (base.with_name(base.name + suffix) for base in bases for suffix in ("", ".jpg", ".png", ".jpeg", ".gif"))
+    return next((path for path in tried if path.is_file()), None)
+
+
+def _classes(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
+    for template in config.templates:
+        if "{}" not in template:
+            raise AssayError(f"data.templates: “{template}” has no {{}}, where the class belongs.")
+    for name, images in class_folders(path).items():
+        said = name.replace("_", " ")
+        captions = tuple(template.replace("{}", said) for template in config.templates)
+        for image in images:
+            yield Pair(Picture(image), captions, label=name)
+
+
+def class_folders(path: Path) -> dict[str, list[Path]]:
+    """The images of each class, of a folder with a folder for each.
+
+    Raises:
+        AssayError: it holds no folder, or one without an image.
+    """
+    if not path.is_dir():
+        raise AssayError(f"There is no folder {path}; one with a folder of images for each class is wanted.")
+    folders = sorted(one for one in path.iterdir() if one.is_dir() and not one.name.startswith("."))
+    if not folders:
+        raise AssayError(f"{path} holds no folder; one of images is wanted for each class.")
+    made = {folder.name: images_of(folder) for folder in folders}
+    for name, images in made.items():
+        if not images:
+            raise AssayError(f"The class {name} in {path} has no example; put images there, or take the folder out.")
+    return made
+
+
+def images_of(folder: Path) -> list[Path]:
+    """All files of a folder and those in it whose names are images', sorted; hidden ones are left out."""
+    return sorted(
+        one
+        for one in folder.rglob("*")
+        if one.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in one.relative_to(folder).parts)
+    )
+
+
+def _shards(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
+    """WebDataset: tar files whose members of one key (the name up to its first dot) belong together."""
+    for shard in sorted(path.glob("*.tar")) if path.is_dir() else [path]:
+        try:
+            with tarfile.open(shard, "r:") as tar:
+                yield from _samples(shard, tar, config, left)
+        except tarfile.TarError as error:
+            raise AssayError(f"The shard {shard} is damaged ({error}); copy or make it again.") from None
+
+
+def _samples(shard: Path, tar: tarfile.TarFile, config: PairsConfig, left: Left) -> Iterator[Pair]:
+    found: dict[str, dict[str, tarfile.TarInfo]] = {}
+    for member in tar:
+        if member.isfile():
+            name = PurePosixPath(member.name)
+            key, _, suffix = name.name.partition(".")
+            found.setdefault(str(name.parent / key), {})[f".{suffix.lower()}"] = member
+    for key, parts in found.items():
+        image = next((parts[suffix] for suffix in SUFFIXES if suffix in parts), None)
+        said: dict[str, Any] = {}
+        if ".json" in parts:
+            said = _member_json(shard, tar, parts[".json"])
+        if ".txt" in parts:
+            said[config.caption] = _member(tar, parts[".txt"]).decode("utf-8", "replace")
+        if image is None:
+            left.add("no such image", f"{shard.name}: {key}")
+            continue
+        captions = said.get(config.caption)
+        captions = captions if isinstance(captions, list) else [captions or ""]
+        picture = Picture(shard, image.name, image.offset_data, image.size)
+        yield Pair(picture, tuple(map(str, captions)), _text(said, config.patient), _text(said, config.label))
+
+
+def _member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    return file.read() if file else b""
+
+
+def _member_json(shard: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> dict[str, Any]:
+    try:
+        values = json.loads(_member(tar, member))
+        return dict(values)
+    except (ValueError, TypeError) as error:
+        raise AssayError(f"{shard}: {member.name} is no JSON object ({error}).") from None
+
+
+def pieces(caption: str, how: str) -> list[str]:
+    """The sentences, or sub-captions, of a caption; the whole where it has one alone.
+
+    Args:
+        how: `whole`, `sentence` or `part`; what stands before the first sub-caption stands before each.
+    """
+    if how == "sentence":
+        return [one for one in _SENTENCE.split(caption.strip()) if one]
+    marks = list(_PART.finditer(caption)) if how == "part" else []
+    if len(marks) < 2:
+        return [caption]
+    ends = [mark.start() for mark in marks[1:]] + [len(caption)]
+    head = caption[: marks[0].start()].strip()
+    made = [caption[mark.end() : end].strip() for mark, end in zip(marks, ends, strict=True)]
+    return [f"{head} {one}".strip() for one in made if one] or [caption]
+
+
+def check_patients(train: Sequence[Pair], test: Sequence[Pair], allowed: bool = False) -> str:
+    """What is to be said of patients and images that are in both sets; empty where there are none.
+
+    Raises:
+        AssayError: there are, and that is not allowed.
+    """
+    patients = {pair.patient for pair in train if pair.patient}
+    shared = sorted({pair.patient for pair in test if pair.patient in patients})
+    if shared:
+        said = f"{len(shared)} patients are in training and test data both ({', '.join(shared[:_NAMED])})"
+        if not allowed:
+            raise AssayError(f"{said}; figures would be worth nothing. Part them, or set data.shared_patients=true.")
+        return f"{said}, as was asked for."
+    images = {(pair.image.path.resolve(), pair.image.name) for pair in train}
+    for pair in test:
+        if (pair.image.path.resolve(), pair.image.name) in images:
+            raise AssayError(f"{pair.image} is in training and test data both; take it out of one of them.")
+    return ""

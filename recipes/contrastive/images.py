@@ -1,0 +1,151 @@
+"""Images as a model was trained to see them: by Pillow, as open_clip's and transformers' own preprocessing do it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from extraction.document.frames import RefusalError
+from extraction.document.image_files import load_image, open_image
+from extraction.document.kinds import kind_of
+from extraction.errors import AssayError
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+MOST_PIXELS = 200_000_000
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".heic", ".heif")
+_RESAMPLE = {"nearest": 0, "bilinear": 2, "bicubic": 3}
+
+
+class UnreadableError(AssayError):
+    """An image that cannot be read, with its name and why."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Where an image lies: a file, or a part of one (a member of an uncompressed tar)."""
+
+    path: Path
+    name: str = ""
+    offset: int = 0
+    size: int = -1
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.name}" if self.name else str(self.path)
+
+    def open(self) -> Image.Image:
+        """The image as RGB, turned as its EXIF data say, on white where it is transparent, 16 bits brought to 8.
+
+        Raises:
+            UnreadableError: it is not there, or no image, or damaged, or larger than MOST_PIXELS.
+        """
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.offset)
+                data = file.read(self.size)
+        except OSError as error:
+            raise UnreadableError(f"{self} cannot be read: {error.strerror}.") from None
+        return picture_of(data, str(self))
+
+
+def picture_of(data: bytes, name: str) -> Image.Image:
+    """The image in bytes, as `Picture.open` gives it and with its errors."""
+    kind = kind_of(data)
+    if not kind.image:
+        remedy = f"; {kind.remedy}" if kind.remedy else ""
+        raise UnreadableError(f"{name} is no image but {kind.name}{remedy}.")
+    job = {"image": kind.image, "pages": 10_000, "pixels": MOST_PIXELS}
+    try:
+        source, frames = open_image(data, job)
+        image: Image.Image = load_image(source, frames[0], job)
+    except RefusalError as refusal:
+        what = "has too many pixels" if refusal.frame["error"] == "image pixels" else "is damaged"
+        raise UnreadableError(f"{name} {what} and cannot be read.") from None
+    except ImportError:
+        raise UnreadableError(f"{name} is a HEIC photo; pip install 'assay[heif]' to read it.") from None
+    return image
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """What is done to an image before a vision tower sees it.
+
+    Attributes:
+        size: height and width that the tower sees.
+        shortest: bring the shorter side to the size and cut the middle out; without it, both sides, without keeping
+            their ratio.
+        shorter: what the shorter side is brought to before the cut.
+        resample: Pillow's number of the filter.
+        mean, std: of red, green and blue, between 0 and 1.
+        floor: where the middle lies between two pixels, the cut begins at the first (transformers); without it, at the
+            even one (torchvision, and so open_clip).
+    """
+
+    size: tuple[int, int]
+    shortest: bool
+    shorter: int
+    resample: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    floor: bool = False
+
+    @classmethod
+    def of_open_clip(cls, config: Mapping[str, Any], image_size: int) -> Preprocess:
+        """The evaluation preprocessing of `preprocess_cfg` (open_clip's `image_transform`).
+
+        Raises:
+            AssayError: it pads images to a square, which is not known here.
+        """
+        mode = config.get("resize_mode", "shortest")
+        if mode not in ("shortest", "squash"):
+            raise AssayError(f"The preprocessing resize_mode={mode} is not known here; shortest and squash are.")
+        side = config.get("size", image_size)
+        size = (side, side) if isinstance(side, int) else (int(side[-2]), int(side[-1]))
+        resample = _RESAMPLE[config.get("interpolation", "bicubic")]
+        return cls(size, mode == "shortest", min(size), resample, tuple(config["mean"]), tuple(config["std"]))
+
+    @classmethod
+    def of_transformers(cls, config: Mapping[str, Any]) -> Preprocess:
+        """The preprocessing of a `preprocessor_config.json` of CLIP or SigLIP."""
+        sized = config["size"] if isinstance(config["size"], dict) else {"shortest_edge": config["size"]}
+        shortest = "shortest_edge" in sized
+        cut = config.get("crop_size") or sized
+        cut = {"height": cut, "width": cut} if isinstance(cut, int) else cut
+        edge = cut.get("shortest_edge", 0)
+        size = (int(cut.get("height", edge)), int(cut.get("width", edge)))
+        return cls(
+            size,
+            shortest,
+            int(sized.get("shortest_edge", size[0])),
+            config.get("resample", 3),
+            tuple(config["image_mean"]),
+            tuple(config["image_std"]),
+            floor=True,
+        )
+
+    def pixels(self, image: Image.Image) -> np.ndarray:
+        """An RGB image brought to size: uint8 [height, width, 3]. What follows, `normalise`, is exact in it."""
+        height, width = self.size
+        if not self.shortest:
+            return np.asarray(image.resize((width, height), self.resample))
+        short, long = sorted(image.size)
+        other = int(self.shorter * long / short)
+        wide = image.width > image.height
+        image = image.resize((other, self.shorter) if wide else (self.shorter, other), self.resample)
+        begin = int if self.floor else round
+        left, top = begin((image.width - width) / 2), begin((image.height - height) / 2)
+        return np.asarray(image.crop((left, top, left + width, top + height)))
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """What a tower takes, [n, 3, height, width], of uint8 pixels [n, height, width, 3] on any device."""
+        import torch
+
+        mean = torch.tensor(self.mean, device=pixels.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.std, device=pixels.device).view(1, 3, 1, 1)
+        return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std

@@ -1,0 +1,143 @@
+"""Fill an index from folders, and search it by a text or an image; results as a page of pictures."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from extraction.errors import AssayError
+from finetune.page import page
+from recipes.contrastive.data import Left, images_of
+from recipes.contrastive.embed import embed
+from recipes.contrastive.images import Picture, UnreadableError
+from recipes.contrastive.index import Hit, Index, Item
+from recipes.contrastive.load import Dual, encode_texts, identity
+
+_FILE = re.compile(r"\S+\.[A-Za-z]{3,4}")
+_OTHERS = {".dcm": "DICOM images", ".svs": "slides", ".ndpi": "slides", ".mrxs": "slides", ".nii": "volumes"}
+_SIDE = 220  # pixels of a picture's longer side in the page
+_CSS = """
+<style>.hits { display: flex; flex-wrap: wrap; gap: 1rem } .hits figure { width: 230px; background: #f6f8fa;
+padding: 8px; border-radius: 6px } .hits img { max-width: 100%; display: block; margin: 0 auto 6px }
+.hits figcaption { font-size: 12px; overflow-wrap: anywhere } .score { font-weight: 600; font-size: 14px }</style>
+"""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What filling an index did."""
+
+    added: int
+    kept: int
+    dropped: int
+    left: Left
+    skipped: Counter[str]
+    how: str
+
+    def __str__(self) -> str:
+        said = f"{self.added} images added, {self.kept} there already, {self.dropped} gone or changed; {self.how}"
+        if self.skipped:
+            said += f"\nNot read: {', '.join(f'{kind} ({count})' for kind, count in sorted(self.skipped.items()))}"
+        return said + (f"\nLeft out: {self.left}" if self.left.counts else "")
+
+
+def fill(index: Index, folder: Path, dual: Dual) -> Filled:
+    """Add a folder's images that are new or changed, and drop those of it that are gone.
+
+    Raises:
+        AssayError: there is no such folder, it holds no image, or the index is another model's.
+    """
+    from tqdm import tqdm
+
+    if not folder.is_dir():
+        raise AssayError(f"There is no folder {folder}.")
+    name = str(Path(dual.name).resolve()) if Path(dual.name).exists() else dual.name  # searched from anywhere
+    index.begin(name, identity(dual.name), encode_texts(dual, ["a"]).shape[1])
+    here = [Item.of(path) for path in images_of(folder)]
+    root = folder.resolve()
+    known = {item: row for row, item in index.items() if Path(item.path).is_relative_to(root)}
+    if not here and not known:
+        raise AssayError(f"{folder} holds no image (PNG, JPEG, TIFF, WebP, BMP, GIF).")
+    found = set(here)
+    gone = [row for item, row in known.items() if item not in found]
+    index.drop(gone)
+    new = [item for item in here if item not in known]
+    left = Left()
+
+    def rows() -> Iterator[tuple[Item, np.ndarray]]:
+        with tqdm(total=len(new), desc="indexing", disable=None, unit="image", leave=False) as bar:
+            for numbers, vectors in embed(dual, (Picture(Path(item.path)) for item in new), left):
+                bar.update(len(numbers))
+                yield from ((new[number], vector) for number, vector in zip(numbers, vectors, strict=True))
+
+    added = index.add(rows())
+    skipped = Counter(kind for path in folder.rglob("*") if (kind := _OTHERS.get(path.suffix.lower())))
+    return Filled(added, len(here) - len(new), len(gone), left, skipped, index.build())
+
+
+def query_vector(dual: Dual, query: str) -> np.ndarray:
+    """The vector [1, width] of a text, or of the image in a file.
+
+    Raises:
+        AssayError: the query is empty, or a file's name and there is none, or no image.
+    """
+    if not query.strip():
+        raise AssayError("There is nothing to search for; give a text, or an image's file.")
+    path = Path(query)
+    if len(query) < 1000 and path.is_file():
+        left = Left()
+        for _, vectors in embed(dual, [Picture(path)], left):
+            return vectors
+        raise AssayError(f"{left}.")
+    if _FILE.fullmatch(query):
+        raise AssayError(f"There is no file {query}; name an image, or search for a text.")
+    return np.asarray(encode_texts(dual, [query]).numpy())
+
+
+def search(index: Index, dual: Dual, query: str, count: int, exact: bool = False) -> list[Hit]:
+    """The images nearest to a text or an image, the nearest first.
+
+    Raises:
+        AssayError: see `query_vector`; or the index is another model's.
+    """
+    index.check(dual.name, identity(dual.name))
+    rows, scores = index.search(query_vector(dual, query), count, exact)
+    return index.hits(rows[0], scores[0])
+
+
+def hits_page(query: str, hits: Sequence[Hit], model: str) -> str:
+    """A page of its own with the pictures that were found, small, and their similarities."""
+    asked = html.escape(query)
+    if len(query) < 1000 and Path(query).is_file():
+        asked = (
+            f"{html.escape(Path(query).name)}</h1><p><img alt='what was searched for' src='{_small(Path(query))}'></p>"
+        )
+    else:
+        asked = f"“{asked}”</h1>"
+    cards = "".join(
+        f"<figure><img alt='{number}' src='{_small(hit.path)}'><figcaption><span class=score>{number}. "
+        f"{hit.score:.3f}</span><br>{html.escape(str(hit.path))}</figcaption></figure>"
+        for number, hit in enumerate(hits, 1)
+    )
+    note = f"<p>Cosine similarity by {html.escape(model)}; {len(hits)} images. It ranks; it is no finding.</p>"
+    return page("Assay search", f"{_CSS}<h1>{asked}{note}<div class=hits>{cards}</div>")
+
+
+def _small(path: Path) -> str:
+    """A picture as a data URI of at most _SIDE pixels; an empty one where it is gone."""
+    try:
+        image = Picture(path).open()
+    except UnreadableError:
+        return ""
+    image.thumbnail((_SIDE, _SIDE))
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"

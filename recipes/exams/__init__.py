@@ -1,0 +1,1 @@
+"""Examination questions: MedQA, MedMCQA, PubMedQA, MMLU, MedXpertQA, AfriMed-QA, and any table of the kind."""

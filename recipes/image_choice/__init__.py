@@ -1,0 +1,1 @@
+"""One picture, one of n: skin, fundus, pathology patches, and any folder of classes."""

@@ -1,0 +1,1 @@
+"""Questions on discharge notes: EHRNoteQA, and any table with a text and options."""

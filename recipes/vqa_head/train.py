@@ -1,0 +1,273 @@
+"""Train a VQA head with LoRA on the towers, and judge it as SLAKE and VQA-RAD are: open, closed, overall."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import Trainer
+from transformers.trainer_callback import PrinterCallback
+
+from extraction.errors import AssayError, reason
+from extraction.files import write_whole
+from extraction.generate.hub import quiet_libraries
+from finetune.encode import training_order, whole_batches
+from finetune.page import write_report
+from finetune.preflight import check_trackers
+from finetune.processes import check_launch, on_all, on_main, say, world_size
+from finetune.run import VERSIONS, RunFolder
+from finetune.train import go_on, keep_best, training_arguments
+from finetune.trainer import Judging, Progress
+from recipes.contrastive.adapter import still, targets
+from recipes.contrastive.data import Left
+from recipes.contrastive.images import Preprocess, UnreadableError
+from recipes.contrastive.load import Dual, load
+from recipes.vqa_head.config import FusionConfig, VqaConfig
+from recipes.vqa_head.data import Question, check_images, read_questions
+from recipes.vqa_head.model import VqaModel
+
+HEAD = "vqa_head.json"  # beside the adapter: the answers in their order, and the fusion's sizes
+
+
+def train(config: VqaConfig) -> Path:
+    """Run, or go on with, the training that `config` describes; the folder of the finished adapter.
+
+    Raises:
+        AssayError: wrong data, model, or output folder; nothing is half-written.
+    """
+    quiet_libraries()
+    on_all(lambda: check_config(config))
+    folder = RunFolder(config.train.output)
+    on_main(lambda: folder.open(config))
+    if on_main(lambda: (folder.adapter / VERSIONS).exists()):
+        say(f"{folder.path} is finished; its adapter is in {folder.adapter}.")
+        return folder.adapter
+    checkpoint = on_main(lambda: go_on(folder))
+    questions, held_out = on_main(lambda: read_data(config))
+    answers = answers_of(questions)
+    dual = on_all(lambda: fed(load(config.model, "cpu"), config.fusion))
+    trainer = build_trainer(config, folder, dual, questions, answers, held_out)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+    def beside(made: Path, facts: Mapping[str, Any]) -> None:
+        values = {"answers": answers, "fusion": config.fusion.model_dump()}
+        write_whole(made / HEAD, json.dumps(values, ensure_ascii=False, indent=1) + "\n")
+        write_report(folder, config, facts)
+
+    on_main(lambda: keep_best(trainer, config, folder, beside))
+    return folder.adapter
+
+
+def check_config(config: VqaConfig) -> None:
+    """Raise AssayError for what a VQA head's training does not have."""
+    if config.train.activation_checkpointing:
+        raise AssayError("train.activation_checkpointing is not for a VQA head; lower train.batch_size instead.")
+    if config.train.quantization or config.train.activation_offloading:
+        raise AssayError(
+            "train.quantization and train.activation_offloading are not for dual encoders; leave them out."
+        )
+    if config.fusion.width % config.fusion.heads:
+        raise AssayError(f"fusion.heads: {config.fusion.heads} heads do not divide the width {config.fusion.width}.")
+    if config.adapter.temperature or config.adapter.projections:
+        raise AssayError("A VQA head uses the towers' tokens alone; set adapter.temperature and projections to false.")
+    check_trackers(config.train.report_to)
+    check_launch()
+
+
+def read_data(config: VqaConfig) -> tuple[list[Question], list[Question]]:
+    """Questions to train on and to judge by; what is left out, shared or cannot be known is said."""
+    left = Left()
+    data = config.data
+    questions = read_questions(data.train, data, "train", left)
+    held_out = read_questions(data.validation, data, "validation", left)
+    if said := check_images(questions, held_out, data.shared_images):
+        say(f"Note: {said}, as was asked for.")
+    if left.counts:
+        say(f"Left out: {left}.")
+    known = set(answers_of(questions))
+    unknown = sum(question.answer not in known for question in held_out)
+    say(
+        f"{len(questions)} questions to train on with {len(known)} answers, {len(held_out)} held out; {unknown} of "
+        "them have an answer that is never trained, and count as wrong"
+    )
+    return questions, held_out
+
+
+def answers_of(questions: Sequence[Question]) -> list[str]:
+    """The answers that can be given: those of the training questions, sorted."""
+    return sorted({question.answer for question in questions})
+
+
+def fed(dual: Dual, config: FusionConfig) -> Dual:
+    """A dual encoder whose texts are cut to the length of questions."""
+    return replace(dual, words=replace(dual.words, length=min(dual.words.length, config.text_tokens)))
+
+
+class QuestionRows(torch.utils.data.Dataset[dict[str, Any]]):
+    """Questions in an order, images drawn when they are needed."""
+
+    def __init__(self, questions: Sequence[Question], order: Sequence[int], answers: Sequence[str], pre: Preprocess):
+        self.questions, self.order, self.preprocess = questions, order, pre
+        self.numbers = {answer: number for number, answer in enumerate(answers)}
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        """Pixels, question and the number of its answer (-1 for one that cannot be given)."""
+        question = self.questions[self.order[number]]
+        try:
+            pixels = torch.from_numpy(self.preprocess.pixels(question.image.open()).copy())
+        except UnreadableError as error:
+            raise AssayError(f"{error} Take its questions out of the data.") from None
+        return {"pixels": pixels, "text": question.text, "label": self.numbers.get(question.answer, -1)}
+
+
+def collate(rows: Sequence[dict[str, Any]], dual: Dual) -> dict[str, Any]:
+    """A batch of rows."""
+    return {
+        "pixels": dual.preprocess.normalise(torch.stack([row["pixels"] for row in rows])),
+        **dual.words.encode([row["text"] for row in rows]),
+        "labels": torch.tensor([row["label"] for row in rows]),
+    }
+
+
+def add_head(dual: Dual, config: VqaConfig, answers: int) -> Any:
+    """The towers with LoRA, a new fusion and classifier beside them, all of it one PEFT model."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import set_seed
+
+    set_seed(config.train.seed)
+    settings = config.adapter
+    lora = LoraConfig(
+        r=settings.r,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules="dual\\.(?:" + targets(dual.model, settings) + ")",
+        modules_to_save=["fusion", "classifier"],
+        use_dora=settings.use_dora,
+        use_rslora=settings.use_rslora,
+    )
+    return get_peft_model(VqaModel(dual.model, config.fusion, answers), lora)
+
+
+class VqaTrainer(Judging, Trainer):
+    """transformers' Trainer with cross-entropy over answers; towers in evaluation mode, three learning rates."""
+
+    def __init__(self, *, config: VqaConfig, judge: Any, folder: RunFolder, **arguments: Any):
+        self.judge, self.started, self.config = judge, time.time(), config
+        super().__init__(**arguments)
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            raise AssayError("Dual encoders fit every GPU: launch them with recipes/accelerate/ddp.yaml.")
+        self.remove_callback(PrinterCallback)
+        self.add_callback(Progress(folder))
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Mean cross-entropy of the true answers."""
+        still(self.accelerator.unwrap_model(model).get_base_model().dual)
+        labels = inputs.pop("labels")
+        scores = model(**inputs)
+        loss = nn.functional.cross_entropy(scores.float(), labels)
+        return (loss, scores) if return_outputs else loss
+
+    def create_optimizer(self, *_: Any) -> Any:
+        """AdamW with the fusion's and the classifier's own rates."""
+        rate, fusion = self.args.learning_rate, self.config.fusion
+        rates = {"fusion": fusion.fusion_rate * rate, "classifier": fusion.head_rate * rate, "": rate}
+        groups: dict[str, list[nn.Parameter]] = {name: [] for name in rates}
+        model: Any = self.model
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                groups[next(part for part in rates if f"{part}." in name or not part)].append(parameter)
+        made = [{"params": groups[name], "lr": rates[name]} for name in rates if groups[name]]
+        self.optimizer = torch.optim.AdamW(made, lr=rate, weight_decay=self.args.weight_decay)
+        return self.optimizer
+
+
+def build_trainer(
+    config: VqaConfig,
+    folder: RunFolder,
+    dual: Dual,
+    questions: Sequence[Question],
+    answers: Sequence[str],
+    held_out: Sequence[Question],
+) -> Any:
+    """The trainer for a configuration, ready to run."""
+    settings = config.train
+    batch = settings.batch_size * settings.accumulation * world_size()
+    order = training_order([1] * len(questions), math.ceil(settings.epochs), batch, settings.seed)
+    order = whole_batches(order[: max(1, round(len(questions) * settings.epochs))], batch)
+    arguments = training_arguments(settings, folder, "accuracy")
+    rows = QuestionRows(questions, order, answers, dual.preprocess)
+    return VqaTrainer(
+        config=config,
+        judge=judge_of(dual, held_out, answers),
+        folder=folder,
+        model=on_all(lambda: add_head(dual, config, len(answers))),
+        args=arguments,
+        train_dataset=rows,
+        eval_dataset=torch.utils.data.Subset(rows, [0]),
+        data_collator=partial(collate, dual=dual),
+    )
+
+
+def judge_of(dual: Dual, held_out: Sequence[Question], answers: Sequence[str]) -> Callable[[Any], dict[str, float]]:
+    """Accuracy of a model in memory on held-out questions: overall, open, closed."""
+    rows = QuestionRows(held_out, range(len(held_out)), answers, dual.preprocess)
+
+    def judge(model: Any) -> dict[str, float]:
+        device = next(model.parameters()).device
+        right: list[bool] = []
+        with torch.inference_mode():
+            for start in range(0, len(rows), 32):
+                batch = collate([rows[number] for number in range(start, min(start + 32, len(rows)))], dual)
+                labels = batch.pop("labels")
+                scores = model(**{key: value.to(device) for key, value in batch.items()}).cpu()
+                right += (scores.argmax(1) == labels).tolist()
+        figures = {"accuracy": sum(right) / len(right)}
+        for name, closed in (("open", False), ("closed", True)):
+            own = [one for one, question in zip(right, held_out, strict=True) if question.closed == closed]
+            figures |= {f"{name}_accuracy": sum(own) / len(own)} if own else {}
+        return figures
+
+    return judge
+
+
+def load_head(folder: Path) -> tuple[Any, Dual, list[str]]:
+    """A trained model from its adapter's folder, the dual encoder that feeds it, and its answers.
+
+    Raises:
+        AssayError: the folder holds no VQA head, or its base is missing.
+    """
+    from peft import PeftModel
+
+    try:
+        values = json.loads((folder / HEAD).read_text(encoding="utf-8"))
+        base = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+        fusion, answers = FusionConfig(**values["fusion"]), list(values["answers"])
+    except (OSError, ValueError, KeyError) as error:
+        raise AssayError(
+            f"{folder} holds no VQA head ({reason(error)}); name the adapter's folder of its run."
+        ) from None
+    dual = fed(load(base, "cpu"), fusion)
+    model = PeftModel.from_pretrained(VqaModel(dual.model, fusion, len(answers)), str(folder))
+    return model.eval(), dual, answers
+
+
+def evaluate(model: str, data: Path) -> dict[str, float]:
+    """Accuracy of a trained head on a file of questions; VQA-RAD's test questions, SLAKE's all in English."""
+    from recipes.vqa_head.config import QuestionsConfig
+
+    whole, dual, answers = load_head(Path(model))
+    held_out = read_questions(data, QuestionsConfig(train=data, validation=data), "validation", Left())
+    return judge_of(dual, held_out, answers)(whole) | {"questions": len(held_out)}

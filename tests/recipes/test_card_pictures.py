@@ -1,0 +1,359 @@
+"""Picture rows in the layouts of their publishers: read, asked, left out and counted."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from extraction.errors import AssayError
+from extraction.example import ImagePart
+from extraction.room import Room
+from finetune.task import DataRequest, load_task, read_examples
+from recipes.card.base import read_row, training_part
+from recipes.card.blind import blind
+from recipes.card.examples import examples_of
+from recipes.card.measures import measure
+from recipes.card.rows import by_name, published, row_at
+from recipes.chest_xray.mimic import sections
+from tests.recipes.pictures import imagenome, mimic, picture, slake, table, vqa_rad
+
+
+def read(folder, split="test", row=None):
+    return read_row(row or row_at(folder), folder, split)
+
+
+def golds(reading):
+    return [(item.question, item.gold) for item in reading.items]
+
+
+def test_slake_in_english_and_in_chinese(tmp_path):
+    folder = slake(tmp_path / "slake")
+    assert golds(read(folder)) == [
+        ("What modality is used to take this image?", "CT"),
+        ("Does the picture contain lung?", "Yes"),
+    ]
+    assert [item.closed for item in read(folder).items] == [False, True]
+    [example] = examples_of(read(folder), row_at(folder))
+    assert [type(part) for part in example.context.parts] == [ImagePart] and len(example.branches) == 2
+    (folder / "row.yaml").write_text("base: slake\nwhere: {q_lang: zh}\n")
+    assert golds(read(folder)) == [("图中包含肺吗?", "包含")]
+
+
+def test_vqa_rad_balanced_and_original(tmp_path):
+    folder = vqa_rad(tmp_path / "vqa_rad")
+    assert golds(read(folder)) == [("Is 3 seen?", "3"), ("Is 4 seen?", "Yes")]
+    assert [item.closed for item in read(folder, "validation").items] == [True]
+    original = read(folder, row=by_name("vqa_rad_original"))
+    assert [item.id for item in original.items] == ["1", "4"]
+    assert "synpic1.jpg. The original split shows the same images in training and test" in original.said[0]
+    (folder / "vqa_rad_balanced_split_and_human_eval_inclusions.tsv").unlink()
+    with pytest.raises(AssayError, match="which says what is trained and what is not"):
+        read(folder)
+
+
+def test_medxpertqa_with_several_images(tmp_path):
+    folder = tmp_path / "MedXpertQA"
+    names = [picture(folder / "images" / f"MM-1-{letter}.jpeg").name for letter in "ab"]
+    row = {
+        "id": "MM-1",
+        "question": "Which? (A) a (B) b",
+        "options": {"A": "a", "B": "b"},
+        "label": "B",
+        "images": names,
+    }
+    table(folder / "MM" / "test.jsonl", [row, {**row, "id": "MM-2", "images": ["none.jpeg"]}])
+    reading = read(folder, row=by_name("medxpertqa_mm"))
+    assert [len(item.images) for item in reading.items] == [2]
+    assert reading.counts == {"its image is missing": 1}
+    assert row_at(folder).name == "medxpertqa_mm"
+
+
+def test_pad_ufes_by_google_s_split_of_patients(tmp_path):
+    folder = tmp_path / "PAD-UFES-20"
+    rows = [{"patient_id": f"PAT_{n}", "lesion_id": n, "diagnostic": d, "img_id": f"PAT_{n}_1.png"}
+            for n, d in enumerate(("ACK", "MEL", "NEV", "XXX"))]  # fmt: skip
+    table(folder / "metadata.csv", rows)
+    table(folder / "pad_ufes_20_split.tsv", [{"PATIENT_ID": f"PAT_{n}", "SPLIT": "test"} for n in (0, 1, 3)])
+    for n in (0, 3):
+        picture(folder / "imgs_part_1" / "imgs_part_1" / f"PAT_{n}_1.png")
+    reading = read(folder)
+    assert [(item.gold, item.patient) for item in reading.items] == [("A", "PAT_0")]
+    assert reading.counts == {
+        "its image is missing": 1, "the split does not name its patient": 1, "its answer is none of its options": 1
+    }  # fmt: skip
+    [example] = examples_of(reading, by_name("pad_ufes_20"))
+    asked = example.branches[0].parts[0]
+    assert asked.endswith("(F) seborrheic keratosis\nThe most likely diagnosis is:")
+    assert example.branches[0].gold == {"answer": "(A)"}
+
+
+def test_isic_has_a_column_for_each_class(tmp_path):
+    folder = tmp_path / "isic_2018"
+    names = list(by_name("isic_2018").classes)
+    rows = [{"image": f"ISIC_{n}", **{name: float(name == names[n]) for name in names}} for n in range(3)]
+    table(folder / "ISIC2018_Task3_Test_GroundTruth" / "ISIC2018_Task3_Test_GroundTruth.csv", rows)
+    for n in range(3):
+        picture(folder / "ISIC2018_Task3_Test_Input" / f"ISIC_{n}.jpg")
+    assert [item.gold for item in read(folder).items] == ["A", "B", "C"]
+
+
+def test_scin_has_four_options_that_are_always_the_same(tmp_path):
+    folder = tmp_path / "scin"
+    cases = [{"case_id": f"{n}", "image_1_path": f"dataset/images/{n}.png"} for n in range(40)]
+    names = ("Eczema", "Psoriasis", "Acne", "Urticaria", "Tinea")
+    labels = [{"case_id": f"{n}", "dermatologist_skin_condition_on_label_name": str([names[n % 5], "Other"])}
+              for n in range(39)]  # fmt: skip
+    table(folder / "dataset" / "scin_cases.csv", cases)
+    table(folder / "dataset" / "scin_labels.csv", labels)
+    for n in range(40):
+        picture(folder / "dataset" / "images" / f"{n}.png")
+    first, again = read(folder), read(folder)
+    assert first.items == again.items and len(first.items) > 2
+    for item in first.items:
+        assert item.options[item.gold] == names[int(item.id) % 5] and len(set(item.options.values())) == 4
+    parts = [read(folder, split).items for split in ("train", "validation", "test")]
+    assert sum(map(len, parts)) == 39
+
+
+def test_eyepacs_keeps_both_eyes_on_one_side(tmp_path):
+    folder = tmp_path / "eyepacs"
+    rows = [{"image": f"{n}_{side}", "level": n % 5} for n in range(70) for side in ("left", "right")]
+    table(folder / "trainLabels.csv", rows)
+    for row in rows:
+        picture(folder / "train" / f"{row['image']}.jpeg", size=(16, 16))
+    every = [read(folder, split).items for split in ("train", "validation", "test")]
+    parts = [{item.id.split("_")[0] for item in items} for items in every]
+    assert sum(map(len, parts)) == 70 and not parts[0] & parts[2]
+
+
+def test_classes_as_folders(tmp_path):
+    folder = tmp_path / "NCT-CRC-HE"
+    for part in ("NCT-CRC-HE-100K", "CRC-VAL-HE-7K"):
+        for name in ("ADI", "TUM", "ZZZ"):
+            picture(folder / part / name / f"{part}.tif")
+    reading = read(folder)
+    assert [item.options[item.gold] for item in reading.items] == ["adipose", "colorectal adenocarcinoma epithelium"]
+    assert reading.counts == {"its folder is none of the row's classes": 1}
+    own = tmp_path / "lc25000"
+    for name in ("lung_aca", "lung_n"):
+        picture(own / "test" / name / "1.png")
+    (own / "row.yaml").write_text("recipe: image_choice\nreader: folders\nquestion: Which tissue?\n")
+    assert [dict(item.options) for item in read(own).items] == [{"A": "lung aca", "B": "lung n"}] * 2
+
+
+def test_pcam_is_unpacked_once(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    folder = tmp_path / "pcam"
+    folder.mkdir()
+    for name, values in (("x", np.zeros((3, 96, 96, 3), np.uint8)), ("y", np.array([0, 1, 1]).reshape(3, 1, 1, 1))):
+        with h5py.File(folder / f"camelyonpatch_level_2_split_test_{name}.h5", "w") as file:
+            file[name] = values
+    assert [item.gold for item in read(folder).items] == ["A", "B", "B"]
+    assert len(list((folder / "png" / "test").glob("*.png"))) == 3
+
+
+def test_mimic_asks_five_findings_of_the_frontal_image(tmp_path):
+    folder = mimic(tmp_path / "mimic-cxr-jpg")
+    reading = read(folder)
+    assert golds(reading)[:3] == [
+        ("Is there atelectasis in this image?", "yes"),
+        ("Is there cardiomegaly in this image?", "no"),
+        ("Is there pleural effusion in this image?", "yes"),
+    ]
+    assert {item.images[0].name for item in reading.items} == {"pa-2.jpg", "pa-3.jpg"}
+    assert reading.counts == {"a finding is not spoken of": 2, "a finding is uncertain": 2}
+    examples = examples_of(reading, row_at(folder))
+    assert [len(example.branches) for example in examples] == [3, 3]
+    assert examples[0].context.parts[0].size == (100, 100)
+    assert examples[0].branches[0].parts[0].endswith('or "Final Answer: no')
+
+
+def test_mimic_reports_from_indication_to_impression(tmp_path):
+    folder = mimic(tmp_path / "mimic-cxr-jpg")
+    row = by_name("mimic_reports")
+    example = examples_of(read(folder, row=row), row)[0]
+    assert example.branches[0].parts == ('"Cough for two days. findings:"',)
+    assert example.branches[0].gold == {"answer": "The heart is large. No effusion.\nImpression: Cardiomegaly."}
+    assert sections("FINDINGS: a\nHISTORY: b") == {"findings": "a", "indication": "b"}
+
+
+def test_ms_cxr_t_shows_the_previous_image_first(tmp_path):
+    mimic(tmp_path / "mimic-cxr-jpg")
+    row = {"subject_id": "10000002", "study_id": "50000002", "dicom_id": "files/p10/p10000002/s50000002/pa-2",
+           "previous_study_id": "50000002", "previous_dicom_id": "lateral-2", "edema_progression": "worsening",
+           "edema_label_quality": "one_expert", "pneumonia_progression": ""}  # fmt: skip
+    table(tmp_path / "ms-cxr-t" / "MS_CXR_T_temporal_image_classification_v1.0.0.csv", [row])
+    folder = tmp_path / "ms-cxr-t"
+    reading = read(folder)
+    assert [(item.gold, item.group) for item in reading.items] == [("C", "edema")]
+    [example] = examples_of(reading, row_at(folder))
+    before, label, after, other = example.context.parts
+    assert (before.path.stem, label, after.path.stem, other) == (
+        "lateral-2",
+        "(previous image)",
+        "pa-2",
+        "(current image)",
+    )
+
+
+def test_imagenome_s_boxes_are_of_the_padded_square(tmp_path):
+    files = mimic(tmp_path / "mimic-cxr-jpg")
+    folder = imagenome(tmp_path / "chest-imagenome", files)
+    reading = read(folder)
+    # 80 x 100 pixels: ten columns of black at each side.
+    assert [(item.question, item.gold) for item in reading.items] == [
+        ("cardiac silhouette", (500.0, 300.0, 900.0, 700.0))
+    ] * 2
+    assert reading.counts == {"a box leaves its image": 2, "an object has no box": 2}
+    example = examples_of(reading, row_at(folder))[0]
+    assert isinstance(example.context.parts[0], str) and example.context.parts[1].size == (100, 100)
+    assert '"box_2d":[500,300,900,700],"label":"cardiac silhouette"' in example.branches[0].gold["answer"]
+
+
+def test_chexpert_and_chestxray14(tmp_path):
+    folder = tmp_path / "CheXpert-v1.0-small"
+    path = "CheXpert-v1.0-small/valid/patient64541/study1/view1_frontal.jpg"
+    picture(tmp_path / path)
+    findings = {
+        "Atelectasis": "0.0",
+        "Cardiomegaly": "1.0",
+        "Consolidation": "-1.0",
+        "Edema": "0.0",
+        "Pleural Effusion": "",
+    }
+    rows = [{"Path": path, "Frontal/Lateral": "Frontal", **findings},
+            {"Path": path.replace("frontal", "lateral"), "Frontal/Lateral": "Lateral", **findings}]  # fmt: skip
+    table(folder / "valid.csv", rows)
+    reading = read(folder)
+    assert [(item.group, item.gold, item.patient) for item in reading.items] == [
+        ("Atelectasis", "no", "patient64541"), ("Cardiomegaly", "yes", "patient64541"), ("Edema", "no", "patient64541")
+    ]  # fmt: skip
+    nih = tmp_path / "ChestX-ray14"
+    for name in ("00000001_000.png", "00000002_000.png"):
+        picture(nih / "images_001" / "images" / name)
+    (nih / "Data_Entry_2017_v2020.csv").write_text(
+        "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
+        "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]\n"
+        "00000001_000.png,Cardiomegaly|Emphysema,0,1,57,M,PA,2682,2749,0.143,0.143\n"
+        "00000002_000.png,No Finding,0,2,57,M,PA,2682,2749,0.143,0.143\n"
+    )
+    (nih / "test_list.txt").write_text("00000001_000.png\n")
+    reading = read(nih, row=by_name("cxr14"))
+    assert [item.group for item in reading.items if item.gold == "yes"] == ["Cardiomegaly", "Emphysema"]
+    labels = {"Image Index": "00000002_000.png", "Patient ID": "2", "Fracture": "NO", "Pneumothorax": "YES",
+              "Airspace opacity": "NO", "Nodule or mass": "YES", "Set Id": "1"}  # fmt: skip
+    table(nih / "four_findings_expert_labels" / "test_labels.csv", [labels])
+    reading = read(nih, row=by_name("cxr14_adjudicated"))
+    assert golds(reading)[0] == ("Are there any fractures in the image?", "no") and len(reading.items) == 4
+
+
+def test_ehr_note_qa_joins_its_notes_by_time(tmp_path):
+    folder = tmp_path / "ehrnoteqa"
+    asked = {
+        "patient_id": 7,
+        "num_notes": 2,
+        "question": "Why?",
+        **{f"choice_{c}": c * 2 for c in "ABCDE"},
+        "answer": "D",
+    }
+    table(folder / "EHRNoteQA.jsonl", [asked, {**asked, "question": "When?"}, {**asked, "patient_id": 8}])
+    notes = [{"note_id": n, "subject_id": 7, "hadm_id": n, "charttime": when, "text": f"Note,\nof {when}"}
+             for n, when in enumerate(("2180-05-02", "2180-05-01"))]  # fmt: skip
+    table(folder / "discharge.csv.gz", notes, zipped=True)
+    reading = read(folder)
+    [example] = examples_of(reading, row_at(folder))
+    assert example.context.parts == ("[note 1]\nNote,\nof 2180-05-01\n\n[note 2]\nNote,\nof 2180-05-02",)
+    assert [branch.gold["answer"] for branch in example.branches] == ["Final Answer: (D)"] * 2
+    assert "CHOICE_E: EE" in example.branches[0].parts[0]
+    assert reading.counts == {"its notes are not those of the patient": 1}
+
+
+def test_pictures_that_cannot_be_read_are_left_out_and_counted(tmp_path, capsys):
+    folder = tmp_path / "own" / "test"
+    whole = picture(folder / "whole.png")
+    (folder / "cut.png").write_bytes(whole.read_bytes()[:-30])
+    Image.new("CMYK", (32, 32), (10, 200, 30, 0)).save(folder / "cmyk.jpg")
+    Image.fromarray(np.full((32, 32), 40000, np.uint16)).save(folder / "deep.png")
+    (folder / "words.png").write_text("no picture")
+    (folder / "slice.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\0" * 50)
+    bomb = Image.new("1", (30000, 30000))
+    bomb.save(folder / "bomb.png")
+    names = ["whole.png", "cut.png", "cmyk.jpg", "deep.png", "words.png", "slice.dcm", "bomb.png", "none.png"]
+    table(folder / "test.csv", [{"image": name, "question": "Normal?", "answer": "yes"} for name in names])
+    (tmp_path / "own" / "row.yaml").write_text(
+        "recipe: vqa\ngrader: yes_no\ncolumns: {image: image, question: question, answer: answer}\n"
+    )
+    task = load_task("vqa")
+    examples = read_examples(task, DataRequest(folder, "test", task.contract, Room(len, task.contract)))
+    assert [example.context.parts[0].path.name for example in examples] == ["whole.png", "cmyk.jpg", "deep.png"]
+    assert examples[2].context.parts[0].draw().getpixel((3, 3)) == (156, 156, 156)
+    reading = examples[0].branches[0].source.reading
+    assert reading.counts == {"its image is missing": 1, "its image cannot be read": 4}
+    told = "".join(capsys.readouterr())
+    assert "test.csv, line 3 (" in told and "cut.png" in told and "test.csv, line 9 (" in told
+
+
+def test_a_dicom_picture_is_shown_where_pydicom_is_installed(tmp_path, shared_data):
+    pytest.importorskip("pydicom")
+    file = shared_data / "card" / "dicom" / "RG1_J2KI.dcm"
+    if not file.is_file():
+        pytest.skip("the DICOM files are not here")
+    from recipes.card.examples import readable
+
+    image = ImagePart.of(readable(file)).draw()
+    assert image.mode == "RGB" and np.asarray(image).std() > 10
+
+
+def test_a_patient_on_both_sides_of_a_split_is_named(tmp_path):
+    folder = tmp_path / "own"
+    for name in ("a", "b"):
+        picture(folder / "test" / f"{name}.png")
+        picture(folder / "train" / f"{name}.png")
+    for split, patients in (("train", ("p1", "p2")), ("test", ("p2", "p3"))):
+        rows = [
+            {"image": f"{n}.png", "q": "Is it?", "y": "no", "patient": p} for n, p in zip("ab", patients, strict=True)
+        ]
+        table(folder / split / "t.csv", rows)
+    columns = "columns: {image: image, question: q, answer: y, patient: patient}\n"
+    (folder / "row.yaml").write_text(f"recipe: vqa\ngrader: yes_no\n{columns}")
+    with pytest.raises(AssayError, match="leaks: 1 of its patients or images are in its training part, too: p2"):
+        read(folder / "test")
+    (folder / "row.yaml").write_text(f"recipe: vqa\ngrader: yes_no\nleak: It is known.\n{columns}")
+    assert read(folder / "test").said == ["1 of its patients or images are in its training part, too: p2. It is known."]
+
+
+@pytest.mark.parametrize("name", list(published()))
+def test_every_row_says_how_its_data_are_come_by(name):
+    row = published()[name]
+    assert row.access and row.title and load_task(row.recipe).name == row.recipe
+    assert all(len(figure.published) in (0, 4) for figure in row.figures)
+
+
+def test_blind_answers_of_published_data_are_those_that_are_known(shared_data):
+    folder = shared_data / "card" / "slake"
+    if not folder.is_dir():
+        pytest.skip("SLAKE is not here")
+    row = row_at(folder)
+    reading, train = read(folder), training_part(row, folder)
+    name, graded = blind(row, train.items + train.unseen, reading.items)
+    f1, yes_no = (measure(figure, reading.items, graded, draws=50) for figure in row.figures[:2])
+    assert (f1.n, round(f1.value), round(yes_no.value, 1)) == (1061, 57 if f1.value < 57.5 else 58, 70.7)
+    assert "same question" in name and f1.low < f1.value < f1.high
+    assert json.dumps(reading.left_out) == "{}"
+
+
+def test_reports_are_trained_by_the_figure_that_can_be_had(tmp_path):
+    from finetune.task import check_grading
+
+    folder = mimic(tmp_path / "mimic-cxr-jpg")
+    row, task = by_name("mimic_reports"), load_task("chest_xray")
+    examples = examples_of(read(folder, row=row), row)
+    check_grading(task, task.contract, examples)
+    gold = [[Truth({"answer": branch.gold["answer"]}) for branch in example.branches] for example in examples]
+    assert task.grade(task.contract, examples, gold).figures["score"] == 1.0
+
+
+class Truth:
+    def __init__(self, data):
+        self.data = data

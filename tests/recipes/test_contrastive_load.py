@@ -1,0 +1,186 @@
+"""Dual encoders are loaded by transformers and Pillow alone, and are what open_clip and transformers make of them."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from extraction.errors import AssayError
+from recipes.contrastive.images import Preprocess, picture_of
+from recipes.contrastive.layouts import published_names
+from recipes.contrastive.load import encode_pixels, encode_texts, load
+from tests.recipes.dual_encoders import (
+    MEAN,
+    STD,
+    figure,
+    meta_model,
+    published_shapes,
+    tiny_biomedclip,
+    tiny_transformers,
+)
+
+ROOT = Path(__file__).parents[2]
+TEXTS = ["a red circle on the left", "the blue square &amp; a  green triangle", "x" * 90]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("dual")
+    made = {kind: tiny_transformers(root / kind, kind) for kind in ("siglip", "clip")}
+    return made | {"open_clip": tiny_biomedclip(root / "open_clip")}
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    def refuse(*arguments, **options):
+        raise AssertionError("a connection was tried")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+def pictures():
+    # Of the last, the middle lies between two pixels, where torchvision and transformers cut differently.
+    sizes = ((41, 41), (91, 50), (59, 32))
+    return [figure("blue", "square", "right", 60).resize(size) for size in sizes]
+
+
+def test_the_published_state_dict_has_a_place_in_the_towers():
+    model = meta_model()
+    assert sum(parameter.numel() for parameter in model.parameters()) == 195_902_721
+    assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+    state, shapes = model.state_dict(), published_shapes()
+    table = published_names(model, "open_clip")
+    assert table.keys() == shapes.keys()
+    assert sorted(name for names in table.values() for name in names) == sorted(state)
+    for theirs, ours in table.items():
+        first = sum(state[name].shape[0] for name in ours) if state[ours[0]].ndim else None
+        assert shapes[theirs] == (() if first is None else (first, *state[ours[0]].shape[1:])), theirs
+
+
+def test_texts_have_256_tokens_and_not_512(folders, tmp_path):
+    folder = shutil.copytree(folders["open_clip"], tmp_path / "model")
+    dual = load(str(folder))
+    assert dual.words.length == 32 and dual.model.text.config.max_position_embeddings == 64
+    assert dual.words.encode([TEXTS[2]])["input_ids"].shape == (1, 32)
+    assert dual.words.count_cut(TEXTS) == 1
+
+
+@pytest.mark.parametrize("kind", ["siglip", "clip"])
+def test_embeddings_are_those_of_transformers(folders, kind):
+    from transformers import AutoModel
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+    dual = load(str(folders[kind]))
+    own = AutoModel.from_pretrained(folders[kind]).eval()
+    assert not dual.model.training
+    processor = {"siglip": SiglipImageProcessorPil, "clip": CLIPImageProcessorPil}[kind].from_pretrained(folders[kind])
+    pixels = torch.tensor(np.stack([dual.preprocess.pixels(image) for image in pictures()]))
+    wanted = processor(pictures(), return_tensors="pt")["pixel_values"]
+    assert torch.allclose(dual.preprocess.normalise(pixels), wanted, atol=1e-6)
+    fed = dual.words.encode(TEXTS)
+    with torch.no_grad():
+        out = own(**fed, pixel_values=wanted)
+        logits = dual.model.temperature(dual.model.encode_text(**fed) @ encode_pixels(dual, pixels).T)
+    assert torch.allclose(encode_texts(dual, TEXTS), out.text_embeds, atol=1e-6)
+    assert torch.allclose(encode_pixels(dual, pixels), out.image_embeds, atol=1e-6)
+    assert torch.allclose(logits, out.logits_per_text, atol=1e-4)
+    assert dual.sigmoid == (kind == "siglip")
+    # As they were trained: SigLIP's texts are all of one length, and nothing is masked.
+    assert ("attention_mask" in fed) == (kind == "clip")
+
+
+def test_open_clip_agrees(folders, tmp_path):
+    """In a process of its own: see the module that it runs."""
+    folder = shutil.copytree(folders["open_clip"], tmp_path / "model")
+    (folder / "texts.json").write_text(json.dumps(TEXTS))
+    names = []
+    for number, image in enumerate(pictures()):
+        image.save(tmp_path / f"{number}.png")
+        names.append(str(tmp_path / f"{number}.png"))
+    # Packages for this one process: a torchvision that lacks its operators would break transformers in all others.
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("ASSAY_ORACLES"), os.environ.get("PYTHONPATH"))))
+    command = [sys.executable, "-m", "tests.recipes.open_clip_oracle", str(folder), *names]
+    environment = os.environ | {"PYTHONPATH": path}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode == 77:
+        pytest.skip(f"open_clip cannot be imported here: {done.stdout[:200]}")
+    assert done.returncode == 0, done.stderr
+    differences = list(map(float, done.stdout.split()[-4:]))
+    assert max(differences) <= 1e-6, differences
+
+
+def test_preprocessing_cuts_the_middle_out_of_the_brought_down_image():
+    preprocess = Preprocess((32, 32), True, 32, 3, MEAN, STD)
+    wide = Image.new("RGB", (300, 100), "black")
+    wide.paste("white", (100, 0, 200, 100))
+    assert preprocess.pixels(wide)[:, 4:-4].min() > 250
+
+
+def test_an_image_is_what_its_bytes_are(tmp_path):
+    Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert picture_of((tmp_path / "clear.png").read_bytes(), "clear.png").getpixel((1, 1)) == (255, 255, 255)
+    with pytest.raises(AssayError, match="no image but plain text"):
+        picture_of(b"hello", "notes.png")
+    with pytest.raises(AssayError, match=r"cut\.png is damaged"):
+        picture_of((tmp_path / "clear.png").read_bytes()[:40], "cut.png")
+
+
+def changed(folder, file, change):
+    values = json.loads((folder / file).read_text())
+    change(values)
+    (folder / file).write_text(json.dumps(values))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (
+            lambda f: changed(f, "preprocessor_config.json", lambda v: v.update(size={"height": 48, "width": 48})),
+            "48 x",
+        ),
+        (lambda f: (f / "model.safetensors").write_bytes(b"\x20\0\0\0"), "not whole"),
+        (lambda f: [p.unlink() for p in f.glob("vocab*")] + [(f / "tokenizer.json").unlink()], "no tokenizer"),
+        (lambda f: changed(f, "config.json", lambda v: v.update(model_type="llama")), "no dual encoder"),
+        (lambda f: changed(f, "config.json", lambda v: v["text_config"].update(vocab_size=50)), "tokenizer of"),
+        (lambda f: [p.unlink() for p in f.glob("*.safetensors")], "has no weights"),
+        (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "recipes.contrastive.unpickle"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(folders, tmp_path, spoil, said):
+    folder = shutil.copytree(folders["siglip"], tmp_path / "model")
+    spoil(folder)
+    with pytest.raises(AssayError, match=said):
+        load(str(folder))
+
+
+def test_weights_of_another_model_are_refused(folders, tmp_path):
+    folder = shutil.copytree(folders["open_clip"], tmp_path / "model")
+    state = load_file(folder / "open_clip_model.safetensors")
+    state["visual.trunk.extra"] = torch.zeros(2)
+    save_file(state, folder / "open_clip_model.safetensors")
+    with pytest.raises(AssayError, match="have no place"):
+        load(str(folder))
+    with pytest.raises(AssayError, match="There is no model"):
+        load("nowhere/at/all")
+
+
+def test_a_published_pickle_is_turned_into_safetensors_once(folders, tmp_path):
+    from recipes.contrastive.unpickle import unpickle
+
+    folder = shutil.copytree(folders["open_clip"], tmp_path / "model")
+    state = load_file(folder / "open_clip_model.safetensors")
+    (folder / "open_clip_model.safetensors").unlink()
+    legacy = {**state, "text.transformer.embeddings.position_ids": torch.arange(64)[None]}
+    torch.save(legacy, folder / "open_clip_pytorch_model.bin")
+    unpickle(folder)
+    assert torch.equal(encode_texts(load(str(folder)), TEXTS), encode_texts(load(str(folders["open_clip"])), TEXTS))

@@ -1,0 +1,265 @@
+"""Tuning: gradients of the whole batch, runs that learn and go on, adapters that are what they say."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from extraction.errors import AssayError
+from finetune.config import load_config
+from finetune.run import read_metrics
+from recipes.contrastive.adapter import add_towers_adapter, targets
+from recipes.contrastive.cached import cached_backward
+from recipes.contrastive.config import TowersConfig
+from recipes.contrastive.load import encode_texts, load
+from recipes.contrastive.losses import info_nce, sigmoid
+from recipes.contrastive.retrieval import recalls, wilson
+from tests.recipes.dual_encoders import figures, tiny_biomedclip, tiny_transformers
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("contrastive")
+    tiny_biomedclip(folder / "open_clip")
+    tiny_transformers(folder / "siglip", "siglip")
+    tiny_transformers(folder / "clip", "clip")
+    figures(folder / "train", 36, seed=1)
+    figures(folder / "validation", 36, seed=2)
+    return folder
+
+
+def config(work, output, *changes, model="open_clip"):
+    values = {
+        "recipe": "contrastive",
+        "model": str(work / model),
+        "data": {"train": str(work / "train/captions.csv"), "validation": str(work / "validation/captions.csv")},
+        "adapter": {"r": 4, "alpha": 8, "projections": True},
+        "train": {
+            "output": str(work / output),
+            "batch_size": 12,
+            "epochs": 2,
+            "learning_rate": 0.01,
+            "checkpoint_steps": 3,
+            "log_steps": 1,
+            "dtype": "float32",
+        },
+        "chunk": 4,
+    }
+    (work / f"{output}.yaml").write_text(json.dumps(values))
+    return load_config(work / f"{output}.yaml", changes)
+
+
+def run(settings):
+    from finetune.runs import own_run
+
+    return own_run("contrastive").train(settings)
+
+
+@pytest.mark.parametrize("loss", [info_nce, sigmoid])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_cached_gradients_are_those_of_the_whole_batch(work, loss, dropout):
+    dual = load(str(work / "siglip"))
+    settings = TowersConfig(r=4, alpha=8, layers="all-linear", projections=True, dropout=dropout)
+    model = add_towers_adapter(dual.model, settings, 0, "siglip").train()
+    for name, parameter in model.named_parameters():  # B starts at zero, and would keep A's gradients there
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(len(name)))
+    base = model.get_base_model()
+    generator = torch.Generator().manual_seed(1)
+    fed = {
+        "pixels": torch.rand(12, 3, 32, 32, generator=generator),
+        "input_ids": torch.randint(5, 20, (12, 16), generator=generator),
+    }
+    groups = torch.tensor([0, 1, 2, 0, 4, 5, 6, 7, 1, 9, 10, 11])
+
+    def gradients(size):
+        model.zero_grad()
+        chunks = [{key: value[at : at + size] for key, value in fed.items()} for at in range(0, 12, size)]
+        if size == 12 and dropout:  # dropout falls by chunk, so the whole is put together from the same falls
+            parts = []
+            for number, at in enumerate(range(0, 12, 4)):
+                with torch.random.fork_rng():
+                    torch.manual_seed(7 + number)
+                    parts.append(base(**{key: value[at : at + 4] for key, value in fed.items()}))
+            image, text = (torch.cat(part) for part in zip(*parts, strict=True))
+            value = loss(image, text, base.temperature, groups)
+            value.backward()
+        else:
+            value = cached_backward(
+                lambda one: base(**one), chunks, lambda a, b: loss(a, b, base.temperature, groups), seed=7
+            )
+        return float(value.detach()), {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+    whole, expected = gradients(12)
+    value, found = gradients(4)
+    assert value == pytest.approx(whole, rel=1e-6)
+    assert found.keys() == expected.keys() and any("temperature" in name for name in found)
+    for name, gradient in expected.items():
+        # The worst of a tensor against the largest of all: rounding of products in float32.
+        assert (found[name] - gradient).abs().max() <= 1e-5 * max(1.0, float(gradient.abs().max())), name
+        assert gradient.abs().max() > 0, name
+
+
+def test_repeated_captions_are_right_for_each_other():
+    image = torch.nn.functional.normalize(torch.randn(4, 8, generator=torch.Generator().manual_seed(0)), dim=1)
+    groups = torch.tensor([0, 1, 0, 3])
+    scale = torch.nn.Module()
+    scale.forward = lambda similarity: 20 * similarity
+    text = torch.nn.functional.normalize(image + 0.1 * image.roll(1, 0), dim=1)
+    plain, aware = info_nce(image, text, scale), info_nce(image, text, scale, groups)
+    swapped = info_nce(image, text[[2, 1, 0, 3]], scale, groups)
+    assert torch.allclose(aware, swapped) and not torch.allclose(plain, aware)
+    same = text[[0, 1, 0, 3]]  # texts that are equal to the letter take each other's place: InfoNCE needs no telling
+    assert torch.allclose(info_nce(image, same, scale), info_nce(image, same, scale, groups))
+    assert not torch.allclose(sigmoid(image, same, scale), sigmoid(image, same, scale, groups))
+    assert torch.allclose(info_nce(image, text, scale, torch.arange(4)), plain)
+    assert torch.allclose(sigmoid(image, text, scale, torch.arange(4)), sigmoid(image, text, scale))
+    assert torch.allclose(info_nce(image, text, scale, hard_negatives=1e-9), plain, atol=1e-6)
+    assert info_nce(image, text, scale, hard_negatives=5.0) > plain
+
+
+def test_the_sigmoid_loss_is_transformers_own(work):
+    from transformers import AutoModel
+
+    dual = load(str(work / "siglip"))
+    own = AutoModel.from_pretrained(work / "siglip").eval()
+    pixels = torch.rand(3, 3, 32, 32)
+    ids = torch.randint(5, 20, (3, 16))
+    with torch.no_grad():
+        ours = sigmoid(*dual.model(pixels, ids), dual.model.temperature)
+        assert float(ours) == pytest.approx(float(own(ids, pixels, return_loss=True).loss), rel=1e-5)
+
+
+def test_recall_counts_equal_captions_as_hits_once():
+    vectors = np.eye(4, dtype=np.float32)
+    image = vectors[[0, 0, 1, 2]]
+    found = recalls(image, vectors[[0, 0, 1, 3]], [7, 7, 8, 9])
+    assert found["image_to_text_recall@1"] == 0.75 and found["image_to_text_recall@5"] == 1.0
+    assert found["text_to_image_recall@1"] == pytest.approx(2 / 3)
+    same = np.ones((4, 4), np.float32) / 2
+    assert recalls(same, same, [1, 2, 3, 4])["recall@1"] == 0.0  # equal vectors tell nothing apart
+    low, high = wilson(9, 10)
+    assert (low, high) == pytest.approx((0.596, 0.982), abs=1e-3)
+
+
+@pytest.mark.parametrize("model", ["open_clip", "siglip", "clip"])
+def test_a_run_learns_keeps_its_best_and_is_loaded_again(work, model, capsys):
+    output = f"run-{model}"
+    adapter = run(config(work, output, model=model))
+    rows = read_metrics(work / output / "metrics.jsonl")
+    losses = [row["loss"] for row in rows if "loss" in row]
+    assert len(losses) == 6 and losses[-1] < losses[0]
+    judged = [row["eval_recall@1"] for row in rows if "eval_recall@1" in row]
+    assert len(judged) == 2
+    weights = load_file(adapter / "adapter_model.safetensors")
+    assert any("temperature" in name for name in weights)
+    base, tuned = load(str(work / model)), load(str(adapter))
+    assert not tuned.model.training and tuned.sigmoid == (model == "siglip")
+    texts = ["a red circle on the left", "a blue square on the right"]
+    assert not torch.allclose(encode_texts(base, texts), encode_texts(tuned, texts), atol=1e-3)
+    scale = tuned.model.get_base_model().temperature.modules_to_save["default"].scale
+    assert float(scale.detach().sum()) != float(base.model.temperature.scale.detach().sum())
+    card = (adapter / "README.md").read_text()
+    assert "recall@1" in card and (work / output / "report.html").exists()
+    from recipes.contrastive.evaluate import evaluate
+
+    again = evaluate(str(adapter), work / "validation" / "captions.csv")
+    assert again["recall@1"] == pytest.approx(max(judged), abs=1e-6)
+    assert "finished" in _said(capsys, lambda: run(config(work, output, model=model)))
+
+
+def _said(capsys, work):
+    work()
+    return capsys.readouterr().err
+
+
+def test_a_stopped_run_goes_on_to_the_same_adapter(work):
+    whole = run(config(work, "whole"))
+    run(config(work, "stopped"))
+    shutil.rmtree(work / "stopped" / "adapter")
+    (work / "stopped" / "checkpoints" / "checkpoint-6" / "whole.json").unlink()
+    assert torch.equal(*_two(whole, run(config(work, "stopped"))))
+
+
+def _two(one, two):
+    return [
+        torch.cat([tensor.flatten() for _, tensor in sorted(load_file(folder / "adapter_model.safetensors").items())])
+        for folder in (one, two)
+    ]
+
+
+def test_two_processes_train_what_one_trains(work):
+    one = run(config(work, "alone", "train.max_steps=3"))
+    config(work, "both", "train.max_steps=3")
+    from tests.finetune.test_processes import ALONE, LAUNCHES, ROOT
+
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(LAUNCHES / "ddp.yaml")]
+    command += ["-m", "recipes.contrastive", "--config", str(work / "both.yaml")]
+    command += ["train.max_steps=3", "train.batch_size=6"]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | ALONE, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    alone, both = _two(one, work / "both" / "adapter")
+    assert (alone - both).norm() <= 1e-4 * alone.norm()
+
+
+def test_layers_are_chosen_by_tower(work):
+    model = load(str(work / "open_clip")).model
+    everything = targets(model, TowersConfig(layers="all-linear"))
+    attention = targets(model, TowersConfig(towers=("text",)))
+    assert "vision" in everything and "fc1" in everything and "intermediate" in everything
+    assert "vision" not in attention and "intermediate" not in attention and "query" in attention
+    siglip = targets(load(str(work / "siglip")).model, TowersConfig(layers="all-linear"))
+    assert "head" not in siglip
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("train.accumulation=2", "raise train.batch_size"),
+        ("train.quantization=nf4", "not for dual encoders"),
+        ("train.batch_size=99", "less than a batch of 99"),
+        ("data.validation={train}", "is in training and test data both|patients are in training and test"),
+        ("data.caption=words", "there is no `words`"),
+        ("data.train=nowhere.csv", "There is no file nowhere.csv"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(work, change, said):
+    change = change.format(train=work / "train" / "captions.csv")
+    with pytest.raises(AssayError, match=said):
+        run(config(work, f"refused-{abs(hash(change))}", change))
+
+
+def test_a_plan_says_what_would_be_trained(work):
+    from finetune.runs import own_run
+
+    assert own_run("lab_report") is None
+    said = own_run("contrastive").plan(config(work, "planned"))
+    assert "36 pairs, judged on 36 others" in said and "6 of 12 pairs, 4 through the towers at a time" in said
+    assert not (work / "planned").exists()
+
+
+def test_an_unknown_key_names_the_nearest(work):
+    with pytest.raises(AssayError, match=r"did you mean `adapter\.towers`"):
+        config(work, "typo", "adapter.tower=image")
+
+
+def test_bad_captions_and_images_are_left_out_and_counted(work, capsys):
+    folder = work / "bad"
+    shutil.copytree(work / "train", folder)
+    rows = (folder / "captions.csv").read_text().splitlines()
+    (folder / "3.png").write_bytes(b"\x89PNG\r\n\x1a\nnot a picture")
+    rows += ["4.png,,p", "gone.png,a caption,p", f"5.png,{'long words ' * 2500},q"]
+    (folder / "captions.csv").write_text("\n".join(rows) + "\n")
+    Image.new("L", (5, 900)).save(folder / "0.png")
+    run(config(work, "bad-run", f"data.train={folder / 'captions.csv'}", "train.max_steps=4"))
+    said = capsys.readouterr().err
+    assert "no caption (1: 4.png)" in said and "no such image (1:" in said and "gone.png" in said
+    assert "1 of 37 texts longer than 32 tokens and cut there" in said
+    assert "3.png is damaged" in said and "could not be read, and another pair" in said

@@ -1,0 +1,336 @@
+"""Merged and exported models are the ones that were tuned; classification, indexes and searches find what is there."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from extraction.errors import AssayError
+from recipes.cli import app
+from recipes.contrastive import index as index_module
+from recipes.contrastive.adapter import add_towers_adapter
+from recipes.contrastive.benchmarks import benchmark_of, benchmarks, read_labelled
+from recipes.contrastive.classify import class_vectors, judged, zero_shot
+from recipes.contrastive.config import PairsConfig, TowersConfig
+from recipes.contrastive.data import Left, check_patients, pieces, read_pairs
+from recipes.contrastive.index import Index, Item, recall_of
+from recipes.contrastive.load import encode_texts, load
+from recipes.contrastive.merge import merge, vectors
+from recipes.contrastive.onnx import write_onnx
+from recipes.contrastive.probe import curve, fit
+from tests.recipes.dual_encoders import figure, figures, published_shapes, tiny_biomedclip, tiny_transformers
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("use")
+    tiny_biomedclip(folder / "open_clip")
+    tiny_transformers(folder / "siglip", "siglip")
+    tiny_transformers(folder / "clip", "clip")
+    for kind in ("open_clip", "siglip", "clip"):
+        adapter(folder / kind, folder / f"{kind}-adapter")
+    for split, colours in (("classes", ("red", "blue")), ("more", ("darkred", "darkblue"))):
+        for name, colour in zip(("warm_figure", "cold_figure"), colours, strict=True):
+            (folder / split / name).mkdir(parents=True)
+            for number in range(9):
+                image = figure(colour, ("circle", "square", "triangle")[number % 3], "left", 30 + number)
+                image.save(folder / split / name / f"{number}.png")
+    return folder
+
+
+def adapter(base, out):
+    """An adapter with weights that change something, as a run leaves it."""
+    dual = load(str(base))
+    settings = TowersConfig(r=4, alpha=8, layers="all-linear", projections=True)
+    model = add_towers_adapter(dual.model, settings, 0, str(base))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                noise = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(name)))
+                parameter.add_(0.05 * noise)
+    model.save_pretrained(out)
+    values = json.loads((out / "adapter_config.json").read_text())
+    (out / "adapter_config.json").write_text(json.dumps({**values, "base_model_name_or_path": str(base)}))
+    return out
+
+
+def run(capsys, *arguments):
+    app([str(one) for one in arguments], standalone_mode=False)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["open_clip", "siglip", "clip"])
+def test_a_merged_model_is_the_tuned_one_in_its_own_layout(work, tmp_path, kind):
+    report = merge(work / f"{kind}-adapter", tmp_path / "merged")
+    assert max(report.image, report.text) <= 1e-4 < report.effect
+    state, base = (load_file(next(folder.glob("*.safetensors"))) for folder in (tmp_path / "merged", work / kind))
+    assert {name: tensor.shape for name, tensor in state.items()} == {n: t.shape for n, t in base.items()}
+    if kind == "open_clip":
+        sizes = published_shapes(64, 2, 32, 8, len(load(str(work / kind)).words.tokenizer), 64, 32)
+        assert {name: tuple(tensor.shape) for name, tensor in state.items()} == sizes
+    else:
+        from transformers import AutoModel
+
+        own = AutoModel.from_pretrained(tmp_path / "merged").eval()
+        live = load(str(work / f"{kind}-adapter"))
+        fed = live.words.encode(["a red circle"])
+        with torch.no_grad():
+            text = own.get_text_features(**fed).pooler_output
+        assert torch.allclose(
+            torch.nn.functional.normalize(text, dim=1), encode_texts(live, ["a red circle"]), atol=1e-4
+        )
+    with pytest.raises(AssayError, match="is not empty"):
+        merge(work / f"{kind}-adapter", tmp_path / "merged")
+    with pytest.raises(AssayError, match="no finished adapter"):
+        merge(work / kind, tmp_path / "other")
+
+
+def test_an_adapter_on_other_modules_is_refused(work, tmp_path):
+    folder = shutil.copytree(work / "clip-adapter", tmp_path / "adapter")
+    values = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**values, "base_model_name_or_path": str(work / "siglip")}))
+    with pytest.raises(AssayError, match="does not fit"):
+        load(str(folder))
+
+
+@pytest.mark.parametrize("kind", ["open_clip-adapter", "siglip"])
+def test_onnx_towers_are_torchs(work, tmp_path, kind):
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    differences = write_onnx(str(work / kind), tmp_path / "onnx")
+    assert max(differences.values()) <= 1e-4
+    dual = load(str(work / kind))
+    image, text = vectors(dual)
+    session = onnxruntime.InferenceSession(str(tmp_path / "onnx" / "text.onnx"))
+    fed = {key: value.numpy() for key, value in dual.words.encode(["a longer text than those, of more words"]).items()}
+    (made,) = session.run(None, fed)
+    expected = encode_texts(dual, ["a longer text than those, of more words"])
+    assert np.abs(made - expected.numpy()).max() <= 1e-4 and image.shape[1] == made.shape[1] == text.shape[1]
+    assert json.loads((tmp_path / "onnx" / "preprocessing.json").read_text())["text_tokens"] == dual.words.length
+
+
+def test_the_papers_benchmarks_have_their_words(tmp_path):
+    known = benchmarks()
+    assert known.keys() == {"pcam", "lc25000-lung", "lc25000-colon", "tcga-til", "rsna"}
+    lung = known["lc25000-lung"]
+    assert lung.templates == ("this is an image of {}", "{} presented in image") and lung.published == 0.6523
+    for number, name in enumerate(("lung_aca", "lung_n", "lung_scc")):
+        folder = tmp_path / "lung_colon_image_set" / "lung_image_sets" / name
+        folder.mkdir(parents=True)
+        for _ in range(number + 1):
+            Image.new("RGB", (8, 8)).save(folder / f"{_}.jpeg")
+    assert read_labelled(tmp_path, lung).labels == [0, 1, 1, 2, 2, 2]
+    with pytest.raises(AssayError, match="The class “colon adenocarcinomas” has no example"):
+        read_labelled(tmp_path, known["lc25000-colon"])
+
+
+def test_pcam_and_rsna_are_read_as_they_come(tmp_path):
+    (tmp_path / "stage_2_train_images").mkdir()
+    (tmp_path / "stage_2_train_labels.csv").write_text(
+        "patientId,x,y,width,height,Target\na,,,,,0\nb,1,2,3,4,1\nb,5,6,7,8,1\nc,,,,,0\n"
+    )
+    for name in "ab":
+        Image.new("L", (8, 8)).save(tmp_path / "stage_2_train_images" / f"{name}.png")
+    assert read_labelled(tmp_path, benchmarks()["rsna"]).labels == [0, 1]
+    h5py = pytest.importorskip("h5py")
+    for part, values in (("x", np.full((2, 96, 96, 3), 7, np.uint8)), ("y", np.array([1, 0]).reshape(2, 1, 1, 1))):
+        with h5py.File(tmp_path / f"camelyonpatch_level_2_split_test_{part}.h5", "w") as file:
+            file[part] = values
+    found = read_labelled(tmp_path, benchmarks()["pcam"])
+    assert found.labels == [1, 0] and found.pictures[1].open().getpixel((3, 3)) == (7, 7, 7)
+
+
+def test_a_class_is_the_mean_of_its_templates(work):
+    dual = load(str(work / "open_clip"))
+    benchmark = benchmark_of(None, work / "classes", ("a {}", "the {} on the left"))
+    assert list(benchmark.classes) == ["cold figure", "warm figure"]
+    mean = encode_texts(dual, ["a warm figure", "the warm figure on the left"]).mean(0)
+    assert np.allclose(class_vectors(dual, benchmark)[1], mean / mean.norm(), atol=1e-6)
+    with pytest.raises(AssayError, match=r"has no \{\}"):
+        benchmark_of(None, work / "classes", ("a photo",))
+
+
+def test_figures_are_those_of_the_definition():
+    scores = np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7], [0.8, 0.2]])
+    found = judged(scores, np.array([0, 0, 1, 1]), ["no", "yes"])
+    # Pairs of a positive and a negative: .7 over .1 and .6; .2 over .1, under .6.
+    assert found.accuracy == 0.5 and found.auroc == 0.75 and found.chance == 0.5
+    assert found.by_class == {"no": 0.5, "yes": 0.5}
+    three = np.eye(3)[[0, 1, 2, 2]]
+    assert zero_shot(three, np.eye(3), np.array([0, 1, 2, 2]), list("abc")).auroc == 1.0
+
+
+def test_a_linear_probe_is_scipys_minimum_and_learns_with_labels():
+    from scipy.optimize import minimize
+    from scipy.special import logsumexp
+
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(3, 6))
+    labels = np.repeat(np.arange(3), 150)
+    points = centres[labels] + 1.5 * rng.normal(size=(450, 6))
+
+    def loss(flat):
+        weight, bias = flat[:18].reshape(6, 3), flat[18:]
+        logits = points[::5] @ weight + bias
+        own = logits[np.arange(90), labels[::5]]
+        return (logsumexp(logits, axis=1) - own).mean() + 0.05 * (weight**2).sum()
+
+    found = fit(points[::5], labels[::5], 3, 0.1)
+    least = minimize(loss, np.zeros(21), tol=1e-10)
+    assert loss(np.concatenate([found.weight.ravel(), found.bias])) == pytest.approx(least.fun, abs=1e-6)
+    made = curve(points[:, :], labels, points, labels, 3)
+    assert [point.labels for point in made] == [1, 4, 16, 64]
+    assert made[-1].accuracy > made[0].accuracy
+    assert all(point.interval[0] <= point.accuracy <= point.interval[1] for point in made)
+
+
+def test_classify_prints_zero_shot_and_probe(work, capsys):
+    said = run(capsys, "classify", work / "open_clip", work / "more", "--train", work / "classes")
+    assert "zero-shot" in said and "linear probe, all labels" in said and "linear probe, 4 a class" in said
+    figures = json.loads(run(capsys, "classify", work / "open_clip", work / "more", "--json"))
+    assert figures["zero_shot"]["images"] == 18 and figures["linear_probe"] is None
+    with pytest.raises(AssayError, match="training and test data both"):
+        run(capsys, "classify", work / "open_clip", work / "more", "--train", work / "more")
+
+
+def test_an_index_grows_by_what_is_new_and_forgets_what_is_gone(work, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(index_module, "PART", 4)  # several parts, the last not full
+    images = tmp_path / "images"
+    figures(images, 9, seed=3)
+    (images / "deep").mkdir()
+    figure("white", "circle", "left", 33).save(images / "deep" / "own.png")
+    (images / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nnone")
+    (images / "scan.dcm").write_bytes(b"\0" * 200)
+    out = tmp_path / "index"
+    said = run(capsys, "index", images, "--out", out, "--model", work / "open_clip")
+    assert "10 images added, 0 there already" in said and "searched exactly" in said
+    assert "DICOM images (1)" in said and "bad.png is damaged" in said
+    own = str((images / "deep" / "own.png").resolve())
+    found = json.loads(run(capsys, "search", out, images / "deep" / "own.png", "--json", "--count", 3))
+    assert found[0]["image"] == own and found[0]["score"] == pytest.approx(1, abs=1e-3) and len(found) == 3
+    (images / "deep" / "own.png").unlink()
+    figure("red", "square", "left").save(images / "0.png")
+    figure("blue", "square", "left").save(images / "new.png")
+    (images / "bad.png").unlink()
+    assert "2 images added, 8 there already, 2 gone or changed" in run(capsys, "index", images, "--out", out)
+    every = json.loads(run(capsys, "search", out, "a red circle", "--json", "--count", 99))
+    assert len(every) == 10 and own not in {hit["image"] for hit in every}
+    assert [hit["score"] for hit in every] == sorted((hit["score"] for hit in every), reverse=True)
+    page = tmp_path / "page.html"
+    run(capsys, "search", out, "<b> circle", "--html", page)
+    text = page.read_text()
+    assert text.count("data:image/jpeg;base64,") == 10 and "&lt;b&gt; circle" in text and "<b>" not in text
+    assert "0 images added, 10 there already, 0 gone" in run(capsys, "index", images, "--out", out)
+    for model, query, said in (
+        (work / "siglip", "a", "was made by"),
+        (work / "open_clip", "gone.png", "There is no file gone.png"),
+        (work / "open_clip", " ", "nothing to search for"),
+    ):
+        with pytest.raises(AssayError, match=said):
+            run(capsys, "search", out, query, "--model", model)
+    with pytest.raises(AssayError, match="holds no index"):
+        run(capsys, "search", tmp_path / "none", "a", "--model", work / "open_clip")
+
+
+def test_faiss_finds_what_the_exact_search_finds(tmp_path, monkeypatch):
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(index_module, "PART", 1500)
+    monkeypatch.setattr(index_module, "ROWS", 1000)
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(40, 32))
+    made = centres[rng.integers(40, size=5000)] + 0.7 * rng.normal(size=(5000, 32))
+    made = (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+    index = Index(tmp_path / "index")
+    index.begin("model", {"base": "x"}, 32)
+    index.add((Item(f"/{number}.png", 1, 1), vector) for number, vector in enumerate(made[:4000]))
+    assert "searched by FAISS" in index.build()
+    index.add((Item(f"/{number}.png", 1, 1), vector) for number, vector in enumerate(made[4000:], 4000))
+    index.build()
+    assert index.facts["recall_at_10"] >= 0.97
+    queries = made[::50]
+    truth, scores = index.exact(queries, 10)
+    brute = np.argsort(-(queries @ made.astype(np.float16).astype(np.float32).T), axis=1)[:, :10]
+    assert recall_of(truth, brute) == 1.0
+    found, near = index.search(queries, 10)
+    assert recall_of(found, truth) >= 0.95 and (found[:, 0] == np.arange(0, 5000, 50)).all()
+    assert np.allclose(near[:, 0], scores[:, 0], atol=1e-6)
+    index.drop([0])
+    assert 0 not in index.search(queries[:1], 10)[0] and 0 not in index.exact(queries[:1], 10)[0]
+    assert index.hits(np.array([7, -1]), np.array([0.5, -np.inf]))[0].path.name == "7.png"
+
+
+def test_pairs_of_every_format(tmp_path):
+    import io
+    import tarfile
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "fig1.jpg")
+    (tmp_path / "PMC1").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "PMC1" / "g001.jpg")
+
+    def read(name, **options):
+        left = Left()
+        path = tmp_path / name
+        return read_pairs(path, PairsConfig(train=path, validation=path, **options), left), left
+
+    article = {"pmid": "1", "pmc": "PMC1", "location": "PMC1", "figures": []}
+    article["figures"] = [
+        {"fig_caption": "CT of the chest.", "fig_id": "F1", "graphic_ref": "g001", "pair_id": "1_F1"},
+        {"fig_caption": "Lost.", "graphic_ref": "g002"},
+    ]
+    (tmp_path / "pmc.jsonl").write_text(json.dumps(article) + "\n")
+    [pair], left = read("pmc.jsonl")
+    assert pair.image.open().size == (8, 8) and pair.patient == "PMC1" and "g002" in str(left)
+    (tmp_path / "some.jsonl").write_text(json.dumps({"image": "fig1.jpg", "caption": ["One.", "Two."], "patient": 7}))
+    [pair], _ = read("some.jsonl")
+    assert pair.captions == ("One.", "Two.") and pair.patient == "7"
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    with tarfile.open(shards / "0.tar", "w") as tar:
+        data = (tmp_path / "fig1.jpg").read_bytes()
+        for name, content in (("a/1.jpg", data), ("a/1.txt", b"An image."), ("a/2.jpg", data), ("a/3.txt", b"No.")):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    [pair], left = read("shards")
+    assert pair.image.open().size == (8, 8) and pair.captions == ("An image.",)
+    assert left.counts == {"no caption": 1, "no such image": 1}
+    for name in ("lung", "heart"):
+        (tmp_path / "classes" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "classes" / name / "1.png")
+    pairs, _ = read("classes", templates=("a {}", "the {}"))
+    assert [pair.captions for pair in pairs] == [("a heart", "the heart"), ("a lung", "the lung")]
+    (tmp_path / "classes" / "brain").mkdir()
+    with pytest.raises(AssayError, match=r"The class brain .* has no example"):
+        read("classes")
+    (tmp_path / "bad.jsonl").write_text('{"image": "a"}\n{"image":')
+    with pytest.raises(AssayError, match=r"bad\.jsonl, line 1: there is no `caption`"):
+        read("bad.jsonl")
+    (tmp_path / "short.csv").write_text("image,caption\nfig1.jpg\n")
+    with pytest.raises(AssayError, match=r"short\.csv, line 2: the row has not as many cells"):
+        read("short.csv")
+    (tmp_path / "none.csv").write_text("image,caption\nfig1.jpg, \n")
+    with pytest.raises(AssayError, match=r"holds no image with a caption: no caption \(1: fig1\.jpg\)"):
+        read("none.csv")
+
+
+def test_captions_are_parted():
+    said = "CT findings. (A) A mass of 3.2 cm. (B, C) After surgery, e.g. no mass."
+    assert pieces(said, "whole") == [said]
+    assert pieces(said, "part") == ["CT findings. A mass of 3.2 cm.", "CT findings. After surgery, e.g. no mass."]
+    assert pieces(said, "sentence")[1] == "(A) A mass of 3.2 cm."
+    assert pieces("Only one (A).", "part") == ["Only one (A)."]
+
+
+def test_a_patient_is_in_one_set_alone(tmp_path):
+    left = Left()
+    one, two = (
+        read_pairs(path, PairsConfig(train=path, validation=path), left)
+        for path in (figures(tmp_path / "a", 3, 1), figures(tmp_path / "b", 3, 1))
+    )
+    with pytest.raises(AssayError, match=r"3 patients are in training and test data both \(1-0, 1-1, 1-2\)"):
+        check_patients(one, two)
+    assert "as was asked for" in check_patients(one, two, allowed=True)

@@ -1,0 +1,122 @@
+"""A VQA head learns from questions in SLAKE's and VQA-RAD's own files, and is loaded again as it was judged."""
+
+import json
+
+import pytest
+
+from extraction.errors import AssayError
+from finetune.config import load_config
+from finetune.run import read_metrics
+from finetune.runs import own_run, own_run_of
+from recipes.contrastive.data import Left
+from recipes.vqa_head.config import QuestionsConfig
+from recipes.vqa_head.data import plain, read_questions
+from tests.recipes.dual_encoders import COLOURS, SHAPES, figure, tiny_biomedclip
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vqa")
+    tiny_biomedclip(folder / "model")
+    for split, sides in (("train", (30, 34, 38, 42)), ("validation", (36,))):
+        rows = []
+        for colour in COLOURS[:2]:
+            for shape in SHAPES:
+                for side in sides:
+                    name = f"{split}/{colour}-{shape}-{side}.png"
+                    (folder / "imgs" / split).mkdir(parents=True, exist_ok=True)
+                    figure(colour, shape, "left", side).save(folder / "imgs" / name)
+                    base = {"img_name": name, "q_lang": "en"}
+                    is_red = "Yes" if colour == "red" else "No"
+                    rows += [
+                        {**base, "question": "the red one", "answer": is_red, "answer_type": "CLOSED"},
+                        {**base, "question": "a photo of", "answer": f"{shape.title()}.", "answer_type": "OPEN"},
+                        {**base, "q_lang": "zh", "question": "?", "answer": "?", "answer_type": "OPEN"},
+                    ]
+        (folder / f"{split}.json").write_text(json.dumps(rows))
+    return folder
+
+
+def config(work, output, *changes):
+    values = {
+        "recipe": "vqa_head",
+        "model": str(work / "model"),
+        "data": {"train": str(work / "train.json"), "validation": str(work / "validation.json")},
+        "adapter": {"r": 4, "alpha": 8, "temperature": False},
+        "fusion": {"layers": 1, "width": 32, "heads": 2, "dropout": 0, "fusion_rate": 1, "head_rate": 1},
+        "train": {
+            "output": str(work / output),
+            "batch_size": 16,
+            "epochs": 12,
+            "learning_rate": 0.003,
+            "checkpoint_steps": 18,
+            "log_steps": 6,
+            "dtype": "float32",
+        },
+    }
+    (work / f"{output}.yaml").write_text(json.dumps(values))
+    return load_config(work / f"{output}.yaml", changes)
+
+
+def test_a_head_learns_and_is_loaded_again(work, capsys):
+    run = own_run("vqa_head")
+    assert "48 questions, judged on 12 others" in run.plan(config(work, "run"))
+    adapter = run.train(config(work, "run"))
+    rows = read_metrics(work / "run" / "metrics.jsonl")
+    losses = [row["loss"] for row in rows if "loss" in row]
+    assert losses[-1] < 0.6 * losses[0]
+    judged = [row for row in rows if "eval_accuracy" in row]
+    best = max(judged, key=lambda row: row["eval_accuracy"])
+    assert own_run_of(work / "run") is run
+    again = run.evaluate(str(adapter), work / "validation.json")
+    assert again["accuracy"] == pytest.approx(best["eval_accuracy"])
+    assert again["closed_accuracy"] == pytest.approx(best["eval_closed_accuracy"]) and again["questions"] == 12
+    assert again["accuracy"] == pytest.approx((again["open_accuracy"] + again["closed_accuracy"]) / 2)
+    assert json.loads((adapter / "vqa_head.json").read_text())["answers"] == [
+        "circle",
+        "no",
+        "square",
+        "triangle",
+        "yes",
+    ]
+    assert "0 of them have an answer that is never trained" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("data.validation={train}", "24 of 24 test images are training images"),
+        ("fusion.heads=5", "do not divide"),
+        ("adapter.temperature=true", "towers' tokens alone"),
+        ("data.images=nowhere", "holds no question for train: no such image"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(work, change, said):
+    settings = config(work, f"refused-{abs(hash(change))}", change.format(train=work / "train.json"))
+    with pytest.raises(AssayError, match=said):
+        own_run("vqa_head").train(settings)
+    with pytest.raises(AssayError, match="no published layout"):
+        own_run("vqa_head").merge(work, work)
+
+
+def test_vqa_rad_is_parted_by_its_phrase_types(work, tmp_path):
+    rows = [
+        {
+            "image_name": "train/red-circle-30.png",
+            "question": "q",
+            "answer": answer,
+            "answer_type": kind,
+            "phrase_type": part,
+        }
+        for answer, kind, part in (
+            ("Yes", "CLOSED ", "freeform"),
+            (5, "OPEN", "test_para"),
+            ("the Liver", "OPEN", "para"),
+        )
+    ]
+    (tmp_path / "rad.json").write_text(json.dumps(rows))
+    settings = QuestionsConfig(train=tmp_path / "rad.json", validation=tmp_path / "rad.json", images=work / "imgs")
+    train, test = (read_questions(tmp_path / "rad.json", settings, part, Left()) for part in ("train", "validation"))
+    assert [(q.answer, q.closed) for q in train] == [("yes", True), ("liver", False)]
+    assert [(q.answer, q.closed) for q in test] == [("5", False)]
+    assert plain(" A  Mass. ") == "mass" and plain("Another") == "another"
