@@ -142,6 +142,22 @@ def abroad(which: str, kind: str) -> tuple[Words, ...]:
     return tuple(form for form in found if not any(form <= other for other in english))
 
 
+@cache
+def _foreign(kind: str) -> dict[Words, Words]:
+    """By the words of names in other languages, those of the plain name; none that is all English."""
+    rows = rows_of(kind)
+    english = {word for row in rows for name in row.english for word in words(name)}
+    forms = ((form, row) for row in rows for form in map(words, row.abroad))
+    return {form: words(row.english[0]) for form, row in forms if not form <= english}
+
+
+@lru_cache(maxsize=100_000)
+def in_english(name: str, kind: str) -> tuple[Words, ...]:
+    """The words of the plain names of what a name has in other languages."""
+    own = words(name)
+    return tuple(plain for form, plain in _foreign(kind).items() if form <= own)
+
+
 def meaning(which: str | None, kind: str | None) -> frozenset[Any]:
     """What a name means whatever the record: the places of the rows that have it, else its words alone.
 
