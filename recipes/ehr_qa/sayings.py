@@ -22,11 +22,12 @@ _SILENT = frozenset(
 _LETTERED = frozenset("hepatitis hep vitamin type group influenza".split())  # "hepatitis a"
 _VISITS = frozenset("visit visits encounter encounters appointment appointments".split())
 SPECIMENS = frozenset("urine blood serum plasma saliva stool csf".split())
-_SPELLINGS = (  # of Britain and America
+_SPELLINGS = (  # of Britain and America, and of operations elsewhere
     (re.compile("ae|oe|œ|æ"), "e"),
     (re.compile("sulph"), "sulf"),
     (re.compile(r"is(?=ation|ed\b)"), "iz"),
     (re.compile(r"(?<=[a-z]{3})our\b"), "or"),
+    (re.compile(r"e[ck]tomi[ae]\b"), "ectomy"),
 )
 
 Words = frozenset[str]
