@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 
 from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.hierarchy import GROUPS, groups_of
-from recipes.ehr_qa.sayings import Words, rows_of, table_of, words
+from recipes.ehr_qa.sayings import Words, in_english, rows_of, table_of, words
 from recipes.ehr_qa.vocabulary import CLASSES, MEDICATIONS, members
 
 DOSE = re.compile(r"\b\d[\d.,]* ?(?:hr|mg|ml|mcg|ug|g|iu|unt|actuat|%)?\b", re.IGNORECASE)
@@ -37,7 +37,7 @@ def classes_of(fact: Fact) -> frozenset[str] | None:
 
 @lru_cache(maxsize=100_000)
 def _of_names(kind: str, names: tuple[str, ...], codes: tuple[str, ...]) -> frozenset[str] | None:
-    own = [words(DOSE.sub(" ", name)) for name in names]
+    own = [form for name in names for form in (words(DOSE.sub(" ", name)), *in_english(name, kind))]
     found = {name for name, parts in _members(kind).items() if any(part <= one for part in parts for one in own)}
     if kind == "condition":
         groups = groups_of(codes, names[0])

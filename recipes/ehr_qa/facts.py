@@ -149,7 +149,7 @@ class Reader(Medications, Dated):
         start, end = self.period(resource, "effective")
         start = start or self.when(resource.get("issued"))
         status = tidy(resource.get("status") or "")
-        own = measured(resource)
+        own, awaited = measured(resource), status == "registered"
         values = [(name, own)] if own else []
         parts = [own] if own else []
         for component in each(resource, "component"):
@@ -178,7 +178,7 @@ class Reader(Medications, Dated):
             values=tuple(values),
             wrong=status in WRONG,
             counts=status not in WRONG,
-            apart="" if values or not resource.get("dataAbsentReason") else "without a value",
+            apart="without a value" if not values and (awaited or resource.get("dataAbsentReason")) else "",
         )
 
 

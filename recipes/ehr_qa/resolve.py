@@ -104,7 +104,7 @@ def _entries(fact: Fact) -> Iterable[Entry]:
     """A fact, and by itself each component that has another name."""
     yield Entry(fact, fact.name, _joined(fact))
     if len(fact.values) > 1 or any(label != fact.name for label, _ in fact.values):
-        yield from (Entry(fact, label, value) for label, value in fact.values if label != fact.name)
+        yield from (Entry(fact, label, value) for label, value in fact.values if value and label != fact.name)
 
 
 def _joined(fact: Fact) -> str:

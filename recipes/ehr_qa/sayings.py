@@ -22,11 +22,12 @@ _SILENT = frozenset(
 _LETTERED = frozenset("hepatitis hep vitamin type group influenza".split())  # "hepatitis a"
 _VISITS = frozenset("visit visits encounter encounters appointment appointments".split())
 SPECIMENS = frozenset("urine blood serum plasma saliva stool csf".split())
-_SPELLINGS = (  # of Britain and America
+_SPELLINGS = (  # of Britain and America, and of operations elsewhere
     (re.compile("ae|oe|œ|æ"), "e"),
     (re.compile("sulph"), "sulf"),
     (re.compile(r"is(?=ation|ed\b)"), "iz"),
     (re.compile(r"(?<=[a-z]{3})our\b"), "or"),
+    (re.compile(r"e[ck]tomi[ae]\b"), "ectomy"),
 )
 
 Words = frozenset[str]
@@ -140,6 +141,22 @@ def abroad(which: str, kind: str) -> tuple[Words, ...]:
     found = {form for place in places for form in map(words, rows[place].abroad) if form}
     english = [words(name) for place, row in enumerate(rows) if found and place not in places for name in row.english]
     return tuple(form for form in found if not any(form <= other for other in english))
+
+
+@cache
+def _foreign(kind: str) -> dict[Words, Words]:
+    """By the words of names in other languages, those of the plain name; none that is all English."""
+    rows = rows_of(kind)
+    english = {word for row in rows for name in row.english for word in words(name)}
+    forms = ((form, row) for row in rows for form in map(words, row.abroad))
+    return {form: words(row.english[0]) for form, row in forms if not form <= english}
+
+
+@lru_cache(maxsize=100_000)
+def in_english(name: str, kind: str) -> tuple[Words, ...]:
+    """The words of the plain names of what a name has in other languages."""
+    own = words(name)
+    return tuple(plain for form, plain in _foreign(kind).items() if form <= own)
 
 
 def meaning(which: str | None, kind: str | None) -> frozenset[Any]:

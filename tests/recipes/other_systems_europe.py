@@ -1,4 +1,4 @@
-"""Whole records in the shapes of Swiss, British and German systems, made for the tests; all patients are invented."""
+"""Whole records in the shapes of Swiss, British, German and other systems, all of it invented."""
 
 from tests.recipes.ehr_bundles import PATIENT, patient, practitioner, resource
 from tests.recipes.other_systems import (
@@ -185,4 +185,48 @@ def uk():
         stay("e2", "AMB", "2022-10-11", "2022-10-11", type=[concept("GP surgery consultation")]),
         stay("e3", "VR", "2023-01-09", "2023-01-09", reasonCode=[concept("Acute sinusitis")]),
         {"resourceType": "Flag", "id": "z1", "status": "active", "subject": {"reference": f"urn:uuid:{PATIENT}"}},
+    ]  # fmt: skip
+
+
+def latin():
+    """Spanish, Italian and Dutch texts alone, with what FHIR allows and few write: ages, ratios, values that lack."""
+    pressure = result("o6", concept("Tensión arterial"), 0, "", "2021-05-05")
+    del pressure["valueQuantity"]
+    pressure["component"] = [
+        {"code": concept("Presión sistólica"), "valueQuantity": {"value": 138, "code": "mm[Hg]"}},
+        {"code": concept("Presión diastólica"), "dataAbsentReason": concept("not performed")},
+    ]
+    awaited = resource("Observation", "o7", status="registered", code=concept("Ferritina"), issued="2023-01-01")
+    return [
+        patient(name=[{"text": "Lucía Ferrer"}], gender="female", birthDate="1980"),
+        problem("c1", concept("Asma"), onsetAge={"value": 8, "unit": "a"}),
+        problem("c2", concept("Hipotiroidismo"), onsetPeriod={"start": "2010", "end": "2012"}),
+        problem("c3", concept("Schizofrenie"), "remission", onsetString="als tiener"),
+        problem("c4", concept("Diabete mellito tipo 2"), recordedDate="2019-01-01"),
+        problem("c5", concept("Embarazo"), "resolved", onsetDateTime="2015-02-01", abatementDateTime="2015-11-03"),
+        problem("c6", concept("Sospecha de celiaquía"), recordedDate="2020-01-01"),
+        taken("m1", concept("Metformina 850 mg comprimidos"), start="2019-01-10",
+              reasonReference=[{"reference": "urn:uuid:c4"}]),
+        taken("m2", concept("Omeprazol 20 mg"), "intended", "2030-01-01"),
+        taken("m3", concept("Ibuprofeno 600 mg"), "on-hold", "2021"),
+        resource("MedicationRequest", "m4", status="active", intent="order", authoredOn="2012-03-01",
+                 medicationCodeableConcept=concept("Levotiroxina 75 microgramos"), requester={"display": "Dra. Vidal"}),
+        resource("MedicationDispense", "m5", status="completed", whenHandedOver="2023-02-02",
+                 medicationCodeableConcept=concept("Amoxicilina 500 mg")),
+        resource("AllergyIntolerance", "a1", code=concept("Penicilina"), verificationStatus=status("refuted")),
+        resource("AllergyIntolerance", "a2", code=concept("Frutos secos"), clinicalStatus=status("inactive")),
+        resource("Immunization", "i1", status="completed", vaccineCode=concept("Vacuna antitetánica"),
+                 occurrenceString="en la infancia"),
+        result("o1", concept("Glucosa"), 140, "mg/dl", "2020-01-01"),
+        result("o2", concept("Glucosa"), 155, "mg/dL", "2021-05-05"),
+        result("o3", concept("Glucosa"), 6.9, "mmol/L", "2022-01-01"),
+        resource("Observation", "o4", status="final", code=concept("ANA"), effectiveInstant="2021-05-05T08:00:00Z",
+                 valueRatio={"numerator": {"value": 1}, "denominator": {"value": 160}}),
+        resource("Observation", "o5", status="final", code=concept("SARS-CoV-2 PCR"), valueString="positivo",
+                 effectivePeriod={"start": "2021-05-05"}),
+        pressure, awaited,
+        resource("Procedure", "r1", status="completed", code=concept("Cesárea"), performedDateTime="2015-11-03"),
+        resource("Procedure", "r2", status="completed", code=concept("Tonsillectomie"),
+                 performedAge={"value": 6, "unit": "a"}),
+        stay("e1", "IMP", "2015-11-02", "2015-11-06", type=[concept("Ingreso por parto")]),
     ]  # fmt: skip

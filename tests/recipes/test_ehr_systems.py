@@ -9,7 +9,7 @@ from recipes.ehr_qa.query import Query
 from recipes.ehr_qa.records import read_record
 from tests.recipes.ehr_bundles import write, write_lines
 from tests.recipes.other_systems import au, ips, us_core
-from tests.recipes.other_systems_europe import mii, swiss, uk
+from tests.recipes.other_systems_europe import latin, mii, swiss, uk
 
 
 def before(day, **more):
@@ -202,7 +202,39 @@ UK = [
     ("encounter", "telehealth visit", "reason", "Acute sinusitis", {}),
     ("encounter", "hospital admission", "exists", None, {}),
 ]
-SYSTEMS = {"ips": (ips, IPS), "us": (us_core, US), "au": (au, AU), "ch": (swiss, CH), "mii": (mii, MII), "uk": (uk, UK)}
+LATIN = [
+    ("condition", "asthma", "active", True, {}),
+    ("condition", "asthma", "exists", None, before("1985", says=UNSURE)),
+    ("condition", "hypothyroidism", "active", True, {}),
+    ("condition", "schizophrenia", "active", False, {}),
+    ("condition", "type 2 diabetes", "active", True, {}),
+    ("condition", "pregnancy", "active", False, {}),
+    ("condition", "pregnancy", "exists", True, on("2015-06")),
+    ("condition", "pregnancy", "exists", None, on("2016")),
+    ("condition", "celiac disease", "exists", None, {"says": "suspected"}),
+    ("medication", "metformin", "reason", "Diabete mellito tipo 2", {}),
+    ("medication", "omeprazole", "exists", None, {}),
+    ("medication", "ibuprofen", "active", False, {}),
+    ("medication", "levothyroxine", "prescriber", "Dra. Vidal", {}),
+    ("medication", "amoxicillin", "latest", "Amoxicilina 500 mg", {"dates": ["2023-02-02"]}),
+    ("medication", "antibiotic", "exists", True, {}),
+    ("allergy", "penicillin", "exists", None, {"says": "refuted"}),
+    ("allergy", "nuts", "active", False, {}),
+    ("allergy", "peanut", "exists", None, {}),
+    ("immunization", "tetanus shot", "exists", True, {}),
+    ("observation", "blood sugar", "maximum", ["Glucosa: 155 mg/dL", "Glucosa: 6.9 mmol/L"], {"says": "unit"}),
+    ("observation", "glucose", "exists", None, above(200, "mg/dL", says="not compared")),
+    ("observation", "covid test", "latest", "positivo", {}),
+    ("observation", "systolic", "latest", "138 mm[Hg]", {}),
+    ("observation", "diastolic", "latest", None, {}),
+    ("observation", "ANA", "latest", "1 / 160", {"dates": ["2021-05-05"]}),
+    ("observation", "ferritin", "latest", None, {"says": "without a value"}),
+    ("procedure", "c-section", "latest", "Cesárea", {"dates": ["2015-11-03"]}),
+    ("procedure", "tonsillectomy", "latest", None, {"says": "none with a date"}),
+    ("encounter", "inpatient stay", "count", 1, {"dates": ["2015-11-02"]}),
+]
+SYSTEMS = {"ips": (ips, IPS), "us": (us_core, US), "au": (au, AU), "ch": (swiss, CH), "mii": (mii, MII)} | {
+    "uk": (uk, UK), "latin": (latin, LATIN)}  # fmt: skip
 CASES = [(name, *case) for name, (_, cases) in SYSTEMS.items() for case in cases]
 
 
