@@ -112,12 +112,12 @@ class Card:
             return Line(row, name, self.by, missing="likelihood needs options, and it has none")
         try:
             reading = read_row(row, folder, "test")
+            if any(item.images for item in reading.items) and not self.extractor.backend.sees:
+                return Line(row, name, self.by, missing="the model reads text alone, and it has images")
             examples = sampled(examples_of(reading, row), self.limit)
             reading.check(folder)
             asked = [branch.source for example in examples for branch in example.branches]
             items = [one.item for one in asked]
-            if any(item.images for item in items) and not self.extractor.backend.sees:
-                return Line(row, name, self.by, missing="the model reads text alone, and it has images")
             replies = self._replies(name, row, examples, tick)
         except AssayError as error:
             return Line(row, name, self.by, missing=str(error))
