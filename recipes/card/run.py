@@ -25,6 +25,7 @@ from recipes.card.measures import Measured, measure
 from recipes.card.rows import FILE, Row, is_of, load_row, published
 
 By = Literal["generation", "likelihood"]
+_FEW = 10  # answers that may all be the same without a word
 _DRAWN = 24  # boxes on the page of a row that has some
 _DEPTH = 3  # folders below the one that is named, in which data sets are looked for
 
@@ -112,12 +113,12 @@ class Card:
             return Line(row, name, self.by, missing="likelihood needs options, and it has none")
         try:
             reading = read_row(row, folder, "test")
+            if any(item.images for item in reading.items) and not self.extractor.backend.sees:
+                return Line(row, name, self.by, missing="the model reads text alone, and it has images")
             examples = sampled(examples_of(reading, row), self.limit)
             reading.check(folder)
             asked = [branch.source for example in examples for branch in example.branches]
             items = [one.item for one in asked]
-            if any(item.images for item in items) and not self.extractor.backend.sees:
-                return Line(row, name, self.by, missing="the model reads text alone, and it has images")
             replies = self._replies(name, row, examples, tick)
         except AssayError as error:
             return Line(row, name, self.by, missing=str(error))
@@ -133,6 +134,8 @@ class Card:
             self._draw(name, examples, replies)
         known_leak = [row.leak] if row.leak and not any(row.leak in told for told in reading.said) else []
         said = (*reading.told(), *known_leak, *([row.note] if row.note else []))
+        if len(graded) >= _FEW and len({one.said for one in graded}) == 1 and graded[0].said:
+            said = (f"The model gave the same answer to all of them: {graded[0].said[:40]}.", *said)
         if self.limit and len(examples) == self.limit:
             said = (f"A sample of {self.limit} contexts.", *said)
         return Line(row, name, self.by, figures, beside, rule[0] if rule else "", ungraded, reading.counts, said)

@@ -72,7 +72,7 @@ class Labelled:
 @lru_cache(maxsize=1)
 def benchmarks() -> dict[str, Benchmark]:
     """The published ones, by name."""
-    values = yaml.safe_load(Path(__file__).with_name("benchmarks.yaml").read_text(encoding="utf-8"))
+    values = yaml.safe_load((Path(__file__).parent / "vocabulary" / "benchmarks.yaml").read_text(encoding="utf-8"))
     return {
         name: Benchmark(
             name,
