@@ -40,10 +40,17 @@ def main() -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from lm_eval.models.huggingface import HFLM
-
     from extraction.api import backend_for
+    from extraction.errors import AssayError
     from extraction.files import write_whole
+
+    try:
+        from lm_eval.models.huggingface import HFLM
+    except ImportError:
+        raise AssayError("lm-evaluation-harness is not installed: pip install 'lm-eval>=0.4.9'.") from None
+    for name in TASKS:
+        if not (arguments.data / name / "test.jsonl").is_file():
+            raise AssayError(f"There is no {arguments.data / name / 'test.jsonl'}; --data holds {', '.join(TASKS)}.")
 
     backend = backend_for(arguments.model, dtype="float32")
     theirs = HFLM(pretrained=backend.model, tokenizer=backend.tokenizer, batch_size=1)

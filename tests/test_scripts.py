@@ -272,6 +272,24 @@ def test_bench_gpu_halves_a_batch_that_does_not_fit_and_keeps_what_it_has(monkey
     assert "out of memory" in capsys.readouterr().out
 
 
+def test_bench_card(tmp_path):
+    start("bench_card.py", "--questions", 1, 3, "--side", 56, "--json", tmp_path / "figures.json")
+    one, three = json.loads((tmp_path / "figures.json").read_text())
+    assert one["ratio"] == 1 < three["ratio"] and three["images"] == 3
+    assert all(abs(row[name]) < 1e-3 for row in (one, three) for name in ("loss diff", "score diff"))
+
+
+def test_prove_card(tmp_path):
+    few = ("pictures", "--steps", 2, "--pictures", 10, "--json", tmp_path / "figures.json")
+    assert "pictures swapped" in start("prove_card.py", *few)
+    assert len(json.loads((tmp_path / "figures.json").read_text())) >= 8
+
+
+@pytest.mark.skipif(importlib.util.find_spec("lm_eval") is not None, reason="lm-evaluation-harness is here")
+def test_compare_lm_eval_without_it_says_so_in_a_sentence(tmp_path):
+    assert "pip install" in start("compare_lm_eval.py", "--data", tmp_path, code=2)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_bench_gpu_without_one_says_so_in_a_sentence():
     told = start("bench_gpu.py", code=2)
