@@ -22,7 +22,8 @@ __all__ = ["Entry", "Meant", "bare", "meaning", "resolve", "words"]
 NEAR = 84.0
 """A name with a word of this ratio to one that was asked for is told, not taken."""
 
-_MARKS = frozenset("a1c glycated glycosylated ratio".split())
+_KIND_OF_VALUE = re.compile(r"\[[^\]]*\]")  # "[Enzymatic activity/volume]"
+_MARKS = frozenset("a1c glycated glycosylated index ratio".split())
 _TREE = re.compile(r"[A-Z]\d\d(?:\.\d{0,2}|[A-Z]{1,2}(?:\d\d)?)?")
 
 
@@ -71,8 +72,10 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
     if coded := [Entry(fact, fact.name, _joined(fact)) for fact in facts if _has_code(fact, which.strip())]:
         return Meant(tuple(coded), "code")
     phrases = [which, *synonyms(which, kind)]
-    # What a class is called in its table ("acid") is no name of its members.
-    forms = [form for phrase in phrases if (form := words(phrase)) and (phrase == which or not class_of(phrase, kind))]
+    # What a class is called in its table ("acid") is no name of its members; and a synonym of which one word is left
+    # ("prostate value") says too little.
+    forms = [form for phrase in phrases if (form := words(phrase)) and (
+        phrase == which or not (class_of(phrase, kind) or (len(form) == 1 < len(phrase.split()))))]  # fmt: skip
     classes = [name for phrase in phrases if (name := class_of(phrase, kind))]
     found = _named(forms, entries, kind, which)
     how = "name" if found else ""
@@ -126,24 +129,25 @@ def _base(name: str) -> Words:
 def _named(forms: Sequence[Words], entries: Sequence[Entry], kind: str, which: str) -> list[Entry]:
     """The entries that have a name as it is, or its words before LOINC's or a dose, or all of its words.
 
-    Of observations what fits each form best goes before what fits it less. Of conditions, drugs and the like all are
-    meant: essential hypertension is hypertension, too. Where no specimen is said, what is not of urine goes first.
+    Of observations what fits any form best goes before what fits less: who asks for the weight has no body mass index
+    in mind, though its name has the words "body mass". Of conditions, drugs and the like all are meant: essential
+    hypertension is hypertension, too. Where no specimen is said, what is not of urine goes first.
     """
     tests: tuple[Callable[[Words, str], bool], ...] = (
         lambda form, name: form == words(name),
         lambda form, name: form == _base(name),
-        lambda form, name: form <= words(name) and not _another(form, name, kind),
+        lambda form, name: form <= words(_KIND_OF_VALUE.sub(" ", name)) and not _another(form, name, kind),
     )
     found: dict[int, Entry] = {}
     if any(words(which) == words(name) for entry in entries for name in entry.names):
         forms = [words(which)]  # the record's very name, and kinds of it
-    for form in (*forms, *abroad(which, kind)):
-        for test in tests if kind == "observation" else tests[-1:]:
-            fits = {name for name in {n for e in entries for n in e.names} if test(form, name)}
-            own = [entry for entry in entries if fits.intersection(entry.names)]
-            found |= {id(entry): entry for entry in own}
-            if own:
-                break
+    wanted = (*forms, *abroad(which, kind))
+    names = {name for entry in entries for name in entry.names}
+    for test in tests if kind == "observation" else tests[-1:]:
+        fits = {name for name in names if any(test(form, name) for form in wanted)}
+        found |= {id(entry): entry for entry in entries if fits.intersection(entry.names)}
+        if found:
+            break
     ordered = [entry for entry in entries if id(entry) in found]
     elsewhere = [entry for entry in ordered if "urine" not in words(entry.name)]
     return _once(elsewhere if elsewhere and not words(which) & SPECIMENS else ordered)

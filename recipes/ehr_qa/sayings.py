@@ -19,8 +19,14 @@ _SILENT = frozenset(
     " results reading readings measurement count score vaccine vaccination vaccines immunization shot allergy allergies"
     " disease disorder problem problems patient".split()
 )
-_LETTERED = frozenset("hepatitis hep vitamin type group influenza".split())  # "hepatitis a"
+_LETTERED = frozenset("hepatitis hep vitamin type group influenza lipoprotein".split())  # "hepatitis a"
 _VISITS = frozenset("visit visits encounter encounters appointment appointments".split())
+# Alone they would be in the name of every tablet or panel: "allergy tablets", "allergy panel".
+_KINDS = frozenset(
+    "tablet tablets pill pills capsule capsules injection injections spray sprays patch patches cream creams drop drops"
+    " syrup inhaler inhalers solution med meds medication medications medicine medicines drug drugs panel panels clinic"
+    " activity".split()
+)
 SPECIMENS = frozenset("urine blood serum plasma saliva stool csf".split())
 _SPELLINGS = (  # of Britain and America, and of operations elsewhere
     (re.compile("ae|oe|œ|æ"), "e"),
@@ -43,7 +49,7 @@ def words(text: str) -> Words:
     found = re.findall(r"[^\W_]+", re.sub(r"(?<=\w)['’]s\b", "", plain))
     told = [word for place, word in enumerate(found)
             if word not in _SILENT or (place and found[place - 1] in _LETTERED)]  # fmt: skip
-    told = found if set(told) <= SPECIMENS | _VISITS else told
+    told = found if set(told) <= SPECIMENS | _VISITS | _KINDS else told
     return frozenset(map(_singular, told))
 
 

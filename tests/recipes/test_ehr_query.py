@@ -209,6 +209,27 @@ def test_what_the_patient_is_not_said_to_have_is_not_counted_and_said(tmp_path, 
     assert result.answer is None and "family history, risk" in result.notes[0]
 
 
+@pytest.mark.parametrize(("what", "which", "has", "not_meant"), [
+    ("observation", "weight", "Body Weight", "Body Mass Index"),
+    ("observation", "lipoprotein a", "Lipoprotein A", "High Density Lipoprotein Cholesterol"),
+    ("observation", "PSA", "Prostate specific Ag [Mass/volume] in Serum", "Physical findings of Prostate"),
+    ("observation", "exercise", "Exercise", "Alkaline phosphatase [Enzymatic activity/volume] in Serum"),
+])  # fmt: skip
+def test_what_fits_best_is_meant_and_nothing_beside_it(tmp_path, what, which, has, not_meant):
+    own, other = measured("o1", has, 1, "u", "2010-01-05"), measured("o2", not_meant, 2, "u", "2011-01-05")
+    assert [item.name for item in ask(made(tmp_path, own, other), what, which, "list").items] == [has]
+    assert ask(made(tmp_path, other), what, which, "exists").answer is None
+
+
+@pytest.mark.parametrize("asked", ["allergy tablets", "allergy pills", "antihistamine", "antihistamines"])
+def test_the_form_of_a_drug_is_no_name_of_it(tmp_path, asked):
+    """Every tablet would be one against allergies: a false yes."""
+    record = made(tmp_path, drug("d1", "Captopril 25 MG Oral Tablet"))
+    assert ask(record, "medication", asked, "exists").answer is None
+    both = made(tmp_path, drug("d1", "Captopril 25 MG Oral Tablet"), drug("d2", "Loratadine 10 MG Oral Tablet"))
+    assert [item.name for item in ask(both, "medication", asked, "list").items] == ["Loratadine 10 MG Oral Tablet"]
+
+
 def test_a1c_is_no_hemoglobin_and_hepatitis_b_no_hepatitis_a(tmp_path):
     record = made(
         tmp_path, measured("o1", "Hemoglobin A1c", 7.1, "%", "2010-01-05"), condition("c1", "Hepatitis B", "1")
