@@ -192,7 +192,8 @@ def _compute(
 
     dtype, device = model.get_input_embeddings().weight.dtype, model.device
     total = sum(map(len, shards))
-    with tqdm(total=total, desc="seeing", unit="image", disable=not total or not PartialState().is_main_process) as bar:
+    silent = not total or not PartialState().is_main_process
+    with tqdm(total=total, desc="seeing", unit="image", disable=True if silent else None) as bar:
         for files in shards:
             start, made = time.perf_counter(), {}
             for first in range(0, len(files), _BATCH):

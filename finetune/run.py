@@ -53,6 +53,11 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         write_whole(known, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
+    def forget(self) -> None:
+        """Remove the folder where nothing but its configuration is in it: a start that failed leaves none behind."""
+        if [path.name for path in self.path.iterdir()] == [CONFIG]:
+            shutil.rmtree(self.path)
+
     def last_checkpoint(self) -> Path | None:
         """The newest checkpoint that was written to its end; what a killed run left half-written is removed."""
         whole: list[tuple[int, Path]] = []

@@ -143,7 +143,7 @@ def evaluate(extractor: Extractor, task: Task, examples: Sequence[Example], labe
     from tqdm import tqdm
 
     found: dict[int, list[Record]] = {}
-    with tqdm(total=len(examples), desc=label, disable=not label, unit="example", leave=False) as bar:
+    with tqdm(total=len(examples), desc=label, disable=None if label else True, unit="example", leave=False) as bar:
         for done in extractor.answers(examples):
             if done:
                 found[id(done[0])] = done[1]

@@ -55,9 +55,13 @@ def train(config: RunConfig) -> Path:
         return folder.adapter
     checkpoint = on_main(lambda: go_on(folder))
     # Read once, however many processes there are; and held-out data are the main one's alone.
-    rows, held_out = on_main(
-        lambda: read_data(config, task, contract, family), others=lambda made: (made[0], list[Example]())
-    )
+    try:
+        rows, held_out = on_main(
+            lambda: read_data(config, task, contract, family), others=lambda made: (made[0], list[Example]())
+        )
+    except AssayError:
+        folder.forget()
+        raise
 
     def judge(model: Any) -> dict[str, float]:
         extractor = Extractor(LocalBackend(model, family.tokenizer, rows=config.evaluate.rows), contract)

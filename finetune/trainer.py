@@ -172,7 +172,9 @@ class Progress(TrainerCallback):
         """Open the bar where training begins or goes on; seconds go on counting."""
         self._start = time.time() - self._folder.seconds()
         if state.is_world_process_zero:
-            self._bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step")
+            self._bar = tqdm(
+                total=state.max_steps, initial=state.global_step, desc="training", unit="step", disable=None
+            )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Move the bar; judge and keep the last step too, whatever the steps between checkpoints."""

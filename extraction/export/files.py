@@ -59,7 +59,7 @@ def export(records: Path, to: Format, out: Path) -> Exported:
     if not files:
         raise AssayError(f"{records} holds no records; give a folder that assay extract wrote.")
     done, tables = Exported(), Tables(contracts)
-    for path in tqdm(files, desc="finding columns", unit="file", leave=False):
+    for path in tqdm(files, desc="finding columns", unit="file", leave=False, disable=None):
         try:
             for part in _load(path).parts:
                 tables.see(part)
@@ -73,7 +73,7 @@ def export(records: Path, to: Format, out: Path) -> Exported:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
             with closing(open_writer(to, Path(scratch) / out.name, tables.layout())) as writer:
-                for path in tqdm(files, desc="exporting", unit="file", leave=False):
+                for path in tqdm(files, desc="exporting", unit="file", leave=False, disable=None):
                     record = _load(path)
                     folder = path.parent.relative_to(records) if records.is_dir() else Path()
                     document = (folder / record.source).as_posix()

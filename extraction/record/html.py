@@ -35,6 +35,7 @@ def evidence_page(record: Record, document: Document, review_below: float) -> st
     values = {
         **saved,
         "issues": [{**issue.to_dict(), "told": record.told(issue)} for issue in record.issues],
+        "set_aside": [{**one.to_dict(), "told": record.place(one.path)} for one in record.set_aside],
         "review_below": review_below,
         "fields": {path: {"page": None, **entry, "review": path in review} for path, entry in evidence.items()},
         "pages": [],

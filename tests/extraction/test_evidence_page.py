@@ -43,7 +43,8 @@ def test_every_value_has_its_place_or_is_marked_as_absent(page):
     left, top, right, bottom = fields["/tests/0/result"]["box"]
     assert 398 < left < right < 430 and 842 - 715 < top < bottom < 842 - 690
     assert [i["path"] for i in values["issues"]] == ["/tests"] and "/tests/2/result" not in fields
-    assert [(one["path"], one["data"]["name"]) for one in values["set_aside"]] == [("/tests", "Natrium")]
+    [aside] = values["set_aside"]
+    assert (aside["path"], aside["data"]["name"], aside["told"]) == ("/tests", "Natrium", "tests")
     assert values["pages"][0]["image"].startswith("data:image/png;base64,")
 
 

@@ -183,6 +183,12 @@ def test_a_run_that_starts_from_an_adapter(work, finished):
     assert "holds no adapter" in wrong.stderr and not (work / "third").exists()
 
 
+def test_a_start_that_fails_leaves_no_folder_behind(work, tmp_path):
+    (tmp_path / "bad").mkdir()
+    done = launch(settings(work, tmp_path / "run", **{"data.train": tmp_path / "bad"}), check=False)
+    assert done.returncode == 2 and not (tmp_path / "run").exists() and "\r" not in done.stderr
+
+
 def test_a_folder_without_an_adapter(tmp_path):
     with pytest.raises(AssayError, match="no finished adapter"):
         merge(tmp_path, tmp_path / "out")
