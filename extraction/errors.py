@@ -60,6 +60,9 @@ def no_warnings() -> None:
         os.environ["PYTHONWARNINGS"] = "ignore"
 
 
+_STOPPED = "Stopped; the same command goes on where it was."
+
+
 def run_command(command: Callable[[], object]) -> None:
     """Run a command line: a user's mistake, or a full disk, is one line on standard error and exit code 2."""
     try:
@@ -68,8 +71,12 @@ def run_command(command: Callable[[], object]) -> None:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("Stopped; the same command goes on where it was.", file=sys.stderr)
+        print(_STOPPED, file=sys.stderr)
         sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # typer has caught the interrupt, and says nothing
+            print(_STOPPED, file=sys.stderr)
+        raise
     except Exception as error:
         if is_disk_full(error):
             said = DISK_FULL

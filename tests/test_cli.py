@@ -185,6 +185,15 @@ def test_score_reads_records_and_prints_both_field_sets(tmp_path):
     assert "name + result + unit" in text
 
 
+def test_a_command_that_is_stopped_says_that_it_goes_on(monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("finetune.config.config_schema", stopped)
+    done = command("config-schema")
+    assert done.returncode == 130 and "goes on where it was" in done.stderr
+
+
 def test_config_schema_is_json():
     assert json.loads(command("config-schema").stdout)["properties"]["train"]
 
