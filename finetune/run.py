@@ -55,8 +55,9 @@ class RunFolder:
 
     def forget(self) -> None:
         """Remove the folder where nothing but its configuration is in it: a start that failed leaves none behind."""
-        if [path.name for path in self.path.iterdir()] == [CONFIG]:
-            shutil.rmtree(self.path)
+        with suppress(OSError):  # another process has removed it
+            if [path.name for path in self.path.iterdir()] == [CONFIG]:
+                shutil.rmtree(self.path)
 
     def last_checkpoint(self) -> Path | None:
         """The newest checkpoint that was written to its end; what a killed run left half-written is removed."""

@@ -48,39 +48,59 @@ def train(config: RunConfig) -> Path:
     """
     quiet_libraries()
     task, contract, family = on_all(lambda: checked(config))
+
+    def work(folder: RunFolder, checkpoint: Path | None) -> None:
+        # Read once, however many processes there are; and held-out data are the main one's alone.
+        rows, held_out = on_main(
+            lambda: read_data(config, task, contract, family), others=lambda made: (made[0], list[Example]())
+        )
+
+        def judge(model: Any) -> dict[str, float]:
+            extractor = Extractor(LocalBackend(model, family.tokenizer, rows=config.evaluate.rows), contract)
+            return dict(evaluate(extractor, task, held_out, label="reading held-out data").figures)
+
+        with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
+            # datasets keeps its fingerprints in a cache; the user's documents must not stay there.
+            os.environ.setdefault("HF_DATASETS_CACHE", scratch)
+            if any("images" in row for row in rows):
+                say("Drawing the pages that are trained on")
+                rows = keep_pixels(rows, family, Path(scratch))
+            trainer = build_trainer(config, folder, family, rows, judge, task.metric)
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+        def beside(made: Path, facts: dict[str, Any]) -> None:
+            contract.save(made)
+            write_pages(folder, config, contract, facts, made / "README.md")
+
+        on_main(lambda: keep_best(trainer, config, folder, beside))
+
+    return in_folder(config, work)
+
+
+def in_folder(config: BaseConfig, work: Callable[[RunFolder, Path | None], None]) -> Path:
+    """Open a run's folder, or go on in it, and train there; what is finished is not trained again.
+
+    Args:
+        work: the training, told its folder and the checkpoint to go on from, if there is one; it leaves the adapter.
+
+    Returns:
+        The folder of the adapter.
+
+    Raises:
+        AssayError: the folder is another run's; or what `work` raises. A start that fails before it has trained leaves
+            no folder behind.
+    """
     folder = RunFolder(config.train.output)
     on_main(lambda: folder.open(config))
     if on_main(lambda: (folder.adapter / VERSIONS).exists()):
         say(f"{folder.path} is finished; its adapter is in {folder.adapter}.")
         return folder.adapter
     checkpoint = on_main(lambda: go_on(folder))
-    # Read once, however many processes there are; and held-out data are the main one's alone.
     try:
-        rows, held_out = on_main(
-            lambda: read_data(config, task, contract, family), others=lambda made: (made[0], list[Example]())
-        )
+        work(folder, checkpoint)
     except AssayError:
         folder.forget()
         raise
-
-    def judge(model: Any) -> dict[str, float]:
-        extractor = Extractor(LocalBackend(model, family.tokenizer, rows=config.evaluate.rows), contract)
-        return dict(evaluate(extractor, task, held_out, label="reading held-out data").figures)
-
-    with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
-        # datasets keeps its fingerprints in a cache; the user's documents must not stay there.
-        os.environ.setdefault("HF_DATASETS_CACHE", scratch)
-        if any("images" in row for row in rows):
-            say("Drawing the pages that are trained on")
-            rows = keep_pixels(rows, family, Path(scratch))
-        trainer = build_trainer(config, folder, family, rows, judge, task.metric)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-
-    def beside(made: Path, facts: dict[str, Any]) -> None:
-        contract.save(made)
-        write_pages(folder, config, contract, facts, made / "README.md")
-
-    on_main(lambda: keep_best(trainer, config, folder, beside))
     return folder.adapter
 
 

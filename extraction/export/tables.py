@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from extraction.contract import Contract, Role
+from extraction.evidence.evidence import Evidence
 from extraction.export.writers import Cell, Table
 from extraction.record.record import Field, Issue, Status
 from extraction.schema import Schema, pointer, resolve
@@ -52,8 +53,9 @@ _TYPES: dict[str, type] = {
 
 
 class Place(BaseModel):
-    """Where a value was read, and how sure the model was."""
+    """Where a value was read, as what, and how sure the model was."""
 
+    text: str | None = None
     confidence: float | None = None
     page: int | None = None
     box: tuple[float, float, float, float] | None = None
@@ -228,7 +230,7 @@ class Tables:
             cells: dict[_Column, Cell] = {}
             for leaf in (*row.held, *row.own):
                 cells[_Column(leaf.keys)] = _text(leaf.value)
-                for part, cell in _typed(leaf.value, self._roles.get(leaf.keys[-1])).items():
+                for part, cell in self._typed(leaf, record).items():
                     cells[_Column(leaf.keys, part)] = cell
             said = self._place(row, record) | {
                 "document": document,
@@ -242,6 +244,19 @@ class Tables:
         for aside in record.set_aside or ():
             values = {leaf.keys: _text(leaf.value) for leaf in _flat(aside.row)}
             yield SET_ASIDE, [document, aside.path, *map(values.get, self._aside or ()), aside.reason]
+
+    def _typed(self, leaf: _Leaf, record: SavedRecord) -> dict[str, Cell]:
+        """The typed parts of a value, where its text can mean only one thing."""
+        role = self._roles.get(leaf.keys[-1])
+        if role not in _TYPED or leaf.value is None or isinstance(leaf.value, list):
+            return {}
+        place = record.evidence.get(leaf.at)
+        typed = Field(leaf.value, "", None, Evidence(place.text) if place and place.text else None, role).typed
+        if role == "value" and typed.kind == "number":
+            return {"comparator": typed.comparator or None, "number": _double(typed.value), "unit": typed.unit or None}
+        if role == "range" and typed.kind == "range":
+            return {"low": _double(typed.low), "high": _double(typed.high)}
+        return {"date": typed.date} if role == "time" and typed.kind == "date" else {}
 
     def _place(self, row: _Row, record: SavedRecord) -> dict[str, Cell]:
         """Page and box of a row, and its lowest confidence.
@@ -332,18 +347,6 @@ def _text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False)
-
-
-def _typed(value: Any, role: str | None) -> dict[str, Cell]:
-    """The typed parts of a value, where its text can mean only one thing."""
-    if role not in _TYPED or value is None or isinstance(value, list):
-        return {}
-    typed = Field(value, "", None, role=role).typed
-    if role == "value" and typed.kind == "number":
-        return {"comparator": typed.comparator or None, "number": _double(typed.value), "unit": typed.unit or None}
-    if role == "range" and typed.kind == "range":
-        return {"low": _double(typed.low), "high": _double(typed.high)}
-    return {"date": typed.date} if role == "time" and typed.kind == "date" else {}
 
 
 def _double(number: Decimal | None) -> float | None:

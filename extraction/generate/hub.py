@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -225,13 +226,31 @@ def is_cached(hub_id: str) -> bool:
     return isinstance(try_to_load_from_cache(hub_id, "config.json"), str)
 
 
+def fetch(hub_id: str, files: Sequence[str]) -> Path:
+    """The folder of a hub model's files of some patterns, from the cache of this machine, else from the hub.
+
+    Raises:
+        AssayError: it is in neither, gated, or the hub cannot be reached.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=list(files), local_files_only=True))
+    except LocalEntryNotFoundError:
+        _check_hub(hub_id)
+        return Path(snapshot_download(hub_id, allow_patterns=list(files)))
+
+
 def _check_hub(hub_id: str) -> None:
     """One short request before the real ones, which retry for a minute and report in pages."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
     try:
         get_hf_file_metadata(hf_hub_url(hub_id, "config.json"), timeout=10)
+    except EntryNotFoundError:
+        pass  # the hub has the model, and whoever loads it says what it lacks
     except GatedRepoError:
         raise AssayError(
             f"{hub_id} is gated: accept its terms on its hub page, then log in with `hf auth login` (or set HF_TOKEN)."

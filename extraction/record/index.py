@@ -47,6 +47,8 @@ def _row(out: Path, name: str, record: Record, review_below: float) -> tuple[tup
     reasons = ", ".join(REASONS.get(code, code) for code in codes)
     if record.status == "failed":
         reasons = record.issues[0].message if record.issues else reasons
+    elif not record.fields:
+        reasons, lowest = reasons or "nothing was found to read", 0.0  # where a table that was missed would hide
     shown = html.escape((Path(name).parent / record.source).as_posix())
     if (out / f"{name}.html").exists():
         shown = f'<a href="{quote(name)}.html">{shown}</a>'
@@ -54,7 +56,7 @@ def _row(out: Path, name: str, record: Record, review_below: float) -> tuple[tup
         f"<td>{shown}</td>",
         f'<td class="{record.status}">{record.status}</td>',
         *(f'<td class="n">{count}</td>' for count in (len(record.fields), review, len(record.set_aside))),
-        f'<td class="n">{"" if lowest is None else f"{lowest:.2f}"}</td>',
+        f'<td class="n">{min(sure):.2f}</td>' if sure else "<td></td>",
         f"<td>{html.escape(reasons)}</td>",
     ]
     order = (_ORDER.index(record.status), -review, 1.0 if lowest is None else lowest, name)

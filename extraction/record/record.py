@@ -128,7 +128,12 @@ class Field:
 
     @property
     def typed(self) -> Typed:
-        """The value as number, range, ordinal or date, where its text can mean only one thing."""
+        """The value as number, range, ordinal or date, where its text can mean only one thing.
+
+        A time is taken as it is printed, where that tells: a model may write 2026-07-01 as 01-07-2026.
+        """
+        if self.role == "time" and self.text and (printed := type_value(self.text)).kind == "date":
+            return printed
         text = "" if self.value is None else str(self.value)
         return type_range(text) if self.role == "range" else type_value(text)
 

@@ -76,6 +76,21 @@ class Review:
         }
 
 
+def area_under_curve(scores: np.ndarray, right: np.ndarray) -> float:
+    """The chance that one of those that are right has a higher score than one that is not, ties counted half.
+
+    The area under the ROC curve, by the rank sum (Mann-Whitney U): (R - n(n+1)/2) / nm, where R is the sum of the
+    mid-ranks of the n that are right, and m is the number of the others. 0.5 is no better than chance.
+
+    Args:
+        scores: [n + m]. right: [n + m], some true and some not.
+    """
+    from scipy.stats import rankdata  # takes long to import, and most scores have no confidence
+
+    n, m = int(right.sum()), int((~right).sum())
+    return float((rankdata(scores)[right].sum() - n * (n + 1) / 2) / (n * m))
+
+
 @dataclass(frozen=True, eq=False)
 class Reliability:
     """The values of a set of records: right or not, beside what the records say of them. All arrays have shape [n].
@@ -99,20 +114,9 @@ class Reliability:
 
     @property
     def auroc(self) -> float | None:
-        """The chance that a right value has a higher confidence than a wrong one, ties counted half.
-
-        The area under the ROC curve, by the rank sum (Mann-Whitney U): (R - n(n+1)/2) / nm, where R is the sum of the
-        mid-ranks of the n right values and m is the number of wrong ones. 0.5 is no better than chance. None where all
-        are right or all wrong.
-        """
+        """The chance that a right value has a higher confidence than a wrong one; None where all are right or wrong."""
         right = self.right[self.known]
-        n, m = int(right.sum()), int((~right).sum())
-        if not n or not m:
-            return None
-        from scipy.stats import rankdata  # takes long to import, and most scores have no confidence
-
-        ranks = rankdata(self.confidence[self.known])
-        return float((ranks[right].sum() - n * (n + 1) / 2) / (n * m))
+        return None if right.all() or not right.any() else area_under_curve(self.confidence[self.known], right)
 
     @property
     def bins(self) -> list[Bin]:

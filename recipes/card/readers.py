@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from extraction.errors import AssayError
 from recipes.card.items import Item, Reading
 from recipes.card.rows import FILE, Row
-from recipes.card.tables import SUFFIXES, Cells, column, table
+from recipes.tables import SUFFIXES, Cells, table
 
 SPLITS: dict[str, tuple[str, ...]] = {
     "train": ("train", "training"),
@@ -243,3 +244,23 @@ def lines_of(path: Path, needed: Sequence[str]) -> Iterator[tuple[str, Cells]]:
             for name in needed:
                 column(cells, name, at)
         yield at, cells
+
+
+def column(row: Mapping[str, Any], name: str, at: str, wanted_for: str = "") -> str:
+    """The name of a column as a table has it, whatever the case of its letters.
+
+    Raises:
+        AssayError: it has none of that name; the nearest is named.
+    """
+    if name in row:
+        return name
+    folded = {key.casefold().strip(): key for key in row}
+    if name.casefold() in folded:
+        return folded[name.casefold()]
+    near = difflib.get_close_matches(name, list(row), n=1, cutoff=0.4)
+    meant = f"; `{near[0]}` is nearest" if near else ""
+    which = wanted_for or name
+    raise AssayError(
+        f"{at.rpartition(', ')[0] or at} has no column `{name}`{meant}. Its columns are {', '.join(list(row)[:20])}; "
+        f"say which one it is in row.yaml (columns: {{{which}: ...}})."
+    )

@@ -15,7 +15,7 @@ from recipes.card.boxes import in_square
 from recipes.card.items import Item, Reading
 from recipes.card.readers import LETTERS, lines_of
 from recipes.card.rows import Row
-from recipes.card.tables import table
+from recipes.tables import table
 
 _PARTS = {"train": "train", "validation": "validate", "test": "test"}
 _FRONTAL = ("AP", "PA")

@@ -128,7 +128,7 @@ def read_cxr14(folder: Path, split: str, row: Row) -> Reading:
 
 
 def _entries(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    from recipes.card.tables import table
+    from recipes.tables import table
 
     yield from table(file, names=_ENTRY)
 

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from extraction.errors import AssayError
+from extraction.score.reliability import area_under_curve
 from recipes.contrastive.benchmarks import Benchmark, Labelled, read_labelled
 from recipes.contrastive.data import Left
 from recipes.contrastive.embed import embed_all
 from recipes.contrastive.load import Dual, encode_texts
 from recipes.contrastive.probe import Curve, curve
-from recipes.contrastive.retrieval import wilson
+from recipes.contrastive.retrieval import interval
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def judged(scores: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Figu
     return Figures(
         len(labels),
         float(right.mean()),
-        wilson(int(right.sum()), len(right)),
+        interval(int(right.sum()), len(right)),
         area,
         (max(0.0, area - 1.96 * error), min(1.0, area + 1.96 * error)),
         float(np.bincount(labels).max() / len(labels)),
@@ -101,7 +101,7 @@ def _auroc(scores: np.ndarray, labels: np.ndarray, number: int) -> tuple[float, 
         one = scores[:, number] - np.log(np.exp(others - others.max()).sum(1)) - others.max()
     yes = labels == number
     n, m = int(yes.sum()), int((~yes).sum())
-    area = float((rankdata(one)[yes].sum() - n * (n + 1) / 2) / (n * m))
+    area = area_under_curve(one, yes)
     q1, q2 = area / (2 - area), 2 * area * area / (1 + area)
     variance = (area * (1 - area) + (n - 1) * (q1 - area**2) + (m - 1) * (q2 - area**2)) / (n * m)
     return area, math.sqrt(max(variance, 0.0))

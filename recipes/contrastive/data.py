@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import re
-import sys
 import tarfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +15,7 @@ from typing import Any
 from extraction.errors import AssayError
 from recipes.contrastive.config import PairsConfig
 from recipes.contrastive.images import SUFFIXES, Picture
+from recipes.tables import table
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z(])")
 # (A) ..., (b) ..., also (A, B) and (A-C), at the beginning of a sub-caption (common in PMC figures).
@@ -94,7 +92,7 @@ def _form(path: Path) -> str:
     if path.suffix in (".csv", ".tsv"):
         return "pairs"
     if path.suffix in (".jsonl", ".ndjson"):
-        for _, row in _json_lines(path):
+        for _, row in table(path):
             return "pmc" if "figures" in row else "pairs"
     raise AssayError(f"{path} is of no format that is known; .csv, .tsv, .jsonl, shards (.tar) and folders are.")
 
@@ -112,17 +110,16 @@ def _checked(pairs: Iterable[Pair], left: Left) -> Iterator[Pair]:
 
 
 def _rows(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
-    rows = _json_lines(path) if path.suffix in (".jsonl", ".ndjson") else _table(path)
-    for line, row in rows:
+    for at, row in table(path):
         for column in filter(None, (config.image, config.caption, config.label)):
             if column not in row:
                 raise AssayError(
-                    f"{path}, line {line}: there is no `{column}`; what is there: {', '.join(map(str, row))}. Name the "
+                    f"{at}: there is no `{column}`; what is there: {', '.join(map(str, row))}. Name the "
                     "columns by data.image, data.caption, data.label."
                 )
         image, said = row[config.image], row[config.caption]
         if not isinstance(image, str) or not image:
-            left.add("no image named", f"line {line}")
+            left.add("no image named", at)
             continue
         captions = said if isinstance(said, list) else [said]
         yield Pair(
@@ -138,49 +135,18 @@ def _text(row: Mapping[str, Any], key: str) -> str:
     return "" if value is None else str(value)
 
 
-def _table(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    csv.field_size_limit(sys.maxsize)
-    reader = csv.DictReader(io.StringIO(_read(path), newline=""), delimiter="\t" if path.suffix == ".tsv" else ",")
-    for row in reader:
-        if None in row or None in row.values():
-            raise AssayError(f"{path}, line {reader.line_num}: the row has not as many cells as the head of the table.")
-        yield reader.line_num, row
-
-
-def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, line in enumerate(_read(path).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise AssayError(f"{path}, line {number}: this is no JSON ({error}).") from None
-        if not isinstance(row, dict):
-            raise AssayError(f"{path}, line {number}: a JSON object is wanted, not {type(row).__name__}.")
-        yield number, row
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise AssayError(f"{path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise AssayError(f"{path} is not UTF-8 text.") from None
-
-
 def _articles(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
     """JSONL of articles (pmid, pmc, location, figures), as PMC-15M was made; an article is its figures' patient."""
-    for line, row in _json_lines(path):
+    for at, row in table(path):
         figures = row.get("figures")
         if not isinstance(figures, list) or not all(isinstance(figure, dict) for figure in figures):
-            raise AssayError(f"{path}, line {line}: `figures` is no list of figures with fig_caption and graphic_ref.")
+            raise AssayError(f"{at}: `figures` is no list of figures with fig_caption and graphic_ref.")
         article = _text(row, "pmc") or _text(row, "pmid")
         for figure in figures:
             reference = _text(figure, "graphic_ref")
             found = _figure(path.parent, _text(row, "location"), reference)
             if found is None:
-                left.add("no such image", reference or f"line {line}")
+                left.add("no such image", reference or at)
             else:
                 yield Pair(Picture(found), (_text(figure, "fig_caption"),), article)
 

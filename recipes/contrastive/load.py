@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from extraction.errors import AssayError, reason
-from extraction.generate.hub import FACTS, quiet_libraries
+from extraction.generate.hub import FACTS, fetch, quiet_libraries
 from extraction.generate.weights import check_base, sampled
 from recipes.contrastive.images import Preprocess
 from recipes.contrastive.layouts import OPEN_CLIP, TRANSFORMERS, fill, open_clip_model, transformers_model
@@ -99,24 +99,7 @@ def _folder(name: str) -> Path:
         return path
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise AssayError(f"There is no model {name}: give a model's folder, or a hub id ({BIOMEDCLIP}).")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(_FILES), local_files_only=True))
-    except Exception:  # not in the cache
-        pass
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(_FILES)))
-    except GatedRepoError:
-        raise AssayError(
-            f"{name} is gated: accept its terms on its hub page, then log in with `hf auth login` (or set HF_TOKEN)."
-        ) from None
-    except Exception:
-        raise AssayError(
-            f"{name} is not in the local cache and cannot be fetched from the hub; with no network, copy the model to "
-            "a folder and give that folder's path."
-        ) from None
+    return fetch(name, _FILES)
 
 
 def _open_clip(source: Path, name: str) -> Dual:

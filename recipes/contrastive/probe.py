@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from recipes.contrastive.retrieval import wilson
+from recipes.contrastive.retrieval import interval
 
 # CLIP's sweep (arXiv 2103.00020, A.3) in decades; here lambda of the mean loss, and vectors are of length 1.
 PENALTIES = tuple(10.0**power for power in range(1, -7, -1))
@@ -114,7 +114,7 @@ def curve(
 
 def _point(count: int, found: Sequence[float], images: int) -> Curve:
     mean = float(np.mean(found))
-    low, high = wilson(round(mean * images), images)
+    low, high = interval(round(mean * images), images)
     half = math.hypot(_T * float(np.std(found, ddof=1)) / math.sqrt(len(found)), (high - low) / 2)
     return Curve(count, mean, (max(0.0, mean - half), min(1.0, mean + half)))
 

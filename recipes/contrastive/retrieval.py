@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import binomtest
 
 KS = (1, 5, 10)
 _BLOCK = 1024
@@ -51,9 +51,7 @@ def recalls(image: np.ndarray, text: np.ndarray, groups: Sequence[int] | np.ndar
     return figures | means
 
 
-def wilson(right: int, total: int, z: float = 1.96) -> tuple[float, float]:
+def interval(right: int, total: int) -> tuple[float, float]:
     """The 95% interval of a share (Wilson 1927)."""
-    share, weight = right / total, 1 + z * z / total
-    middle = (share + z * z / (2 * total)) / weight
-    half = z / weight * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    found = binomtest(right, total).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)

@@ -16,8 +16,8 @@ from extraction.generate.hub import quiet_libraries
 from finetune.encode import training_order, whole_batches
 from finetune.preflight import check_trackers
 from finetune.processes import check_launch, on_all, on_main, say, world_size
-from finetune.run import VERSIONS, RunFolder
-from finetune.train import go_on, keep_best, training_arguments
+from finetune.run import RunFolder
+from finetune.train import in_folder, keep_best, training_arguments
 from recipes.contrastive.adapter import add_towers_adapter
 from recipes.contrastive.card import write_card
 from recipes.contrastive.config import ContrastiveConfig
@@ -41,21 +41,18 @@ def train(config: ContrastiveConfig) -> Path:
     """
     quiet_libraries()
     on_all(lambda: check_config(config))
-    folder = RunFolder(config.train.output)
-    on_main(lambda: folder.open(config))
-    if on_main(lambda: (folder.adapter / VERSIONS).exists()):
-        say(f"{folder.path} is finished; its adapter is in {folder.adapter}.")
-        return folder.adapter
-    checkpoint = on_main(lambda: go_on(folder))
-    pairs, held_out = on_main(lambda: read_data(config), others=lambda made: (made[0], list[Pair]()))
-    dual = on_all(lambda: load(config.model, "cpu"))
-    judge = on_main(lambda: judge_of(dual, held_out), others=lambda _: None)
-    trainer = build_trainer(config, folder, dual, pairs, judge)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if trainer.unreadable:
-        say(f"{trainer.unreadable} times an image could not be read, and another pair was trained in its place.")
-    on_main(lambda: keep_best(trainer, config, folder, lambda made, facts: write_card(made, facts, folder, config)))
-    return folder.adapter
+
+    def work(folder: RunFolder, checkpoint: Path | None) -> None:
+        pairs, held_out = on_main(lambda: read_data(config), others=lambda made: (made[0], list[Pair]()))
+        dual = on_all(lambda: load(config.model, "cpu"))
+        judge = on_main(lambda: judge_of(dual, held_out), others=lambda _: None)
+        trainer = build_trainer(config, folder, dual, pairs, judge)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if trainer.unreadable:
+            say(f"{trainer.unreadable} times an image could not be read, and another pair was trained in its place.")
+        on_main(lambda: keep_best(trainer, config, folder, lambda made, facts: write_card(made, facts, folder, config)))
+
+    return in_folder(config, work)
 
 
 def check_config(config: ContrastiveConfig) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -77,7 +76,7 @@ class PairTrainer(Judging, Trainer):
     """transformers' Trainer with the step of a contrastive loss: towers in evaluation mode, gradients cached."""
 
     def __init__(self, *, config: ContrastiveConfig, dual: Dual, judge: Any, folder: RunFolder, **arguments: Any):
-        self.judge, self.started, self.unreadable = judge, time.time(), 0
+        self.judge, self.unreadable = judge, 0
         self.config, self.normalise = config, dual.preprocess.normalise
         kind = config.loss.kind
         self.sigmoid = dual.sigmoid if kind == "auto" else kind == "sigmoid"

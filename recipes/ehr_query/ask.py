@@ -24,7 +24,7 @@ from recipes.ehr_query.said import Said
 from recipes.ehr_query.task import question_example
 
 ADAPTER = "ehr-query-270m"
-DOUBT = 0.9
+DOUBT = 0.95
 """A query with a part that the model was less sure of is told as doubtful; see `scripts/choose_query_doubt.py`."""
 
 

@@ -11,7 +11,7 @@ from extraction.errors import AssayError
 from recipes.card.items import Item, Reading
 from recipes.card.readers import LETTERS, files_of, read_table
 from recipes.card.rows import Row
-from recipes.card.tables import table
+from recipes.tables import table
 
 SUBJECTS = (
     "anatomy", "clinical_knowledge", "college_biology", "college_medicine", "medical_genetics", "professional_medicine",

@@ -14,7 +14,7 @@ from extraction.files import whole_folder
 from recipes.card.items import Item, Reading
 from recipes.card.readers import LETTERS, files_of, lines_of, read_table
 from recipes.card.rows import Row
-from recipes.card.tables import table
+from recipes.tables import table
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 Shares = Mapping[str, int]

@@ -10,7 +10,7 @@ from typing import Any
 from extraction.errors import AssayError
 from recipes.card.items import Item, Reading
 from recipes.card.rows import Row
-from recipes.card.tables import table
+from recipes.tables import table
 
 _PUBLIC, _PICTURES = "VQA_RAD*ataset*ublic*.json", "VQA_RAD*mage*older"
 _SPLIT = "vqa_rad_balanced_split*.tsv"

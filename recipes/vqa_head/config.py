@@ -12,18 +12,12 @@ from recipes.contrastive.config import TowersConfig
 
 
 class QuestionsConfig(Section):
-    """Questions on images, in SLAKE's or VQA-RAD's own JSON."""
+    """Questions on images, in a data set's own layout (`recipes/vqa`), or by a `row.yaml` beside them."""
 
     train: Path
-    """A JSON file of questions: SLAKE's train.json, VQA-RAD's public JSON."""
+    """Folder of the data set, whose training part is read: SLAKE, VQA-RAD, a team's own."""
     validation: Path
-    """The same file of VQA-RAD (its phrase_type parts training and test), or another of SLAKE."""
-    images: Path | None = None
-    """Folder that the images' names are seen from; the file's own folder, or `imgs` or `images` in it, without it."""
-    language: str = "en"
-    """SLAKE has questions in English (en) and Chinese (zh)."""
-    shared_images: bool = False
-    """Go on where an image is in both, and say so: VQA-RAD's own parts share 202 of 203 test images."""
+    """The same folder or another, whose validation part is read."""
 
 
 class FusionConfig(Section):

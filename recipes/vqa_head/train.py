@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -23,15 +22,14 @@ from finetune.encode import training_order, whole_batches
 from finetune.page import write_report
 from finetune.preflight import check_trackers
 from finetune.processes import check_launch, on_all, on_main, say, world_size
-from finetune.run import VERSIONS, RunFolder
-from finetune.train import go_on, keep_best, training_arguments
+from finetune.run import RunFolder
+from finetune.train import in_folder, keep_best, training_arguments
 from finetune.trainer import Judging, Progress
 from recipes.contrastive.adapter import still, targets
-from recipes.contrastive.data import Left
 from recipes.contrastive.images import Preprocess, UnreadableError
 from recipes.contrastive.load import Dual, load
 from recipes.vqa_head.config import FusionConfig, VqaConfig
-from recipes.vqa_head.data import Question, check_images, read_questions
+from recipes.vqa_head.data import Question, read_questions
 from recipes.vqa_head.model import VqaModel
 
 HEAD = "vqa_head.json"  # beside the adapter: the answers in their order, and the fusion's sizes
@@ -45,25 +43,22 @@ def train(config: VqaConfig) -> Path:
     """
     quiet_libraries()
     on_all(lambda: check_config(config))
-    folder = RunFolder(config.train.output)
-    on_main(lambda: folder.open(config))
-    if on_main(lambda: (folder.adapter / VERSIONS).exists()):
-        say(f"{folder.path} is finished; its adapter is in {folder.adapter}.")
-        return folder.adapter
-    checkpoint = on_main(lambda: go_on(folder))
-    questions, held_out = on_main(lambda: read_data(config))
-    answers = answers_of(questions)
-    dual = on_all(lambda: fed(load(config.model, "cpu"), config.fusion))
-    trainer = build_trainer(config, folder, dual, questions, answers, held_out)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
-    def beside(made: Path, facts: Mapping[str, Any]) -> None:
-        values = {"answers": answers, "fusion": config.fusion.model_dump()}
-        write_whole(made / HEAD, json.dumps(values, ensure_ascii=False, indent=1) + "\n")
-        write_report(folder, config, facts)
+    def work(folder: RunFolder, checkpoint: Path | None) -> None:
+        questions, held_out = on_main(lambda: read_data(config))
+        answers = answers_of(questions)
+        dual = on_all(lambda: fed(load(config.model, "cpu"), config.fusion))
+        trainer = build_trainer(config, folder, dual, questions, answers, held_out)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
-    on_main(lambda: keep_best(trainer, config, folder, beside))
-    return folder.adapter
+        def beside(made: Path, facts: Mapping[str, Any]) -> None:
+            values = {"answers": answers, "fusion": config.fusion.model_dump()}
+            write_whole(made / HEAD, json.dumps(values, ensure_ascii=False, indent=1) + "\n")
+            write_report(folder, config, facts)
+
+        on_main(lambda: keep_best(trainer, config, folder, beside))
+
+    return in_folder(config, work)
 
 
 def check_config(config: VqaConfig) -> None:
@@ -84,14 +79,10 @@ def check_config(config: VqaConfig) -> None:
 
 def read_data(config: VqaConfig) -> tuple[list[Question], list[Question]]:
     """Questions to train on and to judge by; what is left out, shared or cannot be known is said."""
-    left = Left()
-    data = config.data
-    questions = read_questions(data.train, data, "train", left)
-    held_out = read_questions(data.validation, data, "validation", left)
-    if said := check_images(questions, held_out, data.shared_images):
-        say(f"Note: {said}, as was asked for.")
-    if left.counts:
-        say(f"Left out: {left}.")
+    questions, told = read_questions(config.data.train, "train")
+    held_out, more = read_questions(config.data.validation, "validation")
+    for sentence in (*told, *more):
+        say(sentence)
     known = set(answers_of(questions))
     unknown = sum(question.answer not in known for question in held_out)
     say(
@@ -163,7 +154,7 @@ class VqaTrainer(Judging, Trainer):
     """transformers' Trainer with cross-entropy over answers; towers in evaluation mode, three learning rates."""
 
     def __init__(self, *, config: VqaConfig, judge: Any, folder: RunFolder, **arguments: Any):
-        self.judge, self.started, self.config = judge, time.time(), config
+        self.judge, self.config = judge, config
         super().__init__(**arguments)
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             raise AssayError("Dual encoders fit every GPU: launch them with recipes/accelerate/ddp.yaml.")
@@ -265,9 +256,9 @@ def load_head(folder: Path) -> tuple[Any, Dual, list[str]]:
 
 
 def evaluate(model: str, data: Path) -> dict[str, float]:
-    """Accuracy of a trained head on a file of questions; VQA-RAD's test questions, SLAKE's all in English."""
-    from recipes.vqa_head.config import QuestionsConfig
-
+    """Accuracy of a trained head on a data set's test part, and how many questions it has; what is left out is said."""
     whole, dual, answers = load_head(Path(model))
-    held_out = read_questions(data, QuestionsConfig(train=data, validation=data), "validation", Left())
+    held_out, told = read_questions(data, "test")
+    for sentence in told:
+        say(sentence)
     return judge_of(dual, held_out, answers)(whole) | {"questions": len(held_out)}

@@ -81,20 +81,23 @@ def test_the_index_of_a_folder_begins_with_what_is_most_in_doubt(tmp_path):
         ("sure", record("sure.pdf", [0.99, 0.98])),
         ("less", record("less.pdf", [0.99, 0.91])),
         ("two", record("two.pdf", [0.2, 0.3], status="partial")),
+        ("none", record("none.pdf", [])),
         ("all", record("all.pdf", [0.99] * 5, left, status="partial")),
         ("<b>/x#1", Record.failed("x#1.pdf", "unreadable", "x#1.pdf is <empty>")),
     ]
     (tmp_path / "sub").mkdir()
     (tmp_path / "less.html").touch()
     page = write_index(tmp_path, records, 0.9).read_text()
-    rows = re.findall(r"<tr><td>(.*?)</td><td class=\"(\w+)\">.*?<td>(.*?)</td></tr>", page)
-    assert [status for _, status, _ in rows] == ["failed", "partial", "partial", "ok", "ok"]
+    rows = re.findall(r"<tr><td>(.*?)</td><td class=\"(\w+)\">.*?<td>([^<]*)</td></tr>", page)
+    assert [status for _, status, _ in rows] == ["failed", "partial", "partial", "ok", "ok", "ok"]
     assert [name for name, _, _ in rows] == [
         "&lt;b&gt;/x#1.pdf",
         "all.pdf",
         "two.pdf",
+        "none.pdf",
         '<a href="less.html">less.pdf</a>',
         "sure.pdf",
     ]
+    assert rows[3][2] == "nothing was found to read"
     assert rows[0][2] == "x#1.pdf is &lt;empty&gt;" and rows[1][2] == "rows left out" and "<b>" not in page
-    assert "1 failed, 2 partial, 2 ok" in page and "default-src 'none'" in page and "__" not in page
+    assert "1 failed, 2 partial, 3 ok" in page and "default-src 'none'" in page and "__" not in page

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extraction.evidence.evidence import Evidence
+from extraction.record.record import Field
 from extraction.values.dates import moments
 from extraction.values.typed import Typed, type_range, type_value
 
@@ -227,3 +229,13 @@ def test_a_printed_date_is_read_back_or_left(day, form, mark):
 def test_typed_values_are_plain_data():
     assert type_value("4.2") == Typed("number", "4.2", value=Decimal("4.2"))
     assert isinstance(type_value("4.2").value, Decimal)
+
+
+@pytest.mark.parametrize(("value", "printed", "day"), [
+    ("01-07-2026", "2026-07-01", "2026-07-01"), ("11-08-2017 19:21:00", "11-Aug-2017 19:21", "2017-08-11T19:21"),
+    ("01-07-2026", "01/07/2026", ""), ("17-04-2026", "17/04/2026", "2026-04-17"), ("17-04-2026", None, "2026-04-17"),
+])  # fmt: skip
+def test_a_time_means_what_is_printed(value, printed, day):
+    evidence = Evidence(printed) if printed else None
+    typed = Field(value, "/at", 0.9, evidence, "time").typed
+    assert typed.date == day and (typed.kind == "date") == bool(day)

@@ -20,7 +20,7 @@ from recipes.contrastive.cached import cached_backward
 from recipes.contrastive.config import TowersConfig
 from recipes.contrastive.load import encode_texts, load
 from recipes.contrastive.losses import info_nce, sigmoid
-from recipes.contrastive.retrieval import recalls, wilson
+from recipes.contrastive.retrieval import interval, recalls
 from tests.recipes.dual_encoders import figures, tiny_biomedclip, tiny_transformers
 
 
@@ -145,7 +145,7 @@ def test_recall_counts_equal_captions_as_hits_once():
     assert found["text_to_image_recall@1"] == pytest.approx(2 / 3)
     same = np.ones((4, 4), np.float32) / 2
     assert recalls(same, same, [1, 2, 3, 4])["recall@1"] == 0.0  # equal vectors tell nothing apart
-    low, high = wilson(9, 10)
+    low, high = interval(9, 10)
     assert (low, high) == pytest.approx((0.596, 0.982), abs=1e-3)
 
 

@@ -310,7 +310,7 @@ def test_pairs_of_every_format(tmp_path):
     with pytest.raises(AssayError, match=r"bad\.jsonl, line 1: there is no `caption`"):
         read("bad.jsonl")
     (tmp_path / "short.csv").write_text("image,caption\nfig1.jpg\n")
-    with pytest.raises(AssayError, match=r"short\.csv, line 2: the row has not as many cells"):
+    with pytest.raises(AssayError, match=r"short\.csv, line 2 has 1 cells for 2 columns"):
         read("short.csv")
     (tmp_path / "none.csv").write_text("image,caption\nfig1.jpg, \n")
     with pytest.raises(AssayError, match=r"holds no image with a caption: no caption \(1: fig1\.jpg\)"):

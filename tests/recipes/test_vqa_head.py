@@ -1,6 +1,7 @@
 """A VQA head learns from questions in SLAKE's and VQA-RAD's own files, and is loaded again as it was judged."""
 
 import json
+import shutil
 
 import pytest
 
@@ -8,17 +9,16 @@ from extraction.errors import AssayError
 from finetune.config import load_config
 from finetune.run import read_metrics
 from finetune.runs import own_run, own_run_of
-from recipes.contrastive.data import Left
-from recipes.vqa_head.config import QuestionsConfig
-from recipes.vqa_head.data import plain, read_questions
+from recipes.vqa_head.data import plain
 from tests.recipes.dual_encoders import COLOURS, SHAPES, figure, tiny_biomedclip
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("vqa")
-    tiny_biomedclip(folder / "model")
-    for split, sides in (("train", (30, 34, 38, 42)), ("validation", (36,))):
+    work = tmp_path_factory.mktemp("vqa")
+    tiny_biomedclip(work / "model")
+    folder = work / "slake"
+    for split, sides in (("train", (30, 34, 38, 42)), ("validation", (36,)), ("test", (36,))):
         rows = []
         for colour in COLOURS[:2]:
             for shape in SHAPES:
@@ -26,22 +26,23 @@ def work(tmp_path_factory):
                     name = f"{split}/{colour}-{shape}-{side}.png"
                     (folder / "imgs" / split).mkdir(parents=True, exist_ok=True)
                     figure(colour, shape, "left", side).save(folder / "imgs" / name)
-                    base = {"img_name": name, "q_lang": "en"}
+                    base = {"img_name": name, "q_lang": "en", "modality": "MRI"}
                     is_red = "Yes" if colour == "red" else "No"
                     rows += [
                         {**base, "question": "the red one", "answer": is_red, "answer_type": "CLOSED"},
                         {**base, "question": "a photo of", "answer": f"{shape.title()}.", "answer_type": "OPEN"},
                         {**base, "q_lang": "zh", "question": "?", "answer": "?", "answer_type": "OPEN"},
                     ]
+        rows = [{**row, "qid": number} for number, row in enumerate(rows)]
         (folder / f"{split}.json").write_text(json.dumps(rows))
-    return folder
+    return work
 
 
 def config(work, output, *changes):
     values = {
         "recipe": "vqa_head",
         "model": str(work / "model"),
-        "data": {"train": str(work / "train.json"), "validation": str(work / "validation.json")},
+        "data": {"train": str(work / "slake"), "validation": str(work / "slake")},
         "adapter": {"r": 4, "alpha": 8, "temperature": False},
         "fusion": {"layers": 1, "width": 32, "heads": 2, "dropout": 0, "fusion_rate": 1, "head_rate": 1},
         "train": {
@@ -68,7 +69,7 @@ def test_a_head_learns_and_is_loaded_again(work, capsys):
     judged = [row for row in rows if "eval_accuracy" in row]
     best = max(judged, key=lambda row: row["eval_accuracy"])
     assert own_run_of(work / "run") is run
-    again = run.evaluate(str(adapter), work / "validation.json")
+    again = run.evaluate(str(adapter), work / "slake")
     assert again["accuracy"] == pytest.approx(best["eval_accuracy"])
     assert again["closed_accuracy"] == pytest.approx(best["eval_closed_accuracy"]) and again["questions"] == 12
     assert again["accuracy"] == pytest.approx((again["open_accuracy"] + again["closed_accuracy"]) / 2)
@@ -85,38 +86,27 @@ def test_a_head_learns_and_is_loaded_again(work, capsys):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("data.validation={train}", "24 of 24 test images are training images"),
+        ("data.validation={leaking}", "24 of its patients or images are in its training part"),
         ("fusion.heads=5", "do not divide"),
         ("adapter.temperature=true", "towers' tokens alone"),
-        ("data.images=nowhere", "holds no question for train: no such image"),
+        ("data.train=nowhere", "does not exist"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(work, change, said):
-    settings = config(work, f"refused-{abs(hash(change))}", change.format(train=work / "train.json"))
+    leaking = work / "leaking" / "slake"
+    if not leaking.exists():
+        shutil.copytree(work / "slake", leaking)
+        shutil.copy(leaking / "train.json", leaking / "validation.json")
+    settings = config(work, f"refused-{abs(hash(change))}", change.format(leaking=leaking))
     with pytest.raises(AssayError, match=said):
         own_run("vqa_head").train(settings)
     with pytest.raises(AssayError, match="no published layout"):
         own_run("vqa_head").merge(work, work)
 
 
-def test_vqa_rad_is_parted_by_its_phrase_types(work, tmp_path):
-    rows = [
-        {
-            "image_name": "train/red-circle-30.png",
-            "question": "q",
-            "answer": answer,
-            "answer_type": kind,
-            "phrase_type": part,
-        }
-        for answer, kind, part in (
-            ("Yes", "CLOSED ", "freeform"),
-            (5, "OPEN", "test_para"),
-            ("the Liver", "OPEN", "para"),
-        )
-    ]
-    (tmp_path / "rad.json").write_text(json.dumps(rows))
-    settings = QuestionsConfig(train=tmp_path / "rad.json", validation=tmp_path / "rad.json", images=work / "imgs")
-    train, test = (read_questions(tmp_path / "rad.json", settings, part, Left()) for part in ("train", "validation"))
-    assert [(q.answer, q.closed) for q in train] == [("yes", True), ("liver", False)]
-    assert [(q.answer, q.closed) for q in test] == [("5", False)]
-    assert plain(" A  Mass. ") == "mass" and plain("Another") == "another"
+def test_a_failed_start_leaves_no_folder_and_answers_are_compared_plainly(work):
+    settings = config(work, "none", "data.train=nowhere")
+    with pytest.raises(AssayError):
+        own_run("vqa_head").train(settings)
+    assert not (work / "none").exists()
+    assert plain(" A  Mass. ") == "mass" and plain("Another") == "another" and plain(5) == "5"

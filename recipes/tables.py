@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import gzip
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def table(path: Path, names: Sequence[str] = (), header: bool = True) -> Iterato
     if kind in ("csv", "tsv"):
         yield from _csv(path, text, "\t" if kind == "tsv" else ",", names, header)
         return
-    if kind == "jsonl":
+    if kind in ("jsonl", "ndjson"):
         numbered: Iterable[tuple[int, str]] = enumerate(text.split("\n"), 1)
         loaded = (
             (f"{path}, line {number}", _json(line, f"{path}, line {number}"))
@@ -80,6 +80,7 @@ def _json(text: str, at: str) -> Any:
 
 
 def _csv(path: Path, text: str, comma: str, names: Sequence[str], header: bool) -> Iterator[tuple[str, Cells]]:
+    csv.field_size_limit(sys.maxsize)  # a report or caption is longer than the module takes a cell to be
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=comma)
     try:
         first = [name.strip() for name in next(reader, [])] if header else []
@@ -93,26 +94,8 @@ def _csv(path: Path, text: str, comma: str, names: Sequence[str], header: bool) 
                 raise AssayError(
                     f"{at} has {len(cells)} cells for {len(columns)} columns; put values that hold a comma in quotes."
                 )
-            yield at, dict(zip(columns, (*cells, *[""] * (len(columns) - len(cells))), strict=False))
+            if len(cells) < len(columns):
+                raise AssayError(f"{at} has {len(cells)} cells for {len(columns)} columns; a comma is missing in it.")
+            yield at, dict(zip(columns, cells, strict=False))
     except csv.Error as error:
         raise AssayError(f"{path}, line {reader.line_num}, is no CSV ({error}).") from None
-
-
-def column(row: Mapping[str, Any], name: str, at: str, wanted_for: str = "") -> str:
-    """The name of a column as a table has it, whatever the case of its letters.
-
-    Raises:
-        AssayError: it has none of that name; the nearest is named.
-    """
-    if name in row:
-        return name
-    folded = {key.casefold().strip(): key for key in row}
-    if name.casefold() in folded:
-        return folded[name.casefold()]
-    near = difflib.get_close_matches(name, list(row), n=1, cutoff=0.4)
-    meant = f"; `{near[0]}` is nearest" if near else ""
-    which = wanted_for or name
-    raise AssayError(
-        f"{at.rpartition(', ')[0] or at} has no column `{name}`{meant}. Its columns are {', '.join(list(row)[:20])}; "
-        f"say which one it is in row.yaml (columns: {{{which}: ...}})."
-    )
