@@ -165,12 +165,17 @@ class Batch:
         self.manifest.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.manifest.parent / "summary.json", json.dumps(counts, indent=1, ensure_ascii=False) + "\n")
 
-    def write_index(self, review_below: float) -> Path:
-        """Write the page that leads to all evidence pages of the folder, of earlier starts too; returns its path."""
+    def write_index(self, review_below: float) -> Path | None:
+        """Write the page that leads to all evidence pages of the folder, of earlier starts too, where it has several.
+
+        Returns:
+            The page's path; None for a folder of one record.
+        """
         self._look_again()
-        paths = {name: self.out / f"{name}.json" for name in self._done}
-        records = ((name, Record.load(path)) for name, path in paths.items() if path.exists())
-        return write_index(self.out, records, review_below)
+        paths = {name: path for name in self._done if (path := self.out / f"{name}.json").exists()}
+        if len(paths) < 2:
+            return None
+        return write_index(self.out, ((name, Record.load(path)) for name, path in paths.items()), review_below)
 
     def _is_done(self, job: Job) -> bool:
         line = self._done.get(job.name, {})

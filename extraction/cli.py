@@ -135,8 +135,8 @@ def extract(
         if at_work:
             print(f"{at_work} files are being read by another start on {out}.", file=sys.stderr)
         batch.summarize(tally.to_dict())
-        if html:
-            print(f"The pages, by doubt: {batch.write_index(review_below)}", file=sys.stderr)
+        if html and (page := batch.write_index(review_below)):
+            print(f"The pages, by doubt: {page}", file=sys.stderr)
     print("\n".join(filter(None, (tally.reasons(), tally.line(out if batch else None)))), file=sys.stderr)
     if tally.statuses["failed"] or (strict and tally.statuses["partial"]):
         raise typer.Exit(2 if tally.statuses["failed"] else 3)

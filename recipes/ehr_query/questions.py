@@ -60,9 +60,10 @@ def write_questions(path: Path, count: int, seed: int, held_out: bool, families:
     wanted = 0 if families and "asked" not in families else count if families == ("asked",) else round(_SHARE * count)
     for turn in range(_TURNS):
         for row in rng.sample(asked, len(asked)):
-            if len(made) < wanted:
-                text = _manner(rng, row["question"]) if turn else row["question"]
-                made.setdefault(text, _in_words_of(row["query"], text))
+            text = _manner(rng, row["question"]) if turn else row["question"]
+            query = _in_words_of(row["query"], text)
+            if query and len(made) < wanted:
+                made.setdefault(text, query)
     while len(made) < count and families != ("asked",):
         if one := make_question(rng, held_out):
             made.setdefault(*one)
@@ -78,12 +79,14 @@ def asked_questions() -> list[dict[str, Any]]:
     return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def _in_words_of(query: dict[str, Any], question: str) -> dict[str, Any]:
-    """A query whose names are in the letters that its question has."""
+def _in_words_of(query: dict[str, Any], question: str) -> dict[str, Any] | None:
+    """A query whose names are in the letters that its question has; None where capitals have lost one ("GRÖSSE")."""
     made = copy.deepcopy(query)
     for part in (made, *(time["step"] for time in made.get("times", ()) if "step" in time)):
         if part.get("which") and part["what"] != "patient":
             part["which"] = _as_there(part["which"], question)
+            if part["which"] is None:
+                return None
     return made
 
 
