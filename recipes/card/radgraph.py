@@ -13,15 +13,17 @@ Graph = Mapping[str, Mapping[str, Any]]
 @lru_cache(maxsize=1)
 def _model() -> Any:
     """The annotator, None where it is not installed or its model is not on this machine."""
-    import os
+    from huggingface_hub import constants
 
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True  # its package would fetch what is missing
     try:
         from radgraph import RadGraph
 
         return RadGraph()
     except Exception:  # not installed, no weights, or not for this version of transformers
         return None
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def radgraph(said: str, gold: str) -> dict[str, float]:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from extraction.errors import AssayError, reason
+from finetune.config import Section
 
 FILE = "row.yaml"
 """Beside data of a team's own: says how they are read, asked and graded."""
@@ -19,11 +20,7 @@ MODELS = ("Gemma 3 4B", "MedGemma 1 4B", "MedGemma 1.5 4B", "MedGemma 1 27B")
 """Whose figures a card has, in this order."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Prompt(_Section):
+class Prompt(Section):
     """What a model is asked, word for word."""
 
     before: str = ""
@@ -38,7 +35,7 @@ class Prompt(_Section):
     """The true answer, as it is trained and as its likelihood is taken; `{answer}`, or `{text}` of the option."""
 
 
-class Figure(_Section):
+class Figure(Section):
     """One figure of a row."""
 
     name: str
@@ -52,7 +49,7 @@ class Figure(_Section):
     """In percent, of Gemma 3 4B, MedGemma 1 4B, MedGemma 1.5 4B, MedGemma 1 27B."""
 
 
-class Row(_Section):
+class Row(Section):
     """A row of a card."""
 
     name: str
@@ -65,15 +62,15 @@ class Row(_Section):
     """What knows the data set's layout."""
     folders: tuple[str, ...] = ()
     """Names of folders under which the data set is published."""
-    files: dict[str, tuple[str, ...]] = {}
+    files: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Files of each split (train, validation, test), patterns within the folder."""
-    columns: dict[str, str] = {}
+    columns: dict[str, str] = Field(default_factory=dict)
     """Columns by what they hold: id, question, options, answer, image, text, patient, group, closed, split."""
-    where: dict[str, str | tuple[str, ...]] = {}
+    where: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
     """Only rows of the table whose columns say this."""
     images: str = "{image}"
     """Where the image of a row lies within the folder."""
-    classes: dict[str, str] = {}
+    classes: dict[str, str] = Field(default_factory=dict)
     """Answers in the table, and what they are called as options."""
     ignore: tuple[str, ...] = ()
     """Answers that are none: rows that have them are left out and counted."""

@@ -15,7 +15,6 @@ from recipes.card.boxes import in_square
 from recipes.card.items import Item, Reading
 from recipes.card.readers import LETTERS, lines_of
 from recipes.card.rows import Row
-from recipes.tables import table
 
 _PARTS = {"train": "train", "validation": "validate", "test": "test"}
 _FRONTAL = ("AP", "PA")
@@ -182,6 +181,3 @@ def sections(text: str) -> dict[str, str]:
         if said:
             found.setdefault(name, said)
     return found
-
-
-__all__ = ["image_of", "sections", "table"]

@@ -8,10 +8,9 @@ from typing import Any
 
 from extraction.errors import AssayError
 from recipes.card.items import Item, Reading
-from recipes.card.readers import lines_of
+from recipes.card.readers import lines_of, part_of
 from recipes.card.rows import Row
 from recipes.chest_xray.mimic import read_imagenome, read_mimic_cxr, read_mimic_reports, read_ms_cxr_t
-from recipes.image_choice.readers import part_of
 
 FINDINGS = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
 """The five of CheXpert's competition, by which the card judges."""

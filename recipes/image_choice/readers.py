@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import random
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from extraction.errors import AssayError
 from extraction.files import whole_folder
 from recipes.card.items import Item, Reading
-from recipes.card.readers import LETTERS, files_of, lines_of, read_table
+from recipes.card.readers import LETTERS, files_of, lines_of, part_of, read_table
 from recipes.card.rows import Row
 from recipes.tables import table
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-Shares = Mapping[str, int]
-
-
-def part_of(name: str, shares: Shares) -> str:
-    """The part of a split that a patient's name falls into, by what of a hundred each has: always the same."""
-    place = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 100
-    for part, share in shares.items():
-        if place < share:
-            return part
-        place -= share
-    return "test"
 
 
 def _options(row: Row) -> dict[str, str]:
