@@ -108,7 +108,7 @@ class Extractor:
             password: opens an encrypted PDF.
 
         Raises:
-            AssayError: an open file that gives text instead of bytes.
+            AssayError: an open file that gives text instead of bytes, or what is none of these.
         """
         if isinstance(file, str | Path):
             [(_, record)] = self.extract_all([file], password=password)
@@ -255,6 +255,8 @@ class _File:
 
 def _kept(file: bytes | IO[bytes], name: str) -> Path:
     """A document that has no path, in a file of a folder of its own; a file that has a name keeps it."""
+    if not isinstance(file, bytes) and not hasattr(file, "read"):
+        raise AssayError(f"A document is a path, bytes, or a file open as bytes, not {type(file).__name__}.")
     own = getattr(file, "name", None)  # of a file without one a number, or nothing
     name = Path(own if isinstance(own, str) else name).name or "document"
     content = file if isinstance(file, bytes) else file.read()

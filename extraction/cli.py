@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections import Counter
@@ -15,11 +16,12 @@ import typer
 from extraction.errors import AssayError, no_warnings
 from extraction.export.writers import Format
 from extraction.record.record import REVIEW_BELOW, Record
-from extraction.tally import Tally
+from extraction.tally import Tally, in_a_line
 
 if TYPE_CHECKING:
     from extraction.contract import Contract
 
+_log = logging.getLogger("extraction")
 _FEW = 3  # records that are shown as tables
 
 app = typer.Typer(
@@ -84,6 +86,9 @@ def extract(
         bool, typer.Option("--retry-failed", help="Read again whatever failed, and not only files that were refused.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="End with code 3 where a record is partial.")] = False,
+    log: Annotated[
+        Path | None, typer.Option(help="Add a line a file to this log: its status and why; no text of documents.")
+    ] = None,
 ) -> None:
     """Read documents into records that follow a schema.
 
@@ -94,6 +99,8 @@ def extract(
     with 3 when one or more is partial. Counts by status and reason are in OUT/_manifest/summary.json.
     """
     no_warnings()
+    if log:
+        _log_to(log)
     from extraction.api import Extractor
     from extraction.batch import Batch, Job, run_batch, task_id
     from extraction.folder import find_files
@@ -129,6 +136,7 @@ def extract(
             records = (record for _, record in answered(load(), readers))
         for record in _told(records, len(missing), show):
             tally.add(record)
+            _log.info("%s", in_a_line(record))
     if batch:
         others, at_work = batch.left()
         tally.statuses += others
@@ -140,6 +148,17 @@ def extract(
     print("\n".join(filter(None, (tally.reasons(), tally.line(out if batch else None)))), file=sys.stderr)
     if tally.statuses["failed"] or (strict and tally.statuses["partial"]):
         raise typer.Exit(2 if tally.statuses["failed"] else 3)
+
+
+def _log_to(path: Path) -> None:
+    """Have what the package logs added to a file."""
+    try:
+        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise AssayError(f"The log {path} cannot be written: {error.strerror}.") from None
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    _log.addHandler(handler)
+    _log.setLevel(logging.INFO)
 
 
 def _wanted(model: str | None, schema: Path | None, server: str | None) -> tuple[str | None, Contract]:

@@ -34,6 +34,13 @@ REASONS = {  # what a code of an issue is called where files are counted
 }
 
 
+def in_a_line(record: Record) -> str:
+    """A record's file, status and reasons in a line, without any text of the document."""
+    codes = Counter(issue.code for issue in record.issues)
+    why = "".join(f", {REASONS.get(code, code)} ({count})" for code, count in codes.items())
+    return f"{record.source}: {record.status}{why}"
+
+
 class Tally:
     """Counts over the files of a batch.
 

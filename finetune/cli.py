@@ -55,12 +55,9 @@ def plan(
     from finetune.preflight import plan as make_plan
 
     print(make_plan(checked))
-    from finetune.preflight import is_here
+    from finetune.train import told_data
 
-    if is_here(checked.model):
-        from finetune.train import told_data
-
-        print(told_data(checked))
+    print(told_data(checked))
 
 
 @app.command()
@@ -118,6 +115,37 @@ def evaluate(
             Console().print(grade.score.reliability.table())
     for name, value in {**grade.figures, **task.published}.items():
         print(f"{name:24} {value:.3f}")
+
+
+data_app = typer.Typer(help="What a run would learn from.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+
+@data_app.command()
+def preview(
+    config: Annotated[Path, typer.Argument(help="The run's YAML.")],
+    number: Annotated[int, typer.Argument(min=1, help="Which row of the training data, from 1.")] = 1,
+    overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value", show_default=False)] = None,
+    page: Annotated[Path | None, typer.Option("--html", help="Write a page instead, with the images small.")] = None,
+) -> None:
+    """Show an example exactly as the model gets it: the tokens that are trained, the images, what each branch sees."""
+    from rich.console import Console
+
+    from extraction.errors import AssayError
+    from extraction.files import write_whole
+    from finetune.config import load_config
+    from finetune.preview import preview as show
+    from finetune.runs import own_run
+
+    checked = load_config(config, overrides or ())
+    if own_run(checked.recipe):
+        raise AssayError(f"{checked.recipe} is trained on no rows of tokens; assay plan tells of its data.")
+    made = show(checked, number)
+    if page is None:
+        Console().print(made.terminal(), soft_wrap=True)
+        return
+    write_whole(page, made.html())
+    print(f"{made.summary()}: {page}")
 
 
 @app.command("config-schema")

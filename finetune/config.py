@@ -246,7 +246,11 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Any:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise AssayError("; ".join(_explain(detail, kind) for detail in error.errors()[:3])) from None
+        mistakes = [_explain(detail, kind) for detail in error.errors()]
+        if len(mistakes) == 1:
+            raise AssayError(mistakes[0]) from None
+        listed = "".join(f"\n  {mistake}" for mistake in mistakes)
+        raise AssayError(f"{len(mistakes)} mistakes in {path}:{listed}") from None
 
 
 def _override(values: dict[str, Any], override: str) -> None:

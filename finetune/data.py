@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Callable, Collection, Sequence
@@ -23,10 +24,25 @@ from extraction.record.reply import Value, plain, printed, read_window
 from extraction.schema import Schema, allows_null, closed, nodes, pointer, validator
 from extraction.score.results import is_record
 from extraction.values.dates import moment
+from finetune.config import DataConfig
 from finetune.processes import say
 
 _Read = TypeVar("_Read")
 _MOST_FAULTS = 50
+
+
+def check_folders(data: DataConfig) -> None:
+    """Raise AssayError where folders are neither there nor made by the run: all of them, and what may be meant."""
+    told = []
+    for split, folder in (("train", data.train), ("validation", data.validation)):
+        if folder.exists() or split in data.synthetic:
+            continue
+        beside = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        near = difflib.get_close_matches(folder.name, beside, n=1)
+        remedy = f"did you mean {folder.parent / near[0]}?" if near else "put the data there."
+        told.append(f"The data folder {folder} (data.{split}) does not exist; {remedy}")
+    if told:
+        raise AssayError(" ".join(dict.fromkeys(told)))
 
 
 def read_documents(

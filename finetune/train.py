@@ -26,11 +26,11 @@ from extraction.room import Room
 from finetune.adapter import base_dtype, load_trainable, trains_towers
 from finetune.batch import collator_for
 from finetune.config import BaseConfig, RunConfig, TrainConfig
-from finetune.data import check_split
+from finetune.data import check_folders, check_split
 from finetune.encode import encode_all, fits, training_order, whole_batches
 from finetune.features import keep_pixels
 from finetune.page import write_pages
-from finetune.preflight import check_run
+from finetune.preflight import check_run, is_here
 from finetune.processes import on_all, on_main, say, world_size
 from finetune.run import VERSIONS, RunFolder, processes_of, versions
 from finetune.task import DataRequest, Task, check_grading, contract_of, evaluate, load_task, read_examples
@@ -108,7 +108,9 @@ def checked(config: RunConfig) -> tuple[Task, Contract, Family]:
     """Task, contract and model's family of a run; what can be said against it is said before anything is opened."""
     task = load_task(config.recipe)
     contract = contract_of(task, config.contract)
-    return task, contract, check_run(config, contract)
+    family = check_run(config, contract)
+    check_folders(config.data)
+    return task, contract, family
 
 
 def read_data(
@@ -148,12 +150,11 @@ def told_data(config: RunConfig) -> str:
         AssayError: see `read_data`.
     """
     data = config.data
-    missing = {name: getattr(data, name) for name in ("train", "validation") if not getattr(data, name).exists()}
-    if missing:
-        made = (
-            "is made when training starts" if missing.keys() <= data.synthetic.keys() else "put documents there first"
-        )
-        return f"data:    not there yet: {', '.join(map(str, missing.values()))} ({made})"
+    check_folders(data)
+    if unmade := [str(folder) for split in data.synthetic if not (folder := getattr(data, split)).exists()]:
+        return f"data:    not there yet: {', '.join(unmade)} (made when training starts)"
+    if not is_here(config.model):
+        return f"data:    read when {config.model} is on this machine: its tokenizer counts what an example takes"
     task, contract, family = checked(config)
     rows, held_out = read_data(config, task, contract, family)
     lengths = [len(row["input_ids"]) for row in rows]

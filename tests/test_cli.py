@@ -255,7 +255,10 @@ def test_records_for_pipes_and_for_those_that_are_done(tmp_path, tiny_folder, ca
     assert code == 2 and {line["source"] for line in lines} == {"a.pdf", "b.pdf", "c.pdf"}
     assert not (tmp_path / "records").exists()
     out = tmp_path / "out"
-    code, first, told = run("--out", str(out), "--json")
+    code, first, told = run("--out", str(out), "--json", "--log", str(tmp_path / "log"))
+    log = (tmp_path / "log").read_text().splitlines()
+    assert len(log) == 3 and any(line.endswith("INFO c.pdf: failed, file unreadable (1)") for line in log)
+    assert not any("Natrium" in line for line in log)
     assert code == 2 and "file unreadable 1" in told and "\r" not in told
     summary = json.loads((out / "_manifest" / "summary.json").read_text())
     assert summary["files"] == 3 and summary["statuses"]["failed"] == 1 and summary["issues"]["unreadable"] == 1

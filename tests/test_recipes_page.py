@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from extraction.errors import AssayError
 from extraction.schema import validator
 from finetune.data import read_record
 from finetune.launch import launch
@@ -89,7 +90,8 @@ def test_documents_need_a_contract_alone(here, capsys):
     (here / "data" / "pages" / "a.json").write_text(json.dumps(gold))
     settings = {**SMALL, "recipe": "invoices", "data.train": "data/documents", "data.validation": "data/others"}
     changes = [f"{key}={value}" for key, value in settings.items()]
-    app(["plan", "image_qa.yaml", *changes], standalone_mode=False)
+    with pytest.raises(AssayError, match="data/documents"):
+        app(["plan", "image_qa.yaml", *changes], standalone_mode=False)
     assert "adapter:" in capsys.readouterr().out
     made: dict[str, Any] = {}
     exec(block("python", 2), made)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from extraction.contract import Contract
+from extraction.errors import AssayError
 from extraction.export.tables import SavedRecord, Tables
 from extraction.record.record import Record
 
@@ -26,7 +27,9 @@ def to_dataframe(records: Record | Iterable[Record], contract: Contract | None =
     """
     import pandas as pd
 
-    several = [records] if isinstance(records, Record) else records
+    several = [records] if isinstance(records, Record) else list(records)
+    if strange := next((one for one in several if not isinstance(one, Record)), None):
+        raise AssayError(f"to_dataframe takes records (Extractor.extract, Record.load), not {type(strange).__name__}.")
     saved = [SavedRecord.model_validate(one.to_dict()) for one in several]
     tables = Tables([contract] if contract else [])
     parts = [(one, part) for one in saved for part in one.parts]

@@ -305,13 +305,18 @@ class Record:
             review_below: the values of `review(review_below)` are marked.
 
         Raises:
-            AssayError: the record has no document (it failed, or was not read in this process).
+            AssayError: the record has no document: it failed, or was loaded from a file.
             DocumentError: the document cannot be drawn.
         """
         from extraction.record.html import evidence_page
 
         if self.document is None:
-            raise AssayError(f"{self.source} gave no pages to show: {self.issues[0].message if self.issues else ''}")
+            if self.status == "failed":
+                raise AssayError(f"{self.source} gave no pages to show: {self.issues[0].message}")
+            raise AssayError(
+                f"This record of {self.source} was loaded without its pages; assay extract FILE --out FOLDER --html "
+                "writes the evidence pages of records that are done."
+            )
         write_whole(Path(path), evidence_page(self, self.document, review_below))
 
     def table(self, review_below: float = REVIEW_BELOW) -> Group:

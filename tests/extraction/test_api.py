@@ -294,6 +294,8 @@ def test_a_document_without_a_path_is_read_like_its_file(tmp_path):
     assert not copy.parent.exists()
     with pytest.raises(AssayError, match="open it as bytes"):
         extractor.extract(io.StringIO("x"))
+    with pytest.raises(AssayError, match="not NoneType"):
+        extractor.extract(None)
     assert extractor.extract(b"", name="b.pdf").status == "failed"
 
 
@@ -307,3 +309,5 @@ def test_records_are_a_data_frame():
     assert list(frame["name"]) == ["Na", "K"] and list(frame["lab"]) == ["X", "X"]
     assert list(frame["document"]) == ["a.pdf", "a.pdf"]
     assert list(to_dataframe(one)["result"]) == ["1", "2"]
+    with pytest.raises(AssayError, match=r"takes records .* not str"):
+        to_dataframe(one.data)

@@ -69,6 +69,9 @@ def test_it_shows_an_encrypted_document_and_not_its_password(tmp_path):
 def test_a_failed_record_has_no_page(tmp_path):
     with pytest.raises(AssayError, match="no text layer"):
         Record.failed("a.pdf", "unreadable", "a.pdf has no text layer").save_html(tmp_path / "x.html")
+    Record("a.pdf", "ok", {"a": "1"}).save(tmp_path / "a.json")
+    with pytest.raises(AssayError, match="assay extract FILE"):
+        Record.load(tmp_path / "a.json").save_html(tmp_path / "x.html")
 
 
 def test_the_index_of_a_folder_begins_with_what_is_most_in_doubt(tmp_path):

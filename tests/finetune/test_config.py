@@ -51,6 +51,15 @@ def test_mistakes_name_the_remedy(override, words):
         load_config(DEMO, [override])
 
 
+def test_all_mistakes_are_told_together():
+    with pytest.raises(AssayError, match=r"4 mistakes in .*demo\.yaml:") as said:
+        load_config(DEMO, ["train.epoch=2", "train.batch_size=0", "modle=x", "adapter.r=none"])
+    told = str(said.value).splitlines()[1:]
+    assert len(told) == 4 and all(
+        any(key in line for line in told) for key in ("epoch", "batch_size", "modle", "adapter.r")
+    )
+
+
 def test_files_that_are_no_configuration(tmp_path):
     with pytest.raises(AssayError, match="cannot be read"):
         load_config(tmp_path / "none.yaml")

@@ -7,6 +7,7 @@ import pytest
 from extraction.errors import AssayError
 from finetune.config import load_config
 from finetune.preflight import plan
+from finetune.train import checked, told_data
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "lab_report"
 
@@ -34,6 +35,17 @@ def test_a_broken_config_is_not_called_missing(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": ')
     with pytest.raises(AssayError, match="cannot be loaded"):
         plan(load_config(RECIPES / "demo.yaml", [f"model={tmp_path}"]))
+
+
+def test_data_that_are_neither_there_nor_made_are_refused_together(tmp_path):
+    (tmp_path / "training").mkdir()
+    changes = ["model=gemma-3-270m", f"data.train={tmp_path}/trainin", f"data.validation={tmp_path}/other"]
+    config = load_config(RECIPES / "qlora_medgemma.yaml", changes)
+    for work in (told_data, checked):
+        with pytest.raises(AssayError, match=r"trainin.*did you mean .*/training.*other.*put the data there"):
+            work(config)
+    assert "when training starts" in told_data(load_config(RECIPES / "demo.yaml", [
+        f"data.train={tmp_path}/a", f"data.validation={tmp_path}/b"]))  # fmt: skip
 
 
 def test_a_plan_names_a_recipe_that_is_not_there():

@@ -13,6 +13,7 @@ from extraction.families import Prompt, family_of
 from extraction.generate.spans import NAME
 from finetune.batch import IGNORED, Collator
 from finetune.encode import encode, share
+from finetune.preview import Preview, stretches
 from finetune.run import read_metrics
 from finetune.task import load_task
 from tests.conftest import command, tiny_gemma
@@ -45,6 +46,18 @@ def separate(row):
 @pytest.fixture(scope="module")
 def family(tokenizer):
     return family_of(tiny_gemma().config, tokenizer)
+
+
+def test_a_preview_leaves_no_token_out(tokenizer, family):
+    (row,) = encode(EXAMPLE, CONTRACT, family, 4096)
+    made = Preview(1, tuple(stretches(row, family)))
+    assert made.branches == len(ASKED) and f"{len(ASKED)} branches on one context" in made.summary()
+    for (told, own), one, asked in zip(list(made.parts())[1:], separate(row), ASKED, strict=True):
+        context = next(made.parts())[1]
+        assert "".join(s.text for s in (*context, *own)) == tokenizer.decode(one["input_ids"])
+        trained = "".join(s.text for s in own if s.trained)
+        assert trained == json.dumps(asked.gold, separators=(",", ":")) + "<end_of_turn>" and told.startswith("branch ")
+    assert sum(s.tokens for s in made.stretches) == len(row["input_ids"])
 
 
 def test_a_row_holds_each_prompt_and_answer_word_for_word(tokenizer, family):

@@ -16,10 +16,11 @@ from finetune.config import load_config
 from finetune.data import read_documents
 from finetune.encode import encode
 from finetune.features import keep_pixels
+from finetune.preview import preview
 from finetune.run import read_metrics
 from finetune.train import train
 from recipes.lab_report.medgemma import CONTRACT
-from tests.conftest import tiny_medgemma
+from tests.conftest import command, tiny_medgemma
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,22 @@ def test_an_example_holds_its_images_and_trains_its_answer_alone(work, eyes, ima
     assert torch.equal(batch["pixel_values"], family.pixels(drawn)["pixel_values"])
     with pytest.raises(AssayError, match=r"0\.png takes .* tokens .* 16 of these its images.*data\.max_length=50"):
         encode(example, CONTRACT, family, 50)
+
+
+def test_a_preview_shows_what_is_trained_and_what_is_seen(work):
+    config = load_config(work / "run.yaml")
+    made = preview(config, 2)
+    [image] = [one for one in made.stretches if one.image]
+    assert image.image.path.name == "1.png" and image.tokens == 16 and not image.trained
+    assert '"result":"1"' in "".join(one.text for one in made.stretches if one.trained)
+    page = made.html()
+    assert page.count("<img ") == 1 and "data:image/png;base64," in page and page.count("<mark>") == 1
+    with pytest.raises(AssayError, match="There are 6 rows"):
+        preview(config, 7)
+    said = command("data", "preview", work / "run.yaml", "1").stdout
+    assert "image: 0.png, page 1, 200 x 280 pixels, 16 tokens" in said and "<end_of_turn>" in said
+    assert command("data", "preview", work / "run.yaml", "1", "--html", work / "one.html").returncode == 0
+    assert (work / "one.html").exists()
 
 
 def test_it_learns_and_is_served_from_its_folder(work):
