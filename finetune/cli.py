@@ -23,7 +23,7 @@ def train(
     import os
 
     from finetune.config import load_config
-    from finetune.runs import own_run
+    from finetune.run import own_run
 
     # transformers would spread one process over all GPUs (DataParallel), which nothing here is made for.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
@@ -46,7 +46,7 @@ def plan(
     Refuses what training would refuse.
     """
     from finetune.config import load_config
-    from finetune.runs import own_run
+    from finetune.run import own_run
 
     checked = load_config(config, overrides or ())
     if own := own_run(checked.recipe):
@@ -66,8 +66,8 @@ def merge(
     out: Annotated[Path, typer.Option(help="Folder of the merged model; empty or new.")],
 ) -> None:
     """Merge a run's adapter into its base model, and compare the two."""
-    from finetune.merge import merge as merge_run
-    from finetune.runs import own_run_of
+    from finetune.adapter import merge as merge_run
+    from finetune.run import own_run_of
 
     own = own_run_of(run_folder)
     report = own.merge(run_folder, out) if own else merge_run(run_folder, out)
@@ -91,7 +91,7 @@ def evaluate(
     from extraction.contract import FILE
     from extraction.generate.hub import shipped
     from extraction.room import Room
-    from finetune.runs import own_run
+    from finetune.run import own_run
     from finetune.task import DataRequest, evaluate, load_task, read_examples, recipe_of
 
     wanted = recipe or recipe_of(model)
@@ -135,7 +135,7 @@ def preview(
     from extraction.files import write_whole
     from finetune.config import load_config
     from finetune.preview import preview as show
-    from finetune.runs import own_run
+    from finetune.run import own_run
 
     checked = load_config(config, overrides or ())
     if own_run(checked.recipe):

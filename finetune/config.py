@@ -216,7 +216,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Any:
     """A run's configuration from YAML, with `section.key=value` overrides (values are YAML too).
 
     Returns:
-        A RunConfig, or what its recipe has in that place (`finetune.runs`).
+        A RunConfig, or what its recipe has in that place (`finetune.run`).
 
     Raises:
         AssayError: unreadable YAML, an unknown key (the nearest known one is named), a value of the wrong kind.
@@ -239,7 +239,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Any:
         contract["record_schema"] = str(beside)
     for override in overrides:
         _override(values, override)
-    from finetune.runs import own_run
+    from finetune.run import own_run
 
     own = own_run(str(values.get("recipe")))
     kind: type[BaseConfig] = own.config if own else RunConfig

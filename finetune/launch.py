@@ -24,7 +24,7 @@ def launch(recipe: str | None = None) -> None:
 
 def _train(recipe: str | None, path: Path, overrides: Sequence[str]) -> None:
     config = on_main(lambda: _config(recipe, path, overrides))
-    from finetune.runs import own_run
+    from finetune.run import own_run
 
     if own := own_run(config.recipe):
         own.train(config)

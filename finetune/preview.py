@@ -15,10 +15,9 @@ from extraction.example import ImagePart
 from extraction.families import Family
 from extraction.generate.masks import CONTEXT
 from extraction.room import Room
-from finetune.batch import IGNORED
 from finetune.config import RunConfig
 from finetune.data import check_folders
-from finetune.encode import encode_all
+from finetune.encode import IGNORED, encode_all
 from finetune.page import page
 from finetune.preflight import check_contract, check_family
 from finetune.task import DataRequest, contract_of, load_task, read_examples

@@ -1,13 +1,21 @@
-"""A run's folder: its config, its metrics, its checkpoints, and which of them are whole."""
+"""A run's folder: its config, its metrics, its checkpoints, and which of them are whole. And runs of another kind:
+recipes trained in a way of their own, without examples and contract, by the same commands in the same folders.
+
+A package names such a one in the entry points of its `pyproject.toml`:
+
+    [project.entry-points."assay.runs"]
+    my_recipe = "my_package.run:RUN"
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from pydantic import ValidationError
@@ -15,6 +23,7 @@ from pydantic import ValidationError
 from extraction.errors import AssayError
 from extraction.files import write_whole
 from extraction.generate.hub import FACTS
+from extraction.plugins import installed, load
 from finetune.config import BaseConfig
 
 CONFIG, METRICS, CHECKPOINTS, ADAPTER, VERSIONS = ("config.yaml", "metrics.jsonl", "checkpoints", "adapter", FACTS)
@@ -134,3 +143,56 @@ def _difference(before: dict[str, Any], after: dict[str, Any], path: str = "") -
                 return _difference(one, two, f"{path}{key}.")
             return f"{path}{key} was {one!r}, now {two!r}"
     return "the order of keys"
+
+
+_GROUP, _MODULE = "assay.runs", "run"
+
+
+class OwnRun:
+    """What the commands `train`, `plan`, `merge` and `evaluate` do for a recipe with a training of its own.
+
+    Attributes:
+        config: the configuration's class, in the place of RunConfig.
+    """
+
+    config: ClassVar[type[BaseConfig]]
+
+    def train(self, config: Any) -> Path:
+        """Run, or go on with, a training; the folder of the finished adapter."""
+        raise NotImplementedError
+
+    def plan(self, config: Any) -> str:
+        """What would be trained, for people; refuses what training would refuse."""
+        raise NotImplementedError
+
+    def merge(self, run: Path, out: Path) -> str:
+        """Write a run's adapter merged into its base; how near the two are, for people."""
+        raise NotImplementedError
+
+    def evaluate(self, model: str, data: Path) -> Mapping[str, float]:
+        """Figures of a model on held-out data."""
+        raise NotImplementedError
+
+
+def own_run(recipe: str) -> OwnRun | None:
+    """The training that a recipe has of its own; None for one that is a task.
+
+    Raises:
+        AssayError: the package that has the name cannot be imported, or names something else.
+    """
+    if recipe not in installed(_GROUP, _MODULE):
+        return None
+    found = load(_GROUP, recipe, _MODULE, "RUN")
+    if not isinstance(found, OwnRun):
+        raise AssayError(f"The RUN of {recipe} is {found!r}, and must be an object of a class of OwnRun.")
+    return found
+
+
+def own_run_of(folder: Path) -> OwnRun | None:
+    """The training of its own that a run's or adapter's folder came from; None for a task's, or where nothing says."""
+    from finetune.run import ADAPTER
+    from finetune.task import recipe_of
+
+    with suppress(AssayError):
+        return own_run(recipe_of(str(folder / ADAPTER if (folder / ADAPTER).is_dir() else folder)))
+    return None

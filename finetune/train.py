@@ -24,10 +24,9 @@ from extraction.generate.hub import quiet_libraries
 from extraction.reading import check_room
 from extraction.room import Room
 from finetune.adapter import base_dtype, load_trainable, trains_towers
-from finetune.batch import collator_for
 from finetune.config import BaseConfig, RunConfig, TrainConfig
 from finetune.data import check_folders, check_split
-from finetune.encode import encode_all, fits, training_order, whole_batches
+from finetune.encode import collator_for, encode_all, fits, training_order, whole_batches
 from finetune.features import keep_pixels
 from finetune.page import write_pages
 from finetune.preflight import check_run, is_here

@@ -108,7 +108,7 @@ def measured(folder: Path, count: int, backend: Any) -> list[float]:
 def train_on(rows: list[dict[str, Any]], backend: Any) -> tuple[float, float]:
     """The summed loss of rows, one a batch, and the seconds of forward and backward."""
     from extraction.generate.spans import NAME
-    from finetune.batch import IGNORED, Collator
+    from finetune.encode import IGNORED, Collator
 
     model, collate = backend.model, Collator(backend.family, in_row=True)
     before = model.config._attn_implementation

@@ -189,7 +189,7 @@ def example(number: int, prompt: int, answer: int, shape: Any, folder: Path, vie
     import numpy as np
     from PIL import Image
 
-    from finetune.batch import IGNORED
+    from finetune.encode import IGNORED
 
     words = random.Random(number)
     ids = [words.randrange(10, min(250_000, shape.text_config.vocab_size - 12)) for _ in range(prompt + answer - 1)]
@@ -348,7 +348,7 @@ def padded(rows: list[dict[str, Any]], family: Any) -> dict[str, Any]:
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
-    from finetune.batch import IGNORED, load_pictures
+    from finetune.encode import IGNORED, load_pictures
 
     def filled(key: str, fill: int) -> torch.Tensor:
         return pad_sequence([torch.tensor(row[key]) for row in rows], batch_first=True, padding_value=fill)

@@ -42,9 +42,9 @@ def run(out: Path) -> None:
     from extraction.generate import LocalBackend
     from extraction.generate.hub import quiet_libraries
     from extraction.generate.models import load_model, load_tokenizer
+    from finetune.adapter import merge
     from finetune.config import load_config
     from finetune.data import read_documents
-    from finetune.merge import merge
     from finetune.run import METRICS
     from finetune.task import contract_of, evaluate
     from finetune.train import train

@@ -92,9 +92,8 @@ def exam(arguments: argparse.Namespace) -> dict[str, Any]:
 def pictures(steps: int, count: int) -> dict[str, Any]:
     """Train the tiny model on drawn pictures, and judge it on others, right and swapped."""
     from extraction.generate import LocalBackend
-    from finetune.batch import Collator
     from finetune.config import DataConfig
-    from finetune.encode import encode_all
+    from finetune.encode import Collator, encode_all
     from finetune.features import keep_pixels
     from recipes.card.base import contract
 

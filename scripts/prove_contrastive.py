@@ -141,7 +141,7 @@ def pretrain(folder: Path, steps: int, size: int) -> None:
 def tune(folder: Path, steps: int) -> Path:
     """LoRA on the shifted domain, as `assay train` does it; the adapter's folder."""
     from finetune.config import load_config
-    from finetune.runs import own_run
+    from finetune.run import own_run
 
     values = {
         "recipe": "contrastive",

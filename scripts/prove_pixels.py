@@ -5,7 +5,7 @@
 A `Gemma3ForConditionalGeneration` of 610,000 weights starts from random ones and is shown pictures of short results
 ("12.8 H", "<0.5"), in four faces and three sizes, moved, blurred, grey. Then it reads results it has never seen, first
 each from its own picture, then each from another's: with the pictures swapped it must fail. Batches are the trainer's
-(`finetune.batch`).
+(`finetune.encode`).
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ def collator_of(model: Any) -> Any:
 
     from extraction.families import family_of
     from extraction.generate.spans import NAME
-    from finetune.batch import Collator
+    from finetune.encode import Collator
 
     marks = {"<pad>": PAD, "<start_of_image>": BOI, "<image_soft_token>": SOFT, "<end_of_image>": EOI}
     words = Tokenizer(WordLevel(marks, unk_token="<pad>"))
@@ -215,7 +215,7 @@ def collator_of(model: Any) -> Any:
 
 def loss_of(model: Any, collate: Any, images: list[Image.Image], texts: list[str]) -> torch.Tensor:
     """The loss over the results' letters and their end."""
-    from finetune.batch import IGNORED
+    from finetune.encode import IGNORED
 
     examples = []
     for text in texts:

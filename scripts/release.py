@@ -5,8 +5,8 @@
 .venv/bin/python scripts/release.py ehr_query
 
 Each is made in parts that go on from each other; a part whose adapter is there already is not trained again. What ships
-of lab_report is a mean of weights: of the adapter that the last part began with and of its last two checkpoints.
-Training further taught new layouts and unlearned others; the mean keeps both (Wortsman et al., arXiv 2109.01903).
+of lab_report and ehr_query is a mean of weights: of the adapter that the last part began with and its last checkpoints.
+Training further taught new things and unlearned others; the mean keeps both (Wortsman et al., arXiv 2109.01903).
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ WEIGHTS = "adapter_model.safetensors"
 PARTS = {
     "lab_report": ("release_first.yaml", "release.yaml"),
     "ehr_qa": ("release_short.yaml", "release_long.yaml", "release.yaml"),
-    "ehr_query": ("release_first.yaml", "release.yaml"),
+    "ehr_query": ("release_first.yaml", "release_second.yaml", "release.yaml"),
 }
+
+MEANS = {"lab_report": 2, "ehr_query": 1}  # checkpoints in the mean
 
 
 def main() -> None:
@@ -54,8 +56,8 @@ def run(recipe: str) -> None:
     adapter = train(last)
     target = ROOT / "recipes" / recipe / "adapter"
     sources = [adapter]
-    if recipe == "lab_report":
-        sources = [Path(before[-1].train.output) / "adapter", *_checkpoints(adapter.parent)[-2:]]
+    if recipe in MEANS:
+        sources = [Path(before[-1].train.output) / "adapter", *_checkpoints(adapter.parent)[-MEANS[recipe] :]]
     weights = {name: tensor.to(torch.bfloat16) for name, tensor in mean(sources).items()}
     size = sum(tensor.nbytes for tensor in weights.values())
     if size > MOST_BYTES:

@@ -17,15 +17,13 @@ from extraction.families import disarm, families, family_class
 from extraction.generate import LocalBackend
 from extraction.generate.models import load_adapter, load_family, load_model, load_tokenizer
 from extraction.generate.weights import fingerprint
-from finetune.adapter import add_adapter
-from finetune.batch import IGNORED, Collator, collator_for
+from finetune.adapter import add_adapter, merge
 from finetune.config import RunConfig
-from finetune.encode import encode
+from finetune.encode import IGNORED, Collator, collator_for, encode
 from finetune.features import keep_features, keep_pixels
-from finetune.loss import SampledHead
-from finetune.merge import merge
 from finetune.preflight import architecture
 from finetune.run import VERSIONS
+from finetune.trainer import SampledHead
 from tests.families import KINDS, SEEING, save
 
 SCHEMA = {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from finetune.runs import OwnRun
+from finetune.run import OwnRun
 from recipes.contrastive.config import ContrastiveConfig
 
 

@@ -14,7 +14,7 @@ from recipes.ehr_qa.vocabulary import FORMS, MEDICATIONS, SYNONYMS, sayings
 
 SPELLED = 88.0
 """Two words of four letters and more with this ratio (0 to 100, of edits) are one, spelled in two ways."""
-_SILENT = frozenset(
+SILENT = frozenset(
     "a an and any by for from his her in is my of on or the their to value values level levels test tests result"
     " results reading readings measurement count score vaccine vaccination vaccines immunization shot allergy allergies"
     " disease disorder problem problems patient".split()
@@ -48,7 +48,7 @@ def words(text: str) -> Words:
         plain = british.sub(american, plain)
     found = re.findall(r"[^\W_]+", re.sub(r"(?<=\w)['’]s\b", "", plain))
     told = [word for place, word in enumerate(found)
-            if word not in _SILENT or (place and found[place - 1] in _LETTERED)]  # fmt: skip
+            if word not in SILENT or (place and found[place - 1] in _LETTERED)]  # fmt: skip
     told = found if set(told) <= SPECIMENS | _VISITS | _KINDS else told
     return frozenset(map(_singular, told))
 

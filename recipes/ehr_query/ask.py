@@ -19,7 +19,7 @@ from recipes.ehr_qa.lookup import run
 from recipes.ehr_qa.query import Query
 from recipes.ehr_qa.records import PatientRecord
 from recipes.ehr_query.cohort import Condition, conditions, joined
-from recipes.ehr_query.mend import mended
+from recipes.ehr_query.mend import mended, whole
 from recipes.ehr_query.said import Said
 from recipes.ehr_query.task import question_example
 
@@ -139,7 +139,7 @@ def _query(written: Record, said: Said) -> Query | None:
     if written.data is None or written.status == "failed":
         return None
     try:
-        return said.named(Query.model_validate(written.data))
+        return said.named(whole(Query.model_validate(written.data), said.question))
     except ValidationError:
         return None
 

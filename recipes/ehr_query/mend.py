@@ -1,7 +1,8 @@
 """A query whose name no table knows, put right by code: words that are none of the name, the section that it is of.
 
 A small model that copies a name from a question takes a word too many ("trop peak"), or takes a drug for a value. That
-something was changed is told beside the answer.
+something was changed is told beside the answer. Or it takes a word too few ("biopsy" of "kidney biopsy"), which would
+answer of more than was asked: a name is always the longest that the question has there and a table knows.
 """
 
 from __future__ import annotations
@@ -13,9 +14,51 @@ from typing import TypeVar, get_args
 from recipes.ehr_qa.classes import is_known
 from recipes.ehr_qa.nothing import not_own
 from recipes.ehr_qa.query import Kind, Query, Step
+from recipes.ehr_qa.sayings import SILENT, words
 
 _Part = TypeVar("_Part", Query, Step)
+_LONGEST = 8  # words of a name
 _SECTIONS = tuple(kind for kind in get_args(Kind) if kind not in ("patient", "text"))
+
+
+def whole(query: Query, question: str) -> Query:
+    """The query with each name as long as the question has it, where a table knows the longer one."""
+    times = tuple(
+        time.model_copy(update={"step": _whole(time.step, question)}) if time.step else time for time in query.times
+    )
+    return _whole(query, question).model_copy(update={"times": times})
+
+
+def _whole(part: _Part, question: str) -> _Part:
+    """In its own section, else, where that does not know the name at all, in the one other that knows a longer one."""
+    if not part.which or part.what not in _SECTIONS or part.which not in question:
+        return part
+    longer = [name for name in _around(part.which, question) if words(name) - SILENT > words(part.which) - SILENT]
+    own = next((name for name in longer if is_known(name, part.what)), None)
+    if own:
+        return part.model_copy(update={"which": own})
+    if is_known(part.which, part.what):
+        return part
+    for name in longer:
+        if other := _only_section(name):
+            return part.model_copy(update={"which": name, "what": other})
+    return part
+
+
+def _around(name: str, question: str) -> list[str]:
+    """The pieces of a question that hold a name, those that say most first; none longer than `_LONGEST` words."""
+    found = list(re.finditer(r"[^\s,;:()?!]+", question))
+    at = question.index(name)
+    first = sum(word.end() <= at for word in found)
+    last = sum(word.start() < at + len(name) for word in found) - 1
+    pieces = [
+        question[found[a].start() : found[b].end()].strip(".'’")
+        for a in range(max(0, last - _LONGEST + 1), first + 1)
+        for b in range(last, min(len(found), a + _LONGEST))
+    ]
+    # Over no comma; of those that say the same the shortest: no "the" before, no "with" behind.
+    together = (piece for piece in pieces if not re.search(r"[,;:()?!]", piece))
+    return sorted(together, key=lambda piece: (-len(words(piece) - SILENT), len(piece)))
 
 
 def mended(query: Query) -> Query:
@@ -31,10 +74,19 @@ def _mended(part: _Part) -> _Part:
     for name in _pieces(part.which):
         if is_known(name, part.what):
             return part.model_copy(update={"which": name})
-        others = [kind for kind in _SECTIONS if is_known(name, kind)]
-        if len(others) == 1:
-            return part.model_copy(update={"which": name, "what": others[0]})
+        if other := _only_section(name):
+            return part.model_copy(update={"which": name, "what": other})
     return part
+
+
+def _only_section(name: str) -> str | None:
+    """The one section that knows a name: what is done may be reported, too, and to a drug one may be allergic."""
+    known = {kind for kind in _SECTIONS if is_known(name, kind)}
+    if "procedure" in known:
+        known -= {"report"}
+    if "allergy" in known and any(is_known(piece, "medication") for piece in _pieces(name)):
+        known -= {"allergy"}
+    return known.pop() if len(known) == 1 else None
 
 
 def _pieces(name: str) -> Iterator[str]:

@@ -37,8 +37,10 @@ _VALUES = {"above": "above", "below": "below", "at_least": "at least", "at_most"
 _LATE = 2  # wordings of a list of eight or more, the last, that are never used in training
 _LIMITED = 0.6  # times as often as without: most questions have no limit
 _LONGEST = 8  # words of a name
-FAMILIES = ("asked", "wordings")
-_SHARE = 0.6  # of asked questions, where there are both
+_ASKED_FILES = sorted((_HERE / "vocabulary" / "asked").glob("*.jsonl"))
+WORDINGS = "wordings"
+FAMILIES = (*(file.stem for file in _ASKED_FILES), WORDINGS)
+_SHARE = 0.6  # of asked questions, where there are wordings, too
 _TURNS = 4  # times that one may come, in another manner each
 _ASKED = 12  # of so many asked questions one is never used in training
 _EVERY = 8  # of so many names one is never used in training
@@ -49,22 +51,29 @@ def write_questions(path: Path, count: int, seed: int, held_out: bool, families:
 
     Args:
         held_out: asked questions that training never has, or wordings and, as often as not, things; else all others.
-        families: `asked`: whole questions as people ask, of which three fifths of the file are made; `wordings`: those
-            that names are put into. Both where none is named.
+        families: files of `vocabulary/asked`, whole questions as people ask, and `wordings`, that names are put into;
+            of both, three fifths are whole. All families where none is named.
     """
     rng = random.Random(seed)
     made: dict[str, dict[str, Any]] = {}
+    families = families or FAMILIES
     if not set(families) <= {*FAMILIES}:
-        raise AssayError(f"data.synthetic: families of questions are {' and '.join(FAMILIES)}.")
-    asked = [row for row in asked_questions() if (crc32(row["question"].encode()) % _ASKED == 0) == held_out]
-    wanted = 0 if families and "asked" not in families else count if families == ("asked",) else round(_SHARE * count)
+        raise AssayError(f"data.synthetic: families of questions are {', '.join(FAMILIES)}.")
+    asked = [
+        row
+        for family in families
+        if family != WORDINGS
+        for row in asked_questions(family)
+        if (crc32(row["question"].encode()) % _ASKED == 0) == held_out
+    ]
+    wanted = count if WORDINGS not in families else round(_SHARE * count) if asked else 0
     for turn in range(_TURNS):
         for row in rng.sample(asked, len(asked)):
             text = _manner(rng, row["question"]) if turn else row["question"]
             query = _in_words_of(row["query"], text)
             if query and len(made) < wanted:
                 made.setdefault(text, query)
-    while len(made) < count and families != ("asked",):
+    while len(made) < count and WORDINGS in families:
         if one := make_question(rng, held_out):
             made.setdefault(*one)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,10 +82,10 @@ def write_questions(path: Path, count: int, seed: int, held_out: bool, families:
 
 
 @cache
-def asked_questions() -> list[dict[str, Any]]:
+def asked_questions(family: str) -> list[dict[str, Any]]:
     """Whole questions as people ask, each with its query."""
-    files = sorted((_HERE / "vocabulary" / "asked").glob("*.jsonl"))
-    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    file = _HERE / "vocabulary" / "asked" / f"{family}.jsonl"
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def _in_words_of(query: dict[str, Any], question: str) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ from finetune.config import SyntheticConfig
 from finetune.task import DataRequest, Grade, Task
 from recipes.ehr_qa.query import Query
 from recipes.ehr_qa.resolve import meaning
-from recipes.ehr_query.mend import mended
+from recipes.ehr_query.mend import mended, whole
 from recipes.ehr_query.questions import write_questions
 
 FILE = "questions.jsonl"
@@ -106,14 +106,14 @@ class HealthQueries(Task):
     def right(self, branch: Branch, record: Record) -> bool:
         """The query as it is looked up (`mend.py`), or one that is as right; names by what they mean."""
         asked = [branch.source["query"], *branch.source.get("also", ())]
-        written = _mended(record)
+        written = _looked_up(branch, record)
         return bool(written) and any(all(equal(written, one)) for one in asked)
 
     def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
         """The share of queries that are right, whole and part by part."""
         whole = super().grade(contract, examples, records)
         pairs = [(e.branches[0], own[0]) for e, own in zip(examples, records, strict=True)]
-        each = [equal(_mended(record), branch.source["query"]) for branch, record in pairs]
+        each = [equal(_looked_up(branch, record), branch.source["query"]) for branch, record in pairs]
         names = ("what", "operation", "which", "limits")
         return Grade(
             {**whole.figures, **{name: fmean(one) for name, one in zip(names, zip(*each, strict=True), strict=True)}}
@@ -137,10 +137,11 @@ def gold(query: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _mended(record: Record) -> dict[str, Any]:
+def _looked_up(branch: Branch, record: Record) -> dict[str, Any]:
     """What a model wrote, as it is looked up; empty where it is no query."""
     try:
-        return gold(mended(Query.model_validate(record.data)).model_dump(mode="json", exclude_none=True))
+        query = mended(whole(Query.model_validate(record.data), str(branch.parts[0])))
+        return gold(query.model_dump(mode="json", exclude_none=True))
     except ValidationError:
         return {}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from extraction.errors import AssayError
-from finetune.runs import OwnRun
+from finetune.run import OwnRun
 from recipes.vqa_head.config import VqaConfig
 
 

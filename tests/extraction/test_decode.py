@@ -82,7 +82,7 @@ def plain_greedy(backend, example, number=0, most=40):
         mask = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint32)
         bits = torch.from_numpy(np.unpackbits(mask.view(np.uint8), bitorder="little").astype(bool))
         with torch.no_grad():
-            logits = backend.model(input_ids=torch.tensor([ids + out])).logits[0, -1]
+            logits = backend.model(input_ids=torch.tensor([ids + out]), logits_to_keep=1).logits[0, -1]
         token = int(logits.masked_fill(~bits[: logits.shape[0]], -torch.inf).argmax())
         if token in backend.stop:
             break
@@ -329,7 +329,7 @@ def test_a_wrong_token_is_no_near_tie(bench, tokenizer):
     asked, at = asked[number : number + 1], len(tokens) // 2
     ids = torch.tensor([asked[0].prompt(local) + tokens[:at]])
     with torch.no_grad():
-        worst = int(local.model(input_ids=ids).logits[0, -1].argmin())
+        worst = int(local.model(input_ids=ids, logits_to_keep=1).logits[0, -1].argmin())
     (found,) = bench.differences(local, asked, [[*tokens[:at], worst]], [tokens])
     assert found["token"] == at and not found["near-tie"]
 

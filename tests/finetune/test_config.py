@@ -9,7 +9,7 @@ import pytest
 from extraction.errors import AssayError
 from finetune.config import config_schema, load_config
 from finetune.encode import training_order
-from finetune.runs import own_run
+from finetune.run import own_run
 from finetune.task import contract_of, load_task
 
 DEMO = Path(__file__).parents[2] / "recipes" / "lab_report" / "demo.yaml"

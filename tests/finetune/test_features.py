@@ -15,11 +15,10 @@ from extraction.errors import AssayError
 from extraction.families import family_of
 from extraction.generate.models import load_adapter, load_model
 from extraction.generate.spans import NAME as SPANS
-from finetune.adapter import add_adapter
-from finetune.batch import IGNORED, Collator, load_pictures
+from finetune.adapter import add_adapter, merge
 from finetune.config import load_config
+from finetune.encode import IGNORED, Collator, load_pictures
 from finetune.features import keep_features
-from finetune.merge import merge
 from finetune.run import read_metrics
 from finetune.train import train
 from recipes.lab_report.medgemma import CONTRACT

@@ -15,8 +15,8 @@ from extraction.generate.models import load_family
 from extraction.generate.weights import fingerprint
 from extraction.reading import check_room, document_example
 from extraction.room import Room
+from finetune.adapter import merge
 from finetune.config import load_config
-from finetune.merge import merge
 from finetune.preflight import plan
 from finetune.task import DataRequest, DocumentTask, read_examples
 from finetune.train import read_data, train

@@ -7,8 +7,8 @@ import torch
 
 from extraction.errors import AssayError
 from extraction.generate.models import load_adapter, load_model
+from finetune.adapter import merge
 from finetune.config import load_config
-from finetune.merge import merge
 from finetune.run import read_metrics
 from finetune.train import train
 from recipes.lab_report.synthetic import write_reports

@@ -17,13 +17,12 @@ from extraction.errors import AssayError
 from extraction.families import family_of
 from extraction.generate.models import load_adapter
 from extraction.generate.weights import fingerprint
+from finetune.adapter import merge
 from finetune.config import load_config
 from finetune.data import check_split, read_documents
 from finetune.encode import encode
-from finetune.loss import AnswerLogProbs, SampledHead
-from finetune.merge import merge
 from finetune.run import RunFolder, is_whole, mark_whole, read_metrics, versions
-from finetune.trainer import FieldTrainer
+from finetune.trainer import AnswerLogProbs, FieldTrainer, SampledHead
 from recipes.lab_report.synthetic import write_reports
 from recipes.lab_report.task import CONTRACT
 from tests.conftest import command, tiny_gemma

@@ -11,10 +11,9 @@ from extraction.contract import Contract
 from extraction.document import open_document
 from extraction.errors import AssayError
 from extraction.families import family_of
-from finetune.batch import IGNORED, Collator
 from finetune.config import load_config
 from finetune.data import read_documents
-from finetune.encode import encode
+from finetune.encode import IGNORED, Collator, encode
 from finetune.features import keep_pixels
 from finetune.preview import preview
 from finetune.run import read_metrics

@@ -57,7 +57,7 @@ def config(work, output, *changes, model="open_clip"):
 
 
 def run(settings):
-    from finetune.runs import own_run
+    from finetune.run import own_run
 
     return own_run("contrastive").train(settings)
 
@@ -237,7 +237,7 @@ def test_what_cannot_be_trained_is_refused(work, change, said):
 
 
 def test_a_plan_says_what_would_be_trained(work):
-    from finetune.runs import own_run
+    from finetune.run import own_run
 
     assert own_run("lab_report") is None
     said = own_run("contrastive").plan(config(work, "planned"))

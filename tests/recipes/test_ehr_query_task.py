@@ -14,11 +14,11 @@ from extraction.parse import parse
 from extraction.room import Room
 from extraction.schema import validator
 from finetune.task import DataRequest, evaluate, read_examples
-from recipes.ehr_qa.query import Query
+from recipes.ehr_qa.query import Query, Step, Time
 from recipes.ehr_qa.resolve import meaning
 from recipes.ehr_qa.vocabulary import FORMS, sayings
-from recipes.ehr_query.mend import mended
-from recipes.ehr_query.questions import asked_questions, make_question, write_questions
+from recipes.ehr_query.mend import mended, whole
+from recipes.ehr_query.questions import FAMILIES, asked_questions, make_question, write_questions
 from recipes.ehr_query.task import CONTRACT, TASK, asked_schema, gold
 from tests.conftest import Scripted
 
@@ -65,13 +65,15 @@ def test_questions_as_people_ask_are_whole_and_some_are_kept_to_judge_by(tmp_pat
         examples = read_examples(TASK, request(tmp_path / name, "validation" if held_out else "train"))
         return {example.branches[0].parts[0].casefold() for example in examples}
 
-    trained, judged = made("a", False, ("asked",)), made("b", True, ("asked",))
+    trained, judged = made("a", False, ("patients",)), made("b", True, FAMILIES[:-1])
     assert len(trained) == len(judged) == 120 and not trained & judged
-    assert len(trained & made("c", False, ())) > 20 and not trained & made("d", False, ("wordings",))
-    with pytest.raises(AssayError, match="asked and wordings"):
+    assert len(trained & made("c", False, ("patients", "wordings"))) > 20 and not trained & made(
+        "d", False, ("wordings",)
+    )
+    with pytest.raises(AssayError, match=r"patients, .*wordings"):
         made("e", False, ("shouted",))
     lay = {example.branches[0].parts[0].casefold() for example in read_examples(TASK, request(LAY))}
-    assert not lay & {row["question"].casefold() for row in asked_questions()}
+    assert not lay & {row["question"].casefold() for family in FAMILIES[:-1] for row in asked_questions(family)}
 
 
 @pytest.mark.parametrize(("written", "mended_to"), [
@@ -82,6 +84,22 @@ def test_questions_as_people_ask_are_whole_and_some_are_kept_to_judge_by(tmp_pat
 def test_a_name_with_a_word_too_many_or_of_another_section_is_mended(written, mended_to):
     query = mended(Query(what=written[0], which=written[1], operation="exists"))
     assert (query.what, query.which) == mended_to
+
+
+@pytest.mark.parametrize(("question", "written", "meant"), [
+    ("When was her ct scan with contrast?", ("procedure", "ct scan"), ("procedure", "ct scan with contrast")),
+    ("last LDL cholesterol please", ("observation", "cholesterol"), ("observation", "LDL cholesterol")),
+    ("cholesterol, LDL too", ("observation", "cholesterol"), ("observation", "cholesterol")),  # over a comma
+    ("is she on the pill", ("medication", "pill"), ("medication", "pill")),
+    ("any trouble since the stem cell transplant", ("condition", "stem cell"), ("procedure", "stem cell transplant")),
+    ("any xyzzy since then", ("condition", "xyzzy"), ("condition", "xyzzy")),
+])  # fmt: skip
+def test_a_name_is_as_long_as_the_question_has_it(question, written, meant):
+    query = whole(Query(what=written[0], which=written[1], operation="latest"), question)
+    assert (query.what, query.which) == meant
+    step = Time(relation="since", step=Step(what=written[0], which=written[1]))
+    [time] = whole(Query(what="observation", operation="list", times=(step,)), question).times
+    assert (time.step.what, time.step.which) == meant
 
 
 def test_the_questions_of_laymen_are_whole():

@@ -7,8 +7,7 @@ import pytest
 
 from extraction.errors import AssayError
 from finetune.config import load_config
-from finetune.run import read_metrics
-from finetune.runs import own_run, own_run_of
+from finetune.run import own_run, own_run_of, read_metrics
 from recipes.vqa_head.data import plain
 from tests.recipes.dual_encoders import COLOURS, SHAPES, figure, tiny_biomedclip
 
