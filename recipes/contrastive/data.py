@@ -89,9 +89,11 @@ def _form(path: Path) -> str:
         raise AssayError(f"{path} holds neither shards (.tar) nor a folder for each class; name a CSV or JSONL file.")
     if not path.exists():
         raise AssayError(f"There is no file {path}; give images with captions as CSV, JSONL, shards or folders.")
-    if path.suffix in (".csv", ".tsv"):
+    if path.suffix.lower() == ".tar":
+        return "webdataset"
+    if path.suffix.lower() in (".csv", ".tsv"):
         return "pairs"
-    if path.suffix in (".jsonl", ".ndjson"):
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
         for _, row in table(path):
             return "pmc" if "figures" in row else "pairs"
     raise AssayError(f"{path} is of no format that is known; .csv, .tsv, .jsonl, shards (.tar) and folders are.")
@@ -117,6 +119,7 @@ def _rows(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
                     f"{at}: there is no `{column}`; what is there: {', '.join(map(str, row))}. Name the "
                     "columns by data.image, data.caption, data.label."
                 )
+        _check_patients_column(at, row, config.patient)
         image, said = row[config.image], row[config.caption]
         if not isinstance(image, str) or not image:
             left.add("no image named", at)
@@ -128,6 +131,15 @@ def _rows(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
             _text(row, config.patient),
             _text(row, config.label),
         )
+
+
+def _check_patients_column(at: str, row: Mapping[str, Any], wanted: str) -> None:
+    """Refuse a column of patients that is only called otherwise: without it nobody would be missed in both sets."""
+    if not wanted or wanted in row:
+        return
+    near = next((str(column) for column in row if str(column).casefold() == wanted.casefold()), None)
+    if near or wanted != PairsConfig.model_fields["patient"].default:
+        raise AssayError(f"{at}: there is no `{wanted}`; name the column of patients: data.patient={near or 'COLUMN'}.")
 
 
 def _text(row: Mapping[str, Any], key: str) -> str:
@@ -204,8 +216,17 @@ def _shards(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
         try:
             with tarfile.open(shard, "r:") as tar:
                 yield from _samples(shard, tar, config, left)
+            if not _has_end(shard):
+                raise tarfile.ReadError("it lacks its end")
         except tarfile.TarError as error:
             raise AssayError(f"The shard {shard} is damaged ({error}); copy or make it again.") from None
+
+
+def _has_end(shard: Path) -> bool:
+    """Whether a tar file ends as one does, in two blocks of zeros; cut between two members it could still be read."""
+    with shard.open("rb") as file:
+        file.seek(max(0, shard.stat().st_size - 1024))
+        return file.read() == bytes(1024)
 
 
 def _samples(shard: Path, tar: tarfile.TarFile, config: PairsConfig, left: Left) -> Iterator[Pair]:
@@ -214,14 +235,22 @@ def _samples(shard: Path, tar: tarfile.TarFile, config: PairsConfig, left: Left)
         if member.isfile():
             name = PurePosixPath(member.name)
             key, _, suffix = name.name.partition(".")
-            found.setdefault(str(name.parent / key), {})[f".{suffix.lower()}"] = member
+            parts = found.setdefault(str(name.parent / key), {})
+            if f".{suffix.lower()}" in parts:
+                left.add("a second file of its name", f"{shard.name}: {member.name}")
+            else:
+                parts[f".{suffix.lower()}"] = member
     for key, parts in found.items():
         image = next((parts[suffix] for suffix in SUFFIXES if suffix in parts), None)
         said: dict[str, Any] = {}
         if ".json" in parts:
             said = _member_json(shard, tar, parts[".json"])
         if ".txt" in parts:
-            said[config.caption] = _member(tar, parts[".txt"]).decode("utf-8", "replace")
+            try:
+                said[config.caption] = _member(tar, parts[".txt"]).decode("utf-8")
+            except UnicodeDecodeError:
+                left.add("a caption that is no UTF-8", f"{shard.name}: {parts['.txt'].name}")
+                continue
         if image is None:
             left.add("no such image", f"{shard.name}: {key}")
             continue

@@ -1,10 +1,12 @@
 """Tuning: gradients of the whole batch, runs that learn and go on, adapters that are what they say."""
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 
 import numpy as np
 import pytest
@@ -17,7 +19,8 @@ from finetune.config import load_config
 from finetune.run import read_metrics
 from recipes.contrastive.adapter import add_towers_adapter, targets
 from recipes.contrastive.cached import cached_backward
-from recipes.contrastive.config import TowersConfig
+from recipes.contrastive.config import PairsConfig, TowersConfig
+from recipes.contrastive.data import Left, read_pairs
 from recipes.contrastive.load import encode_texts, load
 from recipes.contrastive.losses import info_nce, sigmoid
 from recipes.contrastive.retrieval import interval, recalls
@@ -263,3 +266,32 @@ def test_bad_captions_and_images_are_left_out_and_counted(work, capsys):
     assert "no caption (1: 4.png)" in said and "no such image (1:" in said and "gone.png" in said
     assert "1 of 37 texts longer than 32 tokens and cut there" in said
     assert "3.png is damaged" in said and "could not be read, and another pair" in said
+
+
+def test_shards_that_were_cut_and_patients_by_another_name_are_told(tmp_path):
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name, content in (("1.png", buffer.getvalue()), ("1.txt", b"One."), ("2.png", buffer.getvalue()),
+                              ("2.txt", "Größe".encode("latin-1")), ("1.txt", b"Another.")):  # fmt: skip
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    left = Left()
+
+    def read(path, **options):
+        return read_pairs(path, PairsConfig(train=path, validation=path, **options), left)
+
+    [pair] = read(tmp_path / "a.tar")
+    assert pair.captions == ("One.",) and left.counts == {
+        "a second file of its name": 1,
+        "a caption that is no UTF-8": 1,
+    }
+    (tmp_path / "cut.tar").write_bytes((tmp_path / "a.tar").read_bytes()[:2048])  # between two members
+    with pytest.raises(AssayError, match="lacks its end"):
+        read(tmp_path / "cut.tar")
+    (tmp_path / "t.CSV").write_text("image,caption,Patient\na.png,One.,7\n")
+    with pytest.raises(AssayError, match=r"data\.patient=Patient"):
+        read(tmp_path / "t.CSV")
+    with pytest.raises(AssayError, match="there is no `person`"):
+        read(tmp_path / "t.CSV", patient="person")
