@@ -76,7 +76,7 @@ def merge(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A merged model's or adapter's folder.")],
+    model: Annotated[str, typer.Argument(help="A merged model's, adapter's or run's folder.")],
     data: Annotated[Path, typer.Argument(help="Folder of documents with their records, or of what the recipe asks.")],
     recipe: Annotated[
         str | None,
@@ -91,9 +91,11 @@ def evaluate(
     from extraction.contract import FILE
     from extraction.generate.hub import shipped
     from extraction.room import Room
-    from finetune.run import own_run
+    from finetune.run import ADAPTER, own_run
     from finetune.task import DataRequest, evaluate, load_task, read_examples, recipe_of
 
+    if (Path(model) / ADAPTER).is_dir():
+        model = str(Path(model) / ADAPTER)
     wanted = recipe or recipe_of(model)
     if own := own_run(wanted):
         figures = own.evaluate(model, data)

@@ -76,7 +76,7 @@ def test_the_page_adds_a_task(here, monkeypatch, capsys):
         return capsys.readouterr().out
 
     assert "adapter:" in said("plan", "image_qa.yaml", *changes)
-    assert json.loads(said("evaluate", "runs/image-qa/adapter", "data/test", "--json"))["questions"] == 3
+    assert json.loads(said("evaluate", "runs/image-qa", "data/test", "--json"))["questions"] == 3
     said("merge", "runs/image-qa", "--out", "runs/merged")
     exec(block("python", 1), {})
     lines = capsys.readouterr().out.splitlines()
