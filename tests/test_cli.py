@@ -294,3 +294,16 @@ def test_a_record_comes_back_from_its_file(tmp_path):
     (tmp_path / "b.json").write_text('{"data": 1}')
     with pytest.raises(AssayError, match="is no record of assay extract"):
         Record.load(tmp_path / "b.json")
+
+
+def test_the_table_shows_all_that_was_set_aside():
+    rows = [{"name": name, "result": "1", "date": None} for name in ("Na", "K")]
+    aside = [SetAside(f"/tests/{n}/date", "2020", "it is not printed") for n in (0, 1)]
+    aside += [
+        SetAside("/tests/0/range", "1 - 2", "it is doubted"),
+        SetAside("/tests", {"name": "Mg"}, "it is no result"),
+    ]
+    record = Record("a.pdf", "partial", {"tests": rows}, set_aside=aside)
+    shown = "\n".join(str(part) for part in record.table().renderables)
+    assert "set aside (4)" in shown and "Mg: it is no result" in shown
+    assert "date of 2 rows, “2020”: it is not printed" in shown and "row 1 (Na), range, “1 - 2”: it is doubted" in shown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +35,9 @@ def record_table(record: Record, review: Collection[str] = ()) -> Group:
         if record.several:
             parts.append(Text(f"report {number + 1} of {len(record.reports)}", style="bold"))
         parts += [_told(key, value, (*at, key), review) for key, value in (data or {}).items()]
-    rows = [one for one in record.set_aside if isinstance(one.data, dict | list)]
-    if rows:
-        parts.append(Text(f"set aside ({len(rows)}), not among the data:", style="dim"))
-        parts += [Text(f"  {_printed(one.data)}: {one.reason}", style="dim") for one in rows]
+    if record.set_aside:
+        parts.append(Text(f"set aside ({len(record.set_aside)}), not among the data:", style="dim"))
+        parts += [Text(f"  {told}", style="dim") for told in _aside(record)]
     if review:
         parts.append(Text(f"to review: {len(review)} of {len(record.fields)} values (?)", style="yellow"))
     return Group(*parts)
@@ -50,6 +49,19 @@ def _told(key: str, value: Any, path: tuple[str | int, ...], review: Collection[
     if value not in (None, [], {}):
         return Text.assemble(f"{key}: ", _value(value, pointer(path) in review))
     return Text(f"{key}: none{' found in the document' if value == [] else ''}", style="dim")
+
+
+def _aside(record: Record) -> Iterator[str]:
+    """Lines on what was set aside: rows, then values, those that are the same in many rows once."""
+    rows = [one for one in record.set_aside if isinstance(one.data, dict | list)]
+    yield from (f"{_printed(one.data)}: {one.reason}" for one in rows)
+    values: dict[tuple[str, str, str], list[str]] = {}
+    for one in record.set_aside:
+        if not isinstance(one.data, dict | list):
+            name = one.path.rpartition("/")[2]
+            values.setdefault((name, str(one.data), one.reason), []).append(record.place(one.path))
+    for (name, value, reason), places in values.items():
+        yield f"{places[0] if len(places) == 1 else f'{name} of {len(places)} rows'}, “{value}”: {reason}"
 
 
 def _printed(row: dict[str, Any] | list[Any]) -> str:
