@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -89,13 +89,18 @@ def benchmark_of(name: str | None, folder: Path, templates: tuple[str, ...]) -> 
     """A published benchmark by name, or the one that a folder of classes makes (underscores read as blanks).
 
     Raises:
-        AssayError: no benchmark has that name, or a template has no {}.
+        AssayError: no benchmark has that name, a template has no {}, or folders make fewer than two classes, or two of
+            one name.
     """
     for template in templates:
         if "{}" not in template:
             raise AssayError(f"--template: “{template}” has no {{}}, where the class belongs.")
     if name is None:
-        classes = {one.replace("_", " "): (one,) for one in class_folders(folder)}
+        names = list(class_folders(folder))
+        _check_apart([folder / one for one in names])
+        if len(names) < 2:
+            raise AssayError(f"{folder} holds one class alone, {names[0]}; a folder for each of two or more is wanted.")
+        classes = {one.replace("_", " "): (one,) for one in names}
         return Benchmark(folder.resolve().name, templates or TEMPLATES, classes)
     if name not in benchmarks():
         raise AssayError(f"There is no benchmark {name}; known are {', '.join(benchmarks())}.")
@@ -119,10 +124,9 @@ def read_labelled(folder: Path, benchmark: Benchmark) -> Labelled:
     if benchmark.name == "rsna" and (files := sorted(folder.rglob("stage_2_train_labels.csv"))):
         return _rsna(files[0], folder)
     made = Labelled([], [])
-    here = [one for one in (folder, *sorted(folder.rglob("*"))) if one.is_dir()]
+    here = _folders_of(folder, benchmark)
     for number, (said, names) in enumerate(benchmark.classes.items()):
-        wanted = {name.casefold() for name in names}
-        images = [image for one in here if one.name.casefold() in wanted for image in images_of(one)]
+        images = [image for one, its in here.items() if its == number for image in images_of(one)]
         if not images:
             raise AssayError(
                 f"The class “{said}” has no example in {folder}; its images are looked for in folders named "
@@ -131,6 +135,39 @@ def read_labelled(folder: Path, benchmark: Benchmark) -> Labelled:
         made.pictures.extend(Picture(image) for image in images)
         made.labels.extend([number] * len(images))
     return made
+
+
+def _said(name: str) -> str:
+    return name.replace("_", " ").casefold()
+
+
+def _folders_of(folder: Path, benchmark: Benchmark) -> dict[Path, int]:
+    """The folders of a class's name anywhere in a folder, hidden ones left out, each with its class's number."""
+    numbers = {_said(name): number for number, names in enumerate(benchmark.classes.values()) for name in names}
+    found = {
+        one: numbers[_said(one.name)]
+        for one in sorted(folder.rglob("*"))
+        if _said(one.name) in numbers
+        and one.is_dir()
+        and not any(part.startswith(".") for part in one.relative_to(folder).parts)
+    }
+    _check_apart(list(found))
+    return found
+
+
+def _check_apart(folders: Sequence[Path]) -> None:
+    """Refuse class folders whose images would be of one class unasked, or be counted twice."""
+    named: dict[tuple[Path, str], Path] = {}
+    real = {one.resolve(): one for one in folders}
+    for one in folders:
+        if (other := named.setdefault((one.parent, _said(one.name)), one)) != one:
+            raise AssayError(f"The class folders {other} and {one} would have one name; rename one or merge them.")
+        for above in (one.resolve(), *one.resolve().parents):
+            if real.get(above, one) != one:
+                raise AssayError(
+                    f"The class folder {one} lies in the class folder {real[above]}, and its images would count twice; "
+                    "move it out."
+                )
 
 
 @lru_cache(maxsize=4)

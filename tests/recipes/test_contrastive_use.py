@@ -128,6 +128,24 @@ def test_the_papers_benchmarks_have_their_words(tmp_path):
         read_labelled(tmp_path, known["lc25000-colon"])
 
 
+@pytest.mark.parametrize(
+    ("name", "folders", "said"),
+    [
+        (None, ("a_b", "a b"), "a b and .*a_b would have one name"),
+        (None, ("Normal", "normal"), "Normal and .*normal would have one name"),
+        (None, ("malignant/benign", "benign"), "malignant/benign lies in the class folder .*malignant,"),
+        ("pcam", ("0/0", "1"), "0/0 lies in the class folder .*0,"),
+        (None, ("normal",), "holds one class alone, normal"),
+    ],
+)
+def test_class_folders_that_cannot_be_told_apart_are_refused(tmp_path, name, folders, said):
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / folder / "1.png")
+    with pytest.raises(AssayError, match=said):
+        read_labelled(tmp_path, benchmark_of(name, tmp_path, ()))
+
+
 def test_pcam_and_rsna_are_read_as_they_come(tmp_path):
     (tmp_path / "stage_2_train_images").mkdir()
     (tmp_path / "stage_2_train_labels.csv").write_text(
