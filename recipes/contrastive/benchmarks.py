@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from extraction.errors import AssayError
-from recipes.contrastive.data import class_folders, images_of
+from recipes.contrastive.data import Left, class_folders, images_of
 from recipes.contrastive.images import Picture, UnreadableError
+from recipes.tables import table
 
 if TYPE_CHECKING:
     from PIL import Image
 
+_RSNA = "stage_2_train_labels.csv"
 TEMPLATES = ("a photo of {}", "{} presented in image")
 
 
@@ -57,7 +59,7 @@ class Frame:
 
         try:
             return Image.fromarray(_arrays(self.path)["x"][self.number]).convert("RGB")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise UnreadableError(f"{self} cannot be read ({error}).") from None
 
 
@@ -67,6 +69,20 @@ class Labelled:
 
     pictures: list[Any]
     labels: list[int]
+
+    def contents(self) -> list[str]:
+        """Each file's SHA-256, with the image's number in an HDF5 file; empty where nothing can be read."""
+        known = {path: _sha256(path) for path in {one.path for one in self.pictures}}
+        return [known[one.path] and f"{known[one.path]} {getattr(one, 'number', '')}" for one in self.pictures]
+
+
+def _sha256(path: Path) -> str:
+    """Empty for a file that has no content or cannot be opened, which is told where images are read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() if path.stat().st_size else ""
+    except OSError:
+        return ""
 
 
 @lru_cache(maxsize=1)
@@ -89,13 +105,18 @@ def benchmark_of(name: str | None, folder: Path, templates: tuple[str, ...]) -> 
     """A published benchmark by name, or the one that a folder of classes makes (underscores read as blanks).
 
     Raises:
-        AssayError: no benchmark has that name, or a template has no {}.
+        AssayError: no benchmark has that name, a template has no {}, or folders make fewer than two classes, or two of
+            one name.
     """
     for template in templates:
         if "{}" not in template:
             raise AssayError(f"--template: “{template}” has no {{}}, where the class belongs.")
     if name is None:
-        classes = {one.replace("_", " "): (one,) for one in class_folders(folder)}
+        names = list(class_folders(folder))
+        _check_apart([folder / one for one in names])
+        if len(names) < 2:
+            raise AssayError(f"{folder} holds one class alone, {names[0]}; a folder for each of two or more is wanted.")
+        classes = {one.replace("_", " "): (one,) for one in names}
         return Benchmark(folder.resolve().name, templates or TEMPLATES, classes)
     if name not in benchmarks():
         raise AssayError(f"There is no benchmark {name}; known are {', '.join(benchmarks())}.")
@@ -103,26 +124,25 @@ def benchmark_of(name: str | None, folder: Path, templates: tuple[str, ...]) -> 
     return known if not templates else Benchmark(name, templates, known.classes, known.metric)
 
 
-def read_labelled(folder: Path, benchmark: Benchmark) -> Labelled:
-    """The labelled images of a folder in a benchmark's layout.
+def read_labelled(folder: Path, benchmark: Benchmark, left: Left, split: str = "test") -> Labelled:
+    """The labelled images of a folder in a benchmark's layout; what has no image or label is counted in `left`.
 
-    PCam as `camelyonpatch_level_2_split_test_x.h5` and `_y.h5`, RSNA as its label file beside images by patientId, all
-    others (and these too) as folders of a class's name, anywhere in `folder`.
+    PCam as `camelyonpatch_level_2_split_test_x.h5` and `_y.h5` (or `train`, by `split`), RSNA as its label file beside
+    images by patientId, all others (and these too) as folders of a class's name, anywhere in `folder`.
 
     Raises:
-        AssayError: it is not there, or a class has no example.
+        AssayError: it is not there, is not as it was published, or a class has no example.
     """
     if not folder.is_dir():
         raise AssayError(f"There is no folder {folder}.")
-    if benchmark.name == "pcam" and (files := sorted(folder.rglob("*test_x.h5"))):
-        return _pcam(files[0])
-    if benchmark.name == "rsna" and (files := sorted(folder.rglob("stage_2_train_labels.csv"))):
-        return _rsna(files[0], folder)
+    if benchmark.name == "pcam" and any(folder.rglob("*_x.h5")):
+        return _pcam(_only(folder, f"*{split}_x.h5"))
+    if benchmark.name == "rsna" and any(folder.rglob(_RSNA)):
+        return _rsna(_only(folder, _RSNA), folder, left)
     made = Labelled([], [])
-    here = [one for one in (folder, *sorted(folder.rglob("*"))) if one.is_dir()]
+    here = _folders_of(folder, benchmark)
     for number, (said, names) in enumerate(benchmark.classes.items()):
-        wanted = {name.casefold() for name in names}
-        images = [image for one in here if one.name.casefold() in wanted for image in images_of(one)]
+        images = [image for one, its in here.items() if its == number for image in images_of(one)]
         if not images:
             raise AssayError(
                 f"The class “{said}” has no example in {folder}; its images are looked for in folders named "
@@ -133,36 +153,107 @@ def read_labelled(folder: Path, benchmark: Benchmark) -> Labelled:
     return made
 
 
+def _said(name: str) -> str:
+    return name.replace("_", " ").casefold()
+
+
+def _folders_of(folder: Path, benchmark: Benchmark) -> dict[Path, int]:
+    """The folders of a class's name anywhere in a folder, hidden ones left out, each with its class's number."""
+    numbers = {_said(name): number for number, names in enumerate(benchmark.classes.values()) for name in names}
+    found = {
+        one: numbers[_said(one.name)]
+        for one in sorted(folder.rglob("*"))
+        if _said(one.name) in numbers
+        and one.is_dir()
+        and not any(part.startswith(".") for part in one.relative_to(folder).parts)
+    }
+    _check_apart(list(found))
+    return found
+
+
+def _check_apart(folders: Sequence[Path]) -> None:
+    """Refuse class folders whose images would be of one class unasked, or be counted twice."""
+    named: dict[tuple[Path, str], Path] = {}
+    real = {one.resolve(): one for one in folders}
+    for one in folders:
+        if (other := named.setdefault((one.parent, _said(one.name)), one)) != one:
+            raise AssayError(f"The class folders {other} and {one} would have one name; rename one or merge them.")
+        for above in (one.resolve(), *one.resolve().parents):
+            if real.get(above, one) != one:
+                raise AssayError(
+                    f"The class folder {one} lies in the class folder {real[above]}, and its images would count twice; "
+                    "move it out."
+                )
+
+
+def _only(folder: Path, pattern: str) -> Path:
+    files = sorted(folder.rglob(pattern))
+    if len(files) != 1:
+        there = ", ".join(str(one) for one in files or sorted(folder.rglob("*.h5")))
+        raise AssayError(f"One file {pattern} is wanted in {folder}; what is there: {there}.")
+    return files[0]
+
+
 @lru_cache(maxsize=4)
 def _arrays(path: Path) -> Any:
     try:
         import h5py
     except ImportError:
         raise AssayError(f"{path} is an HDF5 file; pip install h5py to read it.") from None
-    return h5py.File(path, "r")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise AssayError(f"{path} cannot be read as HDF5 ({error}); copy it again.") from None
+
+
+def _array(path: Path, key: str) -> Any:
+    arrays = _arrays(path)
+    if key not in arrays:
+        raise AssayError(f"{path} has no `{key}`, as PCam's files do; what is there: {', '.join(arrays)}.")
+    return arrays[key]
 
 
 def _pcam(path: Path) -> Labelled:
-    beside = path.with_name(path.name.replace("_x.h5", "_y.h5"))
+    beside = path.with_name(path.name.removesuffix("_x.h5") + "_y.h5")
     if not beside.exists():
         raise AssayError(f"{path} has no labels beside it; put {beside.name} there.")
-    labels = _arrays(beside)["y"][:].reshape(-1).tolist()
-    return Labelled([Frame(path, number) for number in range(len(labels))], [int(label) for label in labels])
+    images, labels = len(_array(path, "x")), _array(beside, "y")[:].reshape(-1).tolist()
+    if images != len(labels):
+        raise AssayError(f"{path} has {images} images, and {beside.name} {len(labels)} labels; copy both again.")
+    _check_both(labels, beside)
+    return Labelled([Frame(path, number) for number in range(images)], [int(label) for label in labels])
 
 
-def _rsna(file: Path, folder: Path) -> Labelled:
+def _check_both(labels: Sequence[Any], where: Path) -> None:
+    """Refuse labels that are not 0 and 1, both."""
+    if set(labels) != {0, 1}:
+        there = ", ".join(sorted(map(str, set(labels)))[:5]) or "none"
+        raise AssayError(f"Labels of images in {where} are to be 0 and 1, both; there are {there}.")
+
+
+def _rsna(file: Path, folder: Path, left: Left) -> Labelled:
     """A patient is one image; those with pneumonia have a row a box."""
     targets: dict[str, int] = {}
-    with file.open(newline="", encoding="utf-8") as rows:
-        for row in csv.DictReader(rows):
-            targets[row["patientId"]] = max(targets.get(row["patientId"], 0), int(row["Target"]))
-    images = {image.stem: image for image in images_of(folder)}
+    for at, row in table(file):
+        if missing := {"patientId", "Target"} - row.keys():
+            raise AssayError(f"{at}: there is no column {', '.join(sorted(missing))}; what is there: {', '.join(row)}.")
+        patient, target = row["patientId"], row["Target"].strip()
+        if target not in ("0", "1"):
+            raise AssayError(f"{at}: the Target “{target}” is neither 0 nor 1.")
+        targets[patient] = max(targets.get(patient, 0), int(target))
+    images: dict[str, Path] = {}
+    for image in images_of(folder):
+        if image.stem not in targets:
+            left.add("image without a label", str(image))
+        elif images.setdefault(image.stem, image) != image:
+            left.add("another image of a patient", str(image))
     known = [patient for patient in sorted(targets) if patient in images]
     if not known:
         dicom = next(folder.rglob("*.dcm"), None)
         remedy = f"{dicom.name} is DICOM: write the images as PNG by patientId" if dicom else "put PNG files there"
         raise AssayError(f"None of the patients of {file} has an image in {folder}; {remedy}.")
+    for patient in sorted(targets.keys() - images.keys()):
+        left.add("labelled patient without an image", patient)
     labels = [targets[patient] for patient in known]
-    if len(set(labels)) < 2:
-        raise AssayError(f"The images in {folder} are all of one class; both are needed.")
+    _check_both(labels, folder)
     return Labelled([Picture(images[patient]) for patient in known], labels)

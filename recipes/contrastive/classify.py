@@ -42,13 +42,14 @@ class Figures:
         return asdict(self)
 
 
-def read_features(dual: Dual, folder: Path, benchmark: Benchmark, left: Left) -> tuple[np.ndarray, np.ndarray]:
+def read_features(
+    dual: Dual, folder: Path, labelled: Labelled, benchmark: Benchmark, left: Left
+) -> tuple[np.ndarray, np.ndarray]:
     """Vectors [n, width] of a folder's labelled images, and the number of each one's class [n].
 
     Raises:
-        AssayError: see `read_labelled`; or no image of a class can be read.
+        AssayError: no image of a class can be read.
     """
-    labelled: Labelled = read_labelled(folder, benchmark)
     numbers, vectors = embed_all(dual, labelled.pictures, left, "reading images")
     labels = np.asarray([labelled.labels[number] for number in numbers], dtype=int)
     for number, name in enumerate(benchmark.classes):
@@ -158,18 +159,26 @@ def classify(dual: Dual, test: Path, train: Path | None, benchmark: Benchmark, l
     """Zero-shot figures on `test`; and with `train`, a linear probe's, on all labels and on few.
 
     Raises:
-        AssayError: see `read_features`; or an image is in both.
+        AssayError: see `read_labelled` and `read_features`; or an image is in both.
     """
     from recipes.contrastive.probe import fit_best
 
     names = list(benchmark.classes)
-    vectors, labels = read_features(dual, test, benchmark, left)
+    told = read_labelled(test, benchmark, left)
+    teaching = read_labelled(train, benchmark, left, "train") if train else None
+    if teaching:
+        known = set(teaching.contents())
+        shared = [one for one, has in zip(told.pictures, told.contents(), strict=True) if has and has in known]
+        if shared:
+            raise AssayError(
+                f"{len(shared)} of the {len(told.pictures)} images of {test} are training and test data both (one is "
+                f"{shared[0]}), and figures would be worth nothing; take them out of {train}."
+            )
+    vectors, labels = read_features(dual, test, told, benchmark, left)
     plain = zero_shot(vectors, class_vectors(dual, benchmark), labels, names)
-    if train is None:
+    if train is None or teaching is None:
         return Classified(benchmark, plain, None, [])
-    if train.resolve() == test.resolve():
-        raise AssayError(f"{train} is training and test data both; figures would be worth nothing.")
-    learned, taught = read_features(dual, train, benchmark, left)
+    learned, taught = read_features(dual, train, teaching, benchmark, left)
     probe = fit_best(learned, taught, len(names))
     scores = vectors @ probe.weight + probe.bias
     return Classified(

@@ -123,25 +123,80 @@ def test_the_papers_benchmarks_have_their_words(tmp_path):
         folder.mkdir(parents=True)
         for _ in range(number + 1):
             Image.new("RGB", (8, 8)).save(folder / f"{_}.jpeg")
-    assert read_labelled(tmp_path, lung).labels == [0, 1, 1, 2, 2, 2]
+    assert read_labelled(tmp_path, lung, Left()).labels == [0, 1, 1, 2, 2, 2]
     with pytest.raises(AssayError, match="The class “colon adenocarcinomas” has no example"):
-        read_labelled(tmp_path, known["lc25000-colon"])
+        read_labelled(tmp_path, known["lc25000-colon"], Left())
 
 
-def test_pcam_and_rsna_are_read_as_they_come(tmp_path):
-    (tmp_path / "stage_2_train_images").mkdir()
-    (tmp_path / "stage_2_train_labels.csv").write_text(
-        "patientId,x,y,width,height,Target\na,,,,,0\nb,1,2,3,4,1\nb,5,6,7,8,1\nc,,,,,0\n"
-    )
-    for name in "ab":
-        Image.new("L", (8, 8)).save(tmp_path / "stage_2_train_images" / f"{name}.png")
-    assert read_labelled(tmp_path, benchmarks()["rsna"]).labels == [0, 1]
+@pytest.mark.parametrize(
+    ("name", "folders", "said"),
+    [
+        (None, ("a_b", "a b"), "a b and .*a_b would have one name"),
+        (None, ("Normal", "normal"), "Normal and .*normal would have one name"),
+        (None, ("malignant/benign", "benign"), "malignant/benign lies in the class folder .*malignant,"),
+        ("pcam", ("0/0", "1"), "0/0 lies in the class folder .*0,"),
+        (None, ("normal",), "holds one class alone, normal"),
+    ],
+)
+def test_class_folders_that_cannot_be_told_apart_are_refused(tmp_path, name, folders, said):
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / folder / "1.png")
+    with pytest.raises(AssayError, match=said):
+        read_labelled(tmp_path, benchmark_of(name, tmp_path, ()), Left())
+
+
+def test_rsna_is_read_as_it_comes(tmp_path):
+    file = tmp_path / "stage_2_train_labels.csv"
+    file.write_text("patientId,x,y,width,height,Target\na,,,,,0\nb,1,2,3,4,1\nb,5,6,7,8,1\nc,,,,,0\n")
+    (tmp_path / "images").mkdir()
+    for name in ("a.png", "b.png", "b.jpg", "d.png"):
+        Image.new("L", (8, 8)).save(tmp_path / "images" / name)
+    left = Left()
+    assert read_labelled(tmp_path, benchmarks()["rsna"], left).labels == [0, 1]
+    assert left.names["labelled patient without an image"] == ["c"]
+    assert set(left.counts.values()) == {1} and len(left.counts) == 3
+    for content, said in (
+        ("patientId,label\na,0\n", "line 2: there is no column Target; what is there: patientId, label"),
+        ("patientId,Target\na,0\nb,yes\n", "line 3: the Target “yes” is neither"),
+        ("patientId,Target\na,1\nb,1\n", "are to be 0 and 1, both; there are 1"),
+    ):
+        file.write_text(content)
+        with pytest.raises(AssayError, match=said):
+            read_labelled(tmp_path, benchmarks()["rsna"], Left())
+
+
+def test_pcam_is_read_as_it_comes(tmp_path):
     h5py = pytest.importorskip("h5py")
-    for part, values in (("x", np.full((2, 96, 96, 3), 7, np.uint8)), ("y", np.array([1, 0]).reshape(2, 1, 1, 1))):
-        with h5py.File(tmp_path / f"camelyonpatch_level_2_split_test_{part}.h5", "w") as file:
-            file[part] = values
-    found = read_labelled(tmp_path, benchmarks()["pcam"])
+
+    def write(folder, split, labels, images, key="y"):
+        folder.mkdir(exist_ok=True)
+        for part, name, values in (("x", "x", np.full((images, 96, 96, 3), 7, np.uint8)), ("y", key, labels)):
+            with h5py.File(folder / f"camelyonpatch_level_2_split_{split}_{part}.h5", "w") as file:
+                file[name] = np.reshape(values, (-1, 1, 1, 1)) if part == "y" else values
+        return folder
+
+    pcam = benchmarks()["pcam"]
+    write(tmp_path / "both", "test", [1, 0], 2)
+    write(tmp_path / "both", "train", [0, 1, 1], 3)
+    found = read_labelled(tmp_path / "both", pcam, Left())
     assert found.labels == [1, 0] and found.pictures[1].open().getpixel((3, 3)) == (7, 7, 7)
+    assert read_labelled(tmp_path / "both", pcam, Left(), "train").labels == [0, 1, 1]
+    for number, (labels, images, key, said) in enumerate(
+        (
+            ([1, 0], 2, "label", "has no `y`.*there: label"),
+            ([1, 0, 1], 2, "y", "has 2 images, and .* 3 labels"),
+            ([1, 1], 2, "y", "0 and 1, both; there are 1"),
+            ([0, 1, 2], 3, "y", "there are 0, 1, 2"),
+        )
+    ):
+        with pytest.raises(AssayError, match=said):
+            read_labelled(write(tmp_path / str(number), "test", labels, images, key), pcam, Left())
+    with pytest.raises(AssayError, match=r"One file \*train_x.h5 is wanted"):
+        read_labelled(tmp_path / "0", pcam, Left(), "train")
+    (tmp_path / "0" / "camelyonpatch_level_2_split_test_x.h5").write_text("no")
+    with pytest.raises(AssayError, match="cannot be read as HDF5"):
+        read_labelled(tmp_path / "0", pcam, Left())
 
 
 def test_a_class_is_the_mean_of_its_templates(work):
@@ -188,13 +243,17 @@ def test_a_linear_probe_is_scipys_minimum_and_learns_with_labels():
     assert all(point.interval[0] <= point.accuracy <= point.interval[1] for point in made)
 
 
-def test_classify_prints_zero_shot_and_probe(work, capsys):
+def test_classify_prints_zero_shot_and_probe(work, tmp_path, capsys):
     said = run(capsys, "classify", work / "open_clip", work / "more", "--train", work / "classes")
     assert "zero-shot" in said and "linear probe, all labels" in said and "linear probe, 4 a class" in said
     figures = json.loads(run(capsys, "classify", work / "open_clip", work / "more", "--json"))
     assert figures["zero_shot"]["images"] == 18 and figures["linear_probe"] is None
-    with pytest.raises(AssayError, match="training and test data both"):
-        run(capsys, "classify", work / "open_clip", work / "more", "--train", work / "more")
+    for name in ("warm_figure", "cold_figure"):
+        shutil.copytree(work / "classes" / name, tmp_path / "copies" / name)
+    shutil.copy(work / "more" / "warm_figure" / "3.png", tmp_path / "copies" / "cold_figure" / "other.png")
+    for train, count in ((work / "more", 18), (work, 18), (tmp_path / "copies", 1)):
+        with pytest.raises(AssayError, match=rf"^{count} of the 18 .* training and test data both \(one is .*\.png\)"):
+            run(capsys, "classify", work / "open_clip", work / "more", "--train", train)
 
 
 def test_an_index_grows_by_what_is_new_and_forgets_what_is_gone(work, tmp_path, capsys, monkeypatch):
