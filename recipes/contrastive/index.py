@@ -8,7 +8,9 @@ is made.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -16,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from extraction.errors import AssayError
 from extraction.files import write_whole
 
-FACTS, PARTS, DROPPED, FAISS = "index.json", "parts", "dropped.json", "vectors.faiss"
+FACTS, PARTS, DROPPED, FAISS, LOCK = "index.json", "parts", "dropped.json", "vectors.faiss", "filling.lock"
 PART = 16_384  # images of a part
 ROWS = 20_000  # below, an exact search takes some hundredths of a second
 RECALL = 0.97  # at 10 that FAISS must reach against the exact search, over QUERIES of the images
@@ -40,9 +43,9 @@ class Item:
 
     @classmethod
     def of(cls, path: Path) -> Item:
-        """The item of a file, by its absolute path."""
+        """The item of a file by its path as it lies: where a link leads may be outside of the folder it is known by."""
         found = path.stat()
-        return cls(str(path.resolve()), found.st_size, found.st_mtime_ns)
+        return cls(str(path.absolute()), found.st_size, found.st_mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Index:
     def __init__(self, folder: Path):
         self.folder = folder
         self.parts = folder / PARTS
+        self._lock = FileLock(folder / LOCK)
 
     def begin(self, model: str, identity: dict[str, str], width: int) -> None:
         """Make the folder, or recognise it as an index of this very model.
@@ -70,13 +74,34 @@ class Index:
         Raises:
             AssayError: the folder holds something else, or vectors of another model.
         """
-        if (self.folder / FACTS).exists():
-            self.check(model, identity)
-            return
-        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
-            raise AssayError(f"{self.folder} is not empty and holds no index; choose another folder.")
-        self.parts.mkdir(parents=True)
-        self._write_facts({"model": model, "identity": identity, "width": width})
+        if not self.there() and not (self.folder / LOCK).exists():  # with a lock, one is being made
+            if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+                raise AssayError(f"{self.folder} is not empty and holds no index; choose another folder.")
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with self.filling():
+            if self.there():
+                self.check(model, identity)
+                return
+            self.parts.mkdir(exist_ok=True)
+            self._write_facts({"model": model, "identity": identity, "width": width})
+
+    def there(self) -> bool:
+        """Whether the folder holds an index."""
+        return (self.folder / FACTS).exists()
+
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """Keep all others from writing; AssayError where another does."""
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise AssayError(
+                f"Another `assay index` is filling {self.folder}; start again when it has ended."
+            ) from None
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -85,12 +110,11 @@ class Index:
         Raises:
             AssayError: there is no index, or its file is damaged.
         """
-        try:
-            return dict(json.loads((self.folder / FACTS).read_text(encoding="utf-8")))
-        except OSError:
-            raise AssayError(f"{self.folder} holds no index; make one: assay index IMAGES --out FOLDER.") from None
-        except ValueError as error:
-            raise AssayError(f"{self.folder / FACTS} is damaged ({error}); make the index again.") from None
+        if not self.there():
+            raise AssayError(f"{self.folder} holds no index; make one: assay index IMAGES --out FOLDER.")
+        with _reading(self.folder / FACTS):
+            found = dict(json.loads((self.folder / FACTS).read_text(encoding="utf-8")))
+            return {"model": found["model"], "identity": found["identity"], "width": found["width"], **found}
 
     def check(self, model: str, identity: dict[str, str]) -> None:
         """Raise AssayError where the vectors are another model's: their neighbours would mean nothing."""
@@ -105,23 +129,45 @@ class Index:
         write_whole(self.folder / FACTS, json.dumps(facts, indent=1) + "\n")
 
     def names(self) -> list[str]:
-        """The parts that are whole, in order: a part's list of items is written last."""
-        return sorted(path.stem for path in self.parts.glob("*.jsonl"))
+        """The parts that are whole, in order: a part's list of items is written last.
+
+        Raises:
+            AssayError: one was lost; rows would be other images'.
+        """
+        found = sorted(path.stem for path in self.parts.glob("*.jsonl"))
+        all_ = [f"{number:06}" for number in range(max(len(found), int(self.facts.get("parts", 0))))]
+        if lost := sorted(set(all_) - set(found)):
+            raise _damaged(self.parts / f"{lost[0]}.jsonl", "it is missing")
+        return found
+
+    def _items(self, part: int) -> list[Item]:
+        """The items of a part, one for each of its vectors."""
+        with _reading(file := self.parts / f"{self.names()[part]}.jsonl"):
+            lines = file.read_text(encoding="utf-8").split("\n")[:-1]
+            if len(lines) != len(self.vectors[part]):
+                raise ValueError(f"{len(lines)} lines for {len(self.vectors[part])} vectors")
+            return [Item(**json.loads(line)) for line in lines]
 
     def items(self) -> Iterator[tuple[int, Item]]:
         """The row of each image with its item, dropped ones left out."""
         gone = self.dropped()
         row = 0
-        for name in self.names():
-            for line in (self.parts / f"{name}.jsonl").read_text(encoding="utf-8").splitlines():
+        for part in range(len(self.vectors)):
+            for item in self._items(part):
                 if row not in gone:
-                    yield row, Item(**json.loads(line))
+                    yield row, item
                 row += 1
 
     def dropped(self) -> set[int]:
         """Rows whose files are gone or have changed."""
         file = self.folder / DROPPED
-        return set(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else set()
+        if not file.exists():
+            return set()
+        with _reading(file):
+            rows = set(json.loads(file.read_text(encoding="utf-8")))
+            if not all(type(row) is int for row in rows):
+                raise ValueError("not all are rows")
+            return rows
 
     def drop(self, rows: Sequence[int]) -> None:
         """Take rows out of all searches."""
@@ -146,7 +192,11 @@ class Index:
     @cached_property
     def vectors(self) -> list[np.ndarray]:
         """The vectors of each part, float16 [n, width], read from disk as they are needed."""
-        return [np.load(self.parts / f"{name}.npy", mmap_mode="r") for name in self.names()]
+        made = []
+        for name in self.names():
+            with _reading(file := self.parts / f"{name}.npy"):
+                made.append(np.load(file, mmap_mode="r"))
+        return made
 
     @cached_property
     def starts(self) -> np.ndarray:
@@ -177,10 +227,16 @@ class Index:
         )
 
     def search(self, queries: np.ndarray, count: int, exact: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """As `exact`, by FAISS where there is its file and not `exact`."""
-        if exact or not (self.folder / FAISS).exists():
+        """As `exact`, by FAISS where it was measured to find enough, knows all images, and not `exact`."""
+        probes = self.facts.get("probes")
+        if exact or probes == 0 or not (self.folder / FAISS).exists():
             return self.exact(queries, count)
-        return self._fast(queries, count, int(self.facts["probes"]))
+        if probes is None or self._loaded.ntotal != self.starts[-1]:  # stopped after vectors, before FAISS's file
+            print(
+                f"Searched exactly: {self.folder / FAISS} is not up to date; run `assay index` again.", file=sys.stderr
+            )
+            return self.exact(queries, count)
+        return self._fast(queries, count, int(probes))
 
     def _fast(self, queries: np.ndarray, count: int, probes: int) -> tuple[np.ndarray, np.ndarray]:
         """FAISS's candidates, compared again by their own vectors."""
@@ -201,17 +257,24 @@ class Index:
     @cached_property
     def _loaded(self) -> Any:
         faiss = _faiss()
-        return faiss.read_index(str(self.folder / FAISS), faiss.IO_FLAG_MMAP)
+        return self._read(faiss, faiss.IO_FLAG_MMAP)
+
+    def _read(self, faiss: Any, flags: int = 0) -> Any:
+        with _reading(self.folder / FAISS, "delete it and run `assay index` again"):
+            return faiss.read_index(str(self.folder / FAISS), flags)
 
     def build(self) -> str:
         """Make, or bring up to date, FAISS's file where there are ROWS images or more; what was done, for people.
 
         Cells of an inverted file (a sample of the vectors is clustered), vectors in 8 bits. The number of cells that a
-        search looks into is the least by which RECALL is reached.
+        search looks into is the least by which RECALL is reached; where none does, the search stays exact.
         """
         for name in ("vectors", "starts", "_loaded"):
             self.__dict__.pop(name, None)
         total = int(self.starts[-1])
+        facts = {name: self.facts[name] for name in ("model", "identity", "width")}  # not yet what FAISS finds
+        facts["parts"] = len(self.vectors)
+        self._write_facts(facts)
         if total < ROWS:
             return "searched exactly"
         faiss = _faiss(needed=False)
@@ -226,16 +289,19 @@ class Index:
         faiss.write_index(index, str(partial))
         partial.replace(self.folder / FAISS)
         probes, recall = self._measure(index.nlist)
-        self._write_facts({**self.facts, "probes": probes, "cells": index.nlist, "recall_at_10": recall})
+        enough = recall >= RECALL
+        self._write_facts({**facts, "probes": probes if enough else 0, "cells": index.nlist, "recall_at_10": recall})
+        if not enough:
+            return f"searched exactly; FAISS reaches a recall at 10 of {recall:.3f} alone, and {RECALL} is wanted"
         return (
             f"searched by FAISS, {probes} of {index.nlist} cells, recall at 10 of {recall:.3f} against the exact search"
         )
 
     def _trained(self, faiss: Any, total: int) -> Any:
-        """The index on disk, or a new one where there is none or it was made for a quarter of the images."""
+        """The index on disk, or a new one where there is none or it is of a quarter of the images, or of others."""
         if (self.folder / FAISS).exists():
-            index = faiss.read_index(str(self.folder / FAISS))
-            if index.ntotal * 4 >= total:
+            index = self._read(faiss)
+            if total <= index.ntotal * 4 <= 4 * total:
                 return index
         cells = 2 ** round(np.log2(2 * np.sqrt(total)))
         width = int(self.facts["width"])
@@ -259,15 +325,28 @@ class Index:
 
     def hits(self, rows: np.ndarray, scores: np.ndarray) -> list[Hit]:
         """The images of one query's rows."""
-        names = self.names()
         made = []
         for row, score in zip(rows, scores, strict=True):
             if row >= 0:
                 part = int(np.searchsorted(self.starts, row, side="right")) - 1
-                lines = (self.parts / f"{names[part]}.jsonl").read_text(encoding="utf-8").splitlines()
-                item = Item(**json.loads(lines[int(row) - int(self.starts[part])]))
+                item = self._items(part)[int(row) - int(self.starts[part])]
                 made.append(Hit(Path(item.path), float(score)))
         return made
+
+
+def _damaged(file: Path, why: object, remedy: str = "make the index again in a new folder") -> AssayError:
+    return AssayError(f"{file} is damaged ({str(why).partition(chr(10))[0]}); {remedy}.")
+
+
+@contextmanager
+def _reading(file: Path, remedy: str = "make the index again in a new folder") -> Iterator[None]:
+    """What goes wrong in reading a file of an index, told as its damage."""
+    try:
+        yield
+    except AssayError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError) as error:
+        raise _damaged(file, error, remedy) from None
 
 
 def _best(rows: np.ndarray, scores: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
