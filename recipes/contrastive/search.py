@@ -18,8 +18,9 @@ from finetune.page import page
 from recipes.contrastive.data import Left, images_of
 from recipes.contrastive.embed import embed
 from recipes.contrastive.images import Picture, UnreadableError
-from recipes.contrastive.index import Hit, Index, Item
+from recipes.contrastive.index import Hit, Index
 from recipes.contrastive.load import Dual, encode_texts, identity
+from recipes.contrastive.stored import Item
 
 _FILE = re.compile(r"\S+\.[A-Za-z]{3,4}")
 _OTHERS = {".dcm": "DICOM images", ".svs": "slides", ".ndpi": "slides", ".mrxs": "slides", ".nii": "volumes"}

@@ -12,16 +12,18 @@ from safetensors.torch import load_file
 from extraction.errors import AssayError
 from recipes.cli import app
 from recipes.contrastive import index as index_module
+from recipes.contrastive import stored
 from recipes.contrastive.adapter import add_towers_adapter
 from recipes.contrastive.benchmarks import benchmark_of, benchmarks, read_labelled
 from recipes.contrastive.classify import class_vectors, judged, zero_shot
 from recipes.contrastive.config import PairsConfig, TowersConfig
 from recipes.contrastive.data import Left, check_patients, pieces, read_pairs
-from recipes.contrastive.index import Index, Item, recall_of
+from recipes.contrastive.index import Index, recall_of
 from recipes.contrastive.load import encode_texts, load
 from recipes.contrastive.merge import merge, vectors
 from recipes.contrastive.onnx import write_onnx
 from recipes.contrastive.probe import curve, fit
+from recipes.contrastive.stored import Item
 from tests.recipes.dual_encoders import figure, figures, published_shapes, tiny_biomedclip, tiny_transformers
 
 
@@ -198,7 +200,7 @@ def test_classify_prints_zero_shot_and_probe(work, capsys):
 
 
 def test_an_index_grows_by_what_is_new_and_forgets_what_is_gone(work, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(index_module, "PART", 4)  # several parts, the last not full
+    monkeypatch.setattr(stored, "PART", 4)  # several parts, the last not full
     images = tmp_path / "images"
     figures(images, 9, seed=3)
     (images / "deep").mkdir()
@@ -262,7 +264,7 @@ def cut(file):
 def small_index(folder, monkeypatch, count=400):
     """An index of random vectors in parts of 100, its vectors, and what it said."""
     pytest.importorskip("faiss")
-    monkeypatch.setattr(index_module, "PART", 100)
+    monkeypatch.setattr(stored, "PART", 100)
     monkeypatch.setattr(index_module, "ROWS", 300)
     made = np.random.default_rng(0).normal(size=(count, 16))
     made = (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
@@ -317,7 +319,7 @@ def test_an_index_is_filled_by_one_at_a_time(tmp_path):
 
 def test_faiss_finds_what_the_exact_search_finds(tmp_path, monkeypatch):
     pytest.importorskip("faiss")
-    monkeypatch.setattr(index_module, "PART", 1500)
+    monkeypatch.setattr(stored, "PART", 1500)
     monkeypatch.setattr(index_module, "ROWS", 1000)
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(40, 32))
