@@ -241,7 +241,8 @@ def index(scratch: str, count: int) -> dict[str, Any]:
     import numpy as np
 
     from recipes.contrastive import index as module
-    from recipes.contrastive.index import FAISS, Index, Item, recall_of
+    from recipes.contrastive.index import FAISS, Index, recall_of
+    from recipes.contrastive.stored import Item
 
     module.ROWS = min(module.ROWS, count)
     made, rng = Index(Path(scratch) / "index"), np.random.default_rng(0)

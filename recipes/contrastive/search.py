@@ -18,8 +18,9 @@ from finetune.page import page
 from recipes.contrastive.data import Left, images_of
 from recipes.contrastive.embed import embed
 from recipes.contrastive.images import Picture, UnreadableError
-from recipes.contrastive.index import Hit, Index, Item
+from recipes.contrastive.index import Hit, Index
 from recipes.contrastive.load import Dual, encode_texts, identity
+from recipes.contrastive.stored import Item
 
 _FILE = re.compile(r"\S+\.[A-Za-z]{3,4}")
 _OTHERS = {".dcm": "DICOM images", ".svs": "slides", ".ndpi": "slides", ".mrxs": "slides", ".nii": "volumes"}
@@ -55,22 +56,45 @@ def fill(index: Index, folder: Path, dual: Dual) -> Filled:
     Raises:
         AssayError: there is no such folder, it holds no image, or the index is another model's.
     """
-    from tqdm import tqdm
-
     if not folder.is_dir():
         raise AssayError(f"There is no folder {folder}.")
+    left = Left()
+    here = _items(folder.resolve(), left)
+    if not here and not index.there():
+        raise _no_image(folder, left)
     name = str(Path(dual.name).resolve()) if Path(dual.name).exists() else dual.name  # searched from anywhere
     index.begin(name, identity(dual.name), encode_texts(dual, ["a"]).shape[1])
-    here = [Item.of(path) for path in images_of(folder)]
+    with index.filling():
+        return _fill(index, folder, here, dual, left)
+
+
+def _items(folder: Path, left: Left) -> list[Item]:
+    """The images of a folder; those that cannot be looked at, as a link to nothing, are counted in `left`."""
+    made = []
+    for path in images_of(folder):
+        try:
+            made.append(Item.of(path))
+        except OSError as error:
+            left.add("unreadable image", f"{path} cannot be read: {error.strerror}.")
+    return made
+
+
+def _no_image(folder: Path, left: Left) -> AssayError:
+    why = f"; left out: {left}" if left.counts else ""
+    return AssayError(f"{folder} holds no image (PNG, JPEG, TIFF, WebP, BMP, GIF){why}.")
+
+
+def _fill(index: Index, folder: Path, here: Sequence[Item], dual: Dual, left: Left) -> Filled:
+    from tqdm import tqdm
+
     root = folder.resolve()
     known = {item: row for row, item in index.items() if Path(item.path).is_relative_to(root)}
     if not here and not known:
-        raise AssayError(f"{folder} holds no image (PNG, JPEG, TIFF, WebP, BMP, GIF).")
+        raise _no_image(folder, left)
     found = set(here)
     gone = [row for item, row in known.items() if item not in found]
     index.drop(gone)
     new = [item for item in here if item not in known]
-    left = Left()
 
     def rows() -> Iterator[tuple[Item, np.ndarray]]:
         with tqdm(total=len(new), desc="indexing", disable=None, unit="image", leave=False) as bar:
@@ -106,9 +130,11 @@ def search(index: Index, dual: Dual, query: str, count: int, exact: bool = False
     """The images nearest to a text or an image, the nearest first.
 
     Raises:
-        AssayError: see `query_vector`; or the index is another model's.
+        AssayError: see `query_vector`; or the index is another model's, or holds no image.
     """
     index.check(dual.name, identity(dual.name))
+    if len(index.dropped()) >= index.starts[-1]:
+        raise AssayError(f"The index in {index.folder} holds no image; add some: assay index IMAGES --out FOLDER.")
     rows, scores = index.search(query_vector(dual, query), count, exact)
     return index.hits(rows[0], scores[0])
 

@@ -12,16 +12,18 @@ from safetensors.torch import load_file
 from extraction.errors import AssayError
 from recipes.cli import app
 from recipes.contrastive import index as index_module
+from recipes.contrastive import stored
 from recipes.contrastive.adapter import add_towers_adapter
 from recipes.contrastive.benchmarks import benchmark_of, benchmarks, read_labelled
 from recipes.contrastive.classify import class_vectors, judged, zero_shot
 from recipes.contrastive.config import PairsConfig, TowersConfig
 from recipes.contrastive.data import Left, check_patients, pieces, read_pairs
-from recipes.contrastive.index import Index, Item, recall_of
+from recipes.contrastive.index import Index, recall_of
 from recipes.contrastive.load import encode_texts, load
 from recipes.contrastive.merge import merge, vectors
 from recipes.contrastive.onnx import write_onnx
 from recipes.contrastive.probe import curve, fit
+from recipes.contrastive.stored import Item
 from tests.recipes.dual_encoders import figure, figures, published_shapes, tiny_biomedclip, tiny_transformers
 
 
@@ -257,7 +259,7 @@ def test_classify_prints_zero_shot_and_probe(work, tmp_path, capsys):
 
 
 def test_an_index_grows_by_what_is_new_and_forgets_what_is_gone(work, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(index_module, "PART", 4)  # several parts, the last not full
+    monkeypatch.setattr(stored, "PART", 4)  # several parts, the last not full
     images = tmp_path / "images"
     figures(images, 9, seed=3)
     (images / "deep").mkdir()
@@ -295,9 +297,88 @@ def test_an_index_grows_by_what_is_new_and_forgets_what_is_gone(work, tmp_path, 
         run(capsys, "search", tmp_path / "none", "a", "--model", work / "open_clip")
 
 
+def test_links_in_a_folder_are_known_by_their_place(work, tmp_path, capsys):
+    images, out = tmp_path / "images", tmp_path / "index"
+    images.mkdir()
+    (images / "nothing.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(AssayError, match=r"holds no image .*nothing\.png cannot be read"):
+        run(capsys, "index", images, "--out", out, "--model", work / "open_clip")
+    assert not out.exists()
+    (images / "link.png").symlink_to(work / "classes" / "warm_figure" / "0.png")
+    said = run(capsys, "index", images, "--out", out, "--model", work / "open_clip")
+    assert "1 images added" in said and "nothing.png cannot be read" in said
+    assert "0 images added, 1 there already" in run(capsys, "index", images, "--out", out)
+    [hit] = json.loads(run(capsys, "search", out, "a", "--json"))
+    assert hit["image"] == str(images.resolve() / "link.png")
+    (images / "link.png").unlink()
+    assert "1 gone" in run(capsys, "index", images, "--out", out)
+    with pytest.raises(AssayError, match="holds no image; add some"):
+        run(capsys, "search", out, "a")
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def small_index(folder, monkeypatch, count=400):
+    """An index of random vectors in parts of 100, its vectors, and what it said."""
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(stored, "PART", 100)
+    monkeypatch.setattr(index_module, "ROWS", 300)
+    made = np.random.default_rng(0).normal(size=(count, 16))
+    made = (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+    index = Index(folder)
+    index.begin("model", {"base": "x"}, 16)
+    index.add((Item(f"/{number}\u2028.png", 1, 1), vector) for number, vector in enumerate(made))
+    return index, made, index.build()
+
+
+@pytest.mark.parametrize(
+    ("file", "spoil"),
+    [
+        ("vectors.faiss", cut),
+        ("index.json", lambda file: file.write_text("{}")),
+        ("dropped.json", lambda file: file.write_text('["a"]')),
+        *((f"parts/000001.{kind}", how) for kind in ("npy", "jsonl") for how in (cut, lambda file: file.unlink())),
+        ("parts/000003.jsonl", lambda file: file.unlink()),
+    ],
+)
+def test_a_damaged_index_names_the_file(tmp_path, monkeypatch, file, spoil):
+    small_index(tmp_path / "index", monkeypatch)
+    spoil(tmp_path / "index" / file)
+    index = Index(tmp_path / "index")
+    with pytest.raises(AssayError, match=rf"{file} is damaged .*(in a new folder|delete it and run .*)\.$"):
+        index.hits(*(found[0] for found in index.search(np.eye(16)[:1], 400)))
+        list(index.items())
+
+
+def test_what_faiss_does_not_know_is_found_exactly(tmp_path, monkeypatch, capsys):
+    index, made, _ = small_index(tmp_path / "index", monkeypatch)
+    index.add([(Item("/new.png", 1, 1), -made[0])].__iter__())
+    assert Index(index.folder).search(-made[:1], 1)[0] == 400
+    assert "Searched exactly: " in capsys.readouterr().err
+    assert "FAISS" in index.build() and index.search(-made[:1], 1)[0] == 400
+    assert not capsys.readouterr().err
+
+
+def test_where_faiss_finds_too_little_the_search_is_exact(tmp_path, monkeypatch):
+    monkeypatch.setattr(index_module, "RECALL", 1.1)
+    index, made, said = small_index(tmp_path / "index", monkeypatch)
+    assert "searched exactly; FAISS reaches a recall" in said
+    monkeypatch.setattr(index, "_fast", None)
+    assert index.search(made[5:6], 1)[0] == 5
+
+
+def test_an_index_is_filled_by_one_at_a_time(tmp_path):
+    index = Index(tmp_path / "index")
+    index.begin("model", {"base": "x"}, 16)
+    with index.filling(), pytest.raises(AssayError, match="Another `assay index` is filling"):
+        Index(tmp_path / "index").begin("model", {"base": "x"}, 16)
+
+
 def test_faiss_finds_what_the_exact_search_finds(tmp_path, monkeypatch):
     pytest.importorskip("faiss")
-    monkeypatch.setattr(index_module, "PART", 1500)
+    monkeypatch.setattr(stored, "PART", 1500)
     monkeypatch.setattr(index_module, "ROWS", 1000)
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(40, 32))
