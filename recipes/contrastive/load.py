@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -228,7 +227,7 @@ def _base(adapter: Path) -> tuple[str, str | None]:
 
 
 def _adapted(dual: Dual, adapter: Path) -> Any:
-    from peft import PeftModel
+    from peft import PeftModel, get_peft_model_state_dict
     from safetensors import safe_open
 
     try:
@@ -238,8 +237,8 @@ def _adapted(dual: Dual, adapter: Path) -> Any:
     except (ValueError, RuntimeError, OSError, KeyError) as error:
         raise AssayError(f"The adapter in {adapter} does not fit {dual.name}: {reason(error)}") from None
     # PEFT only warns of tensors that have no place, and goes on with an adapter that changes nothing.
-    known = {re.sub(r"\.(default|modules_to_save\.default)(?=\.)", "", key) for key in model.state_dict()}
-    if lost := sorted(names - known):
+    known = get_peft_model_state_dict(model, save_embedding_layers=False)  # by the names that PEFT writes (DoRA's too)
+    if lost := sorted(names - known.keys()):
         raise AssayError(
             f"The adapter in {adapter} does not fit {dual.name}: {len(lost)} of its {len(names)} tensors are for "
             f"modules that the model does not have ({lost[0]} is one of them)."
