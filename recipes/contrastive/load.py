@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from extraction.generate.hub import FACTS, fetch, quiet_libraries
 from extraction.generate.weights import check_base, sampled
 from recipes.contrastive.images import Preprocess
 from recipes.contrastive.layouts import OPEN_CLIP, TRANSFORMERS, fill, open_clip_model, transformers_model
+from recipes.contrastive.model import finite
 from recipes.contrastive.words import Words
 
 BIOMEDCLIP = "microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
@@ -109,8 +109,10 @@ def _open_clip(source: Path, name: str) -> Dual:
         model = open_clip_model(model_config, _shapes(source), str(source))
         preprocess = Preprocess.of_open_clip(config["preprocess_cfg"], model_config["vision_cfg"]["image_size"])
         length = int(model_config["text_cfg"].get("context_length", 77))
-    except (KeyError, TypeError) as error:
-        raise AssayError(f"{source / OPEN_CLIP} is no config of a dual encoder ({reason(error)} is missing).") from None
+        if length < 3:  # a word between the two special tokens
+            raise ValueError(f"context_length {length} has no room for a word")
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise _no_config(source / OPEN_CLIP, "config of a dual encoder", error) from None
     words = Words(_tokenizer(source), length, fixed=False, cleaned=True)
     return _checked(Dual(model, preprocess, words, "open_clip", model.temperature.bias is not None, source, name))
 
@@ -126,13 +128,19 @@ def _transformers(source: Path, name: str) -> Dual:
     preprocessing = source / "preprocessor_config.json"
     try:
         preprocess = Preprocess.of_transformers(_json(preprocessing))
-    except (KeyError, TypeError) as error:
-        raise AssayError(f"{preprocessing} is no image preprocessing ({reason(error)} is missing).") from None
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise _no_config(preprocessing, "image preprocessing", error) from None
     # SigLIP was trained with every text at full length and no mask (arXiv 2303.15343); it pools the last token.
     sigmoid = kind == "siglip"
     words = Words(_tokenizer(source), config.text_config.max_position_embeddings, fixed=sigmoid, cleaned=False)
     model = transformers_model(config)
     return _checked(Dual(model, preprocess, words, "transformers", sigmoid, source, name))
+
+
+def _no_config(file: Path, what: str, error: Exception) -> AssayError:
+    """What is wrong with a JSON file that comes with a model."""
+    said = f"{reason(error)} is missing" if isinstance(error, KeyError) else reason(error)
+    return AssayError(f"{file} is no {what} ({said}); copy or fetch it again from where the model is.")
 
 
 def _checked(dual: Dual) -> Dual:
@@ -193,42 +201,57 @@ def weight_files(source: Path) -> list[Path]:
     )
 
 
-def _shapes(source: Path) -> dict[str, tuple[int, ...]]:
-    from safetensors import SafetensorError, safe_open
+def _of_files(source: Path, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """What is read of each file of weights, together."""
+    from safetensors import SafetensorError
 
-    shapes: dict[str, tuple[int, ...]] = {}
+    made: dict[str, Any] = {}
     for file in weight_files(source):
         try:
-            with safe_open(file, "pt") as tensors:
-                shapes |= {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
+            made |= read(file)
         except SafetensorError as error:
             raise AssayError(f"The weights in {file} are not whole ({error}); copy or fetch them again.") from None
-    return shapes
+    return made
+
+
+def _shapes(source: Path) -> dict[str, tuple[int, ...]]:
+    from safetensors import safe_open
+
+    def read(file: Path) -> dict[str, tuple[int, ...]]:
+        with safe_open(file, "pt") as tensors:
+            return {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
+
+    return _of_files(source, read)
 
 
 def _with_weights(dual: Dual) -> Dual:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    tensors: dict[str, Any] = {}
-    for file in weight_files(dual.source):
-        try:
-            tensors |= load_file(file)
-        except SafetensorError as error:
-            raise AssayError(f"The weights in {file} are not whole ({error}); copy or fetch them again.") from None
+    tensors = _of_files(dual.source, load_file)
     fill(dual.model, {key: tensor.float() for key, tensor in tensors.items()}, dual.layout, str(dual.source))
     return dual
 
 
 def _base(adapter: Path) -> tuple[str, str | None]:
-    """The base that an adapter was trained on, and the sample of its weights."""
+    """The base that an adapter was trained on, and the sample of its weights.
+
+    Raises:
+        AssayError: the base is not to be had.
+    """
     base = str(_json(adapter / "adapter_config.json").get("base_model_name_or_path"))
+    try:
+        _folder(base)
+    except AssayError as error:
+        raise AssayError(
+            f"The adapter in {adapter} was trained on {base}, which is not found from this folder; start where it is, "
+            f"or name its whole path in adapter_config.json (base_model_name_or_path). {error}"
+        ) from None
     facts = adapter / FACTS
     return base, _json(facts).get("base_sampled") if facts.exists() else None
 
 
 def _adapted(dual: Dual, adapter: Path) -> Any:
-    from peft import PeftModel
+    from peft import PeftModel, get_peft_model_state_dict
     from safetensors import safe_open
 
     try:
@@ -238,8 +261,8 @@ def _adapted(dual: Dual, adapter: Path) -> Any:
     except (ValueError, RuntimeError, OSError, KeyError) as error:
         raise AssayError(f"The adapter in {adapter} does not fit {dual.name}: {reason(error)}") from None
     # PEFT only warns of tensors that have no place, and goes on with an adapter that changes nothing.
-    known = {re.sub(r"\.(default|modules_to_save\.default)(?=\.)", "", key) for key in model.state_dict()}
-    if lost := sorted(names - known):
+    known = get_peft_model_state_dict(model, save_embedding_layers=False)  # by the names that PEFT writes (DoRA's too)
+    if lost := sorted(names - known.keys()):
         raise AssayError(
             f"The adapter in {adapter} does not fit {dual.name}: {len(lost)} of its {len(names)} tensors are for "
             f"modules that the model does not have ({lost[0]} is one of them)."
@@ -256,7 +279,7 @@ def identity(name: str) -> dict[str, str]:
 
 
 def encode_texts(dual: Dual, texts: Sequence[str], batch: int = 64) -> Any:
-    """Vectors [n, width] of texts, on the CPU in float32."""
+    """Vectors [n, width] of texts, on the CPU in float32; raises as `finite`."""
     import torch
 
     made = []
@@ -264,15 +287,16 @@ def encode_texts(dual: Dual, texts: Sequence[str], batch: int = 64) -> Any:
         for start in range(0, len(texts), batch):
             fed = {key: value.to(dual.device) for key, value in dual.words.encode(texts[start : start + batch]).items()}
             made.append(encoder(dual.model).encode_text(**fed).cpu())
-    return torch.cat(made)
+    return finite(torch.cat(made), dual.name)
 
 
 def encode_pixels(dual: Dual, pixels: Any) -> Any:
-    """Vectors [n, width] of uint8 pixels [n, height, width, 3], on the CPU in float32."""
+    """Vectors [n, width] of uint8 pixels [n, height, width, 3], on the CPU in float32; raises as `finite`."""
     import torch
 
     with torch.inference_mode():
-        return encoder(dual.model).encode_image(dual.preprocess.normalise(pixels.to(dual.device))).cpu()
+        made = encoder(dual.model).encode_image(dual.preprocess.normalise(pixels.to(dual.device)))
+    return finite(made.cpu(), dual.name)
 
 
 def encoder(model: Any) -> Any:

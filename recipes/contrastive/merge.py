@@ -16,6 +16,7 @@ from extraction.generate.hub import FACTS
 from finetune.run import versions
 from recipes.contrastive.layouts import published_state
 from recipes.contrastive.load import Dual, adapter_of, encode_texts, encoder, load
+from recipes.contrastive.model import finite
 
 WEIGHTS = {"open_clip": "open_clip_model.safetensors", "transformers": "model.safetensors"}
 # Texts and, as pixels, noise: what two models are compared over.
@@ -98,7 +99,7 @@ def vectors(dual: Dual) -> tuple[torch.Tensor, torch.Tensor]:
     """Vectors of the probes: of noise, and of texts."""
     with torch.inference_mode():
         image = encoder(dual.model).encode_image(probe_pixels(dual).to(dual.device)).cpu()
-    return image, encode_texts(dual, PROBES)
+    return finite(image, dual.name), encode_texts(dual, PROBES)
 
 
 def _differences(one: tuple[torch.Tensor, ...], two: tuple[torch.Tensor, ...]) -> list[float]:

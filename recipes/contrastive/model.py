@@ -7,6 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from extraction.errors import AssayError
+
 Pooling = Literal["first", "pooler"]
 
 
@@ -72,3 +74,20 @@ class DualEncoder(nn.Module):
     def _pooled(self, out: Any) -> torch.Tensor:
         pooled: torch.Tensor = out.last_hidden_state[:, 0] if self.pooling == "first" else out.pooler_output
         return pooled
+
+
+def finite(vectors: torch.Tensor, name: str) -> torch.Tensor:
+    """The vectors, unless some are no numbers: every figure and ranking made of those would be empty of sense.
+
+    Args:
+        name: of the model that made them.
+
+    Raises:
+        AssayError: some are NaN or infinite.
+    """
+    if not vectors.isfinite().all():
+        raise AssayError(
+            f"{name} makes vectors that are not finite (NaN): its weights or its preprocessing are damaged. Copy or "
+            "fetch it again; if you tuned it, tune it with a lower learning rate."
+        )
+    return vectors

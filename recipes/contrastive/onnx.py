@@ -14,7 +14,7 @@ from torch import nn
 from extraction.errors import AssayError
 from extraction.files import whole_folder, write_whole
 from recipes.contrastive.load import Dual, encoder, load
-from recipes.contrastive.merge import PROBES, probe_pixels
+from recipes.contrastive.merge import PROBES, probe_pixels, vectors
 
 IMAGE, TEXT, FACTS = "image.onnx", "text.onnx", "preprocessing.json"
 
@@ -50,7 +50,7 @@ def write_onnx(model: str, out: Path) -> dict[str, float]:
         The largest absolute difference of a vector's element from torch's, by tower.
 
     Raises:
-        AssayError: `out` is not empty, or onnx and onnxruntime are not installed.
+        AssayError: `out` is not empty, or onnx and onnxruntime are not installed, or the vectors are not finite.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise AssayError(f"{out} is not empty; choose another folder for the ONNX files.")
@@ -60,6 +60,7 @@ def write_onnx(model: str, out: Path) -> dict[str, float]:
     except ImportError:
         raise AssayError("ONNX files need onnx and onnxruntime: pip install 'assay[onnx]'.") from None
     dual = load(model, "cpu")
+    vectors(dual)  # refused here where they are no numbers, and before the towers are written
     whole = dual.model.merge_and_unload() if hasattr(dual.model, "merge_and_unload") else dual.model
     whole = encoder(whole).eval()
     for tower in (whole.vision, whole.text):

@@ -163,6 +163,51 @@ def test_what_does_not_belong_together_is_refused(folders, tmp_path, spoil, said
         load(str(folder))
 
 
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda v: v["model_cfg"]["text_cfg"].update(context_length="viel"), r"no config of .*'viel'"),
+        (lambda v: v["model_cfg"]["text_cfg"].update(context_length=-3), "context_length -3"),
+        (lambda v: v["model_cfg"].update(text_cfg=[]), "no config of"),
+        (lambda v: v["model_cfg"]["vision_cfg"].pop("image_size"), "'image_size' is missing"),
+    ],
+)
+def test_a_config_with_other_values_than_wanted_is_refused(folders, tmp_path, spoil, said):
+    folder = shutil.copytree(folders["open_clip"], tmp_path / "model")
+    changed(folder, "open_clip_config.json", spoil)
+    with pytest.raises(AssayError, match=said):
+        load(str(folder))
+
+
+@pytest.mark.parametrize(("tensor", "use"), [("visual.head.proj.weight", "image"), ("text.proj.0.weight", "text")])
+def test_vectors_that_are_no_numbers_are_refused(folders, tmp_path, tensor, use):
+    from recipes.contrastive.merge import vectors
+
+    folder = shutil.copytree(folders["open_clip"], tmp_path / "model")
+    state = load_file(folder / "open_clip_model.safetensors")
+    state[tensor][0, 0] = torch.nan
+    save_file(state, folder / "open_clip_model.safetensors")
+    dual = load(str(folder), "cpu")
+    pixels = torch.zeros(2, 32, 32, 3, dtype=torch.uint8)
+    own = (encode_pixels, pixels) if use == "image" else (encode_texts, TEXTS)
+    for make, *given in (own, (vectors,)):
+        with pytest.raises(AssayError, match="model makes vectors that are not finite"):
+            make(dual, *given)
+
+
+def test_a_base_that_is_not_there_is_said_to_be_the_adapters(tmp_path, monkeypatch):
+    from recipes.contrastive.load import identity
+
+    def unreachable(*arguments, **options):
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", unreachable)
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "work/model"}')
+    for use in (load, identity):
+        with pytest.raises(AssayError, match=r"^The adapter in .* was trained on work/model, which is not found"):
+            use(str(tmp_path))
+
+
 def test_weights_of_another_model_are_refused(folders, tmp_path):
     folder = shutil.copytree(folders["open_clip"], tmp_path / "model")
     state = load_file(folder / "open_clip_model.safetensors")

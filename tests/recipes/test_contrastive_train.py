@@ -110,6 +110,25 @@ def test_cached_gradients_are_those_of_the_whole_batch(work, loss, dropout):
         assert gradient.abs().max() > 0, name
 
 
+def test_an_adapter_with_dora_is_loaded_as_it_was_and_merged(work, tmp_path):
+    from recipes.contrastive.merge import merge
+
+    dual = load(str(work / "siglip"), "cpu")
+    settings = TowersConfig(r=4, alpha=8, projections=True, use_dora=True)
+    model = add_towers_adapter(dual.model, settings, 0, str(work / "siglip")).eval()
+    model.peft_config["default"].base_model_name_or_path = str(work / "siglip")
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and "temperature" not in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    model.save_pretrained(tmp_path / "adapter")
+    assert any("lora_magnitude_vector" in name for name in load_file(tmp_path / "adapter/adapter_model.safetensors"))
+    with torch.no_grad():
+        wanted = model.get_base_model().encode_text(**dual.words.encode(["a red circle"]))
+    assert torch.allclose(encode_texts(load(str(tmp_path), "cpu"), ["a red circle"]), wanted, atol=1e-6)
+    report = merge(tmp_path, tmp_path / "merged")
+    assert max(report.image, report.text) < 1e-5 < report.effect
+
+
 def test_repeated_captions_are_right_for_each_other():
     image = torch.nn.functional.normalize(torch.randn(4, 8, generator=torch.Generator().manual_seed(0)), dim=1)
     groups = torch.tensor([0, 1, 0, 3])
