@@ -43,7 +43,7 @@ def add(reading: Reading, at: str, image: Path, finding: str, value: Any, patien
     if gold not in ("yes", "no"):
         reading.leave("a finding's label is none", f"{at} ({finding}: {said!r})")
         return
-    name = f"{image.parent.name}/{image.name}:{finding}"
+    name = f"{'/'.join(image.parts[-3:])}:{finding}"  # with the patient: in CheXpert every study1 has the same files
     reading.add(Item(name, question(finding), gold, images=(image,), patient=patient, group=finding, at=at))
 
 

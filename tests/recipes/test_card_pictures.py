@@ -13,9 +13,11 @@ from finetune.task import DataRequest, load_task, read_examples
 from recipes.card.base import read_row, training_part
 from recipes.card.blind import blind
 from recipes.card.examples import examples_of
+from recipes.card.items import Reading
 from recipes.card.measures import measure
 from recipes.card.rows import by_name, published, row_at
 from recipes.chest_xray.mimic import sections
+from recipes.chest_xray.readers import add
 from tests.recipes.pictures import imagenome, mimic, picture, slake, table, vqa_rad
 
 
@@ -357,3 +359,10 @@ def test_reports_are_trained_by_the_figure_that_can_be_had(tmp_path):
 class Truth:
     def __init__(self, data):
         self.data = data
+
+
+def test_chexpert_keeps_every_patient(tmp_path):
+    reading = Reading()
+    for patient in ("patient1", "patient2"):
+        add(reading, patient, tmp_path / patient / "study1" / "view1_frontal.jpg", "Edema", "1.0", patient)
+    assert len({item.id for item in reading.items}) == 2
