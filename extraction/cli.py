@@ -150,13 +150,20 @@ def extract(
         raise typer.Exit(2 if tally.statuses["failed"] else 3)
 
 
+class _LogLines(logging.Formatter):
+    """Lines without tracebacks: the last line of one has what an error says, and that may be a document's text."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 (logging's own name)
+        return ""
+
+
 def _log_to(path: Path) -> None:
     """Have what the package logs added to a file."""
     try:
         handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise AssayError(f"The log {path} cannot be written: {error.strerror}.") from None
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_LogLines("%(asctime)s %(levelname)s %(message)s"))
     _log.addHandler(handler)
     _log.setLevel(logging.INFO)
 

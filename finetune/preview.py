@@ -132,9 +132,7 @@ def preview(config: RunConfig, number: int) -> Preview:
     data = config.data
     if not data.train.exists():
         raise AssayError(f"{data.train} is made when training starts; nothing of it can be shown before.")
-    room = Room(family.count, contract)
-    made = "train" in data.synthetic
-    request = DataRequest(data.train, "train", contract, room, data.questions, config.train.seed, made)
+    request = DataRequest.of_run(config, "train", contract, Room(family.count, contract))
     rows = encode_all(read_examples(task, request), contract, family, data, config.train.seed)
     found = list(islice(rows, number))
     if len(found) < number:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import yaml
 
@@ -21,7 +21,7 @@ from extraction.record.record import Record
 from extraction.room import Room
 from extraction.schema import check_schema, closed, pointer
 from extraction.validation import Validator, validator
-from finetune.config import ContractConfig, SyntheticConfig
+from finetune.config import ContractConfig, RunConfig, SyntheticConfig
 from finetune.data import read_documents
 
 if TYPE_CHECKING:
@@ -50,6 +50,13 @@ class DataRequest:
     questions: int = 50
     seed: int = 0
     made: bool = False
+
+    @classmethod
+    def of_run(cls, config: RunConfig, split: Literal["train", "validation"], contract: Contract, room: Room) -> Self:
+        """What a run asks for."""
+        data = config.data
+        folder, made = getattr(data, split), split in data.synthetic
+        return cls(folder, split, contract, room, data.questions, config.train.seed, made)
 
 
 @dataclass(frozen=True)

@@ -129,10 +129,7 @@ def read_data(
     say(f"Reading the data of {data.train} and {data.validation}")
     room = Room(family.count, contract)
     train, held_out = (
-        read_examples(
-            task, DataRequest(folder, split, contract, room, data.questions, config.train.seed, split in data.synthetic)
-        )
-        for split, folder in (("train", data.train), ("validation", data.validation))
+        read_examples(task, DataRequest.of_run(config, split, contract, room)) for split in ("train", "validation")
     )
     check_split(train, held_out)
     held_out = held_out[: config.evaluate.documents]

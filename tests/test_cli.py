@@ -1,6 +1,7 @@
 """The command line: instant help, one sentence for a mistake, exit code 2, nothing half-written."""
 
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import pytest
 from reportlab.lib import pdfencrypt
 from reportlab.pdfgen.canvas import Canvas
 
+from extraction.cli import _log_to
 from extraction.errors import AssayError
 from extraction.evidence.evidence import PageEvidence
 from extraction.record.record import Field, Issue, Record, SetAside
@@ -307,3 +309,17 @@ def test_the_table_shows_all_that_was_set_aside():
     shown = "\n".join(str(part) for part in record.table().renderables)
     assert "set aside (4)" in shown and "Mg: it is no result" in shown
     assert "date of 2 rows, “2020”: it is not printed" in shown and "row 1 (Na), range, “1 - 2”: it is doubted" in shown
+
+
+def test_a_log_has_no_traceback_whose_error_may_hold_a_document_s_text(tmp_path):
+    log = logging.getLogger("extraction")
+    _log_to(tmp_path / "log")
+    try:
+        raise ValueError("Ann Example, born 1950")
+    except ValueError as error:
+        log.warning("a.pdf met a fault.", exc_info=error)
+    handler = log.handlers[-1]
+    log.removeHandler(handler)
+    handler.close()
+    [line] = (tmp_path / "log").read_text().splitlines()
+    assert line.endswith("WARNING a.pdf met a fault.")
