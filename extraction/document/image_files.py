@@ -57,6 +57,8 @@ def open_image(data: bytes, job: dict[str, Any]) -> tuple[Any, list[int]]:
 def load_image(source: Any, frame: int, job: dict[str, Any], page: int | None = None) -> Any:
     """A frame of an image file as RGB, turned as its EXIF data say, on white where it is transparent.
 
+    Grey values of more than 8 bits, whole or fractions, are brought to 8: see `in_8_bits`.
+
     Its size is read from the header and checked before its pixels take memory. `page` is its number, where the file
     has several.
     """
@@ -67,12 +69,12 @@ def load_image(source: Any, frame: int, job: dict[str, Any], page: int | None = 
         _check_image(source.size, job, page)
         resolution = source.info.get("dpi")
         image: Image.Image = ImageOps.exif_transpose(source)
+        if image.mode.startswith(("I", "F")):
+            image = in_8_bits(image)
         if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
             rgba = image.convert("RGBA")
             image = Image.new("RGB", image.size, "white")
             image.paste(rgba, mask=rgba)
-        if image.mode.startswith("I"):  # 16 bits, of which Pillow would take all above 255 for white
-            image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
         image = image.convert("RGB")
         if job["image"] == "TIFF" and (across := _stretch(resolution)) != 1:
             # A fax has about half as many lines as columns to the inch: its pixels are made square.
@@ -82,6 +84,27 @@ def load_image(source: Any, frame: int, job: dict[str, Any], page: int | None = 
             resolution = (max(resolution), max(resolution))
     image.info = {"dpi": resolution}
     return image
+
+
+def in_8_bits(image: Any) -> Any:
+    """Grey values of 16 or 32 bits (modes I;16, I, F) as 8: the picture's least value is black, its greatest white.
+
+    Its own range it is, for a file seldom says how many of its bits are used: 12 of 16 would all be near black, and
+    Pillow's own conversion takes whatever is above 255 for white. Two pictures' greys are therefore not comparable.
+    Of a picture of one value, 0 or less is black and all else white; what is no number is black.
+    """
+    import numpy as np
+    from PIL import Image
+
+    values = np.array(image, np.float32)
+    known = np.isfinite(values)
+    low, high = (float(f(values, where=known, initial=start)) for f, start in ((np.min, np.inf), (np.max, -np.inf)))
+    if not low < high:
+        low, high = 0.0, 1.0
+    np.nan_to_num(values, copy=False, nan=low, posinf=high, neginf=low)
+    values -= low
+    values *= 255 / (high - low)  # in place, here and above: a picture may have as many pixels as the limit allows
+    return Image.fromarray(np.clip(values, 0, 255, out=values).round(out=values).astype(np.uint8))
 
 
 def _stretch(resolution: Any) -> float:

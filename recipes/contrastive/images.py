@@ -40,7 +40,9 @@ class Picture:
         return f"{self.path}: {self.name}" if self.name else str(self.path)
 
     def open(self) -> Image.Image:
-        """The image as RGB, turned as its EXIF data say, on white where it is transparent, 16 bits brought to 8.
+        """The image as RGB, turned as its EXIF data say, on white where it is transparent.
+
+        Grey values of 16 or 32 bits are brought to 8 by the picture's own range, as documents' are (`in_8_bits`).
 
         Raises:
             UnreadableError: it is not there, or no image, or damaged, or larger than MOST_PIXELS.

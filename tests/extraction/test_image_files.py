@@ -53,6 +53,28 @@ def test_turned_and_transparent_images_are_as_displayed(tmp_path):
     assert np.asarray(render_page(clear, 1, own_dpi(page))).min() == 255
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "low", "high"),
+    [("a.png", np.uint16, 0, 4095), ("a.tif", np.uint16, 30_000, 65_535), ("b.tif", np.int32, -1024, 3071),
+     ("c.tif", np.float32, -0.5, 1.0), ("d.tif", np.float32, 0, 30_000)],
+)  # fmt: skip
+def test_more_than_8_bits_are_shown_by_their_own_range(tmp_path, name, kind, low, high):
+    from extraction.example import ImagePart
+    from recipes.contrastive.images import Picture
+
+    ramp = np.tile(np.linspace(low, high, 256), (40, 1))
+    path = saved(tmp_path / name, Image.fromarray(ramp.astype(kind)))
+    for image in (ImagePart.of(path).draw(), Picture(path).open()):
+        shown = np.asarray(image)
+        assert shown.shape == (40, 256, 3) and np.abs(shown[:, :, 0] - np.arange(256.0)).max() <= 1
+    flat = saved(tmp_path / f"flat-{name}", Image.fromarray(np.full((40, 40), high, kind)))
+    assert np.asarray(Picture(flat).open()).min() == 255
+    if kind is np.float32:
+        ramp[:, 7] = np.nan
+        gap = saved(tmp_path / f"gap-{name}", Image.fromarray(ramp.astype(kind)))
+        assert np.asarray(Picture(gap).open())[0, 5:9, 0].tolist() == [5, 6, 0, 8]
+
+
 def bomb(width, height):
     """A PNG of a few bytes whose header promises width x height pixels."""
 
