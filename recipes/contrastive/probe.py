@@ -36,7 +36,8 @@ class Probe:
 class Curve:
     """Accuracy with so many labels a class: the mean over draws, and its 95% interval.
 
-    Over the draws (Student's t) and over the test images (Wilson), their halves added as squares.
+    Over the draws (Student's t) and over the test images (Wilson), their lengths on either side added as squares
+    (Zou and Donner 2008, Statistics in Medicine 27:1693).
     """
 
     labels: int
@@ -108,15 +109,17 @@ def curve(
             taught, chosen = both[:, :count].reshape(-1), both[:, count:].reshape(-1)
             probe = best(vectors[taught], labels[taught], vectors[chosen], labels[chosen], classes)
             found.append(probe.accuracy(test, truth))
-        made.append(_point(count, found, len(truth)))
+        made.append(point(count, found, len(truth)))
     return made
 
 
-def _point(count: int, found: Sequence[float], images: int) -> Curve:
+def point(count: int, found: Sequence[float], images: int) -> Curve:
+    """The point of a curve from the accuracies of draws over so many test images."""
     mean = float(np.mean(found))
     low, high = interval(round(mean * images), images)
-    half = math.hypot(_T * float(np.std(found, ddof=1)) / math.sqrt(len(found)), (high - low) / 2)
-    return Curve(count, mean, (max(0.0, mean - half), min(1.0, mean + half)))
+    draws = _T * float(np.std(found, ddof=1)) / math.sqrt(len(found))
+    under, over = math.hypot(draws, mean - low), math.hypot(draws, high - mean)
+    return Curve(count, mean, (max(0.0, mean - under), min(1.0, mean + over)))
 
 
 def _draw(labels: np.ndarray, classes: int, counts: Sequence[int], rng: np.random.Generator) -> np.ndarray:

@@ -15,14 +15,15 @@ from recipes.contrastive import index as index_module
 from recipes.contrastive import stored
 from recipes.contrastive.adapter import add_towers_adapter
 from recipes.contrastive.benchmarks import benchmark_of, benchmarks, read_labelled
-from recipes.contrastive.classify import class_vectors, judged, zero_shot
+from recipes.contrastive.classify import auroc_interval, class_vectors, judged, zero_shot
 from recipes.contrastive.config import PairsConfig, TowersConfig
 from recipes.contrastive.data import Left, check_patients, pieces, read_pairs
 from recipes.contrastive.index import Index, recall_of
 from recipes.contrastive.load import encode_texts, load
 from recipes.contrastive.merge import merge, vectors
 from recipes.contrastive.onnx import write_onnx
-from recipes.contrastive.probe import curve, fit
+from recipes.contrastive.probe import curve, fit, point
+from recipes.contrastive.retrieval import interval
 from recipes.contrastive.stored import Item
 from tests.recipes.dual_encoders import figure, figures, published_shapes, tiny_biomedclip, tiny_transformers
 
@@ -219,6 +220,19 @@ def test_figures_are_those_of_the_definition():
     assert found.by_class == {"no": 0.5, "yes": 0.5}
     three = np.eye(3)[[0, 1, 2, 2]]
     assert zero_shot(three, np.eye(3), np.array([0, 1, 2, 2]), list("abc")).auroc == 1.0
+
+
+def test_intervals_have_a_width_where_all_is_right():
+    # One pair in order is one success of one: Wilson's interval. 1.96 of its own standard errors lie between the ends.
+    assert auroc_interval(1.0, 1, 1) == pytest.approx(interval(1, 1), abs=1e-4)
+    assert auroc_interval(0.0, 1, 1) == pytest.approx(interval(0, 1), abs=1e-4)
+    low, high = auroc_interval(1.0, 10, 10)
+    assert 0.8 < low < 0.9 and high == 1.0
+    found = judged(np.eye(3)[[0, 1, 2, 2]], np.array([0, 1, 2, 2]), list("abc"))
+    assert found.auroc == 1.0 and found.auroc_interval[0] < 0.6 and found.auroc_interval[1] == 1.0
+    low, high = auroc_interval(0.8, 500, 500)
+    assert (low, high) == pytest.approx((0.8 - 0.028, 0.8 + 0.026), abs=2e-3)  # Hanley and McNeil: 0.8 +- 0.0272
+    assert point(4, [1.0] * 5, 20).interval == pytest.approx(interval(20, 20))
 
 
 def test_a_linear_probe_is_scipys_minimum_and_learns_with_labels():
