@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,28 +109,24 @@ class Preprocess:
         if mode not in ("shortest", "squash"):
             raise AssayError(f"The preprocessing resize_mode={mode} is not known here; shortest and squash are.")
         side = config.get("size", image_size)
-        size = (side, side) if isinstance(side, int) else (int(side[-2]), int(side[-1]))
-        resample = _RESAMPLE[config.get("interpolation", "bicubic")]
-        return cls(size, mode == "shortest", min(size), resample, tuple(config["mean"]), tuple(config["std"]))
+        size = _numbers(side[-2:] if isinstance(side, list) else [side, side], "size", 2, whole=True)
+        if (name := config.get("interpolation", "bicubic")) not in _RESAMPLE:
+            raise ValueError(f"interpolation is {name!r}; known are {', '.join(_RESAMPLE)}")
+        mean, std = _numbers(config["mean"], "mean", 3), _numbers(config["std"], "std", 3)
+        return cls((size[0], size[1]), mode == "shortest", min(size), _RESAMPLE[name], mean, std)
 
     @classmethod
     def of_transformers(cls, config: Mapping[str, Any]) -> Preprocess:
         """The preprocessing of a `preprocessor_config.json` of CLIP or SigLIP."""
-        sized = config["size"] if isinstance(config["size"], dict) else {"shortest_edge": config["size"]}
-        shortest = "shortest_edge" in sized
-        cut = config.get("crop_size") or sized
-        cut = {"height": cut, "width": cut} if isinstance(cut, int) else cut
-        edge = cut.get("shortest_edge", 0)
-        size = (int(cut.get("height", edge)), int(cut.get("width", edge)))
-        return cls(
-            size,
-            shortest,
-            int(sized.get("shortest_edge", size[0])),
-            config.get("resample", 3),
-            tuple(config["image_mean"]),
-            tuple(config["image_std"]),
-            floor=True,
-        )
+        sized = _sides(config["size"], "size", "shortest_edge")
+        cut = _sides(config.get("crop_size") or sized, "crop_size", "height")
+        edge = cut.get("height", cut.get("shortest_edge", 0))
+        size = (edge, cut.get("width", edge))
+        resample = config.get("resample", 3)
+        if type(resample) is not int or not 0 <= resample <= 5:
+            raise ValueError(f"resample is {resample!r}, and must be Pillow's number of a filter, 0 to 5")
+        mean, std = _numbers(config["image_mean"], "image_mean", 3), _numbers(config["image_std"], "image_std", 3)
+        return cls(size, "shortest_edge" in sized, sized.get("shortest_edge", edge), resample, mean, std, floor=True)
 
     def pixels(self, image: Image.Image) -> np.ndarray:
         """An RGB image brought to size: uint8 [height, width, 3]. What follows, `normalise`, is exact in it."""
@@ -151,3 +148,23 @@ class Preprocess:
         mean = torch.tensor(self.mean, device=pixels.device).view(1, 3, 1, 1)
         std = torch.tensor(self.std, device=pixels.device).view(1, 3, 1, 1)
         return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
+
+
+def _numbers(value: Any, name: str, count: int, whole: bool = False) -> tuple[Any, ...]:
+    """So many finite numbers of a config, above 0 where they are pixels or deviations; else a ValueError says why."""
+    known = value if isinstance(value, list) else []
+    positive = whole or name.endswith("std")
+    kinds = (int,) if whole else (int, float)
+    if len(known) != count or not all(type(n) in kinds and math.isfinite(n) and (n > 0 or not positive) for n in known):
+        wanted = f"{count} {'whole ' if whole else ''}numbers{' above 0' if positive else ''}"
+        raise ValueError(f"{name} is {value!r}, and must be {wanted}")
+    return tuple(known)
+
+
+def _sides(value: Any, name: str, alone: str) -> dict[str, int]:
+    """The sides that a config names, or the one that it gives alone; ValueError says what is wrong."""
+    sides = value if isinstance(value, dict) else {alone: value}
+    wanted = [side for side in ("shortest_edge", "height", "width") if side in sides]
+    if not wanted:
+        raise ValueError(f"{name} is {value!r}, and must name shortest_edge, or height and width")
+    return dict(zip(wanted, _numbers([sides[side] for side in wanted], name, len(wanted), whole=True), strict=True))

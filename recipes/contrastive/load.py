@@ -17,6 +17,7 @@ from recipes.contrastive.model import finite
 from recipes.contrastive.words import Words
 
 BIOMEDCLIP = "microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
+VQA_HEAD = "vqa_head.json"  # beside an adapter that the recipe vqa_head made
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 
 
@@ -103,7 +104,7 @@ def _folder(name: str) -> Path:
 
 
 def _open_clip(source: Path, name: str) -> Dual:
-    config = _json(source / OPEN_CLIP)
+    config = read_json(source / OPEN_CLIP)
     try:
         model_config = config["model_cfg"]
         model = open_clip_model(model_config, _shapes(source), str(source))
@@ -120,14 +121,14 @@ def _open_clip(source: Path, name: str) -> Dual:
 def _transformers(source: Path, name: str) -> Dual:
     from transformers import AutoConfig
 
-    values = _json(source / TRANSFORMERS)
+    values = read_json(source / TRANSFORMERS)
     kind = values.get("model_type")
     if kind not in ("clip", "siglip"):
         raise AssayError(f"{name} is a model of the kind {kind}, and no dual encoder; clip and siglip are known.")
     config = AutoConfig.from_pretrained(source, local_files_only=True)
     preprocessing = source / "preprocessor_config.json"
     try:
-        preprocess = Preprocess.of_transformers(_json(preprocessing))
+        preprocess = Preprocess.of_transformers(read_json(preprocessing))
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise _no_config(preprocessing, "image preprocessing", error) from None
     # SigLIP was trained with every text at full length and no mask (arXiv 2303.15343); it pools the last token.
@@ -236,9 +237,14 @@ def _base(adapter: Path) -> tuple[str, str | None]:
     """The base that an adapter was trained on, and the sample of its weights.
 
     Raises:
-        AssayError: the base is not to be had.
+        AssayError: the base is not to be had, or the adapter is a VQA head.
     """
-    base = str(_json(adapter / "adapter_config.json").get("base_model_name_or_path"))
+    base = str(read_json(adapter / "adapter_config.json").get("base_model_name_or_path"))
+    if (adapter / VQA_HEAD).exists():
+        raise AssayError(
+            f"{adapter} is a VQA head, which answers questions and has no vectors to compare: let `assay evaluate` "
+            f"judge it, or name its base model, {base}, here."
+        )
     try:
         _folder(base)
     except AssayError as error:
@@ -247,7 +253,7 @@ def _base(adapter: Path) -> tuple[str, str | None]:
             f"or name its whole path in adapter_config.json (base_model_name_or_path). {error}"
         ) from None
     facts = adapter / FACTS
-    return base, _json(facts).get("base_sampled") if facts.exists() else None
+    return base, read_json(facts).get("base_sampled") if facts.exists() else None
 
 
 def _adapted(dual: Dual, adapter: Path) -> Any:
@@ -304,7 +310,8 @@ def encoder(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def _json(path: Path) -> Mapping[str, Any]:
+def read_json(path: Path) -> Mapping[str, Any]:
+    """The object in a JSON file; AssayError where it cannot be read."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -170,6 +170,10 @@ def test_what_does_not_belong_together_is_refused(folders, tmp_path, spoil, said
         (lambda v: v["model_cfg"]["text_cfg"].update(context_length=-3), "context_length -3"),
         (lambda v: v["model_cfg"].update(text_cfg=[]), "no config of"),
         (lambda v: v["model_cfg"]["vision_cfg"].pop("image_size"), "'image_size' is missing"),
+        (lambda v: v["preprocess_cfg"].update(mean=[0.5]), r"mean is \[0.5\], and must be 3 numbers"),
+        (lambda v: v["preprocess_cfg"].update(std=["a", 1, 1]), "std is .*3 numbers above 0"),
+        (lambda v: v["preprocess_cfg"].update(size="32"), "size is .*2 whole numbers"),
+        (lambda v: v["preprocess_cfg"].update(interpolation="lanczos"), "known are nearest, bilinear, bicubic"),
     ],
 )
 def test_a_config_with_other_values_than_wanted_is_refused(folders, tmp_path, spoil, said):
@@ -177,6 +181,37 @@ def test_a_config_with_other_values_than_wanted_is_refused(folders, tmp_path, sp
     changed(folder, "open_clip_config.json", spoil)
     with pytest.raises(AssayError, match=said):
         load(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"image_mean": 0.5}, "image_mean is 0.5, and must be 3 numbers"),
+        ({"image_mean": [0.5] * 4}, "must be 3 numbers"),
+        ({"image_std": [1, 1, 0]}, "must be 3 numbers above 0"),
+        ({"image_std": "none"}, "image_std is 'none'"),
+        ({"size": [32]}, r"size is \[\[32\]\], and must be 1 whole"),
+        ({"size": {"height": "32", "width": 32}}, "must be 2 whole numbers above 0"),
+        ({"size": {"longest_edge": 32}}, "must name shortest_edge, or height and width"),
+        ({"crop_size": [32, 32]}, "crop_size is"),
+        ({"resample": "bicubic"}, "resample is 'bicubic'"),
+    ],
+)
+def test_preprocessing_of_a_wrong_kind_is_refused(folders, tmp_path, change, said):
+    folder = shutil.copytree(folders["siglip"], tmp_path / "model")
+    changed(folder, "preprocessor_config.json", lambda values: values.update(change))
+    with pytest.raises(AssayError, match=rf"preprocessor_config\.json is no image preprocessing \(.*{said}"):
+        load(str(folder))
+
+
+def test_a_vqa_head_is_no_dual_encoder(tmp_path):
+    from recipes.contrastive.load import identity
+
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "work/model"}')
+    (tmp_path / "vqa_head.json").write_text("{}")
+    for use in (load, identity):
+        with pytest.raises(AssayError, match=r"is a VQA head.*`assay evaluate`.* its base model, work/model"):
+            use(str(tmp_path))
 
 
 @pytest.mark.parametrize(("tensor", "use"), [("visual.head.proj.weight", "image"), ("text.proj.0.weight", "text")])
