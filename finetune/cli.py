@@ -151,8 +151,13 @@ def preview(
 
 
 @app.command("config-schema")
-def config_schema() -> None:
-    """Print the JSON Schema of a run's YAML, for editors that complete from it."""
+def config_schema(
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Whose keys: contrastive and vqa_head have their own.", show_default="those of a decoder"),
+    ] = None,
+) -> None:
+    """Print the JSON Schema of a run's YAML, which says what each key is, for editors that complete from it."""
     from finetune.config import config_schema as schema
 
-    print(json.dumps(schema(), indent=1))
+    print(json.dumps(schema(recipe), indent=1))

@@ -293,6 +293,17 @@ def _known(path: Sequence[str], kind: type[BaseConfig]) -> list[str]:
     return list(model.model_fields)
 
 
-def config_schema() -> dict[str, Any]:
-    """The JSON Schema of a configuration, for editors."""
-    return RunConfig.model_json_schema()
+def config_schema(recipe: str | None = None) -> dict[str, Any]:
+    """The JSON Schema of a recipe's configuration, for editors; without one, of those that train a decoder.
+
+    Raises:
+        AssayError: there is no such recipe.
+    """
+    from finetune.run import own_run
+    from finetune.task import load_task
+
+    own = own_run(recipe) if recipe else None
+    if recipe and own is None:
+        load_task(recipe)
+    kind: type[BaseConfig] = own.config if own else RunConfig
+    return kind.model_json_schema()

@@ -254,7 +254,8 @@ def load_task(recipe: str) -> Task:
         if module is not None:
             raise AssayError(f"The module {recipe} ({module.__file__}) has no TASK; define it there.")
         raise AssayError(
-            f"No recipe and no module has the name {recipe}; known recipes are {', '.join(names)}. Install the package "
+            f"No recipe and no module has the name {recipe}; known recipes are "
+            f"{', '.join(sorted({*names, *installed('assay.runs', 'run')}))}. Install the package "
             "that brings it, or say where your module lies (PYTHONPATH=. before the command, for this folder)."
         )
     task = getattr(module, "TASK", None) or load("assay.tasks", recipe, "task", "TASK")

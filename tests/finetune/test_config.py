@@ -77,8 +77,10 @@ def test_files_that_are_no_configuration(tmp_path):
         load_config(tmp_path / "a.yaml")
 
 
-def test_every_key_is_explained():
-    schema = config_schema()
+@pytest.mark.parametrize("recipe", [None, "lab_report", "contrastive", "vqa_head"])
+def test_every_key_is_explained(recipe):
+    schema = config_schema(recipe)
+    assert ("chunk" in schema["properties"]) == (recipe == "contrastive")
     for section in schema["$defs"].values():
         for name, field in section.get("properties", {}).items():
             assert field.get("description"), name
@@ -96,7 +98,9 @@ def test_a_schema_of_ones_own_takes_the_recipes_place(tmp_path, monkeypatch):
 
 
 def test_unknown_recipe():
-    with pytest.raises(AssayError, match="name lab_repart; known recipes are chest_xray, documents, ehr_qa"):
+    with pytest.raises(
+        AssayError, match="name lab_repart; known recipes are chest_xray, contrastive, documents, ehr_qa"
+    ):
         load_task("lab_repart")
 
 
