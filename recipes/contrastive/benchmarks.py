@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from extraction.errors import AssayError
-from recipes.contrastive.data import Left, class_folders, images_of
+from recipes.contrastive.data import Left
+from recipes.contrastive.folders import check_apart, class_folders, images_of, said_of
 from recipes.contrastive.images import Picture, UnreadableError
 from recipes.tables import table
 
@@ -113,7 +114,6 @@ def benchmark_of(name: str | None, folder: Path, templates: tuple[str, ...]) -> 
             raise AssayError(f"--template: “{template}” has no {{}}, where the class belongs.")
     if name is None:
         names = list(class_folders(folder))
-        _check_apart([folder / one for one in names])
         if len(names) < 2:
             raise AssayError(f"{folder} holds one class alone, {names[0]}; a folder for each of two or more is wanted.")
         classes = {one.replace("_", " "): (one,) for one in names}
@@ -150,40 +150,31 @@ def read_labelled(folder: Path, benchmark: Benchmark, left: Left, split: str = "
             )
         made.pictures.extend(Picture(image) for image in images)
         made.labels.extend([number] * len(images))
+    _tell_others(here, left)
     return made
 
 
-def _said(name: str) -> str:
-    return name.replace("_", " ").casefold()
+def _tell_others(known: Mapping[Path, int], left: Left) -> None:
+    """Count in `left` the folders beside the classes' own whose images are of no class that is asked for."""
+    for parent in sorted({one.parent for one in known}):
+        for one in sorted(parent.iterdir()):
+            other = one.is_dir() and not one.name.startswith(".") and not any(k.is_relative_to(one) for k in known)
+            if other and (images := len(images_of(one))):
+                left.add("folder of no class that is tested", f"{one} with {images} images")
 
 
 def _folders_of(folder: Path, benchmark: Benchmark) -> dict[Path, int]:
     """The folders of a class's name anywhere in a folder, hidden ones left out, each with its class's number."""
-    numbers = {_said(name): number for number, names in enumerate(benchmark.classes.values()) for name in names}
+    numbers = {said_of(name): number for number, names in enumerate(benchmark.classes.values()) for name in names}
     found = {
-        one: numbers[_said(one.name)]
+        one: numbers[said_of(one.name)]
         for one in sorted(folder.rglob("*"))
-        if _said(one.name) in numbers
+        if said_of(one.name) in numbers
         and one.is_dir()
         and not any(part.startswith(".") for part in one.relative_to(folder).parts)
     }
-    _check_apart(list(found))
+    check_apart(list(found))
     return found
-
-
-def _check_apart(folders: Sequence[Path]) -> None:
-    """Refuse class folders whose images would be of one class unasked, or be counted twice."""
-    named: dict[tuple[Path, str], Path] = {}
-    real = {one.resolve(): one for one in folders}
-    for one in folders:
-        if (other := named.setdefault((one.parent, _said(one.name)), one)) != one:
-            raise AssayError(f"The class folders {other} and {one} would have one name; rename one or merge them.")
-        for above in (one.resolve(), *one.resolve().parents):
-            if real.get(above, one) != one:
-                raise AssayError(
-                    f"The class folder {one} lies in the class folder {real[above]}, and its images would count twice; "
-                    "move it out."
-                )
 
 
 def _only(folder: Path, pattern: str) -> Path:

@@ -14,6 +14,7 @@ from typing import Any
 
 from extraction.errors import AssayError
 from recipes.contrastive.config import PairsConfig
+from recipes.contrastive.folders import class_folders
 from recipes.contrastive.images import SUFFIXES, Picture
 from recipes.tables import table
 
@@ -181,33 +182,6 @@ def _classes(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
         captions = tuple(template.replace("{}", said) for template in config.templates)
         for image in images:
             yield Pair(Picture(image), captions, label=name)
-
-
-def class_folders(path: Path) -> dict[str, list[Path]]:
-    """The images of each class, of a folder with a folder for each.
-
-    Raises:
-        AssayError: it holds no folder, or one without an image.
-    """
-    if not path.is_dir():
-        raise AssayError(f"There is no folder {path}; one with a folder of images for each class is wanted.")
-    folders = sorted(one for one in path.iterdir() if one.is_dir() and not one.name.startswith("."))
-    if not folders:
-        raise AssayError(f"{path} holds no folder; one of images is wanted for each class.")
-    made = {folder.name: images_of(folder) for folder in folders}
-    for name, images in made.items():
-        if not images:
-            raise AssayError(f"The class {name} in {path} has no example; put images there, or take the folder out.")
-    return made
-
-
-def images_of(folder: Path) -> list[Path]:
-    """All files of a folder and those in it whose names are images', sorted; hidden ones are left out."""
-    return sorted(
-        one
-        for one in folder.rglob("*")
-        if one.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in one.relative_to(folder).parts)
-    )
 
 
 def _shards(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:

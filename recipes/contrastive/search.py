@@ -15,8 +15,9 @@ import numpy as np
 
 from extraction.errors import AssayError
 from finetune.page import page
-from recipes.contrastive.data import Left, images_of
+from recipes.contrastive.data import Left
 from recipes.contrastive.embed import embed
+from recipes.contrastive.folders import images_of
 from recipes.contrastive.images import Picture, UnreadableError
 from recipes.contrastive.index import Hit, Index
 from recipes.contrastive.load import Dual, encode_texts, identity

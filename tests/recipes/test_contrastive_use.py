@@ -149,6 +149,17 @@ def test_class_folders_that_cannot_be_told_apart_are_refused(tmp_path, name, fol
         read_labelled(tmp_path, benchmark_of(name, tmp_path, ()), Left())
 
 
+def test_classes_of_the_teaching_images_alone_are_named_and_captions_are_told_apart(tmp_path):
+    for folder in ("test/a", "test/b", "train/deep/a", "train/deep/b", "train/deep/c", "own/x_y", "own/x y"):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / folder / "1.png")
+    left = Left()
+    found = read_labelled(tmp_path / "train", benchmark_of(None, tmp_path / "test", ()), left, "train")
+    assert found.labels == [0, 1] and "no class that is tested (1: " in str(left) and "c with 1 images" in str(left)
+    with pytest.raises(AssayError, match=r"x y and .*x_y would have one name"):
+        read_pairs(tmp_path / "own", PairsConfig(train=tmp_path, validation=tmp_path), Left())
+
+
 def test_rsna_is_read_as_it_comes(tmp_path):
     file = tmp_path / "stage_2_train_labels.csv"
     file.write_text("patientId,x,y,width,height,Target\na,,,,,0\nb,1,2,3,4,1\nb,5,6,7,8,1\nc,,,,,0\n")
