@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from extraction.files import write_whole
+from extraction.generate.hub import FACTS
 from finetune.page import kept_figures, write_report
 from finetune.run import RunFolder, read_metrics
 from recipes.contrastive.config import ContrastiveConfig
@@ -31,7 +33,9 @@ base model's own terms hold for the adapter, too. It is no medical device.
 
 
 def write_card(made: Path, facts: Mapping[str, Any], folder: RunFolder, config: ContrastiveConfig) -> None:
-    """Write `README.md` into the adapter's folder, and the run's `report.html`."""
+    """Write `README.md` beside the adapter, how pairs are read into its facts, and the run's `report.html`."""
+    own = config.data.model_dump(mode="json", include={"format", "image", "caption", "label", "templates"})
+    write_whole(made / FACTS, json.dumps({**facts, "pairs": own}, indent=1) + "\n")
     rows = read_metrics(folder.metrics)
     settings, adapter = config.train, config.adapter
     text = _CARD.format(

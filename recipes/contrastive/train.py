@@ -24,7 +24,7 @@ from recipes.contrastive.config import ContrastiveConfig
 from recipes.contrastive.data import Left, Pair, check_patients, pieces, read_pairs
 from recipes.contrastive.embed import read_pixels
 from recipes.contrastive.load import Dual, encode_pixels, encode_texts, load, shape_of
-from recipes.contrastive.retrieval import recalls
+from recipes.contrastive.retrieval import captions_of, recalls
 from recipes.contrastive.trainer import PairRows, PairTrainer, collator_of
 
 METRIC = "recall@1"
@@ -123,14 +123,13 @@ def judge_of(dual: Dual, held_out: Sequence[Pair]) -> Callable[[Any], dict[str, 
         say(f"Left out of the held-out pairs: {left}.")
     if len(read) < 2:
         raise AssayError("Fewer than two held-out images can be read, so nothing can be found among them.")
-    chosen = [held_out[number] for number, _ in read]
+    captions, images, texts = captions_of([held_out[number] for number, _ in read])
 
     def judge(model: Any) -> dict[str, float]:
         now = Dual(model, dual.preprocess, dual.words, dual.layout, dual.sigmoid, dual.source, dual.name)
         parts = [read[start : start + 64] for start in range(0, len(read), 64)]
         image = np.concatenate([encode_pixels(now, _stacked([one for _, one in part])).numpy() for part in parts])
-        text = encode_texts(now, [pair.captions[0] for pair in chosen]).numpy()
-        return recalls(image, text, [pair.group for pair in chosen])
+        return recalls(image, encode_texts(now, captions).numpy(), images, texts)
 
     return judge
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,10 +21,11 @@ from finetune.run import read_metrics
 from recipes.contrastive.adapter import add_towers_adapter, targets
 from recipes.contrastive.cached import cached_backward
 from recipes.contrastive.config import PairsConfig, TowersConfig
-from recipes.contrastive.data import Left, read_pairs
+from recipes.contrastive.data import Left, Pair, read_pairs
+from recipes.contrastive.images import Picture
 from recipes.contrastive.load import encode_texts, load
 from recipes.contrastive.losses import info_nce, sigmoid
-from recipes.contrastive.retrieval import interval, recalls
+from recipes.contrastive.retrieval import captions_of, interval, recalls, recalls_by_index
 from tests.recipes.dual_encoders import figures, tiny_biomedclip, tiny_transformers
 
 
@@ -162,11 +164,19 @@ def test_the_sigmoid_loss_is_transformers_own(work):
 def test_recall_counts_equal_captions_as_hits_once():
     vectors = np.eye(4, dtype=np.float32)
     image = vectors[[0, 0, 1, 2]]
-    found = recalls(image, vectors[[0, 0, 1, 3]], [7, 7, 8, 9])
+    found = recalls(image, vectors[[0, 1, 3]], ["a", "a", "b", "c"], ["a", "b", "c"])
     assert found["image_to_text_recall@1"] == 0.75 and found["image_to_text_recall@5"] == 1.0
     assert found["text_to_image_recall@1"] == pytest.approx(2 / 3)
     same = np.ones((4, 4), np.float32) / 2
-    assert recalls(same, same, [1, 2, 3, 4])["recall@1"] == 0.0  # equal vectors tell nothing apart
+    assert recalls(same, same, "abcd", "abcd")["recall@1"] == 0.0  # equal vectors tell nothing apart
+    # Two captions of an image, one of them another's too: any is a hit, and each is searched for.
+    pairs = [Pair(Picture(Path("1")), ("One.", "Two.")), Pair(Picture(Path("2")), ("two. ",))]
+    captions, images, texts = captions_of(pairs)
+    assert captions == ["One.", "Two."]
+    found = recalls(vectors[:2], vectors[[2, 1]], images, texts)
+    assert found["image_to_text_recall@1"] == 1.0 and found["text_to_image_recall@1"] == 0.5
+    by_index, how = recalls_by_index(vectors[:2], vectors[[2, 1]], images, texts)
+    assert by_index["index_image_to_text@1"] == 1.0 and "images are searched exactly" in how
     low, high = interval(9, 10)
     assert (low, high) == pytest.approx((0.596, 0.982), abs=1e-3)
 
@@ -197,16 +207,43 @@ def test_a_run_learns_keeps_its_best_and_is_loaded_again(work, model, capsys):
     assert "finished" in _said(capsys, lambda: run(config(work, output, model=model)))
 
 
+def test_evaluation_reads_as_the_run_did_and_by_all_captions(work, tmp_path):
+    from recipes.contrastive.evaluate import evaluate
+    from recipes.contrastive.merge import merge
+
+    for split in ("train", "validation"):
+        folder = shutil.copytree(work / split, tmp_path / split)
+        rows = (folder / "captions.csv").read_text().splitlines()[1:]
+        made = [dict(zip(("picture", "said", "person"), row.split(","), strict=True)) for row in rows]
+        made = [{**row, "said": [row["said"], f"a photo of {row['said']}"]} for row in made]
+        (folder / "pairs.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in made))
+    data = {split: str(tmp_path / split / "pairs.jsonl") for split in ("train", "validation")}
+    changes = [f"data.{key}={value}" for key, value in {**data, "image": "picture", "caption": "said"}.items()]
+    adapter = run(config(work, "named", "data.patient=person", "train.max_steps=2", *changes))
+    merge(adapter, tmp_path / "merged")
+    for model in (adapter, tmp_path / "merged"):
+        found = evaluate(str(model), Path(data["validation"]))
+        assert found["pairs"] == 36 and found["captions"] == 72
+        assert found["index_text_to_image@10"] == pytest.approx(found["text_to_image_recall@10"], abs=0.03)
+
+
 def _said(capsys, work):
     work()
     return capsys.readouterr().err
 
 
-def test_a_stopped_run_goes_on_to_the_same_adapter(work):
+def test_a_stopped_run_goes_on_to_the_same_adapter(work, capsys):
     whole = run(config(work, "whole"))
     run(config(work, "stopped"))
     shutil.rmtree(work / "stopped" / "adapter")
     (work / "stopped" / "checkpoints" / "checkpoint-6" / "whole.json").unlink()
+    file = work / "train" / "captions.csv"
+    rows = file.read_text()
+    file.write_text(rows.replace("a red circle", "a round red", 1))
+    with pytest.raises(AssayError, match=r"The training data are not those .*\(36 then, 36 now, with changes\)"):
+        run(config(work, "stopped"))
+    assert "checkpoint-6 is damaged" in capsys.readouterr().err
+    file.write_text(rows)
     assert torch.equal(*_two(whole, run(config(work, "stopped"))))
 
 
