@@ -25,6 +25,7 @@ from extraction.files import write_whole
 from extraction.generate.hub import FACTS
 from extraction.plugins import installed, load
 from finetune.config import BaseConfig
+from finetune.processes import say
 
 CONFIG, METRICS, CHECKPOINTS, ADAPTER, VERSIONS = ("config.yaml", "metrics.jsonl", "checkpoints", "adapter", FACTS)
 FEATURES = "features"
@@ -69,12 +70,13 @@ class RunFolder:
                 shutil.rmtree(self.path)
 
     def last_checkpoint(self) -> Path | None:
-        """The newest checkpoint that was written to its end; what a killed run left half-written is removed."""
+        """The newest checkpoint that was written to its end; a damaged or half-written one is named and removed."""
         whole: list[tuple[int, Path]] = []
         for folder in self.checkpoints.glob("checkpoint-*"):
             if is_whole(folder):
                 whole.append((int(folder.name.rpartition("-")[2]), folder))
             else:
+                say(f"{folder} is damaged, or was never written to its end; it is passed over and removed.")
                 shutil.rmtree(folder)
         return max(whole)[1] if whole else None
 

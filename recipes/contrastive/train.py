@@ -24,6 +24,7 @@ from recipes.contrastive.config import ContrastiveConfig
 from recipes.contrastive.data import Left, Pair, check_patients, pieces, read_pairs
 from recipes.contrastive.embed import read_pixels
 from recipes.contrastive.load import Dual, encode_pixels, encode_texts, load, shape_of
+from recipes.contrastive.resume import check_same_data
 from recipes.contrastive.retrieval import captions_of, recalls
 from recipes.contrastive.trainer import PairRows, PairTrainer, collator_of
 
@@ -47,6 +48,7 @@ def train(config: ContrastiveConfig) -> Path:
         dual = on_all(lambda: load(config.model, "cpu"))
         judge = on_main(lambda: judge_of(dual, held_out), others=lambda _: None)
         trainer = build_trainer(config, folder, dual, pairs, judge)
+        on_main(lambda: check_same_data(folder, checkpoint, pairs, held_out))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         if trainer.unreadable:
             say(f"{trainer.unreadable} times an image could not be read, and another pair was trained in its place.")

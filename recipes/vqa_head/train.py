@@ -26,13 +26,13 @@ from finetune.run import RunFolder
 from finetune.train import in_folder, keep_best, training_arguments
 from finetune.trainer import Judging, Progress
 from recipes.contrastive.adapter import still, targets
-from recipes.contrastive.images import Preprocess, UnreadableError
-from recipes.contrastive.load import Dual, load
+from recipes.contrastive.data import Left
+from recipes.contrastive.embed import read_pixels
+from recipes.contrastive.load import VQA_HEAD, Dual, load
+from recipes.contrastive.resume import check_same_data
 from recipes.vqa_head.config import FusionConfig, VqaConfig
-from recipes.vqa_head.data import Question, read_questions
+from recipes.vqa_head.data import Question, QuestionRows, collate, read_questions, row_of
 from recipes.vqa_head.model import VqaModel
-
-HEAD = "vqa_head.json"  # beside the adapter: the answers in their order, and the fusion's sizes
 
 
 def train(config: VqaConfig) -> Path:
@@ -49,11 +49,14 @@ def train(config: VqaConfig) -> Path:
         answers = answers_of(questions)
         dual = on_all(lambda: fed(load(config.model, "cpu"), config.fusion))
         trainer = build_trainer(config, folder, dual, questions, answers, held_out)
+        on_main(lambda: check_same_data(folder, checkpoint, questions, held_out))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if trainer.unreadable:
+            say(f"{trainer.unreadable} times an image could not be read, and another question trained in its place.")
 
         def beside(made: Path, facts: Mapping[str, Any]) -> None:
             values = {"answers": answers, "fusion": config.fusion.model_dump()}
-            write_whole(made / HEAD, json.dumps(values, ensure_ascii=False, indent=1) + "\n")
+            write_whole(made / VQA_HEAD, json.dumps(values, ensure_ascii=False, indent=1) + "\n")
             write_report(folder, config, facts)
 
         on_main(lambda: keep_best(trainer, config, folder, beside))
@@ -102,35 +105,6 @@ def fed(dual: Dual, config: FusionConfig) -> Dual:
     return replace(dual, words=replace(dual.words, length=min(dual.words.length, config.text_tokens)))
 
 
-class QuestionRows(torch.utils.data.Dataset[dict[str, Any]]):
-    """Questions in an order, images drawn when they are needed."""
-
-    def __init__(self, questions: Sequence[Question], order: Sequence[int], answers: Sequence[str], pre: Preprocess):
-        self.questions, self.order, self.preprocess = questions, order, pre
-        self.numbers = {answer: number for number, answer in enumerate(answers)}
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        """Pixels, question and the number of its answer (-1 for one that cannot be given)."""
-        question = self.questions[self.order[number]]
-        try:
-            pixels = torch.from_numpy(self.preprocess.pixels(question.image.open()).copy())
-        except UnreadableError as error:
-            raise AssayError(f"{error} Take its questions out of the data.") from None
-        return {"pixels": pixels, "text": question.text, "label": self.numbers.get(question.answer, -1)}
-
-
-def collate(rows: Sequence[dict[str, Any]], dual: Dual) -> dict[str, Any]:
-    """A batch of rows."""
-    return {
-        "pixels": dual.preprocess.normalise(torch.stack([row["pixels"] for row in rows])),
-        **dual.words.encode([row["text"] for row in rows]),
-        "labels": torch.tensor([row["label"] for row in rows]),
-    }
-
-
 def add_head(dual: Dual, config: VqaConfig, answers: int) -> Any:
     """The towers with LoRA, a new fusion and classifier beside them, all of it one PEFT model."""
     from peft import LoraConfig, get_peft_model
@@ -154,7 +128,7 @@ class VqaTrainer(Judging, Trainer):
     """transformers' Trainer with cross-entropy over answers; towers in evaluation mode, three learning rates."""
 
     def __init__(self, *, config: VqaConfig, judge: Any, folder: RunFolder, **arguments: Any):
-        self.judge, self.config = judge, config
+        self.judge, self.config, self.unreadable = judge, config, 0
         super().__init__(**arguments)
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             raise AssayError("Dual encoders fit every GPU: launch them with recipes/accelerate/ddp.yaml.")
@@ -166,6 +140,7 @@ class VqaTrainer(Judging, Trainer):
     ) -> Any:
         """Mean cross-entropy of the true answers."""
         still(self.accelerator.unwrap_model(model).get_base_model().dual)
+        self.unreadable += int(inputs.pop("unreadable"))
         labels = inputs.pop("labels")
         scores = model(**inputs)
         loss = nn.functional.cross_entropy(scores.float(), labels)
@@ -213,25 +188,50 @@ def build_trainer(
 
 
 def judge_of(dual: Dual, held_out: Sequence[Question], answers: Sequence[str]) -> Callable[[Any], dict[str, float]]:
-    """Accuracy of a model in memory on held-out questions: overall, open, closed."""
-    rows = QuestionRows(held_out, range(len(held_out)), answers, dual.preprocess)
+    """Accuracy of a model in memory on held-out questions, see `judged`; what is left out is said once."""
+    told: set[str] = set()
 
     def judge(model: Any) -> dict[str, float]:
-        device = next(model.parameters()).device
-        right: list[bool] = []
-        with torch.inference_mode():
-            for start in range(0, len(rows), 32):
-                batch = collate([rows[number] for number in range(start, min(start + 32, len(rows)))], dual)
-                labels = batch.pop("labels")
-                scores = model(**{key: value.to(device) for key, value in batch.items()}).cpu()
-                right += (scores.argmax(1) == labels).tolist()
-        figures = {"accuracy": sum(right) / len(right)}
-        for name, closed in (("open", False), ("closed", True)):
-            own = [one for one, question in zip(right, held_out, strict=True) if question.closed == closed]
-            figures |= {f"{name}_accuracy": sum(own) / len(own)} if own else {}
-        return figures
+        left = Left()
+        figures = judged(model, dual, held_out, answers, left)
+        if left.counts and str(left) not in told:
+            told.add(str(left))
+            say(f"Left out of the held-out questions: {left}.")
+        return {name: value for name, value in figures.items() if name != "questions"}
 
     return judge
+
+
+def judged(
+    model: Any, dual: Dual, held_out: Sequence[Question], answers: Sequence[str], left: Left
+) -> dict[str, float]:
+    """Accuracy on the questions whose image can be read, and how many those are: overall, open, closed.
+
+    Raises:
+        AssayError: no image can be read.
+    """
+    numbers = {answer: number for number, answer in enumerate(answers)}
+    device = next(model.parameters()).device
+    right: dict[int, bool] = {}
+    with torch.inference_mode():
+        for start in range(0, len(held_out), 32):
+            part = held_out[start : start + 32]
+            read = list(read_pixels([question.image for question in part], dual.preprocess, left))
+            if not read:
+                continue
+            batch = collate([row_of(part[at], pixels, numbers) for at, pixels in read], dual)
+            del batch["unreadable"]
+            labels = batch.pop("labels")
+            scores = model(**{key: value.to(device) for key, value in batch.items()}).cpu()
+            hits = (scores.argmax(1) == labels).tolist()
+            right |= {start + at: hit for (at, _), hit in zip(read, hits, strict=True)}
+    if not right:
+        raise AssayError(f"None of the held-out images can be read: {left}.")
+    figures = {"accuracy": sum(right.values()) / len(right), "questions": float(len(right))}
+    for name, closed in (("open", False), ("closed", True)):
+        own = [hit for number, hit in right.items() if held_out[number].closed == closed]
+        figures |= {f"{name}_accuracy": sum(own) / len(own)} if own else {}
+    return figures
 
 
 def load_head(folder: Path) -> tuple[Any, Dual, list[str]]:
@@ -243,10 +243,10 @@ def load_head(folder: Path) -> tuple[Any, Dual, list[str]]:
     from peft import PeftModel
 
     try:
-        values = json.loads((folder / HEAD).read_text(encoding="utf-8"))
+        values = json.loads((folder / VQA_HEAD).read_text(encoding="utf-8"))
         base = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
         fusion, answers = FusionConfig(**values["fusion"]), list(values["answers"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise AssayError(
             f"{folder} holds no VQA head ({reason(error)}); name the adapter's folder of its run."
         ) from None
@@ -261,4 +261,8 @@ def evaluate(model: str, data: Path) -> dict[str, float]:
     held_out, told = read_questions(data, "test")
     for sentence in told:
         say(sentence)
-    return judge_of(dual, held_out, answers)(whole) | {"questions": len(held_out)}
+    left = Left()
+    figures = judged(whole, dual, held_out, answers, left)
+    if left.counts:
+        say(f"Left out: {left}.")
+    return figures

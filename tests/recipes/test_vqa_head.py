@@ -82,6 +82,19 @@ def test_a_head_learns_and_is_loaded_again(work, capsys):
     assert "0 of them have an answer that is never trained" in capsys.readouterr().err
 
 
+def test_a_junk_image_is_named_and_passed_over(work, tmp_path, capsys):
+    folder = shutil.copytree(work / "slake", tmp_path / "slake")
+    for name in ("train/red-circle-30.png", "validation/red-circle-36.png", "test/red-circle-36.png"):
+        (folder / "imgs" / name).write_bytes(b"\x89PNG\r\n\x1a\n" + name.encode())
+    settings = config(work, "junk", f"data.train={folder}", f"data.validation={folder}", "train.max_steps=3")
+    adapter = own_run("vqa_head").train(settings)
+    said = capsys.readouterr().err
+    assert "red-circle-30.png is damaged" in said and "times an image could not be read, and another question" in said
+    assert "Left out of the held-out questions: unreadable image (2:" in said
+    assert own_run("vqa_head").evaluate(str(adapter), folder)["questions"] == 10
+    assert "Left out: unreadable image (2:" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
