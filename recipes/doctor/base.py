@@ -35,11 +35,16 @@ class Check:
 CHECKS: dict[str, Check] = {}
 
 
+def alone(name: str) -> str:
+    """How a check is done by itself, which says more and waits for it."""
+    return f"python -m recipes.doctor {shlex.quote(name)}"
+
+
 def check(name: str, group: str = "machine", broken: str = "") -> Callable[[Callable[..., Line]], Callable[..., Line]]:
     """Keep a function as the check of a name."""
 
     def add(look: Callable[..., Line]) -> Callable[..., Line]:
-        CHECKS[name] = Check(look, group, broken or f"python -m recipes.doctor {shlex.quote(name)}   # says more")
+        CHECKS[name] = Check(look, group, broken or alone(name))
         return look
 
     return add

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recipes.doctor import device, machine, optional  # noqa: F401 (their checks)
-from recipes.doctor.base import CHECKS, Line
+from recipes.doctor.base import CHECKS, Line, alone
 
 # A process each, whose checks are done one after the other, with the seconds that one of them may take: torch is read
 # once, and no two check the GPU's memory at a time. From a cold disk torch takes a minute.
@@ -74,7 +74,9 @@ def _follow(jobs: list[str], seconds: float, found: dict[str, Line]) -> None:
                 line = Line(**json.loads(text)) if text else _ended(name, process)
             except queue.Empty:
                 text = ""
-                line = Line(name, "error", f"no answer within {seconds:g} s", CHECKS[name].broken)
+                line = Line(
+                    name, "error", f"no answer within {seconds:g} s: it hangs, or all is very busy", alone(name)
+                )
             found[left.pop(0)] = _without_home(line)
             if not text:
                 break

@@ -74,7 +74,7 @@ def _unseen(cuda: str | None, driver: str) -> Line:
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     if not driver:
         return Line("GPU", "missing", "none; a processor is enough for the 270M models, MedGemma wants one")
-    if hidden is not None and not hidden.strip("-1 "):
+    if hidden is not None and hidden.strip() in ("", "-1"):
         return Line("GPU", "warning", f"{driver} is hidden by CUDA_VISIBLE_DEVICES", "unset CUDA_VISIBLE_DEVICES")
     if not cuda:
         told = f"{driver} is not used: this torch is for processors alone"

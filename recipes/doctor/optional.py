@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from functools import partial
 from importlib import import_module, metadata
 from importlib.util import find_spec
@@ -30,7 +31,7 @@ EXTRAS = {
 _SLOW = {"ray", "openai"}  # not imported to see whether they work: that takes seconds
 _OCR = "pip install 'assay[ocr]'"
 _DRAWN = "Report 140"
-_FEW = 3  # models that are named
+_FEW = 4  # names that are listed
 _SECONDS = 10  # for an answer of the hub
 
 
@@ -51,12 +52,17 @@ def poppler() -> Line:
 @check("OCR", "ocr", "pip install --force-reinstall rapidocr onnxruntime")
 def ocr() -> Line:
     """A drawn word, read."""
-    from extraction.document.ocr import ocr_available
-
-    if not ocr_available():
+    if not all(map(find_spec, ("rapidocr", "onnxruntime"))):
         return Line("OCR", "missing", "not installed (needed for scans and photos)", _OCR)
     if wrong := unmet("ocr")[1]:
         return Line("OCR", "error", misfits(wrong), _OCR)
+    try:
+        from rapidocr import RapidOCR  # noqa: F401
+    except ImportError as error:
+        if ".so" not in str(error) or "lib" not in str(error):
+            raise
+        told = f"OpenCV lacks a library of the system ({reason(error)})"  # in containers: libGL.so.1
+        return Line("OCR", "error", told, system_package("libgl1 libglib2.0-0", "glib"))
     from PIL import Image, ImageDraw, ImageFont
 
     from extraction.document.engine import read_lines
@@ -66,9 +72,8 @@ def ocr() -> Line:
     read = " ".join(line.text for line in read_lines(picture, 72 / 200))
     if read != _DRAWN:
         return Line("OCR", "error", f"reads {read!r} where {_DRAWN!r} is drawn", f"{_OCR} --force-reinstall")
-    return Line(
-        "OCR", "ok", f"RapidOCR {metadata.version('rapidocr')} reads Latin, Greek, Chinese and Japanese letters"
-    )
+    version = metadata.version("rapidocr")
+    return Line("OCR", "ok", f"RapidOCR {version} reads Latin, Greek, Chinese, Japanese letters")
 
 
 @check("OCR scripts", "ocr", "pip install --force-reinstall tesserocr")
@@ -86,10 +91,8 @@ def ocr_scripts() -> Line:
     folder, version = data_folder(), metadata.version("tesserocr")
     known = {name for names in LANGUAGES.values() for name in names}
     data = {path.stem for path in folder.glob("*.traineddata")} if folder else set()
-    scripts = {
-        f"script/{name}" for name in LANGUAGES if folder and (folder / "script" / f"{name}.traineddata").exists()
-    }
-    read = sorted(data & known | scripts)
+    data |= {f"script/{path.stem}" for path in folder.glob("script/*.traineddata")} if folder else set()
+    read = sorted(data & (known | {f"script/{name}" for name in LANGUAGES}))
     lacking = [name for name, here in (("osd", "osd" in data), ("rus", bool(read))) if not here]
     if folder and "osd" in data:
         tesserocr.PyTessBaseAPI(path=str(folder), lang="osd", psm=tesserocr.PSM.OSD_ONLY).End()
@@ -97,7 +100,12 @@ def ocr_scripts() -> Line:
         told = f"tesserocr {version} lacks data" + ("" if read else " of languages (rus: Russian, and so on)")
         remedy = " ".join(f"tesseract-ocr-{name}" for name in lacking)
         return Line("OCR scripts", "missing", told, system_package(remedy, "tesseract-lang"))
-    return Line("OCR scripts", "ok", f"tesserocr {version} reads {', '.join(read)}")
+    return Line("OCR scripts", "ok", f"tesserocr {version} reads {_named(read)}")
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return ", ".join(names[:_FEW]) + more
 
 
 def _extra(name: str) -> Line:
@@ -130,8 +138,9 @@ def hub_cache() -> Line:
     except CacheNotFound:
         return Line("hub cache", "ok", f"no models in {HF_HUB_CACHE}")
     names = sorted(repo.repo_id for repo in found.repos if repo.repo_type == "model")
-    named = ", ".join(names[:_FEW]) + (f" and {len(names) - _FEW} more" if len(names) > _FEW else "")
-    told = f"{len(names)} models in {HF_HUB_CACHE}, {found.size_on_disk / GB:.1f} GB" + (f": {named}" if names else "")
+    told = f"{len(names)} models in {HF_HUB_CACHE}, {found.size_on_disk / GB:.1f} GB" + (
+        f": {_named(names)}" if names else ""
+    )
     if found.warnings:
         return Line("hub cache", "warning", f"{told}; {len(found.warnings)} not whole", "hf cache verify MODEL")
     return Line("hub cache", "ok", told)
@@ -149,7 +158,7 @@ def hub(asked: str | None = None) -> Line:
     offline = [name for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE") if _is_set(name)]
     if asked is None:
         told = f"never asked, by {' and '.join(offline)}" if offline else "asked only for models that you name"
-        return Line("hub", "ok", f"{told}; assay doctor --hub [MODEL] tries it")
+        return Line("hub", "ok", f"{told} (assay doctor --hub [MODEL] tries it)")
     if offline:
         return Line("hub", "error", f"not asked, by {' and '.join(offline)}", f"unset {' '.join(offline)}")
     try:
