@@ -165,6 +165,26 @@ def card(
         make_card(model, data, chosen, out, by, limit, thinking, tokens, download)  # type: ignore[arg-type]
 
 
+@app.command()
+def doctor(
+    model: Annotated[str | None, typer.Argument(help="A model that the hub is asked for, with --hub.")] = None,
+    hub: Annotated[
+        bool, typer.Option("--hub", help="Ask the hub: does it answer, are you logged in, does it give MODEL?")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Try all that Assay uses on this machine, and say what mends the rest; no network without --hub.
+
+    Ends with code 2 where something needed is broken. What is `missing` is optional.
+    """
+    from recipes.doctor.command import doctor as look
+
+    if model and not hub:
+        raise AssayError(f"The hub is asked for a model only where you say so: assay doctor --hub {model}.")
+    if not look(model, hub, as_json):
+        raise typer.Exit(2)
+
+
 def _questions(given: list[str]) -> list[str]:
     """The questions themselves, or those of the one file that is named."""
     if len(given) == 1 and Path(given[0]).is_file():

