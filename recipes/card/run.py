@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -55,20 +56,49 @@ class Line:
     missing: str = ""
 
 
-def found(data: Path) -> Iterator[tuple[str, Row, Path]]:
-    """The data sets of a folder: those with a `row.yaml`, and those that lie under their published names.
+def found(data: Path) -> Iterator[tuple[str, Row | AssayError, Path]]:
+    """The data sets of a folder: those with a `row.yaml` (or why it is none), and those under their published names.
 
     Raises:
-        AssayError: there is no such folder, or a `row.yaml` cannot be understood.
+        AssayError: there is no such folder.
     """
     if not data.is_dir():
         raise AssayError(f"The folder {data} does not exist; name the one in which the data sets lie.")
     seen: dict[str, int] = {}
     for folder in _folders(data, _DEPTH):
-        own = [load_row(folder / FILE)] if (folder / FILE).is_file() else []
+        own: list[Row] = []
+        if (folder / FILE).is_file():
+            try:
+                own = [checked(load_row(folder / FILE), folder / FILE)]
+            except AssayError as error:  # what is wrong with one stops no other
+                yield folder.name, error, folder
+                continue
         for row in own or [row for row in published().values() if is_of(row, folder)]:
+            if folder.resolve().name.casefold() in row.parts:
+                yield f"{row.name}.{folder.name}", bare(row, f"{row.title}, {folder.name} alone"), folder
+                continue
             seen[row.name] = seen.get(row.name, 0) + 1
             yield (row.name if seen[row.name] == 1 else f"{row.name}.{folder.name}"), row, folder
+
+
+def bare(row: Row, title: str = "") -> Row:
+    """A row without published figures, for data that are not those that they are on."""
+    figures = tuple(figure.model_copy(update={"published": ()}) for figure in row.figures)
+    return row.model_copy(update={"figures": figures, "n": None, "title": title or row.title})
+
+
+def checked(row: Row, file: Path) -> Row:
+    """A row whose recipe asks by rows.
+
+    Raises:
+        AssayError: its recipe does not; the nearest is named.
+    """
+    known = sorted({one.recipe for one in published().values()})
+    if row.recipe not in known:
+        near = difflib.get_close_matches(row.recipe, known, n=1, cutoff=0.3)
+        meant = f"; did you mean {near[0]}?" if near else "."
+        raise AssayError(f"{file}: there is no recipe {row.recipe} for rows{meant} Known are {', '.join(known)}.")
+    return row
 
 
 def _folders(folder: Path, depth: int) -> Iterator[Path]:
@@ -115,6 +145,11 @@ class Card:
         """A row's line of the table; what stops one row stops no other."""
         if self.by == "likelihood" and row.grader not in ("choice", "yes_no"):
             return Line(row, name, self.by, missing="likelihood needs options, and it has none")
+        known = row
+        if row.n and (folder / FILE).is_file():
+            row = bare(
+                row
+            )  # published figures that came with `base` are of other questions, unless the count is theirs
         try:
             reading = read_row(row, folder, "test")
             if any(item.images for item in reading.items) and not self.extractor.backend.sees:
@@ -124,13 +159,13 @@ class Card:
             reading.items = [item for own in contexts for item in own]
             store = self._asked(name, row, contexts, reading, tick)
             items = reading.check(folder).items
+            row = known if len(items) == known.n else row
         except AssayError as error:
             return Line(row, name, self.by, missing=str(error))
         replies = store.replies
         graded = [graded_of(row, item, replies[item.id]) for item in items]
         figures = {f.name: made for f in row.figures if (made := measure(f, items, graded))}
-        rule = blind(row, (known := training_part(row, folder)).items + known.unseen, items)
-        beside = {f.name: made for f in row.figures if rule and (made := measure(f, items, rule[1], draws=1))}
+        beside, rule = blind(row, (train := training_part(row, folder)).items + train.unseen, items)
         ungraded: dict[str, int] = {}
         for one in graded:
             if one.why:
@@ -146,7 +181,7 @@ class Card:
         if len(contexts) < len(every):
             unopened = " No other picture was opened." if any(item.images for item in items) else ""
             said = (f"A sample of {self.limit} contexts.{unopened}", *said)
-        return Line(row, name, self.by, figures, beside, rule[0] if rule else "", ungraded, reading.counts, said)
+        return Line(row, name, self.by, figures, beside, rule, ungraded, reading.counts, said)
 
     def _draw(
         self, name: str, row: Row, contexts: Sequence[Sequence[Item]], replies: dict[str, dict[str, Any]]
