@@ -285,6 +285,12 @@ def recipe_of(model: str) -> str:
             raise AssayError(f"{file} cannot be read ({error}); copy the model's folder again.") from None
         if recipe:
             return str(recipe)
+    if folder.is_dir() and not any((folder / name).exists() for name in ("config.json", "adapter_config.json")):
+        raise AssayError(f"{model} holds no model and no finished run; name the folder of one, or its adapter's.")
+    if not folder.exists() and (model.startswith((".", "/", "~")) or "/" in model):
+        raise AssayError(
+            f"There is no folder {model}; name a model's, an adapter's or a run's, or say --recipe for a hub id."
+        )
     raise AssayError(f"Nothing beside {model} says by which recipe it was made; name it with --recipe.")
 
 

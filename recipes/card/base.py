@@ -65,6 +65,11 @@ def read_row(row: Row, folder: Path, split: str) -> Reading:
     """
     reading = reader_of(row)(folder, split, row).check(folder)
     train = Reading() if split == "train" else training_part(row, folder)
+    if train.unread:
+        reading.said.append(
+            "Whether patients or images are on both sides of its split was not checked, as its training part cannot be "
+            f"read: {train.unread}"
+        )
     if shared := left_and_right(train, reading):
         named = ", ".join(Path(one).name for one in shared[:5]) + (
             f" and {len(shared) - 5} more" if len(shared) > 5 else ""
@@ -80,19 +85,31 @@ def read_row(row: Row, folder: Path, split: str) -> Reading:
 
 
 def training_part(row: Row, folder: Path) -> Reading:
-    """The training part of a data set, empty where it has none."""
-    beside = folder.parent / "train"
+    """The training part of a data set, empty where it has none; `unread` says why one that is there is empty."""
+    beside, none = folder.parent / "train", Reading()
     for place in (folder, beside):
         if place == beside and (folder.name == "train" or not beside.is_dir()):
             continue
         try:
             reading = reader_of(row)(place, "train", row)
-        except AssayError:
+        except AssayError as error:
+            if place == beside or _has_training(place, row):
+                none.unread = str(error)
             continue
         own = row.files or row.columns.get("split") or place == beside or row.reader not in ("table",)
         if own or any(p.name.casefold().startswith("train") for p in place.iterdir()):
+            if not reading.items and reading.left_out:
+                reading.unread = " ".join(reading.told())
             return reading
-    return Reading()
+    return none
+
+
+def _has_training(folder: Path, row: Row) -> bool:
+    """Whether a folder has files of a training part, by the row's patterns or by their names."""
+    if row.files:
+        return any(next(folder.glob(pattern), None) for pattern in row.files.get("train", ()))
+    named = (path for path in folder.iterdir() if path.name.casefold().startswith("train"))
+    return any(path.is_file() or row.reader == "folders" for path in named)
 
 
 class RowTask(Task):

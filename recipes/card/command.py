@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 from tqdm import tqdm
 
@@ -20,23 +21,30 @@ from recipes.card.show import notes, save, table
 _WIDTH = 100  # columns that the table takes
 
 
-def _wanted(data: Path, chosen: Sequence[str]) -> tuple[list[tuple[str, Row, Path]], list[Row]]:
-    """The data sets that are here, and the published rows whose data are not."""
-    here = list(found(data))
-    names = {row.name for _, row, _ in here} | {name for name, _, _ in here}
+def _wanted(data: Path, chosen: Sequence[str]) -> tuple[list[tuple[str, Row, Path]], list[Line], list[Row]]:
+    """The data sets that are here, those whose `row.yaml` is none, and the published rows whose data are not here."""
+    here, bad = [], []
+    for name, row, folder in found(data):
+        if isinstance(row, Row):
+            here.append((name, row, folder))
+        elif not chosen or name in chosen:
+            bad.append(Line(Row(name=name, title=name, recipe=""), name, missing=str(row)))
+    names = {row.name for _, row, _ in here} | {name for name, _, _ in here} | {line.name for line in bad}
     for name in chosen:
         if name not in names:
             by_name(name)  # an unknown one is refused
     here = [one for one in here if not chosen or one[0] in chosen or one[1].name in chosen]
     absent = [row for name, row in published().items() if name not in names and (not chosen or name in chosen)]
-    return here, absent
+    return here, bad, absent
 
 
 def list_data(data: Path, chosen: Sequence[str]) -> None:
     """Print the rows, and which data are here."""
-    here, absent = _wanted(data, chosen)
+    here, bad, absent = _wanted(data, chosen)
     for name, row, folder in here:
         print(f"{name:28} {row.title:44} {folder}")
+    for line in bad:
+        print(f"{line.name:28} {line.missing}")
     for row in absent:
         print(f"{row.name:28} {row.title:44} not here: {row.access}")
 
@@ -55,16 +63,19 @@ def make_card(
     """Let a model answer, print the table and save it after every row; see `recipes.cli.card`.
 
     Raises:
-        AssayError: no such model, no data, or a row of an unknown name.
+        AssayError: no such model, no data, a row of an unknown name, another start at OUT, or nothing was measured.
     """
     quiet_libraries()
     if download:
         from recipes.card.download import fetch
 
         fetch([by_name(name) for name in chosen], data)
-    here, absent = _wanted(data, chosen)
+    here, bad, absent = _wanted(data, chosen)
     if not here:
-        raise AssayError(f"{data} holds the data of none of these rows; `assay card --list` says how to come by them.")
+        faults = "".join(f" {line.missing}" for line in bad)
+        raise AssayError(
+            f"{data} holds the data of none of these rows; `assay card --list` says how to come by them.{faults}"
+        )
     folder = Path(shipped(model))
     known = Contract.load(folder) if (folder / CONTRACT).exists() else None
     if known is not None and known.style != "text":
@@ -73,7 +84,24 @@ def make_card(
         )
     extractor = Extractor(backend_for(model), known or Contract.for_schema({"type": "object", "properties": {}}))
     card = Card(extractor, model, out, by, limit, known, thinking, tokens)
-    lines: list[Line] = []
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out / "lock", blocking=False):
+            lines = _measured(card, here, bad, absent)
+    except Timeout:
+        raise AssayError(f"Another start is writing to {out}; wait for its end, or name another --out.") from None
+    if not any(line.figures for line in lines):
+        first = lines[0]
+        raise AssayError(
+            f"No row was measured ({first.row.title}: {first.missing.rstrip('.')}); the table has the reasons."
+        )
+
+
+def _measured(
+    card: Card, here: Sequence[tuple[str, Row, Path]], bad: Sequence[Line], absent: Sequence[Row]
+) -> list[Line]:
+    """The lines of the table, which is saved after each and printed at the end."""
+    lines, out = list(bad), card.out
     console = Console()
     console.width = max(console.width, _WIDTH)
     for name, row, place in here:
@@ -84,7 +112,7 @@ def make_card(
                 bar.update(done - bar.n)
 
             lines.append(card.line(name, row, place, tick))
-        save(out, lines, absent, model)
+        save(out, lines, absent, card.model)
     console.print(table(lines))
     for line in lines:
         for told in notes(line):
@@ -92,3 +120,4 @@ def make_card(
     for row in absent:
         print(f"{row.title}: not here. {row.access}")
     print(f"{out / 'card.json'}, {out / 'card.html'}; the replies beside them.")
+    return lines

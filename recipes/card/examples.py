@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from extraction.document import kinds
 from extraction.errors import AssayError, DocumentError
@@ -15,6 +15,7 @@ from recipes.card.boxes import written
 from recipes.card.items import Item, Reading
 from recipes.card.rows import Row
 
+T = TypeVar("T")
 SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
 
 
@@ -112,7 +113,7 @@ def readable(path: Path) -> Path:
     return as_png(path)
 
 
-def sampled(examples: Sequence[Example], limit: int | None, seed: int = 0) -> list[Example]:
+def sampled(examples: Sequence[T], limit: int | None, seed: int = 0) -> list[T]:
     """At most so many contexts, drawn at random but always the same, in their order."""
     import random
 

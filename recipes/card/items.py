@@ -54,6 +54,7 @@ class Reading:
         left_out: for each reason, where that which was left out stands.
         said: what else a user must know, in sentences.
         unseen: questions whose picture is missing: what a blind answer learns of, and nothing else does.
+        unread: why a training part that is there could not be read.
     """
 
     def __init__(self) -> None:
@@ -61,6 +62,7 @@ class Reading:
         self.left_out: dict[str, list[str]] = {}
         self.said: list[str] = []
         self.unseen: list[Item] = []
+        self.unread = ""
         self._ids: set[str] = set()
 
     def add(self, item: Item) -> None:

@@ -16,20 +16,24 @@ DRAWS = 1000
 
 @dataclass(frozen=True)
 class Measured:
-    """A figure in percent with its 95% interval, over n questions of so many contexts."""
+    """A figure in percent with its 95% interval, over n questions of so many contexts; `exact`: a bound, not drawn."""
 
     value: float
     low: float
     high: float
     n: int
     contexts: int
+    exact: bool = False
 
 
 def measure(figure: Figure, items: Sequence[Item], graded: Sequence[Graded], draws: int = DRAWS) -> Measured | None:
     """A figure of graded answers; None where no question has its score.
 
     The interval holds the middle 95% of the figure over `draws` samples of the contexts (of the patients, where they
-    are known), drawn with replacement (percentile bootstrap, Efron and Tibshirani 1993, chapter 13).
+    are known), drawn with replacement (percentile bootstrap, Efron and Tibshirani 1993, chapter 13). Where all samples
+    agree they say nothing: then at most a share 1 - 0.025^(1/n) of all contexts differs from the n that were seen
+    (Clopper and Pearson 1934, Biometrika 26:404, for n of n), and the interval is what such contexts could make of the
+    figure; of a mean over groups it is the mean of the groups' bounds.
     """
     pairs = [(i, g) for i, g in zip(items, graded, strict=True) if figure.score in g.scores]
     if not pairs:
@@ -63,9 +67,16 @@ def measure(figure: Figure, items: Sequence[Item], graded: Sequence[Graded], dra
     random = np.random.default_rng(0)
     drawn = (np.bincount(random.integers(len(units), size=len(units)), minlength=len(units)) for _ in range(draws))
     found = [figure_of(counts[unit_of].astype(float)) for counts in drawn]
-    low, high = np.nanpercentile(found, [2.5, 97.5]) if len(units) > 1 else (np.nan, np.nan)
     value = figure_of(np.ones(len(pairs)))
-    return Measured(100 * value, 100 * float(low), 100 * float(high), len(pairs), len(units))
+    low, high = np.nanpercentile(found, [2.5, 97.5]) if len(units) > 1 else (value, value)
+    exact = bool(high - low < 1e-9)
+    if exact:
+        cell_of = group_of * (len(golds) if figure.over == "recall" else 1) * (figure.over != "mean")
+        cell_of = cell_of + gold_of * (figure.over == "recall")
+        seen = [len(np.unique(unit_of[cell_of == cell])) for cell in np.unique(cell_of)]
+        differ = _mean(1 - 0.025 ** (1 / np.array(seen)))
+        low, high = value * (1 - differ), value + (1 - value) * differ
+    return Measured(100 * value, 100 * float(low), 100 * float(high), len(pairs), len(units), exact)
 
 
 def _mean(values: np.ndarray) -> float:

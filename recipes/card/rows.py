@@ -62,6 +62,8 @@ class Row(Section):
     """What knows the data set's layout."""
     folders: tuple[str, ...] = ()
     """Names of folders under which the data set is published."""
+    parts: tuple[str, ...] = ()
+    """Of `folders`, in small letters, those that hold a part of the questions: no published figures stand beside it."""
     files: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Files of each split (train, validation, test), patterns within the folder."""
     columns: dict[str, str] = Field(default_factory=dict)

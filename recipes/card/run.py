@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -20,13 +20,15 @@ from recipes.card.blind import blind
 from recipes.card.boxes import box_of, overlap
 from recipes.card.examples import answer, examples_of, sampled
 from recipes.card.grade import GRADERS, Graded, answer_text
-from recipes.card.items import Item
+from recipes.card.items import Item, Reading
 from recipes.card.measures import Measured, measure
+from recipes.card.replies import Generations, as_asked, weights
 from recipes.card.rows import FILE, Row, is_of, load_row, published
 
 By = Literal["generation", "likelihood"]
 _FEW = 10  # answers that may all be the same without a word
 _DRAWN = 24  # boxes on the page of a row that has some
+_AHEAD = 16  # contexts whose pictures are opened together
 _DEPTH = 3  # folders below the one that is named, in which data sets are looked for
 
 
@@ -54,20 +56,49 @@ class Line:
     missing: str = ""
 
 
-def found(data: Path) -> Iterator[tuple[str, Row, Path]]:
-    """The data sets of a folder: those with a `row.yaml`, and those that lie under their published names.
+def found(data: Path) -> Iterator[tuple[str, Row | AssayError, Path]]:
+    """The data sets of a folder: those with a `row.yaml` (or why it is none), and those under their published names.
 
     Raises:
-        AssayError: there is no such folder, or a `row.yaml` cannot be understood.
+        AssayError: there is no such folder.
     """
     if not data.is_dir():
         raise AssayError(f"The folder {data} does not exist; name the one in which the data sets lie.")
     seen: dict[str, int] = {}
     for folder in _folders(data, _DEPTH):
-        own = [load_row(folder / FILE)] if (folder / FILE).is_file() else []
+        own: list[Row] = []
+        if (folder / FILE).is_file():
+            try:
+                own = [checked(load_row(folder / FILE), folder / FILE)]
+            except AssayError as error:  # what is wrong with one stops no other
+                yield folder.name, error, folder
+                continue
         for row in own or [row for row in published().values() if is_of(row, folder)]:
+            if folder.resolve().name.casefold() in row.parts:
+                yield f"{row.name}.{folder.name}", bare(row, f"{row.title}, {folder.name} alone"), folder
+                continue
             seen[row.name] = seen.get(row.name, 0) + 1
             yield (row.name if seen[row.name] == 1 else f"{row.name}.{folder.name}"), row, folder
+
+
+def bare(row: Row, title: str = "") -> Row:
+    """A row without published figures, for data that are not those that they are on."""
+    figures = tuple(figure.model_copy(update={"published": ()}) for figure in row.figures)
+    return row.model_copy(update={"figures": figures, "n": None, "title": title or row.title})
+
+
+def checked(row: Row, file: Path) -> Row:
+    """A row whose recipe asks by rows.
+
+    Raises:
+        AssayError: its recipe does not; the nearest is named.
+    """
+    known = sorted({one.recipe for one in published().values()})
+    if row.recipe not in known:
+        near = difflib.get_close_matches(row.recipe, known, n=1, cutoff=0.3)
+        meant = f"; did you mean {near[0]}?" if near else "."
+        raise AssayError(f"{file}: there is no recipe {row.recipe} for rows{meant} Known are {', '.join(known)}.")
+    return row
 
 
 def _folders(folder: Path, depth: int) -> Iterator[Path]:
@@ -93,8 +124,8 @@ class Card:
     """One run of the command.
 
     Attributes:
-        model: its name, for the files of its generations.
-        out: their folder.
+        model: its name; replies are kept by its weights.
+        out: the folder of the replies.
         limit: most contexts of a row.
     """
 
@@ -107,45 +138,59 @@ class Card:
     thinking: bool = True
     tokens: int | None = None
 
+    def __post_init__(self) -> None:
+        self.weights = weights(self.model)  # once: what is written to the folder meanwhile does not answer
+
     def line(self, name: str, row: Row, folder: Path, tick: Callable[[int, int], None]) -> Line:
         """A row's line of the table; what stops one row stops no other."""
         if self.by == "likelihood" and row.grader not in ("choice", "yes_no"):
             return Line(row, name, self.by, missing="likelihood needs options, and it has none")
+        known = row
+        if row.n and (folder / FILE).is_file():
+            row = bare(
+                row
+            )  # published figures that came with `base` are of other questions, unless the count is theirs
         try:
             reading = read_row(row, folder, "test")
             if any(item.images for item in reading.items) and not self.extractor.backend.sees:
                 return Line(row, name, self.by, missing="the model reads text alone, and it has images")
-            examples = sampled(examples_of(reading, row), self.limit)
-            reading.check(folder)
-            asked = [branch.source for example in examples for branch in example.branches]
-            items = [one.item for one in asked]
-            replies = self._replies(name, row, examples, tick)
+            every = _contexts(reading.items)
+            contexts = sampled(every, self.limit)
+            reading.items = [item for own in contexts for item in own]
+            store = self._asked(name, row, contexts, reading, tick)
+            items = reading.check(folder).items
+            row = known if len(items) == known.n else row
         except AssayError as error:
             return Line(row, name, self.by, missing=str(error))
+        replies = store.replies
         graded = [graded_of(row, item, replies[item.id]) for item in items]
         figures = {f.name: made for f in row.figures if (made := measure(f, items, graded))}
-        rule = blind(row, (known := training_part(row, folder)).items + known.unseen, items)
-        beside = {f.name: made for f in row.figures if rule and (made := measure(f, items, rule[1], draws=1))}
+        beside, rule = blind(row, (train := training_part(row, folder)).items + train.unseen, items)
         ungraded: dict[str, int] = {}
         for one in graded:
             if one.why:
                 ungraded[one.why] = ungraded.get(one.why, 0) + 1
         if row.grader == "box":
-            self._draw(name, examples, replies)
+            self._draw(name, row, contexts, replies)
         known_leak = [row.leak] if row.leak and not any(row.leak in told for told in reading.said) else []
         said = (*reading.told(), *known_leak, *([row.note] if row.note else []))
         if len(graded) >= _FEW and len({one.said for one in graded}) == 1 and graded[0].said:
             said = (f"The model gave the same answer to all of them: {graded[0].said[:40]}.", *said)
-        if self.limit and len(examples) == self.limit:
-            said = (f"A sample of {self.limit} contexts.", *said)
-        return Line(row, name, self.by, figures, beside, rule[0] if rule else "", ungraded, reading.counts, said)
+        if store.damaged:
+            said = (f"{store.damaged} damaged lines of {store.path} were asked again.", *said)
+        if len(contexts) < len(every):
+            unopened = " No other picture was opened." if any(item.images for item in items) else ""
+            said = (f"A sample of {self.limit} contexts.{unopened}", *said)
+        return Line(row, name, self.by, figures, beside, rule, ungraded, reading.counts, said)
 
-    def _draw(self, name: str, examples: Sequence[Example], replies: dict[str, dict[str, Any]]) -> None:
+    def _draw(
+        self, name: str, row: Row, contexts: Sequence[Sequence[Item]], replies: dict[str, dict[str, Any]]
+    ) -> None:
         """A page of the first boxes on their pictures."""
         from recipes.chest_xray.draw import page
 
         drawn = []
-        for branch, context in ((b, e.context) for e in examples for b in e.branches):
+        for branch, context in ((b, e.context) for e in _opened(contexts, row, Reading()) for b in e.branches):
             item = branch.source.item
             told = box_of(answer_text(replies[item.id].get("reply", "")), item.question)
             [part] = [part for part in context.parts if isinstance(part, ImagePart)][:1]
@@ -154,30 +199,42 @@ class Card:
                 break
         write_whole(self.out / f"{name}.boxes.html", page(drawn))
 
-    def _replies(
-        self, name: str, row: Row, examples: Sequence[Example], tick: Callable[[int, int], None]
-    ) -> dict[str, dict[str, Any]]:
-        """What the model says of every question, by its id; what was said before is read and not asked again."""
+    def _asked(
+        self,
+        name: str,
+        row: Row,
+        contexts: Sequence[Sequence[Item]],
+        reading: Reading,
+        tick: Callable[[int, int], None],
+    ) -> Generations:
+        """What the model says of every question; what was said before of the same one is not asked again."""
         contract = contract_of(row, self.known, self.thinking and self.by == "generation", self.tokens)
         extractor = Extractor(self.extractor.backend, contract, self.extractor.limits)
         store = Generations(self.out / f"{name}.{self.by}.jsonl", self._key(row, contract))
-        open_ = [
-            example for example in examples if any(b.source.item.id not in store.replies for b in example.branches)
-        ]
-        total, done = len(examples), len(examples) - len(open_)
+        digests: dict[str, str] = {}
+        open_: list[Sequence[Item]] = []
+        for items in contexts:
+            own = as_asked(items, row)
+            digests |= own
+            if not store.has(own):
+                open_.append(items)
+        total, done = len(contexts), len(contexts) - len(open_)
         tick(done, total)
-        for replies in self._scored(open_, row, contract) if self.by == "likelihood" else _answered(extractor, open_):
-            store.add(replies)
+        examples = _opened(open_, row, reading)
+        for replies in (
+            self._scored(examples, row, contract) if self.by == "likelihood" else _answered(extractor, examples)
+        ):
+            store.add([{"id": one["id"], "asked": digests[one["id"]], **one} for one in replies])
             done += 1
             tick(done, total)
-        return store.replies
+        return store
 
     def _key(self, row: Row, contract: Contract) -> dict[str, str]:
         asked = row.model_dump_json(include={"prompt", "question", "classes", "square"})
         told = contract.model_dump_json(exclude={"max_prompt_tokens"})
-        return {"model": self.model, "asked": hashlib.sha256((asked + told).encode()).hexdigest()[:16]}
+        return {"weights": self.weights, "asked": hashlib.sha256((asked + told).encode()).hexdigest()[:16]}
 
-    def _scored(self, examples: Sequence[Example], row: Row, contract: Contract) -> Iterator[list[dict[str, Any]]]:
+    def _scored(self, examples: Iterable[Example], row: Row, contract: Contract) -> Iterator[list[dict[str, Any]]]:
         """How probable each option is; all options of all questions on a context go through the model together."""
         backend: Any = self.extractor.backend
         if not hasattr(backend, "log_likelihoods"):
@@ -197,7 +254,33 @@ class Card:
             yield [{"id": name, "log_likelihoods": own} for name, own in found.items()]
 
 
-def _answered(extractor: Extractor, examples: Sequence[Example]) -> Iterator[list[dict[str, Any]]]:
+def _contexts(items: Sequence[Item]) -> list[list[Item]]:
+    """Items that are shown the same, in the order of the first."""
+    groups: dict[Any, list[Item]] = {}
+    for item in items:
+        groups.setdefault(item.shown, []).append(item)
+    return list(groups.values())
+
+
+def _opened(contexts: Sequence[Sequence[Item]], row: Row, reading: Reading) -> Iterator[Example]:
+    """Contexts as they are asked; their pictures are opened just before, a few together.
+
+    What cannot be opened is left out of `reading`, and counted there.
+    """
+    for first in range(0, len(contexts), _AHEAD):
+        part = Reading()
+        part.items = [item for own in contexts[first : first + _AHEAD] for item in own]
+        before = {item.id for item in part.items}
+        made = examples_of(part, row)
+        if gone := before - {item.id for item in part.items}:
+            reading.items = [item for item in reading.items if item.id not in gone]
+        for why, places in part.left_out.items():
+            for at in places:
+                reading.leave(why, at)
+        yield from made
+
+
+def _answered(extractor: Extractor, examples: Iterable[Example]) -> Iterator[list[dict[str, Any]]]:
     for done in extractor.answers(examples):
         if done:
             example, records = done
@@ -218,33 +301,3 @@ def graded_of(row: Row, item: Item, reply: dict[str, Any]) -> Graded:
         return GRADERS[row.grader](reply["reply"], item)
     best = max(scores, key=scores.__getitem__)
     return Graded({"right": float(best == item.gold)}, best)
-
-
-class Generations:
-    """The replies of one model to one row's questions, a line each: kept as they come.
-
-    Raises:
-        AssayError: the file is of another model, or was asked otherwise.
-    """
-
-    def __init__(self, path: Path, key: dict[str, str]):
-        self.path, self.replies = path, dict[str, dict[str, Any]]()
-        lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
-        if not lines[:-1]:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(key) + "\n", encoding="utf-8")
-            return
-        if json.loads(lines[0]) != key:
-            raise AssayError(
-                f"{path} holds replies of another model, or to another prompt; choose another --out, or delete it."
-            )
-        whole = lines[1:-1]  # what a kill left of a last line is asked again
-        self.replies = {reply["id"]: reply for reply in map(json.loads, whole)}
-        if lines[-1]:
-            path.write_text("\n".join([*lines[:-1], ""]), encoding="utf-8")
-
-    def add(self, replies: Sequence[dict[str, Any]]) -> None:
-        """Keep replies."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write("".join(json.dumps(reply, ensure_ascii=False) + "\n" for reply in replies))
-        self.replies |= {reply["id"]: reply for reply in replies}

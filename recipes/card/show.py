@@ -26,7 +26,8 @@ def _cells(line: Line) -> list[list[str]]:
     made: list[list[str]] = []
     for figure in line.row.figures:
         own = (line.figures or {}).get(figure.name)
-        if own is None and not figure.published:
+        bare = own is None and not figure.published
+        if bare and (made or not line.missing):  # a row without any figure has one line nevertheless
             continue
         beside = (line.blind or {}).get(figure.name)
         others = [*figure.published, *[None] * (len(MODELS) - len(figure.published))]
@@ -62,6 +63,11 @@ def notes(line: Line) -> list[str]:
         told.append(f"Replies that could not be graded, counted as wrong: {many}.")
     if line.rule:
         told.append(f"Blind: {line.rule}.")
+    exact = [name for name, one in (line.figures or {}).items() if one.exact]
+    if exact:
+        told.append(
+            f"All contexts agree in {', '.join(exact)}: intervals are the exact bound by contexts (Clopper-Pearson)."
+        )
     published = line.row.n
     own = next(iter((line.figures or {}).values()), None)
     if own and published and own.n != published:
@@ -88,6 +94,7 @@ def to_json(lines: Sequence[Line], absent: Sequence[Row], model: str) -> str:
         for name, one in (measured or {}).items():
             ends = None if math.isnan(one.low) else [round(one.low, 2), round(one.high, 2)]
             made[name] = {"value": round(one.value, 2), "interval": ends, "n": one.n, "contexts": one.contexts}
+            made[name]["interval_by"] = "Clopper-Pearson" if one.exact else "bootstrap"
         return made
 
     rows = [
