@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -65,7 +66,10 @@ class Row(Section):
     files: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Files of each split (train, validation, test), patterns within the folder."""
     columns: dict[str, str] = Field(default_factory=dict)
-    """Columns by what they hold: id, question, options, answer, image, text, patient, group, closed, split."""
+    """Columns by what they hold: id, question, options, answer, image, text, patient, group, closed, split. Options may
+    be several columns, and a box: y0, x0, y1, x1, in 0 to 1000 of the picture as it is shown."""
+    places: bool = False
+    """Whether answers are places among the options, from 0 or from 1 (which is told from all answers of a file)."""
     where: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
     """Only rows of the table whose columns say this."""
     images: str = "{image}"
@@ -102,6 +106,11 @@ class Row(Section):
         if not value:
             raise ValueError("names no figure; leave it out for accuracy")
         return value
+
+
+def filled(template: str, **values: str) -> str:
+    """A template with names in braces replaced; other braces are its own, as are those of the values."""
+    return re.sub(r"\{(\w+)\}", lambda match: values.get(match.group(1), match.group()), template)
 
 
 def load_row(path: Path) -> Row:
