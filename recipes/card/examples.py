@@ -30,7 +30,8 @@ class Asked:
 def asked(item: Item, row: Row) -> str:
     """The words of a question."""
     options = "\n".join(filled(row.prompt.option, letter=k, text=text) for k, text in item.options.items())
-    return filled(row.prompt.ask, question=item.question, options=options)
+    ask = row.prompt.ask if item.options else row.prompt.ask.replace("\n{options}", "")
+    return filled(ask, question=item.question, options=options)
 
 
 def answer(item: Item, row: Row, gold: Any = None) -> str:

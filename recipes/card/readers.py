@@ -34,13 +34,32 @@ def files_of(folder: Path, split: str, row: Row) -> list[Path]:
             known = "; ".join(f"{name}: {', '.join(own)}" for name, own in row.files.items())
             raise AssayError(f"{folder} has no file of {row.title} for the split {split} (files by split: {known}).")
         return found
-    tables = sorted(p for p in folder.iterdir() if p.name.endswith(SUFFIXES) and p.name != FILE)
+    inner = _part(folder, split)
+    tables = _tables(inner) if inner else []
+    if tables:
+        folder = tables[0].parent
+    tables = tables or _tables(folder)
     named = [p for p in tables if p.name.partition(".")[0].casefold() in SPLITS.get(split, ())]
     others = [p for p in tables if p.name.partition(".")[0].casefold() not in sum(SPLITS.values(), ())]
     if named or len(others) == 1:
         return named or others
     which = f"holds several tables ({', '.join(p.name for p in tables)})" if tables else "holds no CSV and no JSONL"
     raise AssayError(f"{folder} {which}; name the one to be read train, validation or test, or in {FILE} (files).")
+
+
+def _tables(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.name.endswith(SUFFIXES) and p.is_file() and p.name != FILE)
+
+
+def _part(folder: Path, split: str) -> Path | None:
+    """The folder of a split within a data folder."""
+    return next((p for p in sorted(folder.iterdir()) if p.is_dir() and split_of(p.name) == split), None)
+
+
+def split_of(name: Any) -> str | None:
+    """The split that a folder, a file or a cell names."""
+    said = told(name).casefold()
+    return next((split for split, names in SPLITS.items() if said in names), None)
 
 
 def read_table(folder: Path, split: str, row: Row) -> Reading:
@@ -55,19 +74,36 @@ def read_table(folder: Path, split: str, row: Row) -> Reading:
         if rows:
             _check_columns(rows[0], row)
         base = base_of(rows, row)
+        beside = folder if row.files else path.parent  # where the images lie
         for number, (at, cells) in enumerate(rows, 1):
-            if _wanted(cells, split, row):
-                _add(reading, folder, row, (at, cells), f"{path.name}:{number}", base)
+            if not _wanted(cells, row):
+                continue
+            own = at_name(cells, row.columns["split"]) if "split" in row.columns else split
+            if split_of(own) is None:
+                reading.leave("its split is none of train, validation and test", f"{at} ({str(own)[:40]!r})")
+            elif split_of(own) == split:
+                _add(reading, beside, row, (at, cells), f"{path.name}:{number}", base)
     return reading
 
 
 def _check_columns(first: tuple[str, Cells], row: Row) -> None:
     at, cells = first
-    optional = {"id", "group", "closed", "patient", "split", "text"}
+    optional = {"id", "group", "closed", "patient", "split", "text"} if row.folders and row.files else set()
     for what, names in row.columns.items():
-        for name in map(str.strip, names.split(",")):
-            if what not in optional or row.files == {}:
+        several = [name.strip() for name in names.split(",")]
+        if len(several) > 1 and what != "options" and (what, row.grader, len(several)) != ("answer", "box", 4):
+            raise AssayError(
+                f"{row.name}: `columns: {{{what}: {names}}}` names {len(several)} columns; that can be one, but for "
+                "options, and for a box: y0, x0, y1, x1."
+            )
+        for name in several:
+            if what not in optional:
                 column(cells, name, at, what)
+    if row.grader == "choice" and not row.classes and "options" not in row.columns:
+        raise AssayError(
+            f"{row.name} is graded by choice and has nothing to choose from: say in {FILE} where the options are "
+            "(columns: {options: ...}), which classes there are, or another grader (short, yes_no)."
+        )
     for what in ("question", "answer"):
         missing = what not in row.columns and not (what == "question" and row.question) and not one_hot(cells, row)
         if missing:
@@ -76,13 +112,12 @@ def _check_columns(first: tuple[str, Cells], row: Row) -> None:
         column(cells, name, at)
 
 
-def _wanted(cells: Cells, split: str, row: Row) -> bool:
+def _wanted(cells: Cells, row: Row) -> bool:
     for name, wanted in row.where.items():
         allowed = (wanted,) if isinstance(wanted, str) else wanted
         if told(at_name(cells, name)) not in allowed:
             return False
-    own = row.columns.get("split")
-    return not own or str(cells.get(own, "")).strip().casefold() in SPLITS.get(split, (split,))
+    return True
 
 
 def _add(reading: Reading, folder: Path, row: Row, place: tuple[str, Cells], name: str, base: int) -> None:
@@ -137,27 +172,50 @@ def read_folders(folder: Path, split: str, row: Row) -> Reading:
     """A folder of images for each class, `split/class/image`, or `class/image` where there are no splits.
 
     Raises:
-        AssayError: there are not at least two classes.
+        AssayError: there are not at least two classes, or nothing is asked.
     """
     reading = Reading()
-    within = next((folder / one for one in SPLITS[split] if (folder / one).is_dir()), folder)
+    within = _part(folder, split) or folder
     if row.files:
         within = next((path for pattern in row.files.get(split, ()) for path in folder.glob(pattern)), folder)
-    known = [path for path in sorted(within.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    classes = row.classes or {path.name: path.name.replace("_", " ") for path in known}
+    known = _classes_in(within)
+    classes = row.classes or {name: name.replace("_", " ") for name in _class_names(folder, row)}
     if len(classes) < 2 or not known:
         raise AssayError(f"{within} has no folder of images for each class; make one a class, with the class's name.")
+    if not row.question:
+        raise AssayError(f"{row.name}: nothing is asked of the images; say it in {FILE} (question: ...).")
     letters = dict(zip(classes, LETTERS, strict=False))
     options = dict(zip(LETTERS, classes.values(), strict=False))
     for place in known:
-        files = [path for path in sorted(place.iterdir()) if path.is_file() and not path.name.startswith(".")]
-        for path in files:
+        for path in sorted(place.iterdir()):
+            if path.name.startswith("."):
+                continue
             if place.name not in letters:
                 reading.leave("its folder is none of the row's classes", str(path))
-                continue
-            name = f"{place.name}/{path.name}"
-            reading.add(Item(name, row.question, letters[place.name], options, (path,), at=str(path)))
+            elif path.is_dir():
+                for inner in sorted(one for one in path.rglob("*") if one.is_file()):
+                    reading.leave("it lies in a folder within its class's", str(inner))
+            else:
+                name = f"{place.name}/{path.name}"
+                reading.add(Item(name, row.question, letters[place.name], options, (path,), at=str(path)))
+    seen = {item.gold for item in reading.items}
+    if none := [name for name, letter in letters.items() if letter not in seen]:
+        reading.said.append(f"{within} has no image of {', '.join(none)}.")
     return reading
+
+
+def _classes_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+
+
+def _class_names(folder: Path, row: Row) -> list[str]:
+    """The classes of all splits: options must be the same in training and test, though one lacks a class."""
+    if row.files:
+        places = [path for own in row.files.values() for pattern in own for path in folder.glob(pattern)]
+    else:
+        whole = folder.resolve().parent if split_of(folder.resolve().name) else folder
+        places = [path for path in _classes_in(whole) if split_of(path.name)] or [folder]
+    return sorted({path.name for place in places for path in _classes_in(place)})
 
 
 def part_of(name: str, shares: Mapping[str, int]) -> str:
