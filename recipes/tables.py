@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def read_text(path: Path) -> str:
     """
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise AssayError(f"{path} cannot be read ({error}).") from None
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", errors="replace")
@@ -65,6 +66,8 @@ def table(path: Path, names: Sequence[str] = (), header: bool = True) -> Iterato
             whole = [
                 {"id": key, **row} if isinstance(row, dict) else {"id": key, "value": row} for key, row in whole.items()
             ]
+        if not isinstance(whole, list):
+            raise AssayError(f"{path} holds {str(whole)[:40]!r} alone; write a list of objects, one for each row.")
         loaded = ((f"{path}, entry {number}", row) for number, row in enumerate(whole, 1))
     for at, row in loaded:
         if not isinstance(row, dict):
@@ -75,7 +78,7 @@ def table(path: Path, names: Sequence[str] = (), header: bool = True) -> Iterato
 def _json(text: str, at: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AssayError(f"{at} is not JSON ({error}); correct it or take it out.") from None
 
 

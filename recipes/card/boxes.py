@@ -64,6 +64,16 @@ def box_of(reply: str, label: str) -> Box | None:
     return _checked([float(value) for value in match.groups()]) if match and _are_numbers(match.groups()) else None
 
 
+def box_in(value: object) -> Box | None:
+    """A true box of a table: four numbers, or a text of them in brackets."""
+    if isinstance(value, str):
+        value = value.strip().strip("[]()").split(",")
+    try:
+        return _checked([float(side) for side in value])  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        return None
+
+
 def _are_numbers(values: Sequence[str]) -> bool:
     return all(value.count(".") <= 1 and value.strip("-.") for value in values)
 

@@ -13,7 +13,7 @@ from extraction.errors import AssayError, DocumentError
 from extraction.example import Branch, Context, Example, ImagePart, Part
 from recipes.card.boxes import written
 from recipes.card.items import Item, Reading
-from recipes.card.rows import Row
+from recipes.card.rows import Row, filled
 
 T = TypeVar("T")
 SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
@@ -30,16 +30,16 @@ class Asked:
 
 def asked(item: Item, row: Row) -> str:
     """The words of a question."""
-    options = "\n".join(row.prompt.option.format(letter=k, text=text) for k, text in item.options.items())
-    # Braces of a question are its own.
-    return row.prompt.ask.replace("{options}", options).replace("{question}", item.question)
+    options = "\n".join(filled(row.prompt.option, letter=k, text=text) for k, text in item.options.items())
+    ask = row.prompt.ask if item.options else row.prompt.ask.replace("\n{options}", "")
+    return filled(ask, question=item.question, options=options)
 
 
 def answer(item: Item, row: Row, gold: Any = None) -> str:
     """The words of an answer, the true one where none is given."""
     gold = item.gold if gold is None else gold
     said = written(gold, item.question) if row.grader == "box" else str(gold)
-    return row.prompt.answer.replace("{text}", item.options.get(said, said)).replace("{answer}", said)
+    return filled(row.prompt.answer, text=item.options.get(said, said), answer=said)
 
 
 def examples_of(reading: Reading, row: Row, questions: int | None = None) -> list[Example]:

@@ -50,12 +50,19 @@ _REFUSED = re.compile(
 _WRAP = re.compile(r"\\(?:boxed|text|textbf|mathrm|mathbf)\s*\{|[{}$*_`]|\\[()\[\]]")
 # A letter that stands for an option: in brackets, or alone before a stop, a line's end, or what the option says.
 _LETTER = (
-    r"\(\s*([A-Za-z])\s*\)|\[\s*([A-Za-z])\s*\]"
-    r"|([A-Z])(?=\s*(?:[.):,;]|$|\n|\s[-–—]\s|\s*[/&]|\s+(?:or|and)\s+\(?[A-Z]\b))"
+    r"\(\s*([A-Za-z]{1,2})\s*\)|\[\s*([A-Za-z]{1,2})\s*\]"
+    r"|([A-Z]{1,2})(?=\s*(?:[.):,;]|$|\n|\s[-–—]\s|\s*[/&]|\s+(?:or|and)\s+\(?[A-Z]\b))"
     r"|([a-z])(?=\s*(?:[.)]|$|\n))"
 )
 _HEAD = re.compile(
     rf"\s*(?:[Tt]he\s+)?(?:correct\s+)?(?:[Aa]nswer\s+(?:is\s+)?)?(?:[Oo]ption\s+|[Cc]hoice\s+)?[\"'“‘]?\s*(?:{_LETTER})"
+)
+# "Option C is correct", "(C) is the best answer"; not "neither A nor B is correct".
+_CORRECT = re.compile(
+    r"(?<![Nn]or )(?<![Ii]f )(?<![Ww]hether )"
+    r"\b(?:(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s+\(?([A-Za-z]{1,2})\b\)?|([A-Z]{1,2})\b\)?)"
+    r"[\s*_`]+is\s+(?:(?:the\s+)?(?:most\s+likely\s+|best\s+|single\s+)*(?:correct|right|best|most\s+likely)"
+    r"(?:\s+(?:answer|option|choice|one|diagnosis))?|the\s+(?:answer|diagnosis))\b"
 )
 _SPOKEN_OF = re.compile(r"\s+(?:is|are|was|were|would|could|may|might|can|seems?|describes?|refers?)\b")
 _MORE = re.compile(rf"\s*[\"'”’.]*\s*(?:,|and|or|&|/|oder|et)\s*(?:or\s+|and\s+)?(?:option\s+)?(?:{_LETTER})")
@@ -103,7 +110,10 @@ def choice(reply: str, item: Item) -> Graded:
 def _statements(reply: str) -> list[str]:
     """Where a reply without a final answer may state one, in the order in which they count."""
     boxed = [reply[match.start() :] for match in re.finditer(r"\\boxed", reply)][:1]
-    stated = sorted([(match.end(), reply[match.end() :]) for match in _STATED.finditer(reply)])
+    stated = sorted(
+        [(match.end(), reply[match.end() :]) for match in _STATED.finditer(reply)]
+        + [(match.start(), reply[match.start() :]) for match in _CORRECT.finditer(reply)]
+    )
     return [*boxed, *(rest for _, rest in stated), reply] if boxed or stated else [reply]
 
 
@@ -114,6 +124,12 @@ def _option(text: str, options: Mapping[str, str], begins: bool = False) -> str:
         begins: whether it is a whole reply, which may speak of an option before it chooses another.
     """
     text = text.strip(" \t\n\"'“”‘’")
+    alone = re.fullmatch(r"\(?([A-Za-z]{1,2})[).:]*", text)
+    if alone and alone.group(1).upper() in options:  # a letter, though another option may say "B"
+        return alone.group(1).upper()
+    correct = _CORRECT.match(text)
+    if correct and (letter := (correct.group(1) or correct.group(2)).upper()) in options:
+        return letter
     worded = _worded(text, options, only=begins)
     if worded:
         return worded
@@ -165,7 +181,7 @@ def short(reply: str, item: Item) -> Graded:
     last = final(reply)
     said = _WRAP.sub("", (reply if last is None else last.strip().split("\n")[0])).strip(" \t\n\"'“”")
     gold = str(item.gold)
-    scores = {"f1": f1(said, gold), "exact": float(normal(said) == normal(gold))}
+    scores = {"f1": f1(said, gold), "exact": float(normal(said) == normal(gold) != "")}
     if normal(gold) in ("yes", "no"):
         match = _YES.match(said)
         both = match and _BOTH.match(said, match.end())

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from extraction.errors import AssayError
 from recipes.card.items import Item, Reading
-from recipes.card.rows import FILE, Row
+from recipes.card.options import LETTERS, at_name, base_of, cell, fault, gold_of, one_hot, options_of, told
+from recipes.card.rows import FILE, Row, filled
 from recipes.tables import SUFFIXES, Cells, table
 
 SPLITS: dict[str, tuple[str, ...]] = {
@@ -19,8 +19,6 @@ SPLITS: dict[str, tuple[str, ...]] = {
     "validation": ("validation", "valid", "val", "dev", "validate"),
     "test": ("test", "testing"),
 }
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_YES = {"yes": "yes", "no": "no", "true": "yes", "false": "no", "1": "yes", "0": "no", "1.0": "yes", "0.0": "no"}
 
 
 def files_of(folder: Path, split: str, row: Row) -> list[Path]:
@@ -36,13 +34,32 @@ def files_of(folder: Path, split: str, row: Row) -> list[Path]:
             known = "; ".join(f"{name}: {', '.join(own)}" for name, own in row.files.items())
             raise AssayError(f"{folder} has no file of {row.title} for the split {split} (files by split: {known}).")
         return found
-    tables = sorted(p for p in folder.iterdir() if p.name.endswith(SUFFIXES) and p.name != FILE)
+    inner = _part(folder, split)
+    tables = _tables(inner) if inner else []
+    if tables:
+        folder = tables[0].parent
+    tables = tables or _tables(folder)
     named = [p for p in tables if p.name.partition(".")[0].casefold() in SPLITS.get(split, ())]
     others = [p for p in tables if p.name.partition(".")[0].casefold() not in sum(SPLITS.values(), ())]
     if named or len(others) == 1:
         return named or others
     which = f"holds several tables ({', '.join(p.name for p in tables)})" if tables else "holds no CSV and no JSONL"
     raise AssayError(f"{folder} {which}; name the one to be read train, validation or test, or in {FILE} (files).")
+
+
+def _tables(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.name.endswith(SUFFIXES) and p.is_file() and p.name != FILE)
+
+
+def _part(folder: Path, split: str) -> Path | None:
+    """The folder of a split within a data folder."""
+    return next((p for p in sorted(folder.iterdir()) if p.is_dir() and split_of(p.name) == split), None)
+
+
+def split_of(name: Any) -> str | None:
+    """The split that a folder, a file or a cell names."""
+    said = told(name).casefold()
+    return next((split for split, names in SPLITS.items() if said in names), None)
 
 
 def read_table(folder: Path, split: str, row: Row) -> Reading:
@@ -56,73 +73,77 @@ def read_table(folder: Path, split: str, row: Row) -> Reading:
         rows = list(table(path))
         if rows:
             _check_columns(rows[0], row)
-        base = _base(rows, row)
+        base = base_of(rows, row)
+        beside = folder if row.files else path.parent  # where the images lie
         for number, (at, cells) in enumerate(rows, 1):
-            if _wanted(cells, split, row):
-                _add(reading, folder, row, (at, cells), f"{path.name}:{number}", base)
+            if not _wanted(cells, row):
+                continue
+            own = at_name(cells, row.columns["split"]) if "split" in row.columns else split
+            if split_of(own) is None:
+                reading.leave("its split is none of train, validation and test", f"{at} ({str(own)[:40]!r})")
+            elif split_of(own) == split:
+                _add(reading, beside, row, (at, cells), f"{path.name}:{number}", base)
     return reading
 
 
 def _check_columns(first: tuple[str, Cells], row: Row) -> None:
     at, cells = first
-    optional = {"id", "group", "closed", "patient", "split", "text"}
+    optional = {"id", "group", "closed", "patient", "split", "text"} if row.folders and row.files else set()
     for what, names in row.columns.items():
-        for name in map(str.strip, names.split(",")):
-            if what not in optional or row.files == {}:
+        several = [name.strip() for name in names.split(",")]
+        if len(several) > 1 and what != "options" and (what, row.grader, len(several)) != ("answer", "box", 4):
+            raise AssayError(
+                f"{row.name}: `columns: {{{what}: {names}}}` names {len(several)} columns; that can be one, but for "
+                "options, and for a box: y0, x0, y1, x1."
+            )
+        for name in several:
+            if what not in optional:
                 column(cells, name, at, what)
+    if row.grader == "choice" and not row.classes and "options" not in row.columns:
+        raise AssayError(
+            f"{row.name} is graded by choice and has nothing to choose from: say in {FILE} where the options are "
+            "(columns: {options: ...}), which classes there are, or another grader (short, yes_no)."
+        )
     for what in ("question", "answer"):
-        missing = what not in row.columns and not (what == "question" and row.question) and not _one_hot(cells, row)
+        missing = what not in row.columns and not (what == "question" and row.question) and not one_hot(cells, row)
         if missing:
             column(cells, what, at)
     for name in row.where:
         column(cells, name, at)
 
 
-def _one_hot(cells: Mapping[str, Any], row: Row) -> bool:
-    """Whether the classes are columns of their own, with 1 in that of the true one (ISIC)."""
-    return bool(row.classes) and "answer" not in row.columns and set(row.classes) <= set(cells)
-
-
-def _wanted(cells: Cells, split: str, row: Row) -> bool:
+def _wanted(cells: Cells, row: Row) -> bool:
     for name, wanted in row.where.items():
         allowed = (wanted,) if isinstance(wanted, str) else wanted
-        if str(cells.get(name, "")).strip() not in allowed:
+        if told(at_name(cells, name)) not in allowed:
             return False
-    own = row.columns.get("split")
-    return not own or str(cells.get(own, "")).strip().casefold() in SPLITS.get(split, (split,))
-
-
-def cell(cells: Cells, row: Row, what: str, other: Any = "") -> Any:
-    """What a table's row has for `what`, whatever the case of the column's letters."""
-    name = row.columns.get(what, what)
-    if name in cells:
-        return cells[name]
-    return next((value for key, value in cells.items() if key.casefold().strip() == name.casefold()), other)
+    return True
 
 
 def _add(reading: Reading, folder: Path, row: Row, place: tuple[str, Cells], name: str, base: int) -> None:
     at, cells = place
-    options = _options(cells, row)
-    gold = _gold(cells, row, options, base)
+    options, names = options_of(cells, row)
+    gold, why = gold_of(cells, row, options, names, base)
     if str(gold) in row.ignore:
-        reading.leave(f"its answer is {gold!r}", at)
-        return
+        why = f"its answer is {gold!r}"
     images, missing = _images(folder, cells, row)
     text = cell(cells, row, "text")
-    closed = cell(cells, row, "closed", None)
+    closed = told(cell(cells, row, "closed"))
     item = Item(
-        id=str(cell(cells, row, "id") or name),
-        question=str(row.question or cell(cells, row, "question")).strip(),
+        id=told(cell(cells, row, "id")) or name,
+        question=row.question.strip() or told(cell(cells, row, "question")),
         gold=gold,
-        options=options,
+        options={letter: one for letter, one in options.items() if one or not row.folders},
         images=images,
-        text="\n".join(text) if isinstance(text, list) else str(text),
-        patient=str(cell(cells, row, "patient")),
-        group=str(cell(cells, row, "group")),
-        closed=None if closed in (None, "") else str(closed).strip().upper() in ("CLOSED", "YES", "TRUE", "1"),
+        text="\n".join(map(told, text)) if isinstance(text, list) else told(text),
+        patient=told(cell(cells, row, "patient")),
+        group=told(cell(cells, row, "group")),
+        closed=closed.upper() in ("CLOSED", "YES", "TRUE", "1") if closed else None,
         at=at,
     )
-    if missing:
+    if why := why or fault(item, row):
+        reading.leave(why, f"{at} ({str(gold)[:40]!r})" if gold and why.startswith("its answer") else at)
+    elif missing:
         reading.leave("its image is missing", f"{at} ({missing})")
         reading.unseen.append(item)
     else:
@@ -134,108 +155,67 @@ def _images(folder: Path, cells: Cells, row: Row) -> tuple[tuple[Path, ...], str
     if "image" not in row.columns:
         return (), ""
     value = cell(cells, row, "image")
-    names = [str(one) for one in value] if isinstance(value, list) else [str(value)]
-    paths = tuple(folder / row.images.format(image=name.strip()) for name in names if name.strip())
-    missing = next((path for path in paths if not path.is_file()), None)
+    names = [told(one) for one in (value if isinstance(value, list) else [value])]
+    paths = tuple(folder / filled(row.images, image=name) for name in names if name)
+    missing = next((path for path in paths if not _is_file(path)), None)
     return paths, "no file is named" if not paths else str(missing) if missing else ""
 
 
-def _options(cells: Cells, row: Row) -> dict[str, str]:
-    """The options by letter: the row's classes, a dict, a list, or columns of their own (empty ones are none)."""
-    if row.classes and row.grader == "choice":
-        return dict(zip(LETTERS, row.classes.values(), strict=False))
-    if "options" not in row.columns:
-        return {}
-    names = [name.strip() for name in row.columns["options"].split(",")]
-    if len(names) > 1:
-        values = [str(cells.get(name, "") or "").strip() for name in names]
-        return {letter: value for letter, value in zip(LETTERS, values, strict=False) if value}
-    value = cell(cells, row, "options")
-    if isinstance(value, str) and value.strip()[:1] in "[{":
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return {}
-    if isinstance(value, Mapping):
-        return {str(key): str(text) for key, text in value.items() if text not in (None, "")}
-    if isinstance(value, str):
-        value = value.split("|")
-    return dict(zip(LETTERS, map(str, value or ()), strict=False))
-
-
-def _gold(cells: Cells, row: Row, options: Mapping[str, str], base: int) -> Any:
-    """The true answer: an option's letter (also by number or words), yes or no for that grader, else as it stands."""
-    if _one_hot(cells, row):
-        value: Any = next((name for name in row.classes if str(cells[name]).strip() in ("1", "1.0")), "")
-    else:
-        value = cell(cells, row, "answer", None)
-    said = "" if value is None else str(value).strip()
-    if row.grader == "yes_no":
-        said = row.classes.get(said, said)
-        return _YES.get(said.casefold(), said)
-    if row.grader != "choice":
-        return row.classes.get(said, said)
-    if row.classes:
-        return dict(zip(row.classes, LETTERS, strict=False)).get(said, said)
-    if said in options:
-        return said
-    if said.lstrip("-").isdigit() and not any(key.isdigit() for key in options):
-        place = int(said) - base
-        return LETTERS[place] if 0 <= place < len(options) else said
-    if said.upper() in options:
-        return said.upper()
-    words = [letter for letter, text in options.items() if text.strip().casefold() == said.casefold()]
-    return words[0] if len(words) == 1 else said
-
-
-def _base(rows: Sequence[tuple[str, Cells]], row: Row) -> int:
-    """Whether a file numbers its options from 0 or from 1 (MedMCQA's `cop` does either), by all of its answers.
-
-    Raises:
-        AssayError: both would fit: the answers are numbers from 1 to less than there are options.
-    """
-    if row.grader != "choice" or row.classes:
-        return 0
-    told = [str(cell(cells, row, "answer", "")).strip() for _, cells in rows]
-    numbers = [int(one) for one in told if one.isdigit() or one == "-1"]
-    if not numbers or len(numbers) < len([one for one in told if one]):
-        return 0
-    most = max(len(_options(cells, row)) for _, cells in rows)
-    if min(numbers) <= 0:
-        return 0
-    if max(numbers) == most:
-        return 1
-    raise AssayError(
-        f"{rows[0][0].rpartition(', ')[0]} numbers its answers {min(numbers)} to {max(numbers)}, from 0 or from 1: "
-        "that cannot be told; write letters."
-    )
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a whole text, where a name should be
+        return False
 
 
 def read_folders(folder: Path, split: str, row: Row) -> Reading:
     """A folder of images for each class, `split/class/image`, or `class/image` where there are no splits.
 
     Raises:
-        AssayError: there are not at least two classes.
+        AssayError: there are not at least two classes, or nothing is asked.
     """
     reading = Reading()
-    within = next((folder / one for one in SPLITS[split] if (folder / one).is_dir()), folder)
+    within = _part(folder, split) or folder
     if row.files:
         within = next((path for pattern in row.files.get(split, ()) for path in folder.glob(pattern)), folder)
-    known = [path for path in sorted(within.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    classes = row.classes or {path.name: path.name.replace("_", " ") for path in known}
+    known = _classes_in(within)
+    classes = row.classes or {name: name.replace("_", " ") for name in _class_names(folder, row)}
     if len(classes) < 2 or not known:
         raise AssayError(f"{within} has no folder of images for each class; make one a class, with the class's name.")
+    if not row.question:
+        raise AssayError(f"{row.name}: nothing is asked of the images; say it in {FILE} (question: ...).")
     letters = dict(zip(classes, LETTERS, strict=False))
     options = dict(zip(LETTERS, classes.values(), strict=False))
     for place in known:
-        files = [path for path in sorted(place.iterdir()) if path.is_file() and not path.name.startswith(".")]
-        for path in files:
+        for path in sorted(place.iterdir()):
+            if path.name.startswith("."):
+                continue
             if place.name not in letters:
                 reading.leave("its folder is none of the row's classes", str(path))
-                continue
-            name = f"{place.name}/{path.name}"
-            reading.add(Item(name, row.question, letters[place.name], options, (path,), at=str(path)))
+            elif path.is_dir():
+                for inner in sorted(one for one in path.rglob("*") if one.is_file()):
+                    reading.leave("it lies in a folder within its class's", str(inner))
+            else:
+                name = f"{place.name}/{path.name}"
+                reading.add(Item(name, row.question, letters[place.name], options, (path,), at=str(path)))
+    seen = {item.gold for item in reading.items}
+    if none := [name for name, letter in letters.items() if letter not in seen]:
+        reading.said.append(f"{within} has no image of {', '.join(none)}.")
     return reading
+
+
+def _classes_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+
+
+def _class_names(folder: Path, row: Row) -> list[str]:
+    """The classes of all splits: options must be the same in training and test, though one lacks a class."""
+    if row.files:
+        places = [path for own in row.files.values() for pattern in own for path in folder.glob(pattern)]
+    else:
+        whole = folder.resolve().parent if split_of(folder.resolve().name) else folder
+        places = [path for path in _classes_in(whole) if split_of(path.name)] or [folder]
+    return sorted({path.name for place in places for path in _classes_in(place)})
 
 
 def part_of(name: str, shares: Mapping[str, int]) -> str:

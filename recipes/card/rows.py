@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,22 @@ from finetune.config import Section
 
 FILE = "row.yaml"
 """Beside data of a team's own: says how they are read, asked and graded."""
+COLUMNS = ("id", "question", "options", "answer", "image", "text", "patient", "group", "closed", "split")
+"""What columns may hold."""
+PARTS = ("train", "validation", "test")
+FIELDS = {"ask": ("question", "options"), "option": ("letter", "text"), "answer": ("answer", "text")}
+"""What stands in braces in a prompt."""
+FIGURES = ("accuracy", "balanced accuracy", "macro accuracy", "macro F1", "mean IoU", "tokenised F1",
+           "yes/no accuracy", "closed accuracy", "exact match", "ROUGE-L")  # fmt: skip
+SCORES = {
+    "choice": ("right",),
+    "yes_no": ("right",),
+    "short": ("f1", "exact", "yes_no", "closed"),
+    "report": ("rouge_l", "radgraph_partial", "radgraph_simple", "radgraph_complete"),
+    "box": ("iou",),
+}
+"""What each grader gives; a row that names no figure has the first of them."""
+_FIRST = {"f1": "tokenised F1", "rouge_l": "ROUGE-L", "iou": "mean IoU"}
 MODELS = ("Gemma 3 4B", "MedGemma 1 4B", "MedGemma 1.5 4B", "MedGemma 1 27B")
 """Whose figures a card has, in this order."""
 
@@ -27,8 +44,8 @@ class Prompt(Section):
     """Shown before the images."""
     labels: tuple[str, ...] = ()
     """Shown behind each image, in order."""
-    ask: str = "{question}"
-    """The question; `{question}` and `{options}` are replaced."""
+    ask: str = "{question}\n{options}"
+    """The question; `{question}` and `{options}` are replaced. Where there are no options, their line is none."""
     option: str = "({letter}) {text}"
     """An option, a line each."""
     answer: str = "Final Answer: {answer}"
@@ -67,7 +84,10 @@ class Row(Section):
     files: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Files of each split (train, validation, test), patterns within the folder."""
     columns: dict[str, str] = Field(default_factory=dict)
-    """Columns by what they hold: id, question, options, answer, image, text, patient, group, closed, split."""
+    """Columns by what they hold: id, question, options, answer, image, text, patient, group, closed, split. Options may
+    be several columns, and a box: y0, x0, y1, x1, in 0 to 1000 of the picture as it is shown."""
+    places: bool = False
+    """Whether answers are places among the options, from 0 or from 1 (which is told from all answers of a file)."""
     where: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
     """Only rows of the table whose columns say this."""
     images: str = "{image}"
@@ -106,6 +126,11 @@ class Row(Section):
         return value
 
 
+def filled(template: str, **values: str) -> str:
+    """A template with names in braces replaced; other braces are its own, as are those of the values."""
+    return re.sub(r"\{(\w+)\}", lambda match: values.get(match.group(1), match.group()), template)
+
+
 def load_row(path: Path) -> Row:
     """A row of a file; one that says `base: NAME` begins from a published row.
 
@@ -127,15 +152,49 @@ def load_row(path: Path) -> Row:
         name = path.parent.resolve().name
         values = {"name": name, "title": values.get("name", name), **values}
     merged = _merged(start, values)
+    score = SCORES.get(str(merged.get("grader")), ("right",))[0]
+    if score in _FIRST:
+        merged.setdefault("figures", [{"name": _FIRST[score], "score": score}])
     try:
-        return Row.model_validate(merged)
+        row = Row.model_validate(merged)
     except ValidationError as error:
         detail = error.errors()[0]
-        key = str(detail["loc"][-1])
-        known = [*Row.model_fields, *Prompt.model_fields, *Figure.model_fields]
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-        meant = f"; did you mean `{near[0]}`?" if detail["type"] == "extra_forbidden" and near else "."
+        key, known = str(detail["loc"][-1]), [*Row.model_fields, *Prompt.model_fields, *Figure.model_fields]
+        if detail["type"] == "literal_error":
+            key, known = str(detail["input"]), re.findall(r"'([^']+)'", detail["ctx"]["expected"])
+        meant = _meant(key, known) if detail["type"] in ("extra_forbidden", "literal_error") else "."
         raise AssayError(f"{path}: {reason(error)}{meant}") from None
+    _check_names(row, path)
+    return row
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    return f"; did you mean `{near[0]}`?" if near else "."
+
+
+def _check_names(row: Row, path: Path) -> None:
+    """Raise AssayError where a row names a column, a part, a field of a template, a figure or a score that is none."""
+    for key, names, known in (("columns", row.columns, COLUMNS), ("files", row.files, PARTS)):
+        for name in names:
+            if name not in known:
+                raise AssayError(f"{path}: unknown `{name}` in `{key}`{_meant(name, known)}")
+    templates = [(f"prompt.{key}", getattr(row.prompt, key), known) for key, known in FIELDS.items()]
+    for key, template, known in [*templates, ("images", row.images, ("image",))]:
+        # `\boxed{X}` and JSON are words of a prompt.
+        for before, name in re.findall(r"(\\\w+)?\{([\w.]*)\}", template):
+            if not before and name not in known:
+                there = " and ".join(f"{{{one}}}" for one in known)
+                raise AssayError(f"{path}: unknown `{{{name}}}` in `{key}`, which knows {there}{_meant(name, known)}")
+    for figure in row.figures:
+        near = difflib.get_close_matches(figure.name.casefold(), [one.casefold() for one in FIGURES], n=1, cutoff=0.85)
+        if near and near[0] != figure.name.casefold():
+            raise AssayError(f"{path}: unknown figure `{figure.name}`{_meant(figure.name, FIGURES)}")
+        if figure.score not in SCORES[row.grader]:
+            raise AssayError(
+                f"{path}: the figure {figure.name} is made of `{figure.score}`, which the grader {row.grader} does not "
+                f"give; say `score:` {', '.join(SCORES[row.grader])}."
+            )
 
 
 def _merged(start: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

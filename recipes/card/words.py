@@ -17,17 +17,18 @@ def normal(text: str) -> str:
     """A text in small letters, without punctuation and articles, single blanks between its words.
 
     As the official evaluation of SQuAD 1.1 does it (Rajpurkar et al. 2016, arXiv 1606.05250), but that punctuation
-    becomes a blank, so that "x-ray" is two words and not one. A Chinese character is a word of its own.
+    becomes a blank, so that "x-ray" is two words and not one, and that an article alone ("a", the vitamin) stays. A
+    Chinese character is a word of its own.
     """
     spaced = _CHINESE.sub(r" \1 ", text.lower().translate(_PUNCTUATION))
-    return " ".join(_ARTICLES.sub(" ", spaced).split())
+    return " ".join(_ARTICLES.sub(" ", spaced).split() or spaced.split())
 
 
 def f1(said: str, gold: str) -> float:
     """The F1 of the words that two answers share, each as often as it stands in both (SQuAD 1.1)."""
     own, true = normal(said).split(), normal(gold).split()
     if not own or not true:
-        return float(own == true)
+        return 0.0  # nothing said is never right
     shared = sum((Counter(own) & Counter(true)).values())
     return 2 * shared / (len(own) + len(true))
 

@@ -13,7 +13,8 @@ from PIL import Image
 from extraction.errors import AssayError
 from recipes.card.boxes import in_square
 from recipes.card.items import Item, Reading
-from recipes.card.readers import LETTERS, lines_of
+from recipes.card.options import LETTERS
+from recipes.card.readers import lines_of
 from recipes.card.rows import Row
 
 _PARTS = {"train": "train", "validation": "validate", "test": "test"}

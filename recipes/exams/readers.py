@@ -9,7 +9,8 @@ from typing import Any
 
 from extraction.errors import AssayError
 from recipes.card.items import Item, Reading
-from recipes.card.readers import LETTERS, files_of, read_table
+from recipes.card.options import LETTERS
+from recipes.card.readers import files_of, read_table
 from recipes.card.rows import Row
 from recipes.tables import table
 
@@ -32,6 +33,7 @@ def read_medmcqa(folder: Path, split: str, row: Row) -> Reading:
     """The authors' files and the hub's (opa to opd, `cop`), or one with options and a letter."""
     if "cop" in _first(folder, split, row):
         row = _with(row, question="question", options="opa, opb, opc, opd", answer="cop", id="id")
+        row = row.model_copy(update={"places": True})
     return read_table(folder, split, row)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from extraction.errors import AssayError
 from extraction.files import whole_folder
 from recipes.card.items import Item, Reading
-from recipes.card.readers import LETTERS, files_of, lines_of, part_of, read_table
+from recipes.card.options import LETTERS
+from recipes.card.readers import files_of, lines_of, part_of, read_table
 from recipes.card.rows import Row
 from recipes.tables import table
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from extraction.errors import AssayError
 from recipes.card.items import Item, Reading
+from recipes.card.options import told
 from recipes.card.readers import lines_of
 from recipes.card.rows import Row
 
@@ -34,17 +36,19 @@ def read_ehr_note_qa(folder: Path, split: str, row: Row) -> Reading:
     notes = _notes(folder, {str(cells["patient_id"]) for _, cells in asked}, row)
     reading = Reading()
     for number, (at, cells) in enumerate(asked, 1):
-        patient, count = str(cells["patient_id"]), int(cells["num_notes"])
+        patient, count = told(cells["patient_id"]), told(cells["num_notes"]).removesuffix(".0")
         own = [text for _, text in sorted(notes.get(patient, ()))]
-        if len(own) != count:
-            reading.leave("its notes are not those of the patient", f"{at} ({len(own)} notes, not {count})")
+        options = {letter: told(cells.get(f"choice_{letter}")) for letter in "ABCDE"}
+        options = {letter: text for letter, text in options.items() if text}
+        if str(len(own)) != count:
+            reading.leave("its notes are not those of the patient", f"{at} ({len(own)} notes, not {count or 'none'})")
+            continue
+        if not told(cells["question"]) or len(options) < 2:
+            reading.leave("it has no question, or fewer than two options", at)
             continue
         text = "\n\n".join(f"[note {place}]\n{note.strip()}" for place, note in enumerate(own, 1))
-        options = {letter: str(cells[f"choice_{letter}"]) for letter in "ABCDE" if cells.get(f"choice_{letter}")}
-        gold = str(cells["answer"]).strip().strip("()")
-        reading.add(
-            Item(f"{patient}:{number}", str(cells["question"]), gold, options, text=text, patient=patient, at=at)
-        )
+        gold, question = told(cells["answer"]).strip("()"), told(cells["question"])
+        reading.add(Item(f"{patient}:{number}", question, gold, options, text=text, patient=patient, at=at))
     return reading
 
 
@@ -70,6 +74,9 @@ def _streamed(file: Path) -> Iterator[dict[str, Any]]:
             missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 raise AssayError(f"{file} has no column `{missing[0]}`; it has {', '.join(reader.fieldnames or ())}.")
-            yield from reader
-    except (OSError, EOFError, csv.Error, UnicodeDecodeError) as error:
-        raise AssayError(f"{file} cannot be read ({error}).") from None
+            for cells in reader:
+                if any(cells[name] is None for name in _COLUMNS):
+                    raise AssayError(f"{file}, line {reader.line_num}, is cut off; fetch the file again.")
+                yield cells
+    except (OSError, EOFError, csv.Error, zlib.error, UnicodeDecodeError) as error:
+        raise AssayError(f"{file} cannot be read ({error}); fetch it again.") from None

@@ -5,6 +5,7 @@ import pytest
 from recipes.card.boxes import box_of, in_pixels, in_square, overlap, written
 from recipes.card.grade import box, choice, report, short, yes_no
 from recipes.card.items import Item
+from recipes.card.options import LETTERS
 from recipes.card.words import f1, normal, rouge_l
 
 OPTIONS = {"A": "A benign lesion", "B": "Normal", "C": "Iron deficiency", "D": "Iron deficiency anemia"}
@@ -52,6 +53,11 @@ def said(reply, options=OPTIONS):
         ("(A) is wrong here. The answer is (C).", "C"),
         ("Normal heart sounds speak against it, so the answer is D.", "D"),
         ("b)", "B"),
+        ("Option C is correct.", "C"),
+        ("The answer is option (c)", "C"),
+        ("C is the correct answer", "C"),
+        ("Fever speaks against A. So **D** is the most likely diagnosis.", "D"),
+        ("Final Answer: Option C is correct", "C"),
         ("<unused94>thought\nperhaps (A)... Final Answer: A<unused95>Final Answer: C", "C"),
     ],
 )
@@ -80,6 +86,18 @@ def test_the_first_answer_that_is_stated_counts(reply, letter):
 )
 def test_what_cannot_be_graded_is_wrong_and_says_why(reply, why):
     assert said(reply) == why
+
+
+def test_nothing_said_is_never_right():
+    assert short("", Item("1", "?", "a")).scores == {"f1": 0.0, "exact": 0.0}
+    assert short("A", Item("1", "?", "a")).scores == {"f1": 1.0, "exact": 1.0}
+    assert said("Neither A nor B is correct") == "none stated"
+
+
+def test_more_options_than_letters_and_options_that_are_letters():
+    assert choice("Final Answer: (AB)", Item("1", "?", "AB", dict.fromkeys(LETTERS[:30], "x"))).scores["right"] == 1.0
+    blood = {"A": "AB", "B": "A", "C": "B"}
+    assert choice("A", Item("1", "?", "A", blood)).said == "A"
 
 
 def test_a_pronoun_is_no_option():
@@ -113,7 +131,7 @@ def test_yes_and_no(reply, answer):
 def test_squad_f1_and_exact_match():
     assert normal("The X-Ray, of a  Lung!") == "x ray of lung"
     assert f1("left lung", "the Lung") == pytest.approx(2 / 3)
-    assert (f1("", "lung"), f1("the", ""), f1("lung lung", "lung")) == (0.0, 1.0, pytest.approx(2 / 3))
+    assert (f1("", "lung"), f1("the", ""), f1("lung lung", "lung")) == (0.0, 0.0, pytest.approx(2 / 3))
     assert f1("左肺", "左 肺") == 1.0
     graded = short("Final Answer: Lung, Spinal Cord\nQuestion: more", Item("1", "?", "Spinal cord, lung"))
     assert graded.scores == {"f1": 1.0, "exact": 0.0}

@@ -1,0 +1,147 @@
+"""A team's own rows: the layouts that the README names, and what is refused or left out with a sentence."""
+
+import json
+
+import pytest
+import yaml
+
+from extraction.errors import AssayError
+from recipes.card.examples import answer, asked
+from recipes.card.grade import box
+from recipes.card.readers import read_folders, read_table
+from recipes.card.rows import row_at
+from recipes.notes.readers import read_ehr_note_qa
+from tests.recipes.pictures import picture, table
+
+
+def own(folder, **row):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "row.yaml").write_text(yaml.safe_dump({"recipe": "vqa", **row}))
+    return row_at(folder)
+
+
+TEXTS = {"recipe": "exams", "columns": {"question": "q", "options": "o", "answer": "a"}}
+
+
+def test_tables_in_folders_of_their_split(tmp_path):
+    for split in ("train", "validation", "test"):
+        picture(tmp_path / split / "1.png")
+        table(tmp_path / split / "t.csv", [{"image": "1.png", "q": f"{split}?", "y": "no"}])
+    row = own(tmp_path, grader="yes_no", columns={"image": "image", "question": "q", "answer": "y"})
+    for split in ("train", "validation", "test"):
+        for folder in (tmp_path, tmp_path / split):
+            [item] = read_table(folder, split, row).items
+            assert (item.question, item.images) == (f"{split}?", (tmp_path / split / "1.png",))
+
+
+def test_options_are_shown_without_a_prompt(tmp_path):
+    table(tmp_path / "test.jsonl", [{"q": "Which {text}?", "o": ["x {letter}", "y"], "a": "y"}])
+    row = own(tmp_path, **TEXTS)
+    [item] = read_table(tmp_path, "test", row).items
+    assert asked(item, row) == "Which {text}?\n(A) x {letter}\n(B) y"
+    assert answer(item, row) == "Final Answer: B"
+
+
+def test_boxes_of_a_table(tmp_path):
+    picture(tmp_path / "1.png")
+    rows = [{"i": "1.png", "q": f"part {n}", "b": text, "y0": n, "x0": 2, "y1": 300, "x1": 400}
+            for n, text in enumerate(("[10, 20, 300, 400]", "[300,20,10,400]", ""))]  # fmt: skip
+    table(tmp_path / "test.csv", rows)
+    columns = {"image": "i", "question": "q", "answer": "b"}
+    row = own(tmp_path, grader="box", columns=columns)
+    reading = read_table(tmp_path, "test", row)
+    [item] = reading.items
+    assert box(answer(item, row), item).scores == {"iou": 1.0} and row.figures[0].score == "iou"
+    assert reading.counts == {"its box is none ([y0, x0, y1, x1] from 0 to 1000)": 2}
+    row = own(tmp_path, grader="box", columns={**columns, "answer": "y0, x0, y1, x1"})
+    assert [item.gold for item in read_table(tmp_path, "test", row).items][1] == (1, 2, 300, 400)
+    with pytest.raises(AssayError, match="names 2 columns; that can be one"):
+        read_table(tmp_path, "test", own(tmp_path, grader="box", columns={**columns, "answer": "y0, x0"}))
+
+
+def test_what_nobody_can_answer_is_left_out_with_its_line(tmp_path):
+    good = {"q": "Which?", "o": ["x", "y"], "a": "x"}
+    odd = [{"q": None}, {"o": [None, "y"]}, {"o": ["x", "X "]}, {"o": 3}, {"a": None}, {"a": "nan"}]
+    table(tmp_path / "test.jsonl", [good, *({**good, **one} for one in odd)])
+    reading = read_table(tmp_path, "test", own(tmp_path, **TEXTS))
+    assert len(reading.items) == 1 and {why: at[0][-1] for why, at in reading.left_out.items()} == {
+        "it has no question": "2", "one of its options is empty": "3", "two of its options are the same": "4",
+        "it has fewer than two options": "5", "its answer is none of its options": ")",
+    }  # fmt: skip
+    rows = [{"q": "What?", "a": said} for said in ("heart", "nan", None, "?")]
+    table(tmp_path / "test.jsonl", rows)
+    row = own(tmp_path, grader="short", columns={"question": "q", "answer": "a"})
+    assert read_table(tmp_path, "test", row).counts == {"it has no answer": 3}
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"prompt": {"ask": "{qestion}"}}, "unknown `{qestion}` in `prompt.ask`.*did you mean `question`"),
+        ({"prompt": {"option": "{0} {foo}"}}, "unknown `{0}` in `prompt.option`"),
+        ({"images": "{image.x}.png"}, "unknown `{image.x}` in `images`"),
+        ({"images": "{bild}.png"}, "unknown `{bild}` in `images`"),
+        ({"columns": {"pateint": "p"}}, "unknown `pateint` in `columns`; did you mean `patient`"),
+        ({"files": {"tst": ["a"]}}, "unknown `tst` in `files`; did you mean `test`"),
+        ({"figures": [{"name": "acuracy"}]}, "unknown figure `acuracy`; did you mean `accuracy`"),
+        ({"figures": [{"name": "x", "over": "recal"}]}, "did you mean `recall`"),
+        ({"figures": [{"name": "x", "score": "f1"}]}, "made of `f1`, which the grader choice does not give"),
+    ],
+)
+def test_unknown_names_are_refused_with_the_nearest(tmp_path, row, said):
+    with pytest.raises(AssayError, match=said):
+        own(tmp_path, **row)
+
+
+def test_a_prompt_s_own_braces_and_columns_that_are_not_there(tmp_path):
+    row = own(tmp_path, files={"test": ["t.csv"]}, grader="yes_no", prompt={"ask": '{question} \\boxed{X} {"a": 1}'},
+              columns={"question": "q", "answer": "a", "patient": "fal"})  # fmt: skip
+    table(tmp_path / "t.csv", [{"q": "Is it?", "a": "no", "fall": "1"}])
+    with pytest.raises(AssayError, match="no column `fal`; `fall` is nearest"):
+        read_table(tmp_path, "test", row)
+    with pytest.raises(AssayError, match="has nothing to choose from"):
+        read_table(tmp_path, "test", row.model_copy(update={"grader": "choice"}))
+
+
+def test_splits_of_a_column_that_are_none_are_counted(tmp_path):
+    table(tmp_path / "t.csv", [{"q": "Is it?", "a": "no", "s": split} for split in ("Test", "tst", "train")])
+    row = own(tmp_path, grader="yes_no", columns={"question": "q", "answer": "a", "split": "s"})
+    reading = read_table(tmp_path, "test", row)
+    assert len(reading.items) == 1
+    assert reading.left_out == {
+        "its split is none of train, validation and test": [f"{tmp_path / 't.csv'}, line 3 ('tst')"]
+    }
+
+
+def test_classes_are_the_same_in_all_splits(tmp_path):
+    for place in ("train/a/1.png", "train/b/1.png", "test/b/1.png", "test/c/deep/1.png"):
+        picture(tmp_path / place)
+    row = own(tmp_path, reader="folders", question="Which?")
+    test, train = (read_folders(tmp_path, split, row) for split in ("test", "train"))
+    assert test.items[0].options == train.items[0].options == {"A": "a", "B": "b", "C": "c"}
+    assert read_folders(tmp_path / "test", "test", row).items[0].options == test.items[0].options
+    assert test.counts == {"it lies in a folder within its class's": 1}
+    assert test.said == [f"{tmp_path / 'test'} has no image of a, c."]
+    with pytest.raises(AssayError, match="nothing is asked of the images"):
+        read_folders(tmp_path, "test", own(tmp_path, reader="folders"))
+
+
+@pytest.mark.parametrize("text", ["3", '"word"', "null"])
+def test_a_json_that_is_no_table(tmp_path, text):
+    (tmp_path / "test.json").write_text(text)
+    with pytest.raises(AssayError, match=r"test\.json holds .* alone; write a list of objects"):
+        read_table(tmp_path, "test", own(tmp_path, **TEXTS))
+
+
+def test_odd_notes(tmp_path):
+    folder = tmp_path / "ehrnoteqa"
+    rows = [{"patient_id": 7, "num_notes": count, "question": question, "choice_A": 1, "choice_B": "b", "answer": "A"}
+            for count, question in ((1, "Why?"), (None, "Why?"), ("two", "Why?"), (1.0, None))]  # fmt: skip
+    table(folder / "EHRNoteQA.jsonl", rows)
+    (folder / "discharge.csv").write_text("subject_id,charttime,text\n7,2180,Note\n")
+    reading = read_ehr_note_qa(folder, "test", row_at(folder))
+    assert [json.dumps(item.options) for item in reading.items] == ['{"A": "1", "B": "b"}']
+    assert sum(reading.counts.values()) == 3
+    (folder / "discharge.csv").write_text("subject_id,charttime,text\n7,2180\n")
+    with pytest.raises(AssayError, match=r"discharge\.csv, line 2, is cut off"):
+        read_ehr_note_qa(folder, "test", row_at(folder))
