@@ -42,6 +42,51 @@ def test_options_are_shown_without_a_prompt(tmp_path):
     assert answer(item, row) == "Final Answer: B"
 
 
+def exam(folder, rows, **row):
+    table(folder / "test.jsonl", rows)
+    return own(folder, **TEXTS, **row)
+
+
+def told(row, folder):
+    return [(item.question, dict(item.options), item.gold) for item in read_table(folder, "test", row).items]
+
+
+def test_words_of_options_come_before_places(tmp_path):
+    numbers = [{"q": f"How many {n}?", "o": ["1", "2", "3"], "a": n} for n in (2, 3, 4)]
+    reading = read_table(tmp_path, "test", exam(tmp_path, numbers))
+    assert [item.gold for item in reading.items] == ["B", "C"]
+    assert [(why[:29], places) for why, places in reading.left_out.items()] == [
+        ("its answer is a number that n", [f"{tmp_path / 'test.jsonl'}, line 3 ('4')"])
+    ]
+    words = [{"q": f"Which {n}?", "o": "x|y|z", "a": n} for n in (0, 2, 1)]
+    with pytest.raises(AssayError, match="where it is a place among them: `places: true` in"):
+        read_table(tmp_path, "test", exam(tmp_path, words)).check(tmp_path)
+    assert [gold for *_, gold in told(exam(tmp_path, words, places=True), tmp_path)] == ["A", "C", "B"]
+    # The row says that they are places: whatever the options say.
+    assert [gold for *_, gold in told(exam(tmp_path, numbers[:2], places=True), tmp_path)] == ["B", "C"]
+
+
+@pytest.mark.parametrize(
+    ("options", "answer"),
+    [
+        ({"1": "x", "2": "y"}, 2), ({"1": "x", "2": "y"}, "y"), ({"a": "x", "b": "y"}, "b"),
+        ({"a": "x", "b": "y"}, "B"),
+        (["a) x", "b) y"], "b"), (["a) x", "b) y"], "b) y"), (["1. x", "2. y"], "2"), ("x|y", "(b)"), ("x|y", "Y"),
+        ({"option1": "x", "option2": "y"}, "option2"), ({"0": "x", "1": "y"}, 1.0),
+    ],
+)  # fmt: skip
+def test_options_are_shown_by_letters_whatever_the_table_calls_them(tmp_path, options, answer):
+    row = exam(tmp_path, [{"q": "Which?", "o": options, "a": answer}])
+    assert told(row, tmp_path) == [("Which?", {"A": "x", "B": "y"}, "B")]
+
+
+def test_an_answer_that_names_one_option_and_says_another_is_left_out(tmp_path):
+    rows = [{"q": "Blood?", "o": ["AB", "A"], "a": "A"}, {"q": "Blood?", "o": {"A": "B", "B": "A"}, "a": "A"}]
+    reading = read_table(tmp_path, "test", exam(tmp_path, rows))
+    assert [item.gold for item in reading.items] == ["A"]
+    assert reading.counts == {"its answer names one option and says the words of another": 1}
+
+
 def test_boxes_of_a_table(tmp_path):
     picture(tmp_path / "1.png")
     rows = [{"i": "1.png", "q": f"part {n}", "b": text, "y0": n, "x0": 2, "y1": 300, "x1": 400}
@@ -78,7 +123,7 @@ def test_what_nobody_can_answer_is_left_out_with_its_line(tmp_path):
     ("row", "said"),
     [
         ({"prompt": {"ask": "{qestion}"}}, "unknown `{qestion}` in `prompt.ask`.*did you mean `question`"),
-        ({"prompt": {"option": "{0} {foo}"}}, "unknown `{0}` in `prompt.option`"),
+        ({"prompt": {"option": "{0} {foo}"}}, r"unknown `\{0\}` in `prompt.option`"),
         ({"images": "{image.x}.png"}, "unknown `{image.x}` in `images`"),
         ({"images": "{bild}.png"}, "unknown `{bild}` in `images`"),
         ({"columns": {"pateint": "p"}}, "unknown `pateint` in `columns`; did you mean `patient`"),
@@ -100,7 +145,7 @@ def test_a_prompt_s_own_braces_and_columns_that_are_not_there(tmp_path):
     with pytest.raises(AssayError, match="no column `fal`; `fall` is nearest"):
         read_table(tmp_path, "test", row)
     with pytest.raises(AssayError, match="has nothing to choose from"):
-        read_table(tmp_path, "test", row.model_copy(update={"grader": "choice"}))
+        read_table(tmp_path, "test", own(tmp_path, files={"test": ["t.csv"]}, columns={"question": "q", "answer": "a"}))
 
 
 def test_splits_of_a_column_that_are_none_are_counted(tmp_path):

@@ -183,49 +183,6 @@ def test_a_team_s_own_table_needs_no_python(tmp_path):
         read_examples(TASK, wanted[1])
 
 
-def own(folder, rows, **row):
-    """A team's own table for the test, and its row.yaml."""
-    write(folder / "test.jsonl", rows)
-    columns = {"question": "q", "options": "o", "answer": "a"}
-    (folder / "row.yaml").write_text(json.dumps({"recipe": "exams", "columns": columns, **row}))
-    return row_at(folder)
-
-
-def test_words_of_options_come_before_places(tmp_path):
-    numbers = [{"q": f"How many {n}?", "o": ["1", "2", "3"], "a": n} for n in (2, 3, 4)]
-    reading = read_row(own(tmp_path, numbers), tmp_path, "test")
-    assert [item.gold for item in reading.items] == ["B", "C"]
-    assert [(why[:29], places) for why, places in reading.left_out.items()] == [
-        ("its answer is a number that n", [f"{tmp_path / 'test.jsonl'}, line 3 ('4')"])
-    ]
-    words = [{"q": f"Which {n}?", "o": "x|y|z", "a": n} for n in (0, 2, 1)]
-    with pytest.raises(AssayError, match="where it is a place among them: `places: true` in row.yaml"):
-        read_row(own(tmp_path, words), tmp_path, "test")
-    assert [gold for *_, gold in told(own(tmp_path, words, places=True), tmp_path)] == ["A", "C", "B"]
-    # The row says that they are places: whatever the options say.
-    assert [gold for *_, gold in told(own(tmp_path, numbers[:2], places=True), tmp_path)] == ["B", "C"]
-
-
-@pytest.mark.parametrize(
-    ("options", "answer"),
-    [
-        ({"1": "x", "2": "y"}, 2), ({"1": "x", "2": "y"}, "y"), ({"a": "x", "b": "y"}, "b"), ({"a": "x", "b": "y"}, "B"),
-        (["a) x", "b) y"], "b"), (["a) x", "b) y"], "b) y"), (["1. x", "2. y"], "2"), ("x|y", "(b)"), ("x|y", "Y"),
-        ({"option1": "x", "option2": "y"}, "option2"), ({"0": "x", "1": "y"}, 1.0),
-    ],
-)  # fmt: skip
-def test_options_are_shown_by_letters_whatever_the_table_calls_them(tmp_path, options, answer):
-    row = own(tmp_path, [{"q": "Which?", "o": options, "a": answer}])
-    assert told(row, tmp_path) == [("Which?", {"A": "x", "B": "y"}, "B")]
-
-
-def test_an_answer_that_names_one_option_and_says_another_is_left_out(tmp_path):
-    rows = [{"q": "Blood?", "o": ["AB", "A"], "a": "A"}, {"q": "Blood?", "o": {"A": "B", "B": "A"}, "a": "A"}]
-    reading = read_row(own(tmp_path, rows), tmp_path, "test")
-    assert [item.gold for item in reading.items] == ["A"]
-    assert reading.counts == {"its answer names one option and says the words of another": 1}
-
-
 def test_a_row_with_an_unknown_key_names_the_nearest(tmp_path):
     (tmp_path / "row.yaml").write_text("recipe: exams\ncolums: {question: q}\n")
     with pytest.raises(AssayError, match="unknown key `colums`; did you mean `columns`"):
