@@ -36,6 +36,7 @@ def main() -> None:
     end_with_parent()
     no_warnings()
     quiet_libraries()
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime, before its first import: `document.engine`
     for job in sys.argv[1:]:
         print(json.dumps(asdict(line(job))), file=out, flush=True)
     out.flush()

@@ -24,7 +24,7 @@ from recipes.doctor.base import CHECKS, Line, alone
 
 # A process each, whose checks are done one after the other, with the seconds that one of them may take: torch is read
 # once, and no two check the GPU's memory at a time. From a cold disk torch takes a minute.
-GROUPS = {"machine": 30, "device": 180, "ocr": 180, "extras": 60, "hub": 60}
+GROUPS = {"machine": 60, "device": 180, "ocr": 180, "extras": 60, "hub": 60}
 ORDER = (
     *("Python", "packages", "torch", "GPU", "bitsandbytes", "memory", "allocator", "model"),
     *("disk: cache", "disk: here", "disk: tmp", "hub cache", "hub", "poppler", "OCR", "OCR scripts", *optional.EXTRAS),
@@ -71,14 +71,13 @@ def _follow(jobs: list[str], seconds: float, found: dict[str, Line]) -> None:
             name = left[0].partition("=")[0]
             try:
                 text = said.get(timeout=seconds)
-                line = Line(**json.loads(text)) if text else _ended(name, process)
+                whole = text.endswith("\n")  # not where it ended, or crashed while it wrote
+                line = Line(**json.loads(text)) if whole else _ended(name, process)
             except queue.Empty:
-                text = ""
-                line = Line(
-                    name, "error", f"no answer within {seconds:g} s: it hangs, or all is very busy", alone(name)
-                )
+                told, whole = f"no answer within {seconds:g} s: it hangs, or all is very busy", False
+                line = Line(name, "error", told, alone(name))
             found[left.pop(0)] = _without_home(line)
-            if not text:
+            if not whole:
                 break
         _kill(process)
 

@@ -16,15 +16,15 @@ from recipes.doctor.base import GB, Line, check, misfits, system_package, unmet
 
 # The extras of pyproject.toml but OCR's and those of developers: what needs them, and the modules they bring.
 EXTRAS = {
-    "export": ("Excel and Parquet", ("xlsxwriter", "pyarrow")),
+    "export": ("tables as Excel and Parquet", ("xlsxwriter", "pyarrow")),
     "heif": ("HEIC photos", ("pillow_heif",)),
-    "server": ("model servers", ("openai",)),
-    "card": ("DICOM, PCam", ("pydicom", "h5py")),
-    "search": ("many images", ("faiss",)),
-    "onnx": ("ONNX files", ("onnx", "onnxruntime")),
-    "ray": ("clusters", ("ray",)),
+    "server": ("asking a model server", ("openai",)),
+    "card": ("X-rays as DICOM, PCam", ("pydicom", "h5py")),
+    "search": ("searching many images", ("faiss",)),
+    "onnx": ("dual encoders as ONNX", ("onnx", "onnxruntime")),
+    "ray": ("folders on many machines", ("ray",)),
     "synthetic": (
-        "more languages",
+        "synthetic reports in more languages",
         ("arabic_reshaper", "fontpkg_arimo", "fontpkg_jetbrains_mono", "fontpkg_noto_sans_arabic"),
     ),
 }
