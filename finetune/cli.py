@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -82,15 +83,21 @@ def evaluate(
         str | None,
         typer.Option(help="Says how the data are read and what counts.", show_default="the one the model was made by"),
     ] = None,
+    out: Annotated[Path, typer.Option(help="Folder in which answers are kept as they come.")] = Path("runs/evaluate"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Let a model answer what is labelled, and judge it: documents are scored, questions graded."""
+    """Let a model answer what is labelled, and judge it: documents are scored, questions graded.
+
+    Run again after a stop, it goes on; another model, other data or another question are asked anew.
+    """
     from rich.console import Console
 
     from extraction.api import Extractor, backend_for
+    from extraction.batch import task_id
     from extraction.contract import FILE
     from extraction.generate.hub import shipped
     from extraction.room import Room
+    from finetune.answers import Kept, by_kind, kinds_table, write_answers
     from finetune.run import ADAPTER, own_run
     from finetune.task import DataRequest, evaluate, load_task, read_examples, recipe_of
 
@@ -106,15 +113,23 @@ def evaluate(
     extractor = Extractor.from_pretrained(model) if known else Extractor(backend_for(model), task.contract)
     room = Room(extractor.backend.count_tokens, extractor.contract)
     examples = read_examples(task, DataRequest(data, "test", extractor.contract, room))
-    grade = evaluate(extractor, task, examples, label="reading")
+    name = task_id(model, None)
+    kept = Kept(out / f"{name}.jsonl", extractor.contract)
+    grade = evaluate(extractor, task, examples, "reading", kept)
+    kinds = by_kind(grade.answers) if grade.answers else {}
+    if kinds:
+        told = write_answers(out / f"{name}.{data.resolve().name}.answers.jsonl", grade.answers)
+        print(f"Each answer beside the true one: {told}", file=sys.stderr)
     if as_json:
-        detail = {"all_fields": grade.score.to_dict()} if grade.score else {}
+        detail = ({"all_fields": grade.score.to_dict()} if grade.score else {}) | ({"kinds": kinds} if kinds else {})
         print(json.dumps({**grade.figures, **detail}, indent=1, ensure_ascii=False))
         return
     if grade.score:
         Console().print(grade.score.table())
         if grade.score.reliability:
             Console().print(grade.score.reliability.table())
+    if kinds:
+        Console().print(kinds_table(kinds))
     for name, value in {**grade.figures, **task.published}.items():
         print(f"{name:24} {value:.3f}")
 

@@ -160,12 +160,13 @@ def _source(example: Example) -> Any:
     """What a source is known by, wherever its files lie."""
     # What is asked tells one from another where there is no context.
     parts = example.context.parts or tuple(part for branch in example.branches for part in branch.parts)
-    own = ((_digest(part.path), part.page) if isinstance(part, ImagePart) else part for part in parts)
+    own = ((file_digest(part.path), part.page) if isinstance(part, ImagePart) else part for part in parts)
     return example.context.sha256 or tuple(own)
 
 
 @lru_cache(maxsize=1 << 16)
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import yaml
 
@@ -27,6 +27,7 @@ from finetune.data import read_documents
 if TYPE_CHECKING:
     from extraction.api import Extractor
     from extraction.score import Score
+    from finetune.answers import Kept
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,16 @@ class DataRequest:
 
 @dataclass(frozen=True)
 class Grade:
-    """How well a model did: figures between 0 and 1 or counts, and the score that they are taken from, if any."""
+    """How well a model did: figures between 0 and 1 or counts, and what they are taken from, if a task tells it.
+
+    Attributes:
+        score: of documents.
+        answers: of questions, each with its `kind` and `state` (`answers.STATES`) and whatever a person should see.
+    """
 
     figures: Mapping[str, float]
     score: Score | None = None
+    answers: Sequence[Mapping[str, Any]] = ()
 
 
 class Task:
@@ -141,18 +148,25 @@ class DocumentTask(Task):
         return Grade(figures, result)
 
 
-def evaluate(extractor: Extractor, task: Task, examples: Sequence[Example], label: str = "") -> Grade:
+def evaluate(
+    extractor: Extractor, task: Task, examples: Sequence[Example], label: str = "", kept: Kept | None = None
+) -> Grade:
     """Let a model answer examples, and judge its records.
 
     Args:
         label: shown beside a progress bar on standard error; no bar when empty.
+        kept: where records are kept as they come; what it has already is not asked again.
     """
     from tqdm import tqdm
 
-    found: dict[int, list[Record]] = {}
-    with tqdm(total=len(examples), desc=label, disable=None if label else True, unit="example", leave=False) as bar:
-        for done in extractor.answers(examples):
+    found = {id(example): own for example in examples if kept and (own := kept.records(example))}
+    asked = [example for example in examples if id(example) not in found]
+    silent = None if label else True
+    with tqdm(total=len(examples), initial=len(found), desc=label, disable=silent, unit="example", leave=False) as bar:
+        for done in extractor.answers(asked):
             if done:
+                if kept:
+                    kept.add(*done)
                 found[id(done[0])] = done[1]
                 bar.update()
     return graded(task, extractor.contract, examples, [found[id(example)] for example in examples])
@@ -208,6 +222,8 @@ def read_examples(task: Task, wanted: DataRequest) -> list[Example]:
         )
     for example in examples:
         for branch in example.branches:
+            if branch.gold is None and branch.source is not None:
+                continue  # its source alone is what it is judged by
             _check_gold(example.context.name, branch, wanted.contract)
     return examples
 

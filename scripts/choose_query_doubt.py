@@ -1,10 +1,13 @@
-"""Choose how sure a model must be of a query that is told without a doubt (`recipes/ehr_query/ask.py`, `DOUBT`).
+"""Choose how sure a model must be of a query, or of what it read, that is told without a doubt.
+
+These are `DOUBT` of `recipes/ehr_query/ask.py`, and of `recipes/ehr_qa/answer.py` (`--model ehr-qa-270m`).
 
     .venv/bin/python scripts/choose_query_doubt.py [--model ADAPTER] [--questions 400] [--seed 3] [--folder FOLDER]
 
-Invented questions in wordings and of things that training never has; FOLDER holds others, such as the lay ones, which
-judge the choice and never make it. Printed for each limit: of the wrong queries the share that is told without a doubt,
-and of the right ones the share that is doubted.
+Invented questions in wordings and of things that training never has (for reading: 30 on each of some invented
+patients); FOLDER holds others, such as the lay ones or bundles, which judge the choice and never make it. Printed for
+each limit: of the wrong answers the share told without a doubt, and of the right ones the share that is doubted.
+What is read as not found has no words to be sure of, and is left out.
 """
 
 from __future__ import annotations
@@ -14,14 +17,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-LIMITS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+LIMITS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+EACH = 30  # questions on a record that is read
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="scripts/choose_query_doubt.py", description="Choose when a query is doubted."
     )
-    parser.add_argument("--model", default="ehr-query-270m", help="an adapter or merged model of the recipe ehr_query")
+    parser.add_argument("--model", default="ehr-query-270m", help="an adapter or merged model of ehr_query or ehr_qa")
     parser.add_argument("--questions", type=int, default=400)
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="a folder with questions.jsonl instead of invented ones")
@@ -35,20 +39,24 @@ def main() -> None:
 def run(model: str, count: int, seed: int, folder: Path | None) -> None:
     from extraction.api import Extractor
     from extraction.room import Room
-    from finetune.task import DataRequest
-    from recipes.ehr_query.ask import sureness
-    from recipes.ehr_query.questions import write_questions
-    from recipes.ehr_query.task import FILE, TASK
+    from finetune.config import SyntheticConfig
+    from finetune.task import DataRequest, load_task
+    from recipes.ehr_qa.answer import sureness
 
     extractor = Extractor.from_pretrained(model)
+    reads = "answer" in extractor.contract.target.keys
+    task = load_task("ehr_qa" if reads else "ehr_query")
     with tempfile.TemporaryDirectory() as scratch:
         if folder is None:
-            folder = Path(scratch)
-            write_questions(folder / FILE, count, seed, held_out=True)
+            folder = Path(scratch) / "invented"
+            made = SyntheticConfig(count=max(1, count // EACH) if reads else count, seed=seed)
+            task.synthesize(folder, "validation", made)
         room = Room(extractor.backend.count_tokens, extractor.contract)
-        examples = TASK.read(DataRequest(folder, "validation", extractor.contract, room))
+        examples = task.read(DataRequest(folder, "validation", extractor.contract, room, EACH, seed))
     answered = [done for done in extractor.answers(examples) if done]
-    judged = [(TASK.right(example.branches[0], own[0]), sureness(own[0])) for example, own in answered]
+    pairs = [pair for example, own in answered for pair in zip(example.branches, own, strict=True)]
+    told = [pair for pair in pairs if not reads or (pair[1].data or {}).get("answer") not in (None, [])]
+    judged = [(task.right(branch, record), sureness(record)) for branch, record in told]
     right = [sure for good, sure in judged if good]
     wrong = [sure for good, sure in judged if not good]
     print(f"{len(right)} right, {len(wrong)} wrong of {len(judged)}")

@@ -1,11 +1,12 @@
 """Score `assay answer` on questions over all operations of a query, with answers computed from the bundles' own JSON.
 
-    .venv/bin/python scripts/score_answers.py FOLDER [--model ADAPTER] [--each 2] [--json FILE]
+    .venv/bin/python scripts/score_answers.py FOLDER [--model ADAPTER] [--reader ehr-qa-270m] [--each 2] [--json FILE]
 
 FOLDER holds FHIR bundles of one patient each; bundles of hospitals and practitioners beside them serve all. The truth
 is computed here from the resources, by no code of the recipes, and the wordings are in no table that anything is
 trained on. An answer is right with its value and, where it has one, its day; what the record does not have is right as
-"not found". What is wrong is told apart: said with a doubt, or without one.
+"not found". What is wrong is told apart: said with a doubt (or not at all), or without one. With --reader the same
+questions are also read, all of a patient's at once, and each way has its figures.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import argparse
 import json
 import random
 import re
-import statistics
 import sys
 import time
 from collections import defaultdict
@@ -43,6 +43,9 @@ WORDINGS = {
 }
 
 
+STATES = ("right", "doubted", "wrong")
+
+
 class Asked(NamedTuple):
     """A question with its truth: a number, a text, a count, a day, yes; None where the record has nothing of it."""
 
@@ -56,49 +59,55 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/score_answers.py", description="Score answers on health records.")
     parser.add_argument("folder", type=Path, help="bundles of one patient each")
     parser.add_argument("--model", default="ehr-query-270m", help="an adapter or merged model of the recipe ehr_query")
+    parser.add_argument("--reader", help="ask also this model of the recipe ehr_qa, which reads the records")
     parser.add_argument("--each", type=int, default=2, help="questions of each kind a patient")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
 
     from extraction.errors import run_command
 
-    run_command(lambda: run(arguments.folder, arguments.model, arguments.each, arguments.json))
+    run_command(lambda: run(arguments.folder, arguments.model, arguments.reader, arguments.each, arguments.json))
 
 
-def run(folder: Path, model: str, each: int, out: Path | None) -> None:
+def run(folder: Path, model: str, reader: str | None, each: int, out: Path | None) -> None:
     from extraction.files import write_whole
+    from recipes.ehr_qa.answer import Answerer
     from recipes.ehr_qa.records import read_records
     from recipes.ehr_query.ask import Asker
 
-    bundles = dict(patients(folder))
     records = {record.patient: record for record in read_records(folder)}
+    asked = {name: list(questions(own, each, random.Random(name))) for name, own in patients(folder)}
     asker = Asker.from_pretrained(model)
-    found: dict[str, list[str]] = defaultdict(list)
-    seconds = []
-    for patient, resources in bundles.items():
-        asked = list(questions(resources, each, random.Random(patient)))
-        for question in asked:
+    ways = {"query": lambda record, texts: [answer for text in texts for answer in asker.ask(record, [text])]}
+    if reader:
+        answerer = Answerer.from_pretrained(reader)
+        ways["reading"] = answerer.answer_record
+    figures = {}
+    for way, ask in ways.items():
+        found: dict[str, list[str]] = defaultdict(list)
+        seconds = 0.0
+        for name, own in asked.items():
             start = time.perf_counter()
-            [answer] = asker.ask(records[patient], [question.text])
-            seconds.append(time.perf_counter() - start)
-            right = is_right(question, answer)
-            state = "right" if right else "doubted" if answer.issue or answer.answer is None else "wrong"
-            found[question.kind].append(state)
-            if not right:
-                print(
-                    f"{state}: {question.text} | {question.truth} {question.day} | {answer.said[:150]} | {answer.query}"
-                )
-    rows = {
-        kind: {state: states.count(state) for state in ("right", "doubted", "wrong")} for kind, states in found.items()
-    }
-    total = {state: sum(row[state] for row in rows.values()) for state in ("right", "doubted", "wrong")}
-    rows["all"] = total
-    for kind, row in rows.items():
-        print(f"{kind:16}" + "".join(f"{state} {count:4}  " for state, count in row.items()))
-    share = total["right"] / sum(total.values())
-    print(f"right: {share:.3f}; seconds a question, median {statistics.median(seconds):.2f}, most {max(seconds):.2f}")
+            answers = ask(records[name], [question.text for question in own])
+            seconds += time.perf_counter() - start
+            for question, answer in zip(own, answers, strict=True):
+                state = state_of(question, answer)
+                found[question.kind].append(state)
+                if state != "right":
+                    truth, told = f"{question.truth} {question.day}", answer.said[:150]
+                    print(f"{way}, {state}: {question.text} | {truth} | {told} | {answer.query}")
+        states = {**found, "all": [state for states in found.values() for state in states]}
+        kinds = {kind: {state: own.count(state) for state in STATES} for kind, own in states.items()}
+        total = len(states["all"])
+        figures[way] = {"right": kinds["all"]["right"] / total, "kinds": kinds, "seconds": seconds / total}
+    for kind in figures["query"]["kinds"]:
+        rows = (f"{way}: " + "  ".join(f"{state} {count:3}" for state, count in own["kinds"][kind].items())
+                for way, own in figures.items())  # fmt: skip
+        print(f"{kind:16}" + "    ".join(rows))
+    for way, own in figures.items():
+        print(f"{way}: right: {own['right']:.3f}; seconds a question {own['seconds']:.2f}")
     if out:
-        write_whole(out, json.dumps({"right": share, "kinds": rows, "median_s": statistics.median(seconds)}, indent=1))
+        write_whole(out, json.dumps(figures, indent=1))
 
 
 def patients(folder: Path) -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -189,17 +198,23 @@ def name_of(concept: dict[str, Any]) -> str:
     return re.sub(r" \((?:disorder|procedure|finding|situation)\)$", "", text)
 
 
+def state_of(asked: Asked, answer: Any) -> str:
+    """What an answer is, one of `STATES`; an answer with a doubt, or none, is no false one."""
+    return "right" if is_right(asked, answer) else "doubted" if answer.issue or answer.answer is None else "wrong"
+
+
 def is_right(asked: Asked, answer: Any) -> bool:
-    """Whether an answer says the truth, and the day where there is one."""
+    """Whether an answer says the truth, and the day where there is one; what was read says it with its lines."""
     truth, told = asked.truth, answer.answer
     if truth is None:
-        return told is None and answer.query is not None
+        return told is None and not answer.withheld
     if isinstance(truth, bool):
-        return told is truth
-    if told is None or asked.day not in answer.said:
+        return told is truth or told == ("yes" if truth else "no")
+    said = answer.said if answer.query else " ".join([answer.said, *answer.lines.values()])
+    if told is None or asked.day not in said:
         return False
     if isinstance(truth, int):
-        return told == truth
+        return str(told) == str(truth)
     if isinstance(truth, float):
         # A yes that tells the value and its day says it, too.
         texts = (

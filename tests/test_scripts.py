@@ -172,13 +172,17 @@ def test_bench_shared_context(model, tmp_path, monkeypatch):
 
 
 def test_score_answers_and_choose_query_doubt(model, tmp_path):
-    asked = shutil.copytree(model, tmp_path / "model")
+    asked, reads = (shutil.copytree(model, tmp_path / name) for name in ("model", "reader"))
     ehr_query.CONTRACT.model_copy(update={"max_answer_tokens": 8}).save(asked)
     synthesize(tmp_path / "bundles", "validation", SyntheticConfig(count=1, seed=1))
     out = tmp_path / "figures.json"
-    assert "right:" in start("score_answers.py", tmp_path / "bundles", "--model", asked, "--each", 1, "--json", out)
-    assert sum(json.loads(out.read_text())["kinds"]["all"].values()) > 3
+    ehr_qa.CONTRACT.model_copy(update={"max_answer_tokens": 8}).save(reads)
+    models = ("--model", asked, "--reader", reads)
+    assert "reading: right:" in start("score_answers.py", tmp_path / "bundles", *models, "--each", 1, "--json", out)
+    query, reading = (json.loads(out.read_text())[way]["kinds"]["all"] for way in ("query", "reading"))
+    assert sum(query.values()) == sum(reading.values()) > 3
     assert "of 2\n" in start("choose_query_doubt.py", "--model", asked, "--questions", 2)
+    assert "limit" in start("choose_query_doubt.py", "--model", reads, "--folder", tmp_path / "bundles")
 
 
 def test_prove_contrastive(tmp_path):

@@ -20,6 +20,8 @@ from recipes.ehr_qa.search import ranked
 from recipes.ehr_qa.task import CONTRACT, record_example
 
 ADAPTER = "ehr-qa-270m"
+DOUBT = 0.95
+"""What was read with a part that a model was less sure of is told with a doubt; see `scripts/choose_query_doubt.py`."""
 _KEPT = 40  # lines of a record that have a question's words, kept where the record is too long to be read as a whole
 
 
@@ -59,6 +61,24 @@ class Answer:
         """The numbers of the lines that say so."""
         return tuple(self.lines)
 
+    @property
+    def confidence(self) -> float | None:
+        """How sure the model was of the part that it was least sure of, 0 to 1; None where it wrote none.
+
+        The parts are those of the question as it was understood, or what was read and the numbers of the lines.
+        """
+        if self.parts:
+            return min(part.confidence or 0.0 for part in self.parts)
+        return sureness(self.record) if self.record and self.record.fields else None
+
+    @property
+    def withheld(self) -> bool:
+        """Whether there is no answer for another reason than that the record does not say."""
+        if self.result or self.parts or self.answer is not None:
+            return False
+        read = self.record.data if self.record and self.record.status == "ok" else None
+        return (read or {}).get("answer", "") not in (None, [])  # what is no record, or a query, has no answer
+
     @classmethod
     def read(cls, question: str, record: Record, shown: PatientRecord, whole: PatientRecord) -> Answer:
         """An answer that was read, from its record; one that is not whole is withheld, with the reason.
@@ -80,9 +100,14 @@ class Answer:
         answer = record.data["answer"]
         if away := _not_printed(answer, lines.values()):
             return cls(question, None, lines, "Withheld.", notes, f"{away} is not on the lines.", None, record)
-        said = "; ".join(answer) if isinstance(answer, list) else answer
-        nothing = f"Not found by reading ({len(shown.facts)} of {len(whole.facts)} lines)."
-        return cls(question, answer, lines, said or nothing, notes, None, None, record)
+        if answer in (None, []):
+            nothing = f"Not found by reading ({len(shown.facts)} of {len(whole.facts)} lines)."
+            return cls(question, answer, lines, nothing, notes, None, None, record)
+        doubt = None if sureness(record) >= DOUBT else "It is not sure that the record says so."
+        if not lines and answer not in ("no", *"ABCDEFGH"):  # nothing says no, or none of a choice's options
+            doubt = "It names no line that says so."
+        said = answer if isinstance(answer, str) else "; ".join(answer)
+        return cls(question, answer, lines, said, notes, doubt, None, record)
 
     @classmethod
     def looked_up(cls, question: str, result: Result, record: Record, doubt: str | None = None) -> Answer:
@@ -91,14 +116,20 @@ class Answer:
         return cls(question, result.answer, lines, result.said, result.notes, doubt, result, record)
 
     def to_json(self) -> dict[str, Any]:
-        """`{question, answer, said, evidence, lines, notes}`, with `query`, `parts` and `issue` where there are any."""
+        """`{question, answer, said, confidence, evidence, lines, notes}`, with `query`, `parts`, `issue` if any."""
         made = {"question": self.question, "answer": self.answer, "said": self.said, "evidence": list(self.lines)}
+        made["confidence"] = None if self.confidence is None else round(self.confidence, 4)
         made |= {"lines": list(self.lines.values()), "notes": list(self.notes)}
         if self.query:
             made["query"] = self.query.model_dump(exclude_defaults=True, mode="json")
         if self.parts:
             made["parts"] = [part.to_json() for part in self.parts]
         return {**made, "issue": self.issue} if self.issue else made
+
+
+def sureness(record: Record) -> float:
+    """How sure a model was of the value that it was least sure of; 0 where that is not known."""
+    return min((one.confidence or 0.0 for one in record.fields.values()), default=0.0)
 
 
 def _not_printed(answer: Any, lines: Iterable[str]) -> str | None:

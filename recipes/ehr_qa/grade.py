@@ -57,9 +57,9 @@ def grade(question: Question, answer: Any) -> bool:
     if isinstance(answer, (int, float, Decimal)):
         answer = str(answer)
     if gold is None:
-        return _is_null(answer)
+        return is_null(answer)
     if question.kind == "set":
-        return not _is_null(answer) and _names(answer) == _names(gold)
+        return not is_null(answer) and _names(answer) == _names(gold)
     if isinstance(answer, list) and len(answer) == 1:
         answer = answer[0]
     if not isinstance(answer, str) or not isinstance(gold, str):
@@ -124,7 +124,8 @@ def _plain(text: str) -> str:
     return " ".join(text.casefold().split()).rstrip(".").strip()
 
 
-def _is_null(answer: Any) -> bool:
+def is_null(answer: Any) -> bool:
+    """Whether an answer says that the record does not say."""
     if answer == []:
         return True
     if isinstance(answer, list) and len(answer) == 1:

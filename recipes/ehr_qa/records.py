@@ -67,12 +67,14 @@ class PatientRecord:
         facts: what the lines say, in the order of the lines.
         omitted: facts a budget took away, by section.
         not_shown: resources of types that have no line, by type.
+        file: of the bundle; of an export the folder or file that it lies in.
     """
 
     patient: str
     facts: tuple[Fact, ...]
     omitted: Mapping[str, int]
     not_shown: Mapping[str, int]
+    file: str = ""
 
     @cached_property
     def lines(self) -> tuple[RecordLine, ...]:
@@ -138,7 +140,7 @@ class PatientRecord:
         names = {fact.resource for fact in gone}
         kept = tuple(fact for fact in self.facts if fact.resource not in names)
         omitted = Counter(fact.kind for fact in gone) + Counter(self.omitted)
-        return PatientRecord(self.patient, kept, dict(omitted), self.not_shown)
+        return PatientRecord(self.patient, kept, dict(omitted), self.not_shown, self.file)
 
 
 def _giving_way(facts: Sequence[Fact]) -> list[Fact]:
@@ -256,6 +258,5 @@ def _record(bundle: Bundle, context: Sequence[Bundle]) -> PatientRecord:
         for resource in bundle.resources.values()
         if resource["resourceType"] not in KINDS and resource["resourceType"] not in SHARED
     )
-    return PatientRecord(
-        str(patient.get("id") or bundle.of_type("Patient")[0].partition("/")[2]), tuple(facts), {}, dict(other)
-    )
+    name = str(patient.get("id") or bundle.of_type("Patient")[0].partition("/")[2])
+    return PatientRecord(name, tuple(facts), {}, dict(other), bundle.name)

@@ -12,8 +12,8 @@ from extraction.record.record import Record
 from extraction.schema import Schema
 from finetune.config import SyntheticConfig
 from finetune.task import DataRequest, Grade, Task
-from recipes.ehr_qa.grade import score
-from recipes.ehr_qa.own import own_questions, shown_as
+from recipes.ehr_qa.grade import grade, score
+from recipes.ehr_qa.own import Own, judged, own_questions, shown_as
 from recipes.ehr_qa.questions import ANSWER_SCHEMA, Question, Words, make_questions
 from recipes.ehr_qa.records import PatientRecord, read_records
 from recipes.ehr_qa.synthetic import synthesize
@@ -80,12 +80,25 @@ class HealthRecords(Task):
             examples.append(record_example(shown, [branch_of(question) for question in questions], wanted.contract))
         return examples
 
+    def right(self, branch: Branch, record: Record) -> bool:
+        """The answer as it is graded, whatever its evidence."""
+        return record.data is not None and grade(branch.source, record.data.get("answer"))
+
     def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
-        """The mean of the categories' accuracies, then each, then how often evidence was cited and invented."""
-        branches = [branch for example in examples for branch in example.branches]
+        """The mean of the categories' accuracies, then each, then how often evidence was cited and invented.
+
+        Questions of a user's own are judged by what is told, by kind.
+        """
+        from recipes.ehr_qa.answer import Answer  # which needs this task
+
+        questions = [branch.source for example in examples for branch in example.branches]
+        replies = [record for own in records for record in own]
+        if all(isinstance(one, Own) for one in questions):
+            asked = zip(questions, replies, strict=True)
+            return judged([(q, Answer.read(q.question, reply, q.shown, q.whole)) for q, reply in asked])
         result = score(
-            [branch.source for branch in branches],
-            [record.data for own in records for record in own],
+            questions,
+            [record.data for record in replies],
             {example.context.name: example.context.parts[0].count("\n") + 1 for example in examples},  # type: ignore[union-attr]
         )
         return Grade(

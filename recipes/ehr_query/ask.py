@@ -14,7 +14,7 @@ from extraction.api import Extractor
 from extraction.errors import AssayError
 from extraction.record.record import Record
 from recipes.ehr_qa.answer import ADAPTER as READER
-from recipes.ehr_qa.answer import Answer, Answerer
+from recipes.ehr_qa.answer import Answer, Answerer, sureness
 from recipes.ehr_qa.lookup import run
 from recipes.ehr_qa.query import Query
 from recipes.ehr_qa.records import PatientRecord
@@ -111,6 +111,11 @@ class Asker:
         return given
 
 
+def looked_up(record: PatientRecord, question: str, written: Record) -> Answer:
+    """What a question that a model wrote as a query finds in a record."""
+    return answered(record, question, _query(written, Said.of(question, [record])), written)
+
+
 def answered(record: PatientRecord, question: str, query: Query | None, written: Record) -> Answer:
     """What a question's query finds in a record."""
     if query and query.what == "text":
@@ -128,11 +133,6 @@ def answered(record: PatientRecord, question: str, query: Query | None, written:
 def doubt(written: Record) -> str | None:
     """What a model was not sure of in a query."""
     return None if sureness(written) >= DOUBT else "It is not sure that this was meant."
-
-
-def sureness(written: Record) -> float:
-    """How sure a model was of the part of a query that it was least sure of; 0 where that is not known."""
-    return min((one.confidence or 0.0 for one in written.fields.values()), default=0.0)
 
 
 def _query(written: Record, said: Said) -> Query | None:

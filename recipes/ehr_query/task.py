@@ -19,13 +19,16 @@ from extraction.record.record import Record
 from extraction.schema import Schema
 from finetune.config import SyntheticConfig
 from finetune.task import DataRequest, Grade, Task
+from recipes.ehr_qa.own import Own, judged, own_file, own_questions
 from recipes.ehr_qa.query import Query
+from recipes.ehr_qa.records import read_records
 from recipes.ehr_qa.resolve import meaning
 from recipes.ehr_query.mend import mended, whole
 from recipes.ehr_query.questions import write_questions
+from recipes.ehr_query.said import Said
+from recipes.tables import table
 
 FILE = "questions.jsonl"
-
 
 _ABOUT_PATIENT = (
     "name", "sex", "birth date", "age", "death", "marital status", "race", "ethnicity", "language", "city",
@@ -83,7 +86,10 @@ def question_example(questions: Sequence[str]) -> Example:
 
 
 class HealthQueries(Task):
-    """A file of questions with their queries, `questions.jsonl`: `{"question": ..., "query": {...}, "also": [...]}`."""
+    """A file of questions with their queries, `questions.jsonl`: `{"question": ..., "query": {...}, "also": [...]}`.
+
+    Or, to judge by, of questions with their answers, and the bundles that they are on (`ehr_qa/own.py`).
+    """
 
     name = "ehr_query"
     contract = CONTRACT
@@ -93,6 +99,8 @@ class HealthQueries(Task):
 
         A name that is trained stands in its question.
         """
+        if wanted.split != "train" and (own := _own(wanted.folder)):
+            return own
         file = wanted.folder / FILE
         try:
             rows = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
@@ -101,7 +109,10 @@ class HealthQueries(Task):
                 for number, row in enumerate(rows, 1)
             ]
         except (OSError, ValueError, KeyError) as error:
-            raise AssayError(f"{file} cannot be read ({error}); give a question with its query a line.") from None
+            raise AssayError(
+                f"{file} cannot be read ({error}); give a question with its query a line, or, to judge by, "
+                "with its answer, and the bundle beside it."
+            ) from None
 
     def right(self, branch: Branch, record: Record) -> bool:
         """The query as it is looked up (`mend.py`), or one that is as right; names by what they mean."""
@@ -110,7 +121,12 @@ class HealthQueries(Task):
         return bool(written) and any(all(equal(written, one)) for one in asked)
 
     def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
-        """The share of queries that are right, whole and part by part."""
+        """The share of queries that are right, whole and part by part; of questions with answers, of these, by kind."""
+        from recipes.ehr_query.ask import looked_up  # which needs this task
+
+        if all(isinstance(example.branches[0].source, Own) for example in examples):
+            asked = zip((example.branches[0].source for example in examples), records, strict=True)
+            return judged([(one, looked_up(one.whole, one.question, own[0])) for one, own in asked])
         whole = super().grade(contract, examples, records)
         pairs = [(e.branches[0], own[0]) for e, own in zip(examples, records, strict=True)]
         each = [equal(_looked_up(branch, record), branch.source["query"]) for branch, record in pairs]
@@ -144,6 +160,20 @@ def _looked_up(branch: Branch, record: Record) -> dict[str, Any]:
         return gold(query.model_dump(mode="json", exclude_none=True))
     except ValidationError:
         return {}
+
+
+def _own(folder: Path) -> list[Example] | None:
+    """Questions with answers in the place of queries; None where a folder has none."""
+    file = own_file(folder)
+    first = next((row for _, row in table(file)), {}) if file else {}
+    if file is None or "query" in first or (file.name == FILE and "answer" not in first):
+        return None
+    own = [one for asked in (own_questions(folder, read_records(folder)) or {}).values() for one in asked]
+    shown = [Said.of(one.question, [one.whole]).question for one in own]
+    return [
+        Example(Context(one.patient, ()), (Branch((said,), asked_schema(said), None, one),))
+        for one, said in zip(own, shown, strict=True)
+    ]
 
 
 def _branch(row: dict[str, Any], trained: bool) -> Branch:

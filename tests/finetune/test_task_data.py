@@ -15,6 +15,7 @@ from extraction.example import Branch, Context, Example, ImagePart
 from extraction.families import family_of
 from extraction.record.record import Record
 from extraction.room import Room
+from finetune.answers import Kept
 from finetune.data import check_split, read_record
 from finetune.encode import encode
 from finetune.task import DataRequest, Task, check_grading, evaluate, read_examples
@@ -166,3 +167,19 @@ def test_an_answer_on_lines_is_found_by_its_meaning_and_not_by_its_letters():
     assert issues(dose="5", day="12-05-2021", lines=[1]) == ["“5” does not stand in the lines that it cites."]
     assert issues(dose="15", day="2021", lines=[2]) != []
     assert issues(dose="180", day="180", lines=[3, 4]) == []  # an empty line before the one that says it
+
+
+def test_answers_are_kept_and_a_stopped_evaluation_goes_on(tmp_path):
+    examples = [example({"answer": "b"}, shown=f"Page {n}.") for n in range(3)]
+    backend, file = Scripted(*['{"answer":"b"}'] * 3), tmp_path / "new" / "kept.jsonl"
+    extractor, task = Extractor(backend, CONTRACT), Fixed(*examples)
+    whole = evaluate(extractor, task, examples, kept=Kept(file, CONTRACT))
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(lines[:2]) + lines[2][:40])  # a kill
+    backend.answers, backend.asked = ['{"answer":"b"}'], []
+    assert evaluate(extractor, task, examples, kept=Kept(file, CONTRACT)) == whole and len(backend.asked) == 1
+    told = CONTRACT.model_copy(update={"instruction": "Say it."})
+    assert Kept(file, CONTRACT).records(examples[2]) and not Kept(file, told).records(examples[2])
+    file.write_text("{}\n")
+    with pytest.raises(AssayError, match=r"kept\.jsonl, line 1, is no answer"):
+        Kept(file, CONTRACT)

@@ -93,6 +93,18 @@ def test_a_doubt_is_said(record):
     assert sugar.answer == "91.5 mg/dL" and "not sure" in sugar.issue and sugar.issue in told(sugar)
 
 
+def test_what_was_read_without_being_sure_or_a_line_is_doubted(record):
+    wrote = {"evidence": [9], "answer": "Viral sinusitis"}
+    for sure, reads, said in [(0.3, wrote, "not sure"), (1.0, {"evidence": [], "answer": "yes"}, "no line"),
+                              (1.0, wrote, None), (0.3, {"evidence": [], "answer": None}, None)]:  # fmt: skip
+        [given] = Answerer(Extractor(Writer(reads, sure), READING)).answer_record(record, ["why the pain killer?"])
+        assert given.answer == reads["answer"] and not given.withheld
+        assert (given.issue is None) if said is None else (said in given.issue and given.issue in told(given))
+        assert given.to_json().get("issue") == given.issue
+        assert given.to_json()["confidence"] == (round(given.confidence, 4) if reads["answer"] else None)
+    assert given.said.startswith("Not found by reading")
+
+
 def test_a_trend_is_drawn_and_a_page_marks_its_lines(record):
     [sugar] = asker().ask(record, ["sugar over time"])
     assert sparkline([1, 2, 3]) == "▁▅█" and sparkline([1]) == "" and len(sparkline([2, 2])) == 2

@@ -133,7 +133,7 @@ def test_a_query_is_right_by_its_parts(tmp_path, said, right):
 
 def test_a_file_that_is_none_is_said(tmp_path):
     (tmp_path / "questions.jsonl").write_text('{"question": "What?"}\n')
-    with pytest.raises(AssayError, match="give a question with its query a line"):
+    with pytest.raises(AssayError, match="give a question with its query a line, or, to judge by"):
         read_examples(TASK, request(tmp_path))
     assert isinstance(CONTRACT, Contract)
 
