@@ -27,14 +27,16 @@ class WorkerError(Exception):
         self.details = details or {}
 
 
-def run_job(data: bytes, job: dict[str, Any], limits: Limits) -> Generator[tuple[dict[str, Any], bytes], None, None]:
-    """Yield the worker's frames, each with its raw bytes, for one job on the file `data`.
+def run_job(
+    data: bytes, job: dict[str, Any], limits: Limits, worker: str = "extraction.document.worker"
+) -> Generator[tuple[dict[str, Any], bytes], None, None]:
+    """Yield the frames of a worker (a module), each with its raw bytes, for one job on the file `data`.
 
     Raises:
         WorkerError: the job was refused, or the worker ran out of time, out of memory or crashed.
     """
     process = subprocess.Popen(
-        _command(),
+        _command(worker),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -96,15 +98,16 @@ class _Clock:
         _kill(self.process)
 
 
-def _command() -> list[str]:
+def _command(worker: str) -> list[str]:
     # -P keeps the current folder off the module path: it may be anyone's.
-    return [sys.executable, "-P", "-m", "extraction.document.worker"]
+    return [sys.executable, "-P", "-m", worker]
 
 
 def _environment() -> dict[str, str]:
     # The worker must find this very package, whatever way it was imported here.
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    # Threads that multiply no matrices would only take address space, of which there is a limit.
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

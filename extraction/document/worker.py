@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from extraction.document.frames import RefusalError, check_pixels, check_size, drawn_page, page_frame
@@ -188,8 +188,17 @@ def send(out: BinaryIO, frame: dict[str, Any], payload: Any = b"") -> None:
     out.flush()
 
 
-def main() -> None:
-    """Do the one job that standard input describes."""
+def pages(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
+    """A document's pages as `job` asks for them: read, or drawn."""
+    if job["do"] == "read":
+        yield from ((frame, b"") for frame in (read_image if job.get("image") else read)(data, job))
+    else:
+        draw = render_poppler if job["do"] == "poppler" else render_image if job.get("image") else render
+        yield from draw(data, job)
+
+
+def serve(work: Callable[[bytes, dict[str, Any]], Iterator[tuple[dict[str, Any], Any]]]) -> None:
+    """Do the one job that standard input describes: `work` makes frames of a file and its job."""
     # Whatever native code prints goes nowhere: the frames keep standard output to themselves.
     out = os.fdopen(os.dup(1), "wb")
     sink = os.open(os.devnull, os.O_WRONLY)
@@ -198,14 +207,8 @@ def main() -> None:
     job = json.loads(sys.stdin.buffer.readline())
     confine(job["seconds"], job["memory_mb"])
     try:
-        data = sys.stdin.buffer.read()
-        if job["do"] == "read":
-            for frame in (read_image if job.get("image") else read)(data, job):
-                send(out, frame)
-        else:
-            draw = render_poppler if job["do"] == "poppler" else render_image if job.get("image") else render
-            for frame, pixels in draw(data, job):
-                send(out, frame, pixels)
+        for frame, payload in work(sys.stdin.buffer.read(), job):
+            send(out, frame, payload)
         send(out, {"done": True})
     except RefusalError as refusal:
         send(out, refusal.frame)
@@ -216,4 +219,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(pages)

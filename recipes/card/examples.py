@@ -59,7 +59,7 @@ def examples_of(reading: Reading, row: Row, questions: int | None = None) -> lis
         first = items[0]
         parts: list[Part] = [row.prompt.before] if row.prompt.before else []
         for number, path in enumerate(first.images):
-            parts.append(shown[path])
+            parts += shown[path]
             parts += row.prompt.labels[number : number + 1]
         parts += [first.text] if first.text else []
         branches = tuple(
@@ -70,17 +70,25 @@ def examples_of(reading: Reading, row: Row, questions: int | None = None) -> lis
     return made
 
 
-def _pictures(reading: Reading, row: Row) -> dict[Path, ImagePart]:
-    """Every picture of a reading, opened once; those that cannot be are left out."""
+def _pictures(reading: Reading, row: Row) -> dict[Path, list[Part]]:
+    """Every picture, volume or slide of a reading, opened once; those that cannot be are left out."""
     paths = list(dict.fromkeys(path for item in reading.items for path in item.images))
 
-    def opened(path: Path) -> ImagePart | str:
+    said: dict[str, list[str]] = {}
+
+    def opened(path: Path) -> list[Part] | str:
         try:
-            return ImagePart.of(readable(path), square=row.square)
+            if row.shown == "picture":
+                return [ImagePart.of(readable(path), square=row.square)]
+            parts, odd = slide_parts(path, row) if row.shown == "slide" else volume_parts(path, row)
         except AssayError as error:
             return str(error)
+        for sentence in odd:
+            said.setdefault(sentence, []).append(path.name)
+        return parts
 
-    with ThreadPoolExecutor() as pool:
+    # What is opened by a process of its own per volume or slide has its own memory, too.
+    with ThreadPoolExecutor(None if row.shown == "picture" else 2) as pool:
         found = dict(zip(paths, pool.map(opened, paths), strict=True))
     faults = {path: why for path, why in found.items() if isinstance(why, str)}
     bad = {
@@ -90,7 +98,36 @@ def _pictures(reading: Reading, row: Row) -> dict[Path, ImagePart]:
     }
     if bad:
         reading.drop(bad, "its image cannot be read")
-    return {path: part for path, part in found.items() if isinstance(part, ImagePart)}
+    for sentence, names in said.items():
+        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+        reading.said.append(f"{', '.join(names[:2])}{more}: {sentence}")
+    return {path: parts for path, parts in found.items() if not isinstance(parts, str)}
+
+
+def volume_parts(path: Path, row: Row) -> tuple[list[Part], Sequence[str]]:
+    """The slices of all volumes of a study, one behind the other, each with its label; what is odd about them.
+
+    Raises:
+        AssayError: there is no volume, or none that the row's protocol fits.
+    """
+    from extraction.volume import open_volumes, parts, shown
+
+    volumes = open_volumes(path)
+    files = [file for volume in volumes for file in shown(volume, row.shown)]
+    return parts(files), [sentence for volume in volumes for sentence in volume.said]
+
+
+def slide_parts(path: Path, row: Row) -> tuple[list[Part], Sequence[str]]:
+    """A slide's patches in their order; what is odd about it.
+
+    Raises:
+        AssayError: it cannot be read, has no tissue, or does not say how large it is.
+    """
+    from extraction.slide import open_slide, shown
+
+    slide = open_slide(path, row.mpp)
+    files = shown(slide, magnification=row.magnification)
+    return [ImagePart.of(file) for file in files], slide.said
 
 
 def readable(path: Path) -> Path:

@@ -48,12 +48,15 @@ def measure(figure: Figure, items: Sequence[Item], graded: Sequence[Graded], dra
     def figure_of(weights: np.ndarray) -> float:
         if figure.over == "mean":
             return float((weights * values).sum() / weights.sum())
-        if figure.over == "f1":
+        if figure.over in ("f1", "precision", "sensitivity"):
             right, told, true = (
                 np.bincount(group_of, weights * chosen, len(groups))
                 for chosen in (said_yes & true_yes, said_yes, true_yes)
             )
-            return _mean(np.divide(2 * right, told + true, out=np.full(len(groups), np.nan), where=told + true > 0))
+            # A finding that is never said has no precision of its own: as nothing said is right, 0.
+            of = {"f1": (told + true) / 2, "precision": np.where(true > 0, np.maximum(told, 1e-9), told)}
+            under = of.get(figure.over, true)
+            return _mean(np.divide(right, under, out=np.full(len(groups), np.nan), where=under > 0))
         kinds = group_of if figure.over == "macro" else group_of * len(golds) + gold_of
         count = len(groups) * (1 if figure.over == "macro" else len(golds))
         total = np.bincount(kinds, weights, count)

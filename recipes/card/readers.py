@@ -157,13 +157,13 @@ def _images(folder: Path, cells: Cells, row: Row) -> tuple[tuple[Path, ...], str
     value = cell(cells, row, "image")
     names = [told(one) for one in (value if isinstance(value, list) else [value])]
     paths = tuple(folder / filled(row.images, image=name) for name in names if name)
-    missing = next((path for path in paths if not _is_file(path)), None)
+    missing = next((path for path in paths if not _is_there(path, row)), None)
     return paths, "no file is named" if not paths else str(missing) if missing else ""
 
 
-def _is_file(path: Path) -> bool:
+def _is_there(path: Path, row: Row) -> bool:
     try:
-        return path.is_file()
+        return path.is_file() or (row.shown != "picture" and path.is_dir())
     except (OSError, ValueError):  # a whole text, where a name should be
         return False
 

@@ -23,7 +23,7 @@ PARTS = ("train", "validation", "test")
 FIELDS = {"ask": ("question", "options"), "option": ("letter", "text"), "answer": ("answer", "text")}
 """What stands in braces in a prompt."""
 FIGURES = ("accuracy", "balanced accuracy", "macro accuracy", "macro F1", "mean IoU", "tokenised F1",
-           "yes/no accuracy", "closed accuracy", "exact match", "ROUGE-L")  # fmt: skip
+           "yes/no accuracy", "closed accuracy", "exact match", "ROUGE-L", "macro precision", "macro recall")  # fmt: skip
 SCORES = {
     "choice": ("right",),
     "yes_no": ("right",),
@@ -59,9 +59,9 @@ class Figure(Section):
     """As the card calls it."""
     score: str = "right"
     """Which score of the grader it is made of."""
-    over: Literal["mean", "macro", "recall", "f1"] = "mean"
+    over: Literal["mean", "macro", "recall", "f1", "precision", "sensitivity"] = "mean"
     """`mean` over questions; `macro`: the mean of the groups' means; `recall`: the mean over groups of the mean over
-    their true answers; `f1`: the mean over groups of the F1 of yes."""
+    their true answers; `f1`, `precision`, `sensitivity`: the mean over groups of these of yes."""
     published: tuple[float | None, ...] = ()
     """In percent, of Gemma 3 4B, MedGemma 1 4B, MedGemma 1.5 4B, MedGemma 1 27B."""
 
@@ -92,6 +92,13 @@ class Row(Section):
     """Only rows of the table whose columns say this."""
     images: str = "{image}"
     """Where the image of a row lies within the folder."""
+    shown: Literal["picture", "ct", "ct-r1", "mri", "slide"] = "picture"
+    """What an image is: a picture; a volume (a folder or ZIP of DICOM files, NIfTI), of which slices are shown by a
+    protocol; or a whole slide, shown as patches."""
+    magnification: Literal[5, 10, 20] = 10
+    """Of a slide's patches."""
+    mpp: float | None = None
+    """Microns a pixel of slides that do not say it themselves."""
     classes: dict[str, str] = Field(default_factory=dict)
     """Answers in the table, and what they are called as options."""
     ignore: tuple[str, ...] = ()

@@ -465,7 +465,7 @@ posix = pytest.mark.skipif(shutil.which("ps") is None, reason="needs ps")
 )
 def test_a_hanging_or_crashing_worker_leaves_one_error_and_no_process(tmp_path, monkeypatch, body, limits, words):
     mark = "61.0625"
-    monkeypatch.setattr(process, "_command", lambda: [sys.executable, "-c", body.format(mark=mark)])
+    monkeypatch.setattr(process, "_command", lambda _: [sys.executable, "-c", body.format(mark=mark)])
     path = pdf(tmp_path / "a.pdf", hello)
     begin = time.monotonic()
     assert words in refusal(path, Limits(seconds=limits))

@@ -1,0 +1,164 @@
+"""Volumes in DICOM files (runs in the worker): headers read, series told apart and sorted, slices decoded singly."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
+from pydicom.uid import UID, JPEGExtended12Bit
+
+from extraction.volume.files import Files, Left, UnreadError
+from extraction.volume.geometry import differences, geometry, group, ordered, stacks
+from extraction.volume.headers import Slice, missing_decoder, read_slices
+
+# What pydicom warns of quotes the file.
+warnings.simplefilter("ignore")
+logging.disable(logging.CRITICAL)
+
+
+def find(files: Files, names: Sequence[str], most_pixels: int, left: Left) -> list[dict[str, Any]]:
+    """The volumes in files, each as `Volume` describes it; `left` is told of every file that is in none, and why."""
+    slices: list[Slice] = []
+    for name in names:
+        try:
+            file, size = files.open(name)
+            with file:
+                slices += read_slices(name, file, size, most_pixels)
+        except UnreadError as error:
+            left(name, str(error))
+        except MemoryError:
+            raise
+        except Exception:
+            left(name, "it is damaged: copy it again")
+
+    def same(one: Slice, other: Slice) -> bool:
+        try:
+            return np.array_equal(read(files, _source(one)), read(files, _source(other)))
+        except UnreadError:
+            return False
+
+    found: list[dict[str, Any]] = []
+    by_series: dict[str, list[list[Slice]]] = defaultdict(list)
+    for members in group(slices):
+        by_series[members[0]["series"]].append(members)
+    for groups in by_series.values():
+        parts = [part for members in groups for part in stacks(members, left)]
+        parted = differences(parts)
+        for part in parts:
+            kept, said = ordered(part, same, left)
+            if len(parts) > 1:
+                apart = "They differ in " + " and ".join(parted) if parted else "They are stacks of one shape"
+                said.insert(0, f"One series holds {len(parts)} volumes, of which this is one. {apart}.")
+            if volume := _volume(files, kept, said, left):
+                found.append(volume)
+    return found
+
+
+def _volume(files: Files, slices: list[Slice], said: list[str], left: Left) -> dict[str, Any] | None:
+    """A volume as it is sent; None where its first slice can't be decoded."""
+    first = slices[0]
+    try:
+        shown = read(files, _source(first))
+    except UnreadError as error:
+        for one in slices:
+            left(one["name"], str(error))
+        return None
+    where, more = geometry(slices)
+    return {
+        "kind": "dicom",
+        "modality": first["modality"],
+        "shape": [len(slices), first["rows"], first["columns"]],
+        "colour": shown.ndim == 3,
+        "said": [*said, *more, *_values(slices, shown.ndim == 3)],
+        "slices": [_source(one) for one in slices],
+        **where,
+    }
+
+
+def _values(slices: Sequence[Slice], colour: bool) -> list[str]:
+    """What must be said of the meaning of a volume's values."""
+    first, said = slices[0], []
+    if not first["modality"]:
+        said.append("The headers state no modality.")
+    if first["photometric"] == "MONOCHROME1":
+        said.append("Its values are MONOCHROME1 (low ones are bright); they are kept as stored and not turned round.")
+    if first["modality"] == "CT" and not colour:
+        if any(one["slope"] is None or one["intercept"] is None for one in slices) and not first["lut"]:
+            said.append("Rescale slope or intercept is missing: values are as stored, and may be no Hounsfield units.")
+        elif first["unit"] not in ("", "HU"):
+            said.append(f"The headers call the values {first['unit']}, not Hounsfield units.")
+    if any(one["burnt"] == "YES" for one in slices):
+        said.append("Warning: text is burnt into the pictures, which may name the patient.")
+    elif any(one["screen"] and one["burnt"] != "NO" for one in slices):
+        said.append("Warning: these are captures of a screen, into which text that names the patient may be burnt.")
+    if any(one["localizer"] for one in slices):
+        said.append("This is a localizer (scout), not the examination itself.")
+    return said
+
+
+def _source(one: Slice) -> dict[str, Any]:
+    """What is needed to read a slice."""
+    return {key: one[key] for key in ("name", "frame", "slope", "intercept", "lut", "syntax", "rows", "columns")}
+
+
+def read(files: Files, source: dict[str, Any]) -> np.ndarray:
+    """A slice: float32 [rows, columns] in the modality's units, or uint8 [rows, columns, 3] where it has colours.
+
+    Raises:
+        UnreadError: its pixels can't be decoded.
+    """
+    try:
+        values, head = _stored(files, source)
+        if head.get("PhotometricInterpretation") == "PALETTE COLOR":
+            values = apply_color_lut(values, head)
+        elif values.ndim == 2 and source["lut"]:
+            values = apply_modality_lut(values, head)
+        elif values.ndim == 2:
+            slope, intercept = source["slope"], source["intercept"]
+            values = values * np.float64(1 if slope is None else slope) + np.float64(intercept or 0)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a broken file makes a decoder raise
+        remedy = missing_decoder(source["syntax"])
+        raise UnreadError(remedy or _undecoded(source)) from error
+    if values.shape[:2] != (source["rows"], source["columns"]):
+        raise UnreadError("its pixel data have another shape than it says")
+    if values.ndim == 3:
+        values = values // 256 if values.dtype == np.uint16 else values
+        return np.ascontiguousarray(values[..., :3], np.uint8)
+    if not np.isfinite(values).all():
+        raise UnreadError("some of its values are no numbers")
+    return np.ascontiguousarray(values, np.float32)
+
+
+def _stored(files: Files, source: dict[str, Any]) -> tuple[np.ndarray, pydicom.Dataset]:
+    """A slice's stored values, and what the header says of them."""
+    syntax, head = UID(source["syntax"]), pydicom.Dataset()
+    if not syntax.is_deflated:
+        try:
+            file, _ = files.open(source["name"])
+            with file:  # of many frames one alone is read
+                return pixel_array(file, ds_out=head, index=source["frame"], transfer_syntax_uid=syntax), head
+        except Exception:
+            if not syntax.is_encapsulated:
+                raise
+    # Deflated, or packed so that a frame is found only once all are there.
+    file, _ = files.open(source["name"])
+    with file:
+        head = pydicom.dcmread(file, force=True)
+    return pixel_array(head, index=source["frame"]), head
+
+
+def _undecoded(source: dict[str, Any]) -> str:
+    syntax = UID(source["syntax"])
+    if not syntax.is_compressed:
+        return "its pixel data are damaged: copy it again"
+    if syntax == JPEGExtended12Bit:
+        return "it is JPEG with 12 bits, which no free decoder reads here: convert it with dcmdjpeg (DCMTK)"
+    return f"its pixel data can't be decoded as {syntax.name}: they are damaged, or another decoder is needed"

@@ -1,0 +1,6 @@
+"""`accelerate launch -m recipes.volume --config FILE [section.key=value ...]`."""
+
+from finetune.launch import launch
+
+if __name__ == "__main__":
+    launch("volume")

@@ -1,0 +1,399 @@
+"""3D radiology as a source: the right numbers, everything odd said, nothing that names a patient."""
+
+import gzip
+import json
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+pytest.importorskip("pydicom")
+import pydicom
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
+
+from extraction.document.frames import RefusalError
+from extraction.errors import AssayError, DocumentError
+from extraction.example import ImagePart
+from extraction.volume import chosen, open_volumes, parts, protocol_of, shown, volume_page, window
+from extraction.volume import volume as volume_module
+from extraction.volume.volume import LIMITS
+from extraction.volume.windows import images
+from tests.extraction.volumes import PATIENT, enhanced, head, save, series, values
+
+
+@pytest.fixture
+def within(monkeypatch):
+    """The worker's code in this process: most tests are of what it finds, not of the process."""
+    from extraction.volume import worker
+
+    def run_job(data, job, limits, name):
+        try:
+            job = json.loads(json.dumps({**asdict(limits), **job}))
+            for frame, raw in (worker.find if job["do"] == "find" else worker.slices)(job):
+                yield json.loads(json.dumps(frame)), raw
+        except RefusalError as refusal:
+            raise volume_module.WorkerError(refusal.frame["error"], refusal.frame) from None
+
+    monkeypatch.setattr(volume_module, "run_job", run_job)
+
+
+def test_a_series_is_opened_by_a_process_sorted_by_place_and_told_without_names(tmp_path):
+    (volume,) = open_volumes(series(tmp_path / "study"))
+    assert (volume.modality, volume.shape, volume.plane, volume.said) == ("CT", (6, 12, 16), "axial", ())
+    assert volume.spacing == pytest.approx((5.0, 0.5, 0.4))
+    for number, slice_ in enumerate(volume.slices(), 1):
+        assert slice_.dtype == np.float32 and np.array_equal(slice_, values(number) - 1024.0)
+    assert np.allclose(volume.affine @ [2, 3, 4, 1], [-10 + 0.8, -20 + 1.5, 125, 1])
+    page = volume_page(volume)
+    assert not any(word in page + repr(volume) for word in (PATIENT, "Doe", "4711", "1950", "HEAD"))
+    # Limits hold: a process that gets no time, and one whose files have gone.
+    with pytest.raises(DocumentError, match=r"not read within 0\.01 s"):
+        open_volumes(tmp_path, limits=volume_module.Limits(seconds=0.01))
+    for file in (tmp_path / "study").iterdir():
+        file.unlink()
+    with pytest.raises(DocumentError, match=r"Slice 1 of .* its file is gone"):
+        list(volume.slices())
+
+
+def test_order_follows_numbers_downwards_too_and_disagreement_is_said(tmp_path, within):
+    (volume,) = open_volumes(series(tmp_path / "down", step=-5.0))
+    assert volume.positions[0][2] > volume.positions[-1][2] and not volume.said
+    assert np.array_equal(next(volume.slices([0])), values(1) - 1024.0)
+    for number, z in ((1, 0), (2, 10), (3, 5), (4, 15), (5, 20)):
+        save(tmp_path / "odd" / f"{number}.dcm", head(number, (0, 0, z)))
+    (volume,) = open_volumes(tmp_path / "odd")
+    assert [int(z) for z in volume.positions[:, 2]] == [0, 5, 10, 15, 20]
+    assert "Numbers and places disagree at 1 of 4 steps" in volume.said[0]
+
+
+def test_gantry_tilt_is_said_and_in_the_affine(tmp_path, within):
+    tilt = np.radians(15)
+    for number in range(28):
+        save(tmp_path / f"{number}.dcm", head(number, (0, 0, 5.0 * number), tilt=tilt))
+    (volume,) = open_volumes(tmp_path)
+    assert volume.shape[0] == 28 and volume.spacing[0] == pytest.approx(5.0) and volume.plane == "axial"
+    (said,) = volume.said
+    assert "15.0° off their normal" in said and "4.83 mm apart" in said
+    assert np.allclose(volume.affine[:3, 2], [0, 0, 5]) and np.allclose(volume.affine @ [0, 0, 27, 1], [0, 0, 135, 1])
+
+
+@pytest.mark.parametrize(
+    ("said", "changed"),
+    [
+        ("MONOCHROME1", {"PhotometricInterpretation": "MONOCHROME1"}),
+        ("Rescale slope or intercept is missing", {"RescaleSlope": None}),
+        ("call the values US", {"RescaleType": "US"}),
+        ("not above 0", {"PixelSpacing": [0, 0]}),
+        ("no pixel spacing", {"PixelSpacing": None}),
+        ("sorted by their numbers", {"ImagePositionPatient": None}),
+        ("no pair of perpendicular unit vectors", {"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}),
+        ("All slices state one place", {"ImagePositionPatient": [0, 0, 0]}),
+        ("burnt into the pictures", {"BurnedInAnnotation": "YES"}),
+        ("state no modality", {"Modality": None}),
+        ("1 slice seems to be missing, between slices 2 and 3", {"skip": (3,)}),
+        ("localizer", {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}),
+        ("The slices are sagittal", {"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}),
+    ],
+)
+def test_what_is_odd_is_said(tmp_path, within, said, changed):
+    if said.startswith("The slices are sagittal"):
+        for number in range(3):
+            save(tmp_path / f"{number}", head(number, (3.0 * number, 0, 0), **changed))
+    else:
+        series(tmp_path, **changed)
+    volumes = open_volumes(tmp_path)
+    assert len(volumes) == 1 and any(said in one for one in volumes[0].said), volumes[0].said
+    assert len(list(volumes[0].slices())) == volumes[0].shape[0]
+
+
+def test_series_thicknesses_and_stacks_are_told_apart(tmp_path, within):
+    series(tmp_path / "a", series="1.2.1")
+    series(tmp_path / "b", series="1.2.2", modality="MR")
+    for number in range(8):  # two thicknesses under one UID
+        z, thick = (number * 5.0, 5.0) if number < 4 else (number * 1.0 + 40, 1.0)
+        save(tmp_path / "c" / f"{number}", head(number, (0, 0, z), series="1.2.3", SliceThickness=thick))
+    for number in range(8):  # two echoes at the same places
+        made = head(number, (0, 0, number // 2 * 3.0), series="1.2.4", modality="MR", EchoTime=10.0 * (number % 2 + 1))
+        save(tmp_path / "d" / f"{number}", made)
+    found = open_volumes(tmp_path)
+    assert [(one.modality, one.shape[0]) for one in found] == [
+        *(("CT", 6), ("MR", 6), ("CT", 4), ("CT", 4), ("MR", 4), ("MR", 4))
+    ]
+    assert not found[0].said and "They differ in slice thickness (1 mm, 5 mm)" in found[2].said[0]
+    assert found[3].spacing[0] == pytest.approx(1.0) and "stacks of one shape" in found[4].said[0]
+
+
+def test_duplicates_and_bad_files_are_left_out_by_reason(tmp_path, within):
+    made = head(3, (-10, -20, 115))
+    for name in ("IM3", "copy"):
+        save(tmp_path / name, made)
+    series(tmp_path, skip=(3,))
+    save(tmp_path / "again", head(4, (-10, -20, 120)))  # the same values under another UID
+    save(tmp_path / "other", head(9, (-10, -20, 125)))
+    cut = save(tmp_path / "cut", head(7, (-10, -20, 135)))
+    cut.write_bytes(cut.read_bytes()[:-40])
+    (tmp_path / "notes.txt").write_text("x")
+    Image.new("L", (4, 4)).save(tmp_path / "key.png")
+    (volume,) = open_volumes(tmp_path)
+    assert volume.shape[0] == 6 and not volume.said
+    reasons = {names: reason for reason, names in volume.left_out.items()}
+    for name, reason in (
+        (("copy",), "the same object a second time"),
+        (("again",), "the same slice a second time"),
+        (("other",), "another slice at the place"),
+        (("cut",), "cut off"),
+        (("notes.txt",), "no DICOM"),
+        (("key.png",), "picture beside"),
+    ):
+        assert any(reason in said for names, said in reasons.items() if names == name or name == ("again",)), reasons
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless, "jls", "j2k"])
+def test_transfer_syntaxes_give_the_same_numbers(tmp_path, within, syntax):
+    made = head(2, (0, 0, 0))
+    if syntax == ExplicitVRBigEndian:
+        made.PixelData = values(2).astype(">i2").tobytes()
+    elif syntax != ImplicitVRLittleEndian:
+        pytest.importorskip({"jls": "jpeg_ls", "j2k": "openjpeg"}.get(syntax, "pydicom"))
+        uid = {"jls": JPEGLSLossless, "j2k": JPEG2000Lossless}.get(syntax, syntax)
+        plain = pydicom.dcmread(save(tmp_path / "plain", made))
+        plain.compress(uid)
+        plain.save_as(tmp_path / "one")
+    if not (tmp_path / "one").exists():
+        save(tmp_path / "one", made, syntax)
+    (volume,) = open_volumes(tmp_path / "one")
+    assert np.array_equal(next(volume.slices()), values(2) - 1024.0)
+
+
+def test_what_cannot_be_decoded_names_a_free_remedy(tmp_path, within, monkeypatch):
+    from extraction.volume import headers
+
+    plain = pydicom.dcmread(save(tmp_path / "one.dcm", head(1, (0, 0, 0))))
+    plain.compress(RLELossless)
+    plain.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.70"  # which it is not
+    plain.save_as(tmp_path / "one.dcm")
+    with pytest.raises(DocumentError, match=r"can't be decoded as JPEG Lossless|pip install python-gdcm"):
+        open_volumes(tmp_path / "one.dcm")
+    monkeypatch.setattr(headers, "get_decoder", lambda uid: type("None", (), {"is_available": False}))
+    with pytest.raises(DocumentError, match=r"JPEG Lossless.*: pip install python-gdcm\."):
+        open_volumes(tmp_path / "one.dcm")
+    assert "libjpeg" not in json.dumps(headers._DECODERS)
+
+
+def test_enhanced_zip_dicomdir_and_float_pixels(tmp_path, within):
+    (volume,) = open_volumes(enhanced(tmp_path / "enhanced"))
+    assert volume.shape == (5, 12, 16) and volume.spacing == pytest.approx((2.0, 0.5, 0.4)) and not volume.said
+    assert all(np.array_equal(one, values(at) * 2.0 - 1024) for at, one in enumerate(volume.slices()))
+
+    series(tmp_path / "study")
+    with zipfile.ZipFile(tmp_path / "study.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        for file in (tmp_path / "study").iterdir():
+            packed.write(file, f"S1/{file.name}")
+        packed.writestr("__MACOSX/._x", b"1")
+    (volume,) = open_volumes(tmp_path / "study.zip")
+    assert volume.shape[0] == 6 and not volume.left_out
+    assert np.array_equal(next(volume.slices([5])), values(6) - 1024.0)
+
+    from pydicom.fileset import FileSet
+
+    made = FileSet()
+    for number in range(3):
+        one = head(number, (0, 0, 5.0 * number), StudyInstanceUID="1.2", StudyDate="20200101", StudyTime="1200")
+        one.StudyID, one.SeriesNumber = "1", 1
+        file = save(tmp_path / "single" / f"{number}", one)
+        made.add(file)
+    made.write(tmp_path / "disk")
+    gone = next(path for path in (tmp_path / "disk").rglob("*") if path.is_file() and path.name != "DICOMDIR")
+    (volume,) = open_volumes(tmp_path / "disk" / "DICOMDIR")
+    assert volume.shape[0] == 3
+    gone.unlink()
+    (volume,) = open_volumes(tmp_path / "disk" / "DICOMDIR")
+    assert volume.shape[0] == 2 and "a DICOMDIR names it" in next(iter(volume.left_out))
+
+    made = head(1, (0, 0, 0), BitsAllocated=32, PixelData=None, modality="MR")
+    del made.BitsStored, made.HighBit, made.PixelRepresentation
+    made.FloatPixelData = np.full((12, 16), 1.5, np.float32).tobytes()
+    (volume,) = open_volumes(save(tmp_path / "float", made))
+    assert next(volume.slices()).max() == 1.5
+
+
+def test_pydicoms_own_odd_files_end_in_a_volume_or_a_sentence(within):
+    root = Path(pydicom.__file__).parent / "data" / "test_files"
+    files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+    ends = []
+    for path in files:
+        try:
+            ends.append(sum(len(list(volume.slices())) for volume in open_volumes(path)))
+        except DocumentError as error:
+            ends.append(str(error).replace(str(path), "X"))
+            assert ends[-1].endswith(".") and "\n" not in ends[-1] and "internal" not in ends[-1]
+    assert len(files) > 90 and sum(isinstance(end, int) for end in ends) > len(files) / 2
+
+
+def noise(path, data):
+    path.write_bytes(data)
+    return path
+
+
+def test_broken_files_end_in_a_sentence(tmp_path, within):
+    whole = save(tmp_path / "whole", head(1, (0, 0, 0))).read_bytes()
+    rng = np.random.default_rng(0)
+    for size in (0, 1, 100, 131, 140, 200, 400, 700, len(whole) - 1):
+        with pytest.raises(DocumentError, match=r"^\S+ can't be read as a volume: .*\.$"):
+            open_volumes(noise(tmp_path / "cut", whole[:size]))
+    for _ in range(40):
+        torn = bytearray(whole)
+        for at in rng.integers(132, len(whole) - 400, 6):
+            torn[at] = rng.integers(256)
+        try:
+            assert all(len(list(one.slices())) for one in open_volumes(noise(tmp_path / "torn", bytes(torn))))
+        except DocumentError as error:
+            assert PATIENT not in str(error)
+    for name, message in (("nothing", "does not exist"), ("empty", "holds no files")):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        with pytest.raises(DocumentError, match=message):
+            open_volumes(tmp_path / name)
+
+
+def test_ct_windows_and_chosen_slices_are_the_protocols():
+    units = np.array([-2000, -1024, -135, -100, 0, 40, 80, 215, 1024, 3000], np.float32)
+    rgb = window(units)
+    assert rgb[:, 0].tolist() == [0, 0, 111, 115, 128, 132, 137, 154, 255, 255]
+    assert rgb[:, 1].tolist() == [0, 0, 0, 26, 98, 128, 157, 255, 255, 255]
+    assert rgb[:, 2].tolist() == [0, 0, 0, 0, 0, 128, 255, 255, 255, 255]
+    assert window(np.float32([-1225, -100, 1025]), "ct-r1")[:, 1].tolist() == [0, 128, 255]
+    assert chosen(5) == [0, 1, 2, 3, 4] and chosen(85) == list(range(85))
+    many = chosen(200)
+    assert len(many) == 85 and many[:2] == [2, 5] and many[-1] == 199 and many[41] == round(42 / 85 * 199)
+
+
+def test_shown_files_are_parts_of_a_context(tmp_path, within):
+    (volume,) = open_volumes(series(tmp_path / "study"))
+    files = shown(volume, folder=tmp_path / "kept")
+    assert len(files) == 6 and files == shown(volume, folder=tmp_path / "kept")
+    with Image.open(files[2]) as image:
+        assert image.mode == "RGB" and np.array_equal(np.asarray(image), window(values(3) - np.float32(1024)))
+    found = parts(files)
+    assert [one for one in found if isinstance(one, str)] == [f"SLICE {n}" for n in range(1, 7)]
+    assert isinstance(found[0], ImagePart) and parts(files[:1]) == found[:1]
+    assert shown(volume)[0].parent != tmp_path / "kept"
+    for protocol, message in (("plain", "values, not pictures"), ("pet", "no protocol pet")):
+        with pytest.raises(AssayError, match=message):
+            protocol_of(volume, protocol)
+
+
+def test_mri_is_shown_from_lowest_to_highest_of_the_volume(tmp_path, within):
+    (volume,) = open_volumes(series(tmp_path, modality="MR", count=90))
+    stored = np.stack([values(n) for n in range(1, 91)]).astype(float)
+    low, high = stored.min(), stored.max()
+    got = list(images(volume))
+    assert len(got) == 85
+    for number, image in zip(chosen(90), got, strict=True):
+        assert np.array_equal(image[..., 1], np.round((stored[number] - low) / (high - low) * 255))
+    with pytest.raises(AssayError, match="no Hounsfield units"):
+        protocol_of(volume, "ct")
+
+
+def test_plain_pictures_are_slices_in_the_order_of_their_names(tmp_path, within):
+    for number in (1, 2, 10):
+        Image.new("L", (8, 6), number).save(tmp_path / f"slice{number}.png")
+    (volume,) = open_volumes(tmp_path)
+    assert volume.shape == (3, 6, 8) and [int(one.max()) for one in images(volume)] == [1, 2, 10]
+    with pytest.raises(AssayError, match="pictures, not values"):
+        protocol_of(volume, "ct")
+
+
+def nifti(path, array, affine, qform=False, slope=None):
+    nibabel = pytest.importorskip("nibabel")
+    image = nibabel.Nifti1Image(array, affine)
+    image.set_sform(affine, 0 if qform else 1)
+    image.set_qform(affine, 1 if qform else 0)
+    if slope:
+        image.header.set_slope_inter(*slope)
+    nibabel.save(image, path)
+    return path
+
+
+@pytest.mark.parametrize("qform", [False, True])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_nifti_is_turned_as_dicom_shows_it(tmp_path, within, suffix, qform):
+    array = np.arange(4 * 5 * 3, dtype=np.int16).reshape(4, 5, 3)
+    affine = np.array([[0.8, 0, 0, -10], [0, 0.9, 0, -20], [0, 0, 3.0, 30], [0, 0, 0, 1.0]])
+    path = nifti(tmp_path / f"a{suffix}", array, affine, qform, slope=(2.0, -1024.0))
+    (volume,) = open_volumes(path)
+    assert volume.shape == (3, 5, 4) and volume.spacing == pytest.approx((3.0, 0.9, 0.8)) and volume.plane == "axial"
+    # nibabel writes scaled values as they are stored: what is read is what was given.
+    import nibabel
+
+    real = np.asarray(nibabel.load(path).dataobj)
+    for k, slice_ in enumerate(volume.slices()):
+        assert np.allclose(slice_, real[::-1, ::-1, k].T)
+    for column, row, k in ((0, 0, 0), (3, 4, 2)):
+        ras = affine @ [3 - column, 4 - row, k, 1]
+        assert np.allclose(volume.affine @ [column, row, k, 1], ras * [-1, -1, 1, 1], atol=1e-4)
+    with pytest.raises(AssayError, match="name the protocol"):
+        protocol_of(volume)
+
+
+def test_odd_nifti_files_are_said_or_refused(tmp_path, within):
+    one = np.zeros((4, 5, 3, 2), np.float32)
+    one[..., 1] = 7
+    (volume,) = open_volumes(nifti(tmp_path / "time.nii", one, np.eye(4)))
+    assert "2 volumes in time" in " ".join(volume.said) and next(volume.slices()).max() == 0
+    data = (tmp_path / "time.nii").read_bytes()
+    bare = bytearray(data)
+    bare[252:256] = b"\0\0\0\0"  # qform_code, sform_code
+    (volume,) = open_volumes(noise(tmp_path / "bare.nii", bytes(bare)))
+    assert volume.affine is None and "no usable orientation" in " ".join(volume.said)
+    for name, torn, message in (
+        ("cut.nii", data[:-8], "cut off"),
+        ("magic.nii", data[:344] + b"xxxx" + data[348:], "no DICOM, NIfTI or picture"),
+        ("flat.nii", data[:40] + b"\x02\0\x04\0\x05\0\x01\0" + data[48:], "no volume"),
+        ("type.nii", data[:70] + b"\x20\0\x40\0" + data[74:], "complex"),
+    ):
+        with pytest.raises(DocumentError, match=message):
+            open_volumes(noise(tmp_path / name, torn))
+    (volume,) = open_volumes(noise(tmp_path / "cut.nii.gz", gzip.compress(data, 0)[:-60]))
+    with pytest.raises(DocumentError, match="cut off"):
+        list(volume.slices())
+
+
+def test_numbers_are_simpleitks(tmp_path, within):
+    sitk = pytest.importorskip("SimpleITK")
+    series(tmp_path / "study", count=9, step=2.5, PixelSpacing=[0.7, 0.6])
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path / "study")))
+    image = reader.Execute()
+    (volume,) = open_volumes(tmp_path / "study")
+    assert np.array_equal(np.stack(list(volume.slices())), sitk.GetArrayFromImage(image))
+    assert np.allclose(volume.spacing[::-1], image.GetSpacing(), atol=1e-3)
+    for index in ((0, 0, 0), (5, 7, 8)):
+        assert np.allclose((volume.affine @ [*index, 1])[:3], image.TransformIndexToPhysicalPoint(index), atol=1e-3)
+    affine = np.array([[0.0, 0.8, 0, -10], [0.9, 0, 0.1, -20], [0, 0.1, 3.0, 30], [0, 0, 0, 1.0]])
+    path = nifti(tmp_path / "a.nii", np.arange(60, dtype=np.int16).reshape(4, 5, 3), affine)
+    (volume,) = open_volumes(path)
+    image = sitk.ReadImage(str(path))
+    stack = np.stack(list(volume.slices()))
+    for index in ((0, 0, 0), (3, 4, 2), (1, 2, 1)):
+        here = np.linalg.inv(volume.affine) @ [*image.TransformIndexToPhysicalPoint(index), 1]
+        column, row, k = np.round(here[:3]).astype(int)
+        assert np.allclose(here[:3], [column, row, k], atol=1e-3) and stack[k, row, column] == image[index]
+
+
+def test_command_prints_and_writes_a_page(tmp_path, within):
+    from recipes.cli import app
+
+    series(tmp_path / "study", PatientAge="070Y")
+    series(tmp_path / "study" / "b", series="9.9", modality="MR")
+    page = tmp_path / "page.html"
+    run = CliRunner().invoke(app, ["volume", str(tmp_path / "study"), "--number", "1", "--html", str(page)])
+    assert run.exit_code == 0 and "CT, 6 slices of 16 x 12, 5 x 0.5 x 0.4 mm" in run.output, run.output
+    text = page.read_text()
+    assert "SLICE 6" in text and PATIENT not in text + run.output and "study" not in text
+    run = CliRunner().invoke(app, ["volume", str(tmp_path / "study"), "--html", str(page)])
+    assert isinstance(run.exception, AssayError) and "--number" in str(run.exception)
+    assert LIMITS.seconds < 600

@@ -1,0 +1,137 @@
+"""Volumes and slides as rows: CT-RATE in its layout, studies and slides of one's own."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from extraction.errors import AssayError
+from extraction.example import ImagePart
+from recipes.card.base import read_row
+from recipes.card.examples import asked, examples_of
+from recipes.card.grade import Graded
+from recipes.card.items import Item
+from recipes.card.measures import measure
+from recipes.card.replies import as_asked
+from recipes.card.rows import FILE, Figure, by_name, row_at
+from recipes.volume.readers import LABELS
+from tests.recipes.pictures import table
+
+
+def nifti(path, values):
+    """Values [slice, row, column] as a NIfTI-1 file with 1 mm steps."""
+    slices, rows, columns = values.shape
+    head = bytearray(352)
+    struct.pack_into("<i", head, 0, 348)
+    struct.pack_into("<8h", head, 40, 3, columns, rows, slices, 1, 1, 1, 1)
+    struct.pack_into("<hh", head, 70, 4, 16)  # int16
+    struct.pack_into("<8f", head, 76, 1, 1, 1, 1, 0, 0, 0, 0)
+    struct.pack_into("<ff", head, 108, 352, 1)
+    struct.pack_into("<hh", head, 252, 0, 1)
+    for row, step in enumerate(np.eye(4)[:3]):
+        struct.pack_into("<4f", head, 280 + 16 * row, *step)
+    head[344:348] = b"n+1\0"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(bytes(head) + values.astype("<i2").tobytes()))
+
+
+@pytest.fixture(scope="module")
+def ct_rate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "CT-RATE"
+    rng = np.random.default_rng(0)
+    for patient in (1, 2):
+        place = folder / f"dataset/valid_fixed/valid_{patient}/valid_{patient}_a"
+        nifti(place / f"valid_{patient}_a_1.nii.gz", rng.integers(-1000, 500, (3, 8, 8)))
+    nifti(folder / "dataset/valid/valid_3/valid_3_a/valid_3_a_1.nii.gz", np.zeros((3, 8, 8)))
+    rows = [
+        {"VolumeName": f"valid_{n}_a_1.nii.gz"} | {label: str((n + k) % 2) for k, label in enumerate(LABELS)}
+        for n in (1, 2, 3, 4)
+    ]
+    table(folder / "multi_abnormality_labels/valid_predicted_labels.csv", rows)
+    return folder
+
+
+def test_a_ct_of_ct_rate_is_a_context_with_eighteen_branches(ct_rate):
+    row = by_name("ct_rate")
+    reading = read_row(row, ct_rate, "test")
+    assert reading.counts == {
+        "it is of the first release, whose values are no Hounsfield units": 1,
+        "its volume is missing": 1,
+    }
+    examples = examples_of(reading, row)
+    assert [len(example.branches) for example in examples] == [18, 18]
+    parts = examples[0].context.parts
+    assert [part for part in parts if isinstance(part, str)] == ["SLICE 1", "SLICE 2", "SLICE 3"]
+    assert "is there Emphysema? Answer with 'Final Answer: yes'" in examples[0].branches[7].parts[0]
+    gold = [branch.gold["answer"] for branch in examples[0].branches]
+    assert gold == ["Final Answer: yes", "Final Answer: no"] * 9
+    with Image.open(parts[0].path) as image:
+        red, green, blue = np.asarray(image).astype(float).transpose(2, 0, 1)
+    # One value through three windows: where no window cuts it off, all three say the same.
+    values = red / 255 * 2048 - 1024
+    inside = (values > 5) & (values < 75)
+    assert inside.any() and np.abs(blue[inside] / 255 * 80 - values[inside]).max() < 9
+    assert np.abs(green[(values > -130) & (values < 210)] / 255 * 350 - 135 - values[(values > -130) & (values < 210)]).max() < 9
+
+
+def test_other_slices_are_asked_again(ct_rate):
+    row, reading = by_name("ct_rate"), read_row(by_name("ct_rate"), ct_rate, "test")
+    [first, second] = reading.items[0], reading.items[18]
+    before = as_asked([first], row)
+    assert before == as_asked([first], row)
+    assert before[first.id] != as_asked([second], row)[second.id]
+
+
+def studies(folder, rows, row):
+    table(folder / "test.csv", rows)
+    (folder / FILE).write_text(row)
+    return folder
+
+
+def test_studies_of_one_s_own_need_a_table_and_a_page_of_words(tmp_path):
+    nifti(tmp_path / "a/t1.nii.gz", np.arange(2 * 64).reshape(2, 8, 8))
+    nifti(tmp_path / "a/t2.nii.gz", np.arange(64).reshape(1, 8, 8))
+    nifti(tmp_path / "b.nii.gz", np.arange(64).reshape(1, 8, 8))
+    (tmp_path / "c").mkdir()
+    rows = [
+        {"study": study, "label": label, "answer": gold, "patient": study}
+        for study, label, gold in (("a", "a tumour", "yes"), ("a", "a stroke", "no"), ("b.nii.gz", "a tumour", "no"),
+                                   ("c", "a tumour", "no"), ("d", "a tumour", "no"))
+    ]  # fmt: skip
+    folder = studies(tmp_path, rows, "base: mri\n")
+    row = row_at(folder)
+    reading = read_row(row, folder, "test")
+    examples = examples_of(reading, row)
+    # Both series of a study, one behind the other; a single slice has no number.
+    kinds = [["image" if isinstance(part, ImagePart) else part for part in one.context.parts] for one in examples]
+    assert kinds == [["image", "SLICE 1", "image", "SLICE 2", "image", "SLICE 3"], ["image"]]
+    assert asked(reading.items[0], row).startswith("Is there a tumour in the MRI volume?")
+    assert reading.counts == {"its image is missing": 1, "its image cannot be read": 1}
+    assert any("holds no files" in told for told in reading.told())
+
+
+def test_a_protocol_that_does_not_fit_is_told_with_the_study(tmp_path):
+    for number in range(2):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"a/{number}.png")
+    rows = [{"study": "a", "label": "a tumour", "answer": "yes", "patient": "1"}]
+    folder = studies(tmp_path, rows, "base: ct\n")
+    reading = read_row(row_at(folder), folder, "test")
+    examples_of(reading, row_at(folder))
+    with pytest.raises(AssayError, match="pictures, not values that ct could show"):
+        reading.check(folder)
+
+
+def test_precision_and_recall_are_of_yes_in_each_group():
+    rows = [("a", "yes", "yes"), ("a", "no", "yes"), ("b", "yes", "no"), ("b", "yes", "yes"), ("c", "yes", "no")]
+    items = [Item(f"{n}", "?", gold, group=group) for n, (group, gold, _) in enumerate(rows)]
+    answers = [Graded({"right": float(gold == said)}, said) for _, gold, said in rows]
+
+    def value(over):
+        return measure(Figure(name="x", over=over), items, answers).value
+
+    assert value("precision") == pytest.approx(100 * np.mean([1 / 2, 1, 0]))
+    assert value("sensitivity") == pytest.approx(100 * np.mean([1, 1 / 2, 0]))
+    assert value("f1") == pytest.approx(100 * np.mean([2 / 3, 2 / 3, 0]))
