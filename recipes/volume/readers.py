@@ -18,6 +18,9 @@ LABELS = (
 )  # fmt: skip
 
 
+_FIRST = "it is of the first release, whose values are no Hounsfield units"
+
+
 def read_ct_rate(folder: Path, split: str, row: Row) -> Reading:
     """`train_predicted_labels.csv` and `valid_predicted_labels.csv`, with the volumes of the fixed release.
 
@@ -47,7 +50,7 @@ def read_ct_rate(folder: Path, split: str, row: Row) -> Reading:
         path = _volume(folder, f"{part}_fixed", number, volume)
         if not path.is_file():
             first = _volume(folder, part, number, volume).is_file()
-            why = "it is of the first release, whose values are no Hounsfield units" if first else "its volume is missing"
+            why = _FIRST if first else "its volume is missing"
             reading.leave(why, f"{at} ({volume})")
             continue
         for label in LABELS:

@@ -73,7 +73,8 @@ def test_a_ct_of_ct_rate_is_a_context_with_eighteen_branches(ct_rate):
     values = red / 255 * 2048 - 1024
     inside = (values > 5) & (values < 75)
     assert inside.any() and np.abs(blue[inside] / 255 * 80 - values[inside]).max() < 9
-    assert np.abs(green[(values > -130) & (values < 210)] / 255 * 350 - 135 - values[(values > -130) & (values < 210)]).max() < 9
+    inside = (values > -130) & (values < 210)
+    assert np.abs(green[inside] / 255 * 350 - 135 - values[inside]).max() < 9
 
 
 def test_other_slices_are_asked_again(ct_rate):
