@@ -22,8 +22,8 @@ COLUMNS = ("id", "question", "options", "answer", "image", "text", "patient", "g
 PARTS = ("train", "validation", "test")
 FIELDS = {"ask": ("question", "options"), "option": ("letter", "text"), "answer": ("answer", "text")}
 """What stands in braces in a prompt."""
-FIGURES = ("accuracy", "balanced accuracy", "macro accuracy", "macro F1", "mean IoU", "tokenised F1",
-           "yes/no accuracy", "closed accuracy", "exact match", "ROUGE-L", "macro precision", "macro recall")  # fmt: skip
+FIGURES = ("accuracy", "balanced accuracy", "macro accuracy", "macro F1", "macro precision", "macro recall", "mean IoU",
+           "tokenised F1", "yes/no accuracy", "closed accuracy", "exact match", "ROUGE-L")  # fmt: skip
 SCORES = {
     "choice": ("right",),
     "yes_no": ("right",),
