@@ -20,6 +20,7 @@ EXTRAS = {
     "heif": ("HEIC photos", ("pillow_heif",)),
     "server": ("asking a model server", ("openai",)),
     "card": ("X-rays as DICOM, PCam", ("pydicom", "h5py")),
+    "imaging": ("CT, MRI, whole slides", ("pydicom", "nibabel", "openslide")),
     "search": ("searching many images", ("faiss",)),
     "onnx": ("dual encoders as ONNX", ("onnx", "onnxruntime")),
     "ray": ("folders on many machines", ("ray",)),
