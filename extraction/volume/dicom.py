@@ -122,7 +122,7 @@ def read(files: Files, source: dict[str, Any]) -> np.ndarray:
         elif values.ndim == 2:
             slope, intercept = source["slope"], source["intercept"]
             values = values * np.float64(1 if slope is None else slope) + np.float64(intercept or 0)
-    except MemoryError:
+    except (MemoryError, FileNotFoundError):
         raise
     except Exception as error:  # whatever a broken file makes a decoder raise
         remedy = missing_decoder(source["syntax"])

@@ -62,12 +62,12 @@ class Files:
 
     def _named(self) -> list[str]:
         """The files that a DICOMDIR names; those that are not there are kept in `missing`."""
-        import pydicom
-
         try:
-            directory = pydicom.dcmread(self.path)
-            if str(directory.file_meta.get("MediaStorageSOPClassUID", "")) != _DICOMDIR:
+            if self.kind(self.path.name) != "dicomdir":
                 return []
+            import pydicom
+
+            directory = pydicom.dcmread(self.path)
             records = [one.get("ReferencedFileID") for one in directory.get("DirectoryRecordSequence") or []]
         except Exception:  # no DICOMDIR, or a broken one: it is read as what it is, and refused with the reason
             return []

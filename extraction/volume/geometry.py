@@ -113,10 +113,9 @@ def ordered(slices: list[Slice], same: Callable[[Slice, Slice], bool], left: Lef
         return _by_words(slices, numbered, said), said
     steps = np.sign(np.diff(along))
     direction = -1 if numbered and steps.sum() < 0 else 1
-    if numbered and (against := int((steps == -direction).sum())):
-        said.append(f"Numbers and places disagree at {against} of {len(steps)} steps; slices are in order of place.")
     order = sorted(range(len(slices)), key=lambda at: (round(direction * along[at] / _SAME_PLACE), at))
     kept: list[Slice] = []
+    ranks: list[int] = []
     for at in order:
         if kept and abs(along[at] - kept[-1]["along"]) < _SAME_PLACE:
             if same(kept[-1], slices[at]):
@@ -125,6 +124,10 @@ def ordered(slices: list[Slice], same: Callable[[Slice, Slice], bool], left: Lef
                 left(slices[at]["name"], "another slice at the place of one that is kept, of the lower number")
             continue
         kept.append({**slices[at], "along": along[at]})
+        ranks.append(at)
+    against = int((np.diff(ranks) < 0).sum())
+    if against and numbered and not slices[0]["whole"]:
+        said.append(f"Numbers and places disagree at {against} of {len(kept) - 1} steps; slices are in order of place.")
     return kept, said
 
 

@@ -24,7 +24,8 @@ _DOWN = (2, 1, 0)  # of the patient's axes (x, y, z), by which slices stand as r
 
 
 @contextmanager
-def _image(files: Files, name: str, kind: str) -> Iterator[Any]:
+def _image(files: Files, name: str, kind: str) -> Iterator[tuple[Any, bool]]:
+    """An image, and whether its file is too short for it, as far as that is seen from without."""
     file, size = files.open(name)
     with file:
         packed = file.read(2) == b"\x1f\x8b"
@@ -32,9 +33,7 @@ def _image(files: Files, name: str, kind: str) -> Iterator[Any]:
         stream: Any = gzip.GzipFile(fileobj=file) if packed else file
         made = nibabel.Nifti1Image if kind == "nifti1" else nibabel.Nifti2Image
         image = made.from_file_map(made.make_file_map({"image": stream}))
-        if not packed and image.dataobj.offset + _bytes(image) > size:
-            raise UnreadError(CUT_OFF)
-        yield image
+        yield image, not packed and image.dataobj.offset + _bytes(image) > size
 
 
 def _bytes(image: Any) -> int:
@@ -51,8 +50,10 @@ def find(files: Files, name: str, kind: str, most_pixels: int) -> dict[str, Any]
         UnreadError: there is none, or it can't be read.
     """
     try:
-        with _image(files, name, kind) as image:
+        with _image(files, name, kind) as (image, short):
             _check(image, most_pixels)
+            if short:
+                raise UnreadError(CUT_OFF)
             return _described(image, name, kind)
     except (MemoryError, UnreadError):
         raise
@@ -143,7 +144,7 @@ def read(files: Files, sources: Iterable[dict[str, Any]]) -> Iterator[np.ndarray
     if not wanted:
         return
     try:
-        with _image(files, wanted[0]["name"], wanted[0]["format"]) as image:
+        with _image(files, wanted[0]["name"], wanted[0]["format"]) as (image, _):
             for source in wanted:
                 at = (slice(None), slice(None), source["frame"], *(0 for _ in image.shape[3:]))
                 values = np.asarray(image.dataobj[at], np.float32)
