@@ -223,7 +223,7 @@ def test_a_slide_of_ten_thousand_million_pixels_takes_little_memory(tmp_path):
     side = 2048
     pink, glass = tile(PINK, side), tile(GLASS, side)
     path = svs(
-        tmp_path / "a.svs", 100_000, 100_000, "40", "0.25", lambda level, x, y: pink if x < 30 else glass, (8, 32),
+        tmp_path / "a.svs", 100_000, 100_000, "40", "0.25", lambda level, x, y: pink if x * (1, 8, 32)[level] < 24 else glass, (8, 32),
         side=side,
     )  # fmt: skip
     slide = open_slide(path, limits=Limits(seconds=600, memory_mb=2000))  # the process is ended at 2 GB
