@@ -220,12 +220,13 @@ def test_a_slide_that_takes_too_long_or_too_much_memory_ends_in_one_sentence(tmp
 
 def test_a_slide_of_ten_thousand_million_pixels_takes_little_memory(tmp_path):
     psutil = pytest.importorskip("psutil")
-    side = 2048
+    side, downs = 512, (8, 32)
     pink, glass = tile(PINK, side), tile(GLASS, side)
-    path = svs(
-        tmp_path / "a.svs", 100_000, 100_000, "40", "0.25", lambda level, x, y: pink if x * (1, 8, 32)[level] < 24 else glass, (8, 32),
-        side=side,
-    )  # fmt: skip
+
+    def chosen(level, column, row):
+        return pink if column * side * (1, *downs)[level] < 50_000 else glass
+
+    path = svs(tmp_path / "a.svs", 100_000, 100_000, "40", "0.25", chosen, downs, side=side)
     slide = open_slide(path, limits=Limits(seconds=600, memory_mb=2000))  # the process is ended at 2 GB
     before = psutil.Process().memory_info().rss
     assert slide.size == (100_000, 100_000) and len(shown(slide, 20)) == 126
