@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-import extraction.cli_volume  # noqa: F401 (its command)
+import extraction.slide.cli  # noqa: F401 (its command)
+import extraction.volume.cli  # noqa: F401 (its command)
 import recipes.contrastive.cli  # noqa: F401 (its commands)
 from extraction.errors import AssayError, run_command
 from finetune.cli import app

@@ -63,7 +63,7 @@ def exam(arguments: argparse.Namespace) -> dict[str, Any]:
     from finetune.config import load_config
     from finetune.train import train
     from recipes.card.rows import row_at
-    from recipes.card.run import Card
+    from recipes.card.lines import Card
 
     row = row_at(arguments.data, "exams")
     own = (

@@ -176,7 +176,7 @@ def overview(slide: Slide, longest: int = 1024) -> Image.Image:
     from PIL import Image
 
     step = max(1.0, max(slide.size) / longest)
-    size = tuple(max(1, round(side / step)) for side in slide.size)
+    size = max(1, round(slide.size[0] / step)), max(1, round(slide.size[1] / step))
     ((_, pixels),) = job(slide, "drawings", places=[(0, 0)], step=step, size=size)
     return Image.frombytes("RGB", size, pixels)
 
