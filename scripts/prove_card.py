@@ -62,8 +62,8 @@ def exam(arguments: argparse.Namespace) -> dict[str, Any]:
     from extraction.api import Extractor, backend_for
     from finetune.config import load_config
     from finetune.train import train
-    from recipes.card.rows import row_at
     from recipes.card.lines import Card
+    from recipes.card.rows import row_at
 
     row = row_at(arguments.data, "exams")
     own = (

@@ -13,9 +13,9 @@ from rich import box
 from rich.table import Table
 
 from extraction.files import write_whole
+from recipes.card.lines import Line
 from recipes.card.measures import Measured
 from recipes.card.rows import MODELS, Row
-from recipes.card.lines import Line
 
 _HEAD = ("row", "figure", "n", "this model", "95%", "blind", *MODELS)
 _SHORT = ("row", "n", "this", "95%", "blind", "G3 4B", "MG1 4B", "MG1.5 4B", "MG1 27B")  # for a terminal's width

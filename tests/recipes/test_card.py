@@ -16,10 +16,10 @@ from recipes.card.base import contract, read_row
 from recipes.card.examples import examples_of
 from recipes.card.grade import Graded, choice
 from recipes.card.items import Item
+from recipes.card.lines import found
 from recipes.card.measures import measure
 from recipes.card.replies import Generations
 from recipes.card.rows import Figure, by_name, published
-from recipes.card.lines import found
 from recipes.card.show import page
 from tests.conftest import tiny_gemma, tiny_medgemma
 from tests.recipes.pictures import imagenome, mimic, picture, slake, table, vqa_rad
