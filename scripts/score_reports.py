@@ -13,7 +13,10 @@ import json
 import random
 import tempfile
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 
 def main() -> None:
@@ -58,6 +61,7 @@ def run(folder: Path, model: str, scans: bool, out: Path | None) -> None:
     from extraction.files import write_whole
     from extraction.record.record import REVIEW_BELOW
     from extraction.score import read_gold, score
+    from recipes.lab_report.fields import HEAD
 
     documents = [
         (pdf, gold)
@@ -110,6 +114,12 @@ def run(folder: Path, model: str, scans: bool, out: Path | None) -> None:
         f"{fields}: micro F1 {core.micro_f1:.3f} (95% {low:.3f} to {high:.3f}), macro {core.macro_f1:.3f}; "
         f"all labelled fields: micro F1 {full.micro_f1:.3f}; wrong values: {core.wrong_values}"
     )
+    console.print(f"by field (values in gold): {_by_field(full.fields)}")
+    if "flag" in contract.roles:
+        with suppress(AssayError):  # labels of people seldom have any
+            beside = score(pairs, contract, fields=(*HEAD, "flag"))
+            if beside.counts.tp + beside.counts.fn:
+                console.print(f"heads and flags: micro F1 {beside.micro_f1:.3f}: {_by_field(beside.fields)}")
     console.print(
         f"plain rules (scripts/rules.py), {fields}: micro F1 {rules.micro_f1:.3f}, "
         f"macro {rules.macro_f1:.3f}; wrong values: {rules.wrong_values}"
@@ -124,6 +134,10 @@ def run(folder: Path, model: str, scans: bool, out: Path | None) -> None:
     if out:
         values = {"core": core.to_dict(), "fields": full.to_dict(), "rules": rules.to_dict(), "documents": rows}
         write_whole(out, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+
+
+def _by_field(fields: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {counts.f1:.3f} ({counts.tp + counts.fn})" for name, counts in fields.items())
 
 
 if __name__ == "__main__":
