@@ -10,7 +10,7 @@ from typing import Any
 from extraction.errors import AssayError
 from recipes.card.items import Item, Reading
 from recipes.card.options import LETTERS
-from recipes.card.readers import files_of, read_table
+from recipes.card.readers import files_of, read_table, split_of
 from recipes.card.rows import Row
 from recipes.tables import table
 
@@ -58,7 +58,12 @@ def _afrimed_v2(folder: Path, split: str, row: Row) -> Reading:
     reading = Reading()
     for path in files_of(folder, split, row):
         for at, cells in table(path):
-            if cells.get("question_type", "mcq") != "mcq" or cells.get("split", split) != split:
+            if cells.get("question_type", "mcq") != "mcq":
+                continue
+            if split_of(own := cells.get("split", split)) is None:
+                reading.leave("its split is none of train, validation and test", f"{at} ({str(own)[:40]!r})")
+                continue
+            if split_of(own) != split:
                 continue
             try:
                 named = {key: str(text) for key, text in json.loads(cells["answer_options"]).items() if text}

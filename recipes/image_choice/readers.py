@@ -11,7 +11,7 @@ from extraction.errors import AssayError
 from extraction.files import whole_folder
 from recipes.card.items import Item, Reading
 from recipes.card.options import LETTERS
-from recipes.card.readers import files_of, lines_of, part_of, read_table
+from recipes.card.readers import files_of, lines_of, part_of, read_table, split_of
 from recipes.card.rows import Row
 from recipes.tables import table
 
@@ -62,6 +62,9 @@ def read_pad_ufes(folder: Path, split: str, row: Row) -> Reading:
         part = parts.get(patient)
         if part is None:
             reading.leave("the split does not name its patient", f"{at} ({patient})")
+            continue
+        if split_of(part) is None:
+            reading.leave("its split is none of train, validation and test", f"{at} ({part[:40]!r})")
             continue
         if part == "train" and part_of(patient, {"validation": 10, "train": 90}) == "validation":
             part = "validation"

@@ -9,6 +9,8 @@ from typing import Any
 
 from extraction.errors import AssayError
 from recipes.card.items import Item, Reading
+from recipes.card.options import told
+from recipes.card.readers import split_of
 from recipes.card.rows import Row
 from recipes.tables import table
 
@@ -31,7 +33,7 @@ def _add(reading: Reading, at: str, cells: dict[str, Any], picture: Path) -> Non
     if not picture.is_file():
         reading.leave("its image is missing", f"{at} ({picture})")
         return
-    said = str(cells["answer"]).strip()  # some are numbers
+    said = told(cells["answer"])  # some are numbers
     closed = str(cells["answer_type"]).strip().upper() == "CLOSED"  # and some types end in a blank
     reading.add(Item(str(cells["qid"]), str(cells["question"]).strip(), said, images=(picture,), closed=closed, at=at))
 
@@ -47,13 +49,14 @@ def read_vqa_rad(folder: Path, split: str, row: Row) -> Reading:
     if file is None:
         raise AssayError(f"{folder} has no {_SPLIT}, which says what is trained and what is not; {row.access}.")
     parts = {str(cells["QID_unique"]).strip(): str(cells["SPLIT_BALANCED"]).strip() for _, cells in table(file)}
-    wanted = {"train": ("train",), "validation": ("validation", "validate", "val", "valid"), "test": ("test",)}[split]
     reading = Reading()
     for at, cells, picture in _entries(folder):
         part = parts.get(str(cells["qid"]))
         if part is None:
             reading.leave("the split does not name it", at)
-        elif part.lower() in wanted:
+        elif split_of(part) is None:
+            reading.leave("its split is none of train, validation and test", f"{at} ({part[:40]!r})")
+        elif split_of(part) == split:
             _add(reading, at, cells, picture)
     return reading
 
