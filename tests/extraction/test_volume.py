@@ -397,3 +397,15 @@ def test_command_prints_and_writes_a_page(tmp_path, within):
     run = CliRunner().invoke(app, ["volume", str(tmp_path / "study"), "--html", str(page)])
     assert isinstance(run.exception, AssayError) and "--number" in str(run.exception)
     assert LIMITS.seconds < 600
+
+
+def test_a_real_head_ct_with_a_tilted_gantry_and_two_thicknesses(shared_data):
+    folder = shared_data / "card" / "ct_head_ge"
+    if not folder.is_dir():
+        pytest.skip("the CT is not here")
+    thin, thick = open_volumes(folder)
+    assert (thin.shape, thick.shape) == ((14, 512, 512), (14, 512, 512)) and thin.modality == "CT"
+    assert any("4 mm, 7 mm" in told for told in thin.said) and any("gantry tilt" in told for told in thick.said)
+    assert thin.spacing[1:] == pytest.approx((0.488281, 0.488281), abs=1e-3)
+    [middle] = thin.slices([7])
+    assert middle.min() >= -3024 and middle.max() < 4096 and -20 < np.median(middle[200:300, 200:300]) < 80  # brain
