@@ -11,8 +11,7 @@ from typing import Annotated
 
 import typer
 
-import extraction.slide.cli
-import extraction.volume.cli  # noqa: F401 (its command)
+import extraction.cli_imaging  # noqa: F401 (its commands)
 import recipes.contrastive.cli  # noqa: F401 (its commands)
 from extraction.errors import AssayError, run_command
 from finetune.cli import app

@@ -91,7 +91,7 @@ def in_8_bits(image: Any) -> Any:
 
     Its own range it is, for a file seldom says how many of its bits are used: 12 of 16 would all be near black, and
     Pillow's own conversion takes whatever is above 255 for white. Two pictures' greys are therefore not comparable.
-    Of a picture of one value, 0 or less is black and all else white; what is no number is black.
+    Of a picture of one value the range is that of its kind: 0 to 65535, of fractions 0 to 1. No number is black.
     """
     import numpy as np
     from PIL import Image
@@ -100,7 +100,7 @@ def in_8_bits(image: Any) -> Any:
     known = np.isfinite(values)
     low, high = (float(f(values, where=known, initial=start)) for f, start in ((np.min, np.inf), (np.max, -np.inf)))
     if not low < high:
-        low, high = 0.0, 1.0
+        low, high = 0.0, 1.0 if image.mode.startswith("F") else 65535.0
     np.nan_to_num(values, copy=False, nan=low, posinf=high, neginf=low)
     values -= low
     values *= 255 / (high - low)  # in place, here and above: a picture may have as many pixels as the limit allows

@@ -60,11 +60,11 @@ def stacks(slices: list[Slice], left: Left) -> Iterator[list[Slice]]:
     """The volumes in a group: the same object is kept once, stacks at one place are told apart by what they are."""
     unique: dict[tuple[str, int], Slice] = {}
     for one in slices:
-        key = (one["uid"] or one["name"], one["frame"])
-        if key in unique:
+        named = (one["uid"] or one["name"], one["frame"])
+        if named in unique:
             left(one["name"], "the same object a second time")
         else:
-            unique[key] = one
+            unique[named] = one
     slices = list(unique.values())
     for key in STACKS if _crowded(slices) else ():
         parts: dict[str, list[Slice]] = defaultdict(list)
@@ -113,7 +113,7 @@ def ordered(slices: list[Slice], same: Callable[[Slice, Slice], bool], left: Lef
         return _by_words(slices, numbered, said), said
     steps = np.sign(np.diff(along))
     direction = -1 if numbered and steps.sum() < 0 else 1
-    order = sorted(range(len(slices)), key=lambda at: (round(direction * along[at] / _SAME_PLACE), at))
+    order = sorted(range(len(slices)), key=lambda at: (round(float(direction * along[at]) / _SAME_PLACE), at))
     kept: list[Slice] = []
     ranks: list[int] = []
     for at in order:
@@ -179,10 +179,10 @@ def geometry(slices: Sequence[Slice]) -> tuple[dict[str, Any], list[str]]:
         step = np.cross(first["orientation"][:3], first["orientation"][3:]) * (spacing[0] or 1.0)
     if positions and None not in spacing[1:]:
         row, column = np.array(first["orientation"][:3]), np.array(first["orientation"][3:])
-        affine = np.eye(4)
+        whole = np.eye(4)
         # PixelSpacing is that between rows, then between columns (PS3.3, 10.7.1.3).
-        affine[:3] = np.stack([row * spacing[2], column * spacing[1], step, np.array(positions[0])], axis=1)
-        affine = affine.tolist()
+        whole[:3] = np.stack([row * spacing[2], column * spacing[1], step, np.array(positions[0])], axis=1)
+        affine = whole.tolist()
     return {"spacing": spacing, "affine": affine, "positions": positions}, said
 
 

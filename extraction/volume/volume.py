@@ -119,7 +119,7 @@ def open_volumes(path: str | Path, limits: Limits | None = None) -> list[Volume]
 
 
 def _volume(path: Path, one: dict[str, Any], left: Mapping[str, tuple[str, ...]]) -> Volume:
-    arrays = {key: None if one[key] is None else np.array(one[key]) for key in ("affine", "positions")}
+    arrays: dict[str, Any] = {key: None if one[key] is None else np.array(one[key]) for key in ("affine", "positions")}
     said = one["said"]
     made = Volume(
         **{key: one[key] for key in ("kind", "modality", "colour")},

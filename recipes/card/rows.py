@@ -186,13 +186,13 @@ def _check_names(row: Row, path: Path) -> None:
         for name in names:
             if name not in known:
                 raise AssayError(f"{path}: unknown `{name}` in `{key}`{_meant(name, known)}")
-    templates = [(f"prompt.{key}", getattr(row.prompt, key), known) for key, known in FIELDS.items()]
-    for key, template, known in [*templates, ("images", row.images, ("image",))]:
+    templates = [(f"prompt.{key}", getattr(row.prompt, key), fields) for key, fields in FIELDS.items()]
+    for key, template, fields in [*templates, ("images", row.images, ("image",))]:
         # `\boxed{X}` and JSON are words of a prompt.
         for before, name in re.findall(r"(\\\w+)?\{([\w.]*)\}", template):
-            if not before and name not in known:
-                there = " and ".join(f"{{{one}}}" for one in known)
-                raise AssayError(f"{path}: unknown `{{{name}}}` in `{key}`, which knows {there}{_meant(name, known)}")
+            if not before and name not in fields:
+                there = " and ".join(f"{{{one}}}" for one in fields)
+                raise AssayError(f"{path}: unknown `{{{name}}}` in `{key}`, which knows {there}{_meant(name, fields)}")
     for figure in row.figures:
         near = difflib.get_close_matches(figure.name.casefold(), [one.casefold() for one in FIGURES], n=1, cutoff=0.85)
         if near and near[0] != figure.name.casefold():

@@ -90,7 +90,7 @@ def to_json(lines: Sequence[Line], absent: Sequence[Row], model: str) -> str:
     """The table as JSON, with all that is said of it."""
 
     def numbers(measured: dict[str, Measured] | None) -> dict[str, Any]:
-        made = {}
+        made: dict[str, dict[str, Any]] = {}
         for name, one in (measured or {}).items():
             ends = None if math.isnan(one.low) else [round(one.low, 2), round(one.high, 2)]
             made[name] = {"value": round(one.value, 2), "interval": ends, "n": one.n, "contexts": one.contexts}

@@ -106,7 +106,8 @@ def recalls_by_index(
     image: np.ndarray, text: np.ndarray, images: Sequence[Keys], texts: Sequence[Keys]
 ) -> tuple[dict[str, float], str]:
     """As `recalls`, found by indexes as `assay index` makes them; and how those search, for people."""
-    figures, hows = {}, []
+    figures: dict[str, float] = {}
+    hows = []
     for side, queries, found, right in (
         ("image_to_text", image, text, Right(images, texts)),
         ("text_to_image", text, image, Right(texts, images)),

@@ -8,7 +8,7 @@ import pytest
 
 from extraction.errors import AssayError
 from finetune.task import recipe_of
-from recipes.card import command, examples, run
+from recipes.card import command, examples, lines
 from recipes.card.blind import blind
 from recipes.card.examples import sampled
 from recipes.card.items import Item
@@ -30,7 +30,7 @@ def card(tmp_path, monkeypatch):
             asked.extend(item.id for item in items)
             yield [{"id": item.id, "reply": "Final Answer: A"} for item in items]
 
-    monkeypatch.setattr(run, "_answered", answered)
+    monkeypatch.setattr(lines, "_answered", answered)
     monkeypatch.setattr(command, "backend_for", lambda model: SimpleNamespace(sees=True))
     (tmp_path / "model").mkdir()
     for name in ("config.json", "model.safetensors"):
