@@ -254,6 +254,7 @@ def test_records_for_pipes_and_for_those_that_are_done(tmp_path, tiny_folder, ca
         return code, [json.loads(line) for line in said.out.splitlines()], said.err
 
     code, lines, _ = run("--out", "-")
+    assert {line["path"] for line in lines} == {str(tmp_path / "in" / name) for name in ("a.pdf", "b.pdf", "c.pdf")}
     assert code == 2 and {line["source"] for line in lines} == {"a.pdf", "b.pdf", "c.pdf"}
     assert not (tmp_path / "records").exists()
     out = tmp_path / "out"
