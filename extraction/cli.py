@@ -202,7 +202,7 @@ def _note(contract: Contract, tally: Tally, done: int) -> None:
 
 
 def _shower(as_json: bool, review_below: float, few: bool) -> Callable[[Path, Record], None]:
-    """Prints a file's record to standard output: as JSON with its path (names may be alike), or where they are few as a table, or not at all."""
+    """Prints a file's record: as JSON with its path (names may be alike), or where they are few as a table, or not."""
     if as_json:
         return lambda path, record: print(
             json.dumps({"path": os.fsencode(path).decode("utf-8", "replace"), **record.to_dict()}, ensure_ascii=False),
