@@ -74,7 +74,9 @@ class Batch:
         self._lock = FileLock(folder / "lock")
         old = out / f"{MANIFEST}.jsonl"  # the only one, until many could write
         files = [file for file in (old, *sorted(folder.glob("*.jsonl"))) if file.exists()]
-        if not files and not folder.exists() and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if out.exists() and not out.is_dir():
+            raise AssayError(f"{out} is a file, and records go to a folder; name one with --out.")
+        if not files and not folder.exists() and out.exists() and any(out.iterdir()):
             raise AssayError(f"The output folder {out} is not empty; choose another.")
         for file in files:
             head = next(iter(_lines(file)), {"task": task})

@@ -253,7 +253,8 @@ def export(
     done = write_tables(records, to, out or Path(f"{name}.{to}"))
     for reason in done.unread.values():
         print(reason, file=sys.stderr)
-    counts = f"{done.rows} rows of {done.records} records, {done.failed} of them failed"
+    rows, files = (f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((done.rows, "row"), (done.records, "record")))
+    counts = f"{rows} of {files}, {done.failed} of them failed"
     left = f"; {len(done.unread)} files could not be read" if done.unread else ""
     print(f"{counts}{left}; written: {', '.join(map(str, done.files))}", file=sys.stderr)
     if done.unread:

@@ -296,7 +296,8 @@ def test_a_document_without_a_path_is_read_like_its_file(tmp_path):
         extractor.extract(io.StringIO("x"))
     with pytest.raises(AssayError, match="not NoneType"):
         extractor.extract(None)
-    assert extractor.extract(b"", name="b.pdf").status == "failed"
+    [empty] = extractor.extract(b"", name="b.pdf").issues
+    assert empty.message.startswith("b.pdf is empty")
 
 
 def test_records_are_a_data_frame():
