@@ -7,6 +7,7 @@ import tempfile
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -17,8 +18,9 @@ from extraction.document.ocr import REMEDY
 from extraction.errors import AssayError, DocumentError
 from extraction.example import Example, ImagePart, Part
 from extraction.generate.backend import Backend
-from extraction.generate.hub import DEFAULT, shipped
+from extraction.generate.hub import DEFAULT, EMBEDDED, shipped
 from extraction.generate.models import load_family
+from extraction.plugins import adapters
 from extraction.reading import (
     ContextReading,
     DocumentReading,
@@ -119,6 +121,8 @@ class Extractor:
         except BaseException:
             shutil.rmtree(path.parent, ignore_errors=True)
             raise
+        # The copy's folder says nothing to who gave bytes.
+        record.issues = [replace(one, message=one.message.replace(str(path), path.name)) for one in record.issues]
         # Its pages are drawn from the copy, as long as they may be.
         weakref.finalize(record.document or record, shutil.rmtree, path.parent, ignore_errors=True)
         return record
@@ -295,7 +299,16 @@ def contract_for(model: str | Path | None, schema: Schema | type | str | Path | 
         return Contract.for_schema(load_schema(schema))
     if model is not None and Path(shipped(model)).is_dir():
         return Contract.load(Path(shipped(model)))
-    which = f"{model} is no folder with a {CONTRACT_FILE}" if model else "A server has no contract"
+    if model is None:
+        which = "A server has no contract"
+    elif model == EMBEDDED or Path(model).exists():
+        which = f"{model} is no folder with a {CONTRACT_FILE}"
+    else:
+        known = ", ".join((*adapters(), EMBEDDED))
+        raise AssayError(
+            f"There is no folder {model}, and no shipped model of that name ({known}); of a hub's or a server's model, "
+            "say what to extract with a schema (--schema FILE)."
+        )
     raise AssayError(f"{which}; say what to extract with a schema (--schema FILE).")
 
 

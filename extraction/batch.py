@@ -46,6 +46,9 @@ class Job:
     name: str
 
 
+Done = tuple[Job, Record]
+
+
 class Batch:
     """An output folder and what is done in it, this start's writer among others.
 
@@ -71,7 +74,9 @@ class Batch:
         self._lock = FileLock(folder / "lock")
         old = out / f"{MANIFEST}.jsonl"  # the only one, until many could write
         files = [file for file in (old, *sorted(folder.glob("*.jsonl"))) if file.exists()]
-        if not files and not folder.exists() and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if out.exists() and not out.is_dir():
+            raise AssayError(f"{out} is a file, and records go to a folder; name one with --out.")
+        if not files and not folder.exists() and out.exists() and any(out.iterdir()):
             raise AssayError(f"The output folder {out} is not empty; choose another.")
         for file in files:
             head = next(iter(_lines(file)), {"task": task})
@@ -145,7 +150,7 @@ class Batch:
         """How many jobs that are done have a record of each status."""
         return Counter(self._done[job.name]["status"] for job in jobs)
 
-    def again(self, jobs: Sequence[Job], readers: Readers, html: bool, review_below: float) -> Iterator[Record]:
+    def again(self, jobs: Sequence[Job], readers: Readers, html: bool, review_below: float) -> Iterator[Done]:
         """The records of jobs that are done, as their files have them; with `html` a page where there is none yet."""
         paths = {job: self.record_path(job) for job in jobs}
         lacking = [job for job, path in paths.items() if html and not path.with_suffix(".html").exists()]
@@ -158,7 +163,7 @@ class Batch:
                 record.document = opened[1] if record.data is not None else None
                 if record.document:
                     record.save_html(paths[opened[0]].with_suffix(".html"), review_below)
-        yield from (Record.load(path) for path in paths.values())
+        yield from ((job, Record.load(path)) for job, path in paths.items())
 
     def summarize(self, counts: dict[str, Any]) -> None:
         """Write the counts of this start beside the manifests."""
@@ -344,8 +349,8 @@ def run_batch(
     batch: Batch,
     html: bool = False,
     review_below: float = REVIEW_BELOW,
-) -> Iterator[Record]:
-    """Answer what `readers` open, keyed by its `Job`, and write each record as it is finished; yields them.
+) -> Iterator[Done]:
+    """Answer what `readers` open, keyed by its `Job`, and write each record as it is finished; yields both.
 
     Args:
         load: gives the extractor; meanwhile the first files are read.
@@ -363,6 +368,6 @@ def run_batch(
         for job, record in answered(extractor, readers):
             written = batch.save(job, record, html, review_below)
             written.document = None  # whoever collects records does not collect pages
-            yield written
+            yield job, written
     finally:
         batch.release()

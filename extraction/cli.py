@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from collections import Counter
@@ -126,14 +127,14 @@ def extract(
     show = _shower(as_json or batch is None, review_below, few=len(jobs) <= _FEW)
     with Readers(workers, contract.view, seconds=seconds, password=password) as readers:
         if batch and (as_json or html or len(jobs) <= _FEW):
-            for record in batch.again(done, readers, html, review_below):
-                show(record)
+            for job, record in batch.again(done, readers, html, review_below):
+                show(job.path, record)
         # The first ones are read while the model is loaded; what another start is at is left to it.
         readers.add((job, job.path) for job in missing if batch is None or batch.claim(job))
         if batch:
             records = run_batch(load, readers, batch, html, review_below) if missing else iter(())
         else:
-            records = (record for _, record in answered(load(), readers))
+            records = answered(load(), readers)
         for record in _told(records, len(missing), show):
             tally.add(record)
             _log.info("%s", in_a_line(record))
@@ -200,29 +201,32 @@ def _note(contract: Contract, tally: Tally, done: int) -> None:
         print(note, file=sys.stderr)
 
 
-def _shower(as_json: bool, review_below: float, few: bool) -> Callable[[Record], None]:
-    """Prints a record to standard output: as JSON, or where they are few as a table, or not at all."""
+def _shower(as_json: bool, review_below: float, few: bool) -> Callable[[Path, Record], None]:
+    """Prints a file's record: as JSON with its path (names may be alike), or where they are few as a table, or not."""
     if as_json:
-        return lambda record: print(json.dumps(record.to_dict(), ensure_ascii=False), flush=True)
+        return lambda path, record: print(
+            json.dumps({"path": os.fsencode(path).decode("utf-8", "replace"), **record.to_dict()}, ensure_ascii=False),
+            flush=True,
+        )
     if not few:
-        return lambda record: None
+        return lambda path, record: None
     from rich.console import Console
 
-    return lambda record: Console().print(record.table(review_below))
+    return lambda path, record: Console().print(record.table(review_below))
 
 
-def _told(records: Iterable[Record], total: int, show: Callable[[Record], None]) -> Iterator[Record]:
+def _told(records: Iterable[tuple[Any, Record]], total: int, show: Callable[[Path, Record], None]) -> Iterator[Record]:
     """The records, told of as they come: on a bar where there is a terminal, shown, and why one failed."""
     from tqdm import tqdm
 
     shape = "{desc}: {n_fmt}/{total_fmt} |{bar:30}| {remaining} left{postfix}"
     with tqdm(total=total, desc="extracting", leave=False, bar_format=shape, disable=None if total else True) as bar:
         start = time.monotonic()
-        for number, record in enumerate(records, 1):
+        for number, (job, record) in enumerate(records, 1):
             bar.set_postfix_str(f"{3600 * number / (time.monotonic() - start):,.0f} files an hour", refresh=False)
             bar.update()
             bar.clear()
-            show(record)
+            show(job.path, record)
             if record.status == "failed":
                 message = record.issues[0].message
                 bar.write(message if record.source in message else f"{record.source}: {message}", file=sys.stderr)
@@ -249,7 +253,8 @@ def export(
     done = write_tables(records, to, out or Path(f"{name}.{to}"))
     for reason in done.unread.values():
         print(reason, file=sys.stderr)
-    counts = f"{done.rows} rows of {done.records} records, {done.failed} of them failed"
+    rows, files = (f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((done.rows, "row"), (done.records, "record")))
+    counts = f"{rows} of {files}, {done.failed} of them failed"
     left = f"; {len(done.unread)} files could not be read" if done.unread else ""
     print(f"{counts}{left}; written: {', '.join(map(str, done.files))}", file=sys.stderr)
     if done.unread:

@@ -25,7 +25,7 @@ REASONS = {  # what a code of an issue is called where files are counted
     "invalid": "against the schema",
     "not_found": "values not found on the page",
     "repeated": "rows with another's values",
-    "misplaced": "values in another column",
+    "misplaced": "values out of place",
     "contradicts": "values that contradict each other",
     "ambiguous": "ambiguous dates",
     "no_result": "rows without a value",

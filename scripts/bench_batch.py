@@ -156,7 +156,7 @@ def over_many(folder: Path, model: str, workers: int, every: int) -> dict:
     start = first = time.monotonic()
     with Readers(workers) as readers:
         readers.add((job, job.path) for job in jobs)
-        for number, record in enumerate(run_batch(lambda: Extractor.from_pretrained(model), readers, batch), 1):
+        for number, (_, record) in enumerate(run_batch(lambda: Extractor.from_pretrained(model), readers, batch), 1):
             statuses[record.status] = statuses.get(record.status, 0) + 1
             if number == 1:
                 first = time.monotonic()

@@ -52,7 +52,8 @@ def test_mistakes_before_any_model_is_loaded(tmp_path):
     (tmp_path / "b" / "a.pdf").write_bytes(b"x")
     two = (tmp_path / "a.pdf", tmp_path / "b" / "a.pdf")
     mistake(command("extract", *two, "--out", out), "would both become a.pdf.json")
-    mistake(command("extract", tmp_path / "a.pdf", "--model", "no/such/model", "--out", out), "no folder")
+    mistake(command("extract", tmp_path / "a.pdf", "--model", "nomodel", "--out", out), "no folder nomodel")
+    mistake(command("extract", tmp_path / "a.pdf", "--out", tmp_path / "a.pdf"), "is a file")
     mistake(command("extract", tmp_path / "a.pdf", "--model", tmp_path, "--out", out), "--schema")
     (tmp_path / "s.json").write_text('{"type": 5}')
     mistake(
@@ -254,6 +255,7 @@ def test_records_for_pipes_and_for_those_that_are_done(tmp_path, tiny_folder, ca
         return code, [json.loads(line) for line in said.out.splitlines()], said.err
 
     code, lines, _ = run("--out", "-")
+    assert {line["path"] for line in lines} == {str(tmp_path / "in" / name) for name in ("a.pdf", "b.pdf", "c.pdf")}
     assert code == 2 and {line["source"] for line in lines} == {"a.pdf", "b.pdf", "c.pdf"}
     assert not (tmp_path / "records").exists()
     out = tmp_path / "out"
@@ -294,7 +296,7 @@ def test_a_record_comes_back_from_its_file(tmp_path):
     assert saved["/tests/0/result"]["typed"] == {"kind": "number", "value": 14.8}
     assert saved["/tests/0/range"]["typed"]["high"] == 16
     (tmp_path / "b.json").write_text('{"data": 1}')
-    with pytest.raises(AssayError, match="is no record of assay extract"):
+    with pytest.raises(AssayError, match=r"is no record of assay extract .*; assay extract DOCUMENT .* makes one"):
         Record.load(tmp_path / "b.json")
 
 

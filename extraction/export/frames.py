@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from extraction.contract import Contract
 from extraction.errors import AssayError
-from extraction.export.tables import SavedRecord, Tables
+from extraction.export.tables import DOCUMENTS, SavedRecord, Tables
 from extraction.record.record import Record
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def to_dataframe(records: Record | Iterable[Record], contract: Contract | None =
     """A row for each item of the schema's first list (a test of a report), with its place, confidence and issues.
 
     The columns are those of `assay export` (`extraction.export.tables` names them): text as printed, typed values
-    beside it. Records without a list have a row each.
+    beside it. Records without a list, or with nothing in it (failed ones), have a row each: status and reason.
 
     Args:
         records: one, or several; `Record.load` reads them from files.
@@ -41,5 +41,8 @@ def to_dataframe(records: Record | Iterable[Record], contract: Contract | None =
     for one, part in parts:
         numbers[id(one)] = numbers.get(id(one), 0) + 1
         document = f"{one.source}#{numbers[id(one)]}" if len(one.parts) > 1 else one.source
-        rows += [cells for table, cells in tables.lines(part, document) if table == first.name]
+        lines = list(tables.lines(part, document))
+        found = [cells for table, cells in lines if table == first.name]
+        # No record is dropped in silence: one without a row there has what is said of it as a whole.
+        rows += found or [tables.as_row(cells) for table, cells in lines if table == DOCUMENTS]
     return pd.DataFrame(rows, columns=list(first.columns))

@@ -245,6 +245,11 @@ class Tables:
             values = {leaf.keys: _text(leaf.value) for leaf in _flat(aside.row)}
             yield SET_ASIDE, [document, aside.path, *map(values.get, self._aside or ()), aside.reason]
 
+    def as_row(self, cells: list[Cell]) -> list[Cell]:
+        """A row of `documents` as one of the first table, which has other columns."""
+        known = dict(zip(self._columns[()], cells, strict=True))
+        return [known.get(column) for column in next(iter(self._columns.values()))]
+
     def _typed(self, leaf: _Leaf, record: SavedRecord) -> dict[str, Cell]:
         """The typed parts of a value, where its text can mean only one thing."""
         role = self._roles.get(leaf.keys[-1])

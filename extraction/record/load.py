@@ -14,6 +14,7 @@ from extraction.record.record import Field, Issue, Record, SetAside, Status
 
 _STATUS: TypeAdapter[Status] = TypeAdapter(Status)
 _ISSUES = TypeAdapter(list[Issue])
+_REMEDY = "assay extract DOCUMENT --out FOLDER makes one"
 
 
 def load_record(path: Path) -> Record:
@@ -24,10 +25,10 @@ def load_record(path: Path) -> Record:
     except OSError as error:
         raise AssayError(f"{path} cannot be read: {error.strerror}.") from None
     except ValidationError as error:
-        raise AssayError(f"{path} is no record of assay extract ({reason(error)}).") from None
+        raise AssayError(f"{path} is no record of assay extract ({reason(error)}); {_REMEDY}.") from None
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise AssayError(f"{path} is no record of assay extract ({why}).") from None
+        raise AssayError(f"{path} is no record of assay extract ({why}); {_REMEDY}.") from None
 
 
 def record_of(saved: dict[str, Any]) -> Record:

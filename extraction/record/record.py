@@ -216,7 +216,13 @@ class Record:
         return cls(source, "failed", None, [Issue(code, message)])
 
     def __getitem__(self, key: str | int) -> Any:
-        """Walk to a value: `record["items"][0]["price"]` is its `Field`."""
+        """Walk to a value: `record["items"][0]["price"]` is its `Field`.
+
+        Raises:
+            AssayError: the record failed; its reason.
+        """
+        if self.data is None:
+            raise AssayError(f"{self.source} has no data: {self.issues[0].message if self.issues else self.status}")
         return _View(self, ())[key]
 
     @property

@@ -196,7 +196,9 @@ def _explain(slide: Slide, end: WorkerError) -> str:
     if end.cause not in _REASONS:
         return f"{slide.path} could not be read ({end.details.get('text', end.cause)}): {_AGAIN}."
     with slide.path.open("rb") as file:
-        kind = kind_of(file.read(4096)).name
+        head = file.read(4096)
+    if not head:
+        return f"{slide.path} is empty (0 bytes): {_AGAIN}."
     return _REASONS[end.cause].format(
-        **{**asdict(slide.limits), "said": "", **end.details, "path": slide.path, "kind": kind}
+        **{**asdict(slide.limits), "said": "", **end.details, "path": slide.path, "kind": kind_of(head).name}
     )

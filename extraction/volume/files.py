@@ -20,6 +20,7 @@ _NIFTI = {(344, b"n+1\0"): "nifti1", (4, b"n+2\0"): "nifti2"}
 
 Left = Callable[[str, str], None]
 """Is told of every file that is left out, and why."""
+UNKNOWN = "no DICOM, NIfTI or picture file"
 CUT_OFF = "its data are cut off or shorter than it says: copy it again"
 
 

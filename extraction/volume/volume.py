@@ -13,6 +13,7 @@ import numpy as np
 from extraction.document.pages import Limits
 from extraction.document.process import WorkerError, run_job
 from extraction.errors import DocumentError
+from extraction.volume.files import UNKNOWN
 
 _WORKER = "extraction.volume.worker"
 LIMITS = Limits(seconds=120.0)
@@ -145,9 +146,10 @@ def told_left(left: Mapping[str, tuple[str, ...]]) -> str:
 def _nothing(path: Path, left: Mapping[str, tuple[str, ...]]) -> str:
     if not left:
         return f"{path} holds no files: name the folder of a study."
+    remedy = " Name files of one of these kinds; documents (PDF) are read by assay extract." if UNKNOWN in left else ""
     if path.is_file() and sum(map(len, left.values())) == 1:
-        return f"{path} can't be read as a volume: {next(iter(left))}."
-    return f"{path} holds no volume that can be read ({told_left(left)})."
+        return f"{path} can't be read as a volume: {next(iter(left))}.{remedy}"
+    return f"{path} holds no volume that can be read ({told_left(left)}).{remedy}"
 
 
 _REASONS = {

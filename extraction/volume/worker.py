@@ -16,7 +16,7 @@ from typing import Any
 
 from extraction.document.frames import RefusalError
 from extraction.document.worker import confine, end_with_parent, send
-from extraction.volume.files import Files, UnreadError
+from extraction.volume.files import UNKNOWN, Files, UnreadError
 
 
 def find(job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
@@ -55,7 +55,7 @@ def find(job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
     found += _pictures(files, kinds, bool(found or dicom_names), job, leave)
     for name, kind in kinds.items():
         if not kind:
-            leave(name, "it is no DICOM, NIfTI or picture file")
+            leave(name, UNKNOWN)
         elif kind == "dicomdir" and len(kinds) == 1:
             leave(name, "it is a DICOMDIR that names no file")
     for volume in found:

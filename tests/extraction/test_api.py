@@ -296,7 +296,8 @@ def test_a_document_without_a_path_is_read_like_its_file(tmp_path):
         extractor.extract(io.StringIO("x"))
     with pytest.raises(AssayError, match="not NoneType"):
         extractor.extract(None)
-    assert extractor.extract(b"", name="b.pdf").status == "failed"
+    [empty] = extractor.extract(b"", name="b.pdf").issues
+    assert empty.message.startswith("b.pdf is empty")
 
 
 def test_records_are_a_data_frame():
@@ -306,8 +307,15 @@ def test_records_are_a_data_frame():
     one = Record("a.pdf", "ok", {"lab": "X", "tests": [{"name": "Na", "result": "1"}, {"name": "K", "result": "2"}]})
     failed = Record.failed("b.pdf", "empty", "Nothing.")
     frame = to_dataframe([one, failed], contract)
-    assert list(frame["name"]) == ["Na", "K"] and list(frame["lab"]) == ["X", "X"]
-    assert list(frame["document"]) == ["a.pdf", "a.pdf"]
+    assert list(frame["name"])[:2] == ["Na", "K"] and list(frame["lab"])[:2] == ["X", "X"]
+    assert list(frame["document"]) == ["a.pdf", "a.pdf", "b.pdf"]
+    assert list(frame["status"])[2] == "failed" and list(frame["issues"])[2] == "Nothing."
+    assert list(to_dataframe([one, failed])["issues"])[2] == "Nothing."
     assert list(to_dataframe(one)["result"]) == ["1", "2"]
     with pytest.raises(AssayError, match=r"takes records .* not str"):
         to_dataframe(one.data)
+
+
+def test_a_value_of_a_failed_record_is_refused_with_its_reason():
+    with pytest.raises(AssayError, match=r"b\.pdf has no data: It is locked\."):
+        Record.failed("b.pdf", "unreadable", "It is locked.")["tests"]

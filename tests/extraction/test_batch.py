@@ -116,7 +116,8 @@ def running(files, out, workers=1, seconds=2.0, model="m", backend=None, **optio
     missing = batch.missing(batch.jobs(find_files([files])))
     with Readers(workers, seconds=seconds) as opened:
         opened.add((job, job.path) for job in missing if batch.claim(job))
-        yield from run_batch(lambda: Extractor(backend or Echo(), CONTRACT), opened, batch, **options)
+        done = run_batch(lambda: Extractor(backend or Echo(), CONTRACT), opened, batch, **options)
+        yield from (record for _, record in done)
 
 
 def jobs_in(*paths, out=Path("no such folder")):

@@ -368,7 +368,7 @@ def run(files, out, limit, seconds, workers=2):
     jobs = batch.jobs(find_files([files]))
     with Readers(workers, limits=Limits(seconds=limit), seconds=seconds) as readers:
         readers.add((job, job.path) for job in jobs)
-        records = list(run_batch(lambda: Extractor(Quick(), CONTRACT), readers, batch))
+        records = [record for _, record in run_batch(lambda: Extractor(Quick(), CONTRACT), readers, batch)]
     assert len(records) == len(jobs)
     for job in jobs:
         record = json.loads((out / f"{job.name}.json").read_text(encoding="utf-8"))

@@ -191,6 +191,9 @@ def test_what_is_no_slide_or_damaged_is_one_sentence(tmp_path, monkeypatch):
     text.write_text("Aperio\n" * 99)
     with pytest.raises(DocumentError, match="is plain text that OpenSlide does not read as a slide"):
         open_slide(text)
+    text.write_bytes(b"")
+    with pytest.raises(DocumentError, match="is empty"):
+        open_slide(text)
     plain = tmp_path / "plain.tif"
     Image.new("RGB", (300, 300)).save(plain)
     with pytest.raises(DocumentError, match="is a TIFF image that OpenSlide does not read"):
