@@ -51,6 +51,14 @@ def test_every_value_has_its_place_or_is_marked_as_absent(page):
     assert values["pages"][0]["image"].startswith("data:image/png;base64,")
 
 
+def write(path, page, values):
+    """The page of other values."""
+    told = json.dumps(values).replace("<", "\\u003c")
+    path.write_text(
+        re.sub(r'(json">).*?(?=</script>)', lambda m: m[1] + told, page, count=1, flags=re.S), encoding="utf-8"
+    )
+
+
 def in_browser(path, told, *options):
     """What the expression `told` gives in a browser that shows the page."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -71,14 +79,21 @@ def test_the_head_and_the_keys_count_what_is_to_review_and_what_is_set_aside(pag
     values["fields"]["/x"] = {"page": None, "confidence": 1.0, "review": False}  # a choice stands nowhere
     values["data"] |= {"x": "serum", "y": None}
     values["set_aside"].append({"path": "/y", "data": "12", "reason": "it stands nowhere", "told": "y"})
-    script = json.dumps(values).replace("<", "\\u003c")
-    (tmp_path / "b.html").write_text(
-        re.sub(r"(json\">).*?(?=</script>)", lambda m: m[1] + script, page, count=1, flags=re.S)
-    )
+    write(tmp_path / "b.html", page, values)
     visited = "[0, 1, 2, 3].map(() => { goto(1); return [...cells].find(([, node]) => node.matches('.on'))[0] })"
     told, visited = in_browser(tmp_path / "b.html", f"[byId('legend').textContent, {visited}]")
     assert " 1 to review" in told and " 2 set aside, not among the values (red, dotted)" in told
     assert visited == [printed, "aside/0", "aside/1", printed]
+
+
+def test_a_box_that_values_share_is_as_doubtful_as_the_most_doubtful(page, tmp_path):
+    values = embedded(page)
+    sure, doubtful, *_ = values["fields"].values()
+    for field in values["fields"].values():
+        field["review"] = field is doubtful
+    doubtful["box"] = sure["box"]
+    write(tmp_path / "b.html", page, values)
+    assert in_browser(tmp_path / "b.html", "document.querySelectorAll('rect.doubt').length") == 1
 
 
 def test_it_loads_nothing_and_runs_nothing_of_the_document(page):
