@@ -96,6 +96,21 @@ def test_a_box_that_values_share_is_as_doubtful_as_the_most_doubtful(page, tmp_p
     assert in_browser(tmp_path / "b.html", "document.querySelectorAll('rect.doubt').length") == 1
 
 
+def test_a_wide_table_is_shown_whole_and_the_buttons_do_not_break(page, tmp_path):
+    values = embedded(page)
+    values["data"]["tests"] = [{f"column_{number}": "1" for number in range(7)}]  # wider than half of the window
+    write(tmp_path / "b.html", page, values)
+    told = "[byId('values').scrollWidth - byId('values').clientWidth, getComputedStyle(byId('next')).whiteSpace]"
+    assert in_browser(tmp_path / "b.html", told, "--window-size=1280,900") == [0, "nowrap"]
+
+
+def test_it_prints_what_the_marks_mean_and_what_is_to_review(page, tmp_path):
+    (tmp_path / "b.html").write_text(page, encoding="utf-8")
+    in_browser(tmp_path / "b.html", "1", f"--print-to-pdf={tmp_path / 'b.pdf'}")
+    told = " ".join(word.text for word in open_document(tmp_path / "b.pdf").pages[0].words)
+    assert " to review: " in told and "set aside, not among the values (red, dotted)" in told and "zoom" not in told
+
+
 def test_it_loads_nothing_and_runs_nothing_of_the_document(page):
     assert page.count("</script>") == 2 and "<script>alert" not in page
     assert embedded(page)["data"]["tests"][1]["name"] == NASTY
