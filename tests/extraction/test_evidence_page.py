@@ -1,7 +1,10 @@
 """The evidence page: one file that loads nothing, and in which a document cannot run anything."""
 
+import html
 import json
 import re
+import shutil
+import subprocess
 
 import pytest
 from reportlab.lib.pdfencrypt import StandardEncryption
@@ -46,6 +49,66 @@ def test_every_value_has_its_place_or_is_marked_as_absent(page):
     [aside] = values["set_aside"]
     assert (aside["path"], aside["data"]["name"], aside["told"]) == ("/tests", "Natrium", "tests")
     assert values["pages"][0]["image"].startswith("data:image/png;base64,")
+
+
+def write(path, page, values):
+    """The page of other values."""
+    told = json.dumps(values).replace("<", "\\u003c")
+    path.write_text(
+        re.sub(r'(json">).*?(?=</script>)', lambda m: m[1] + told, page, count=1, flags=re.S), encoding="utf-8"
+    )
+
+
+def in_browser(path, told, *options):
+    """What the expression `told` gives in a browser that shows the page."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not browser:
+        pytest.skip("no Chromium here")
+    probe = f"<script>document.body.dataset.told = JSON.stringify({told})</script></body>"
+    path.write_text(path.read_text(encoding="utf-8").replace("</body>", probe), encoding="utf-8")
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={path.parent / 'profile'}", *options)
+    ran = subprocess.run([browser, *flags, "--dump-dom", path.as_uri()], capture_output=True, text=True, timeout=60)
+    return json.loads(html.unescape(re.search(r'data-told="(.*?)"', ran.stdout).group(1)))
+
+
+def test_the_head_and_the_keys_count_what_is_to_review_and_what_is_set_aside(page, tmp_path):
+    values = embedded(page)
+    printed = next(iter(values["fields"]))
+    for path, field in values["fields"].items():
+        field["review"] = path == printed
+    values["fields"]["/x"] = {"page": None, "confidence": 1.0, "review": False}  # a choice stands nowhere
+    values["data"] |= {"x": "serum", "y": None}
+    values["set_aside"].append({"path": "/y", "data": "12", "reason": "it stands nowhere", "told": "y"})
+    write(tmp_path / "b.html", page, values)
+    visited = "[0, 1, 2, 3].map(() => { goto(1); return [...cells].find(([, node]) => node.matches('.on'))[0] })"
+    told, visited = in_browser(tmp_path / "b.html", f"[byId('legend').textContent, {visited}]")
+    assert " 1 to review" in told and " 2 set aside, not among the values (red, dotted)" in told
+    assert visited == [printed, "aside/0", "aside/1", printed]
+
+
+def test_a_box_that_values_share_is_as_doubtful_as_the_most_doubtful(page, tmp_path):
+    values = embedded(page)
+    sure, doubtful, *_ = values["fields"].values()
+    for field in values["fields"].values():
+        field["review"] = field is doubtful
+    doubtful["box"] = sure["box"]
+    write(tmp_path / "b.html", page, values)
+    assert in_browser(tmp_path / "b.html", "document.querySelectorAll('rect.doubt').length") == 1
+
+
+def test_a_wide_table_is_shown_whole_and_the_buttons_do_not_break(page, tmp_path):
+    values = embedded(page)
+    values["data"]["tests"] = [{f"column_{number}": "1" for number in range(7)}]  # wider than half of the window
+    write(tmp_path / "b.html", page, values)
+    told = "[byId('values').scrollWidth - byId('values').clientWidth, getComputedStyle(byId('next')).whiteSpace]"
+    assert in_browser(tmp_path / "b.html", told, "--window-size=1280,900") == [0, "nowrap"]
+
+
+def test_it_prints_what_the_marks_mean_and_what_is_to_review(page, tmp_path):
+    (tmp_path / "b.html").write_text(page, encoding="utf-8")
+    in_browser(tmp_path / "b.html", "1", f"--print-to-pdf={tmp_path / 'b.pdf'}")
+    told = " ".join(word.text for word in open_document(tmp_path / "b.pdf").pages[0].words)
+    assert " to review: " in told and "set aside, not among the values (red, dotted)" in told and "zoom" not in told
 
 
 def test_it_loads_nothing_and_runs_nothing_of_the_document(page):
