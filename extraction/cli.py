@@ -253,9 +253,12 @@ def export(
     done = write_tables(records, to, out or Path(f"{name}.{to}"))
     for reason in done.unread.values():
         print(reason, file=sys.stderr)
-    rows, files = (f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((done.rows, "row"), (done.records, "record")))
-    counts = f"{rows} of {files}, {done.failed} of them failed"
-    left = f"; {len(done.unread)} files could not be read" if done.unread else ""
+
+    def counted(number: int, word: str) -> str:
+        return f"{number} {word}{'' if number == 1 else 's'}"
+
+    counts = f"{counted(done.rows, 'row')} of {counted(done.records, 'record')}, {done.failed} of them failed"
+    left = f"; {counted(len(done.unread), 'file')} could not be read" if done.unread else ""
     print(f"{counts}{left}; written: {', '.join(map(str, done.files))}", file=sys.stderr)
     if done.unread:
         raise typer.Exit(2)

@@ -19,8 +19,9 @@ from extraction.export.frames import to_dataframe
 from extraction.generate import Generation
 from extraction.reading import document_example
 from extraction.record.aside import set_aside_rows
-from extraction.record.record import Record
+from extraction.record.record import Issue, Record
 from extraction.record.reply import Value, confidence
+from extraction.tally import in_a_line
 from finetune.data import divide
 from recipes.lab_report.task import CONTRACT
 from tests.conftest import Scripted, document_of, record_of
@@ -319,3 +320,8 @@ def test_records_are_a_data_frame():
 def test_a_value_of_a_failed_record_is_refused_with_its_reason():
     with pytest.raises(AssayError, match=r"b\.pdf has no data: It is locked\."):
         Record.failed("b.pdf", "unreadable", "It is locked.")["tests"]
+
+
+def test_a_heading_that_is_a_name_is_not_summed_as_another_column():
+    line = in_a_line(Record("a.pdf", "partial", {}, [Issue("misplaced", "x")]))
+    assert line == "a.pdf: partial, values out of place (1)"
