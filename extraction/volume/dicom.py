@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -16,10 +14,6 @@ from pydicom.uid import UID, JPEGExtended12Bit
 from extraction.volume.files import Files, Left, UnreadError
 from extraction.volume.geometry import differences, geometry, group, ordered, stacks
 from extraction.volume.headers import Slice, missing_decoder, read_slices
-
-# What pydicom warns of quotes the file.
-warnings.simplefilter("ignore")
-logging.disable(logging.CRITICAL)
 
 
 def find(files: Files, names: Sequence[str], most_pixels: int, left: Left) -> list[dict[str, Any]]:

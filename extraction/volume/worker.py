@@ -7,8 +7,10 @@ little is read as is asked for.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,6 +123,9 @@ def main() -> None:
     # Whatever native code prints goes nowhere: the frames keep standard output to themselves.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    # What pydicom warns of quotes the file.
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
     end_with_parent()
     job = json.loads(sys.stdin.buffer.readline())
     confine(job["seconds"], job["memory_mb"])
