@@ -145,7 +145,7 @@ def _check_patients_column(at: str, row: Mapping[str, Any], wanted: str) -> None
 
 def _text(row: Mapping[str, Any], key: str) -> str:
     value = row.get(key) if key else None
-    return "" if value is None else str(value)
+    return "" if value is None else str(value).strip()
 
 
 def _articles(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:

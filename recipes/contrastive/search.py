@@ -23,7 +23,7 @@ from recipes.contrastive.index import Hit, Index
 from recipes.contrastive.load import Dual, encode_texts, identity
 from recipes.contrastive.stored import Item
 
-_FILE = re.compile(r"\S+\.[A-Za-z]{3,4}")
+_FILE = re.compile(r"\S+\.[A-Za-z]\w{1,3}")
 _OTHERS = {".dcm": "DICOM images", ".svs": "slides", ".ndpi": "slides", ".mrxs": "slides", ".nii": "volumes"}
 _SIDE = 220  # pixels of a picture's longer side in the page
 _CSS = """
@@ -122,7 +122,9 @@ def query_vector(dual: Dual, query: str) -> np.ndarray:
         for _, vectors in embed(dual, [Picture(path)], left):
             return vectors
         raise AssayError(f"{left}.")
-    if _FILE.fullmatch(query):
+    if len(query) < 1000 and path.is_dir():
+        raise AssayError(f"{query} is a folder; name an image, or search for a text.")
+    if _FILE.fullmatch(query) or ("/" in query and _FILE.fullmatch(query.split()[-1])):
         raise AssayError(f"There is no file {query}; name an image, or search for a text.")
     return np.asarray(encode_texts(dual, [query]).numpy())
 

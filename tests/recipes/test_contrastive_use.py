@@ -314,6 +314,8 @@ def test_an_index_grows_by_what_is_new_and_forgets_what_is_gone(work, tmp_path, 
     for model, query, said in (
         (work / "siglip", "a", "was made by"),
         (work / "open_clip", "gone.png", "There is no file gone.png"),
+        (work / "open_clip", "my images/gone for good.h5", "There is no file my images/gone for good.h5"),
+        (work / "open_clip", str(images), "is a folder"),
         (work / "open_clip", " ", "nothing to search for"),
     ):
         with pytest.raises(AssayError, match=said):
