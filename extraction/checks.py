@@ -117,6 +117,15 @@ class Checks:
         """What else is doubtful about a record."""
         yield from ()
 
+    def filled(
+        self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence]
+    ) -> Mapping[Path, PageEvidence]:
+        """What the task reads by itself for the fields that a contract has it fill, each as printed, by its path.
+
+        `data` and `evidence` are what the model read; a place's `score` becomes the value's confidence.
+        """
+        return {}
+
     def derived(self, data: dict[str, Any]) -> dict[str, str]:
         """What follows from a record's values, by the JSON pointers of fields that its schema does not have."""
         return {}

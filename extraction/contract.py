@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +44,8 @@ class Contract(BaseModel):
         record_schema: JSON Schema of the record.
         roles: what its fields are for, by their names. Grounding, joining, typing, checks and scores read it here.
         scored: names of the fields that count in a score; empty: all.
+        filled: names of fields that the model is not asked for: the task's checks read them from the document by
+            themselves (`Checks.filled`).
         checks: name of the task whose checks a record must pass besides those that hold for any schema, found among the
             installed tasks (`extraction.checks`).
         style: how the answer is written, see `extraction.target`.
@@ -63,6 +65,7 @@ class Contract(BaseModel):
     record_schema: Schema
     roles: dict[str, Role] = {}
     scored: tuple[str, ...] = ()
+    filled: tuple[str, ...] = ()
     checks: str | None = None
     style: Style = "objects"
     carry: tuple[str, ...] = ()
@@ -97,8 +100,8 @@ class Contract(BaseModel):
     @model_validator(mode="after")
     def _known_fields(self) -> Contract:
         known = field_names(self.record_schema)
-        for what, names in (("roles", self.roles), ("scored", self.scored), ("carry", self.carry)):
-            for name in names:
+        for what in ("roles", "scored", "filled", "carry"):
+            for name in getattr(self, what):
                 if name not in known:
                     near = difflib.get_close_matches(name, known, n=1)
                     meant = f"; did you mean `{near[0]}`?" if near else f"; it has {', '.join(sorted(known))}."
@@ -117,9 +120,14 @@ class Contract(BaseModel):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Contract:
         """A copy with changes; what was worked out from the old values is not taken along, as pydantic's own would."""
         copied = super().model_copy(update=update, deep=deep)
-        for name in ("target", "rules", "headings"):
+        for name in ("asked", "target", "rules", "headings"):
             copied.__dict__.pop(name, None)
         return copied
+
+    @cached_property
+    def asked(self) -> Schema:
+        """The schema of what the model writes: the record's, without the fields that are filled."""
+        return without_fields(self.record_schema, self.filled) if self.filled else self.record_schema
 
     @cached_property
     def target(self) -> Target:
@@ -129,7 +137,7 @@ class Contract(BaseModel):
     def target_for(self, schema: Schema | None) -> Target:
         """The codec of a branch: of its own schema, or of the contract's; in rows where the schema has any."""
         if schema is None or schema == self.record_schema:
-            return Target(self.record_schema, self.style, self.carry)
+            return Target(self.asked, self.style, self.carry)
         if self.style == "text":
             return Target(schema, "text")
         plain = self.style != "rows" or not Target.tables_of(schema)
@@ -161,7 +169,7 @@ class Contract(BaseModel):
         (`<` becomes `‹`): a document cannot speak outside the user's turn.
         """
         first = next((i for i, part in enumerate(shown) if isinstance(part, str)), len(shown))
-        instruction = self.instruction.replace("{schema}", dumps(self.record_schema))
+        instruction = self.instruction.replace("{schema}", dumps(self.asked))
         content: list[dict[str, Any]] = []
         for part in (*shown[:first], None, *shown[first:], *asked):
             if isinstance(part, ImagePart):
@@ -184,6 +192,7 @@ class Contract(BaseModel):
                 "record_schema": schema,
                 "roles": {name: role for name, role in self.roles.items() if name in known},
                 "scored": tuple(name for name in self.scored if name in known),
+                "filled": tuple(name for name in self.filled if name in known),
                 "carry": tuple(name for name in self.carry if name in known),
                 "checks": self.checks if {*self.fields("name", "value")} <= known else None,
                 **changes,
@@ -226,3 +235,20 @@ def field_names(schema: Schema) -> set[str]:
 
     visit(schema)
     return names
+
+
+def without_fields(schema: Schema, names: Collection[str]) -> Schema:
+    """A schema without the properties of these names, wherever they stand."""
+
+    def visit(sub: Any) -> Any:
+        if not isinstance(sub, dict):
+            return sub
+        sub = map_subschemas(sub, lambda inner, _: visit(inner))
+        if isinstance(sub.get("properties"), dict):
+            sub = {**sub, "properties": {key: value for key, value in sub["properties"].items() if key not in names}}
+        if isinstance(sub.get("required"), list):
+            sub = {**sub, "required": [name for name in sub["required"] if name not in names]}
+        return sub
+
+    found: Schema = visit(schema)
+    return found

@@ -129,13 +129,13 @@ class Target:
         if self.style == "text":
             return str(data[next(iter(self._properties))])
         if self.style == "objects":
-            return dumps(_ordered(data, self.schema, self.schema))
+            return dumps(ordered(data, self.schema, self.schema))
         out: dict[str, Any] = {}
         for name, sub in self._properties.items():
             if name in self.tables:
                 out[name] = self._encode_rows(data.get(name) or [], self.tables[name])
             elif name not in self._left_out or data.get(name) is not None:
-                out[name] = _ordered(data.get(name), sub, self.schema)
+                out[name] = ordered(data.get(name), sub, self.schema)
         return dumps(out)
 
     def _encode_rows(self, rows: list[dict[str, Any]], columns: dict[str, Schema]) -> list[Any]:
@@ -251,15 +251,15 @@ def _nulls_required(schema: Any, root: Schema) -> Any:
     return out
 
 
-def _ordered(value: Any, schema: Schema, root: Schema) -> Any:
+def ordered(value: Any, schema: Schema, root: Schema) -> Any:
     """`value` with the keys of every object in the order of its schema, null for a nullable key it lacks."""
     schema = resolve(schema, root)
     if isinstance(value, dict):
         properties = schema.get("properties", {})
         keys = [key for key, sub in properties.items() if key in value or allows_null(sub, root)]
         keys += [key for key in value if key not in properties]
-        return {key: _ordered(value.get(key), properties.get(key, {}), root) for key in keys}
+        return {key: ordered(value.get(key), properties.get(key, {}), root) for key in keys}
     if isinstance(value, list):
         items = schema.get("items")
-        return [_ordered(item, items if isinstance(items, dict) else {}, root) for item in value]
+        return [ordered(item, items if isinstance(items, dict) else {}, root) for item in value]
     return value

@@ -17,7 +17,7 @@ from extraction.record.join import drop_repeated, join
 from extraction.record.record import Field, Issue, Record, SetAside
 from extraction.record.reply import Reply, Value, WindowReply, places_of, plain, tree_of, values_of
 from extraction.schema import Schema, is_choice, pointer, validator
-from extraction.target import Leaf
+from extraction.target import Leaf, ordered
 
 Path = tuple[str | int, ...]
 
@@ -53,7 +53,8 @@ def build_record(document: Document, replies: Sequence[WindowReply], contract: C
     none = contract.rules.no_headings(document, places_of(tree))
     tree = tree_of(plain(tree), {path: value for path, value in values_of(tree) if path not in none})
     rows = set_aside_rows(tree, contract, [*_checked(tree, document, contract), *cut], grounded)
-    values = set_aside_values(rows.tree, contract, _checked(rows.tree, document, contract), grounded)
+    whole = _filled(rows.tree, document, contract)
+    values = set_aside_values(whole, contract, _checked(whole, document, contract), grounded)
     record = _record(source, values.tree, contract, contract.record_schema, grounded)
     record.views, record.reasons, record.document = views, reasons, document
     record.fields = {path: _displayed(field, document) for path, field in record.fields.items()}
@@ -138,6 +139,20 @@ def _whole_names(tree: dict[str, Any], contract: Contract) -> tuple[dict[str, An
             printed = replace(place, text=place.rest.text, box=place.rest.box, rest=None)
             values[path] = replace(value, value=whole, evidence=printed)
     return tree_of(plain(tree), values), cut
+
+
+def _filled(tree: dict[str, Any], document: Document, contract: Contract) -> dict[str, Any]:
+    """A tree with what the task reads by itself, and null for what of it is not printed."""
+    if not contract.filled:
+        return tree
+    for path, place in contract.rules.filled(document, plain(tree), places_of(tree)).items():
+        node: Any = tree
+        for step in path[:-1]:
+            node = node[step]
+        if path[-1] in contract.filled:
+            node[path[-1]] = Value(place.text, place.score, place)
+    full: dict[str, Any] = ordered(tree, contract.record_schema, contract.record_schema)
+    return full
 
 
 def _checked(tree: dict[str, Any], document: Document, contract: Contract) -> list[Issue]:

@@ -17,6 +17,8 @@ from extraction.record.record import Issue, SetAside
 from extraction.schema import pointer
 from extraction.values import type_range, type_value
 from recipes.lab_report.columns import day_sheets, with_joined_limits
+from recipes.lab_report.flags import read_flags
+from recipes.lab_report.head import read_head
 from recipes.lab_report.interpretation import contradiction, interpret
 from recipes.lab_report.left_out import columns_left_out, lines_left_out, nothing_read
 from recipes.lab_report.lines import (
@@ -176,6 +178,13 @@ class LabChecks(Checks):
         own = blocks(document)
         yield from _across(own, evidence)
         yield from _undated(own, evidence, contract)
+
+    def filled(
+        self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence]
+    ) -> Mapping[Path, PageEvidence]:
+        """The fields of the report's head, read by their labels, and the flag of each result."""
+        head: dict[Path, PageEvidence] = {(field,): place for field, place in read_head(document, evidence).items()}
+        return {**head, **read_flags(document, data, evidence)}
 
     def derived(self, data: dict[str, Any]) -> dict[str, str]:
         """What each result means by its own range, as `interpretation` of its row (see `interpret`)."""

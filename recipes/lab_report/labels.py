@@ -11,6 +11,7 @@ _COLUMNS = {
     "value": "result",
     "unit": "unit",
     "reference_range": "range",
+    "flag": "flag",
     "section": "panel",
     "method": "method",
     "specimen": "specimen",

@@ -1,4 +1,7 @@
-"""The lab report's task: what its head says, and a row a test: MedGemma 1.5's eight fields, and the flag."""
+"""The lab report's task: what its head says, and a row a test: MedGemma 1.5's eight fields, and the flag.
+
+The model writes the eight fields; head and flags are read by code (`head.py`, `flags.py`).
+"""
 
 from __future__ import annotations
 
@@ -45,6 +48,7 @@ CONTRACT = Contract(
     record_schema=SCHEMA,
     roles=CHECKS.roles,
     scored=CHECKS.scored,
+    filled=(*HEAD, "flag"),
     checks="lab_report",
     style="rows",
     carry=("panel", "specimen", "sample_collection_time"),

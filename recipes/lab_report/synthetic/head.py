@@ -16,6 +16,7 @@ _FIELDS = {
 _OTHER = re.compile(
     r"(?i)print|afgedrukt|druckdat|ausdruck|imprim|impres|stampat|episode|visit|besuch|bezoek|fallnummer|uw ref|ihre"
     r"|εκτύπωση|печат|визит|wydruk|wizyt|basım|başvuru|protokol no|الطباعة|الزيارة|打印|住院号|就诊号"
+    r"|utskri|tisk|друк|הדפס|印刷"
 )
 
 

@@ -1,0 +1,454 @@
+"""A report's head, read by its labels: whose it is, of whom, of which sample, its dates and its state.
+
+What stands at a head is printed beside or under one of some two thousand labels (`head.yaml`), and says by its own form
+what it is: a day, a number, a name. No model is asked. Two things often have no label: the laboratory, which stands at
+the page's top, and a patient on an envelope's window, above the line with the day of birth.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import yaml
+
+from extraction.document import Document, Page
+from extraction.document.rows import TextRow, gather_rows
+from extraction.evidence import PageEvidence
+from extraction.values.dates import moments
+from extraction.values.signs import PLAIN, is_rtl
+from recipes.lab_report.fields import HEAD
+from recipes.lab_report.lines import names_columns
+
+Box = tuple[float, float, float, float]
+
+GUESSED = 0.85
+"""Confidence of what has no label."""
+_DATES = ("birth_date", "collected", "received", "reported")
+_NUMBERS = ("patient_id", "sample_id")
+_NAMES = ("patient_name", "ordered_by", "laboratory")
+_LONGEST = 7  # words of a label
+_SEPARATORS = frozenset("|·•;,/-–")
+_NUMBER = re.compile(r"[^\W_]*\d[\w./-]*(?: [\d./-]+)*|[A-Z]{1,4}[ -]\d[\w./-]*")
+_TIME = re.compile(r"\d{1,2}[:.hH]\d\d(?::\d\d)?(?: ?[AaPp]\.?[Mm]\.?)?(?: ?Uhr)?")
+_CODE = re.compile(r"[A-Z]{0,3}\d[\d.-]{4,}")
+_TEL = re.compile(r"(?:\bt|\btel|\bph|\bfon|\bτηλ|тел|電話|电话|هاتف|ت|טל)[a-zé.]*:? ?[+(\d]", re.I)
+_WHEN_ENDS = (
+    "sdatum szeit datum uhrzeit zeitpunkt zeit tijdstip tijd tid dato date fecha data 時間 日時 日期 时间 时 日".split()
+)
+_CLOCK = re.compile(r"(?: (?:Uhr|h|uur|hrs))?")
+_TITLE = re.compile(
+    r"(?:(?:prof|uzm)\.? ?)?(?:dr|lek|лікар|врач|δρ|d-r|д-р|др|د|ד\"ר|doctor|docteur|dott|dottssa|dra)\b\.?"
+    r"(?: ?med\.?)?",
+    re.I,
+)
+_PLACE = re.compile(
+    r"lab|diagnos|hospital|clinic|klini|medical|medisch|pathol|health|hôpital|hopital|ziekenhuis|krankenhaus|spital"
+    r"|institut|instytut|ambulator|centr|центр|клини|больниц|лаб|діагн|диагн|εργαστ|κλινικ|νοσοκομ|πολυ[ιϊ]ατρ|διαγν"
+    r"|szpital|przychodni|hastane|tahlil|nemocnic|poliklinik|sjukhus|sykehus|sygehus|sairaala|kórház|spital|bolnic"
+    r"|مختبر|معمل|معامل|مستشفى|مجمع|مركز|מעבדה|מעבדות|מרפא|בית חולים|医院|检验|實驗|检测中心|诊断|病院|検査|医療"
+    r"|クリニック|의원|병원",
+    re.I,
+)
+_HEADLINE = re.compile(
+    r"\b(?:report|results?|test|tests|verslag|uitslag\w*|\w*resultaten|protocol|befund\w*|\w*bericht|compte|résultats?"
+    r"|d'analyses|informe|resultados?|laudo|boletim|relatório|referto|esami|analisi cliniche|αποτελ\w+|έλεγχος"
+    r"|результат\w*|протокол|sprawozdanie|wyniki|sonu\w+|raporu|nález|výsled\w+|provsvar|laboratoriesvar|rapport"
+    r"|pagina|page|seite|copy|cumulative|statement|biologie médicale|blood|department|analys\w*)\b"
+    r"|報告|报告|結果|结果|تقرير|نتائج|דוח|תוצאות",
+    re.I,
+)
+
+
+@dataclass(frozen=True)
+class _Token:
+    """A word, or a part of one that ends with a label's colon."""
+
+    text: str
+    box: Box
+    score: float
+
+
+@dataclass(frozen=True)
+class _Label:
+    """A label in a cell: its tokens' numbers from `start` to `stop`, what it may name, and whether a colon ends it."""
+
+    start: int
+    stop: int
+    fields: frozenset[str]
+    colon: bool
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line's cells in reading order, each a list of tokens, and the height of the line (points)."""
+
+    page: int
+    cells: list[list[_Token]]
+    y0: float
+    y1: float
+
+
+def read_head(document: Document, evidence: Mapping[tuple[str | int, ...], PageEvidence]) -> dict[str, PageEvidence]:
+    """The fields of the head that stand on a document's pages, each as printed where it stands first.
+
+    Args:
+        document: the pages of one report.
+        evidence: where the values of its rows stand: lines with a result are none of the head.
+    """
+    found: dict[str, PageEvidence] = {}
+    for page in document.pages:
+        lines = list(_lines(page, [one for path, one in evidence.items() if path[-1] == "result"]))
+        foot = next((n for n, line in enumerate(lines) if line.y0 > 0.8 * page.height), len(lines))
+        for field, place in _labelled(lines[:foot]):
+            found.setdefault(field, place)
+        for field, place in _labelled(lines[foot:]):  # the laboratory's own numbers stand there
+            if field in ("received", "reported", "report_status"):
+                found.setdefault(field, place)
+        if page is document.pages[0]:
+            for field, place in (*_envelope(lines), *_unlabelled(lines, page)):
+                found.setdefault(field, place)
+    return {field: found[field] for field in HEAD if field in found}
+
+
+def _lines(page: Page, results: Sequence[PageEvidence]) -> Iterator[_Line]:
+    """The lines of a page above its results and their titles, and those at its foot."""
+    rows = gather_rows(page.words) if page.words else []
+    own = [one.box for one in results if one.page == page.number]
+    titles = [row.y0 for row in rows if names_columns("  ".join(cell.text for cell in row.cells))]
+    first = min([*titles, *(box[1] for box in own)], default=page.height)
+    last = max([0.8 * page.height, *(box[3] for box in own)])
+    leftwards = sum(is_rtl(cell.text) for row in rows for cell in row.cells) * 2 > sum(len(row.cells) for row in rows)
+    for row in rows:
+        if row.middle < first or row.middle > last:
+            yield _line(page, row, leftwards)
+
+
+def _line(page: Page, row: TextRow, leftwards: bool) -> _Line:
+    cells = []
+    for cell in reversed(row.cells) if leftwards else row.cells:
+        tokens: list[_Token] = []
+        for number in cell.words:
+            word = page.words[number]
+            tokens += _parts(_Token(word.text.translate(PLAIN), word.box, word.score))
+        if tokens:
+            cells.append(tokens)
+    return _Line(page.number, cells, row.y0, row.y1)
+
+
+def _parts(token: _Token) -> Iterator[_Token]:
+    """A word cut behind the colon of a label within it ("Name:Ann"); a clock's colon cuts nothing."""
+    label, colon, rest = token.text.partition(":")
+    if not (colon and rest and key(label) in _known()):
+        yield token
+        return
+    x0, y0, x1, y1 = token.box
+    middle = x0 + (x1 - x0) * (len(label) + 1) / len(token.text)
+    yield _Token(label + colon, (x0, y0, middle, y1), token.score)
+    yield from _parts(_Token(rest, (middle, y0, x1, y1), token.score))
+
+
+def key(text: str) -> str:
+    """A label as it is compared: letters and digits alone, without case and accents."""
+    plain = unicodedata.normalize("NFKD", text.replace("№", "no").replace("#", "no").casefold())
+    return "".join(char for char in plain if char.isalnum()).replace("ς", "σ")
+
+
+@cache
+def _table() -> dict[str, frozenset[str]]:
+    """The labels' table: of each field its keys, and the words of `when`, `sexes` and `statuses`."""
+    table = yaml.safe_load((Path(__file__).parent / "head.yaml").read_text(encoding="utf-8"))
+    return {field: frozenset(filter(None, map(key, words.split(";")))) for field, words in table.items()}
+
+
+@cache
+def _known() -> dict[str, frozenset[str]]:
+    """What each label may name."""
+    known: dict[str, set[str]] = {}
+    for field in (*HEAD, "age_and_sex", "other"):
+        for one in _table()[field]:
+            known.setdefault(one, set()).add(field)
+    return {one: frozenset(fields) for one, fields in known.items()}
+
+
+@cache
+def _names(text: str) -> frozenset[str]:
+    """The fields that a text may be the label of; `other` for one of something else, nothing for no label."""
+    if len(text) > 60:
+        return frozenset()
+    whole = _known().get(key(text), frozenset())
+    words = text.replace("/", " / ").split()
+    core = key("".join(word for word in words if key(word) not in _table()["when"]))
+    cores = {core, *(core.removesuffix(end) for end in _WHEN_ENDS), *(core.removeprefix(end) for end in _WHEN_ENDS)}
+    dates = frozenset(field for one in cores for field in _known().get(one, ()) if field in (*_DATES, "other"))
+    named = whole | dates
+    if not named and "/" in text:  # one label in two languages
+        sides = [_names(side.strip()) for side in text.split("/") if side.strip()]
+        named = frozenset.intersection(*sides) if len(sides) > 1 else frozenset()
+    return named
+
+
+def _labels(tokens: Sequence[_Token]) -> list[_Label]:
+    """The labels of a cell: those with a colon anywhere, others where the cell or a part of it begins."""
+    found: list[_Label] = []
+    start = 0
+    while start < len(tokens):
+        begins = start == 0 or tokens[start - 1].text in _SEPARATORS
+        label = next(_labels_at(tokens, start, begins), None)
+        if label:
+            found.append(label)
+        start = label.stop if label else start + 1
+    return found
+
+
+def _labels_at(tokens: Sequence[_Token], start: int, begins: bool) -> Iterator[_Label]:
+    """The labels that begin with a token, the longest first."""
+    for stop in range(min(len(tokens), start + _LONGEST), start, -1):
+        texts = [token.text for token in tokens[start:stop]]
+        if any(text.endswith(":") for text in texts[:-1]):
+            continue
+        bare = texts[-1] == ":"
+        text = " ".join(texts)
+        colon = text.endswith(":")
+        if bare and len(texts) == 1:
+            continue
+        if (colon or begins) and (fields := _names(text.rstrip(": "))):
+            follows = stop < len(tokens) and tokens[stop].text == ":"
+            # A title before a name, and a word of a laboratory's own name, are labels only with a colon.
+            if colon or follows or not (_TITLE.fullmatch(text) or fields & {"laboratory"}):
+                yield _Label(start, stop + follows, fields, colon or follows)
+
+
+def _labelled(lines: Sequence[_Line]) -> Iterator[tuple[str, PageEvidence]]:
+    """Fields with what stands beside or below their labels."""
+    for number, line in enumerate(lines):
+        below = lines[number + 1] if number + 1 < len(lines) else None
+        for place, cell in enumerate(line.cells):
+            labels = _labels(cell)
+            for label, after in pairwise((*labels, None)):
+                assert label is not None
+                value = cell[label.stop : after.start if after else len(cell)]
+                while value and value[-1].text in _SEPARATORS:
+                    value = value[:-1]
+                value = value[value[0].text == ":" :] if value else value
+                beside = not value and after is None
+                if beside:
+                    value = _beside(line, place + 1)
+                if not value and beside and below:
+                    value = _below(cell[label.start : label.stop], line, below)
+                if value:
+                    yield from _told(label.fields, value, line.page)
+
+
+def _beside(line: _Line, place: int) -> list[_Token]:
+    """The next cell up to a label in it; a clock that stands apart from its day is of it, and a name from its title."""
+    if place >= len(line.cells):
+        return []
+    cell = line.cells[place]
+    labels = _labels(cell)
+    value = cell[: labels[0].start] if labels else list(cell)
+    value = value[value[0].text == ":" :] if value else value
+    if value and not labels and place + 1 < len(line.cells):
+        behind = line.cells[place + 1]
+        clock = _TIME.fullmatch(_text(behind)) and moments(_text(value))
+        clock = clock or (
+            moments(_text([*value, *behind])) and not moments(_text(value)) and not moments(_text(behind))
+        )
+        if clock or (_TITLE.fullmatch(_text(value)) and not _labels(behind)):
+            value = [*value, *behind]
+    return value
+
+
+def _below(label: Sequence[_Token], line: _Line, below: _Line) -> list[_Token]:
+    """The cell under a label, if it is no label and begins where the label does, or is all within its width."""
+    height = line.y1 - line.y0
+    if below.y0 - line.y1 > 1.2 * height:
+        return []
+    x0, x1 = min(token.box[0] for token in label), max(token.box[2] for token in label)
+    for cell in below.cells:
+        c0, c1 = min(token.box[0] for token in cell), max(token.box[2] for token in cell)
+        if (abs(c0 - x0) < 4 or abs(c1 - x1) < 4 or (x0 <= c0 and c1 <= x1)) and not _labels(cell):
+            return cell
+    return []
+
+
+def _text(tokens: Sequence[_Token]) -> str:
+    return " ".join(token.text for token in tokens)
+
+
+def _told(fields: Collection[str], value: Sequence[_Token], page: int) -> Iterator[tuple[str, PageEvidence]]:
+    """The field among those that a label may name which a value can be, with the part of the value that is it."""
+    text = _text(value)
+    days = [field for field in _DATES if field in fields]
+    if "age_and_sex" in fields or "sex" in fields:
+        if sex := _sex(value):
+            yield "sex", _evidence(sex, page)
+        return
+    day = next(iter(moments(text)), None)
+    if days and day and not text[: day.start].strip(" (°*"):
+        hour = _CLOCK.match(text[day.end :])
+        yield days[0], _evidence(_span(value, day.start, day.end + (hour.end() if hour else 0)), page)
+        return
+    if days:
+        fields = [field for field in fields if field not in days]
+    for field in fields:
+        if own := _of_kind(field, value, text):
+            yield field, _evidence(own, page)
+            return
+
+
+def _of_kind(field: str, value: Sequence[_Token], text: str) -> list[_Token]:
+    """The part of a value that is what a field asks for; nothing where it is of another kind."""
+    if field in _NUMBERS:
+        number = _NUMBER.match(text.lstrip("*"))
+        shift = len(text) - len(text.lstrip("*"))
+        if number and not moments(text):
+            return _span(value, shift, shift + number.end())
+    elif field == "report_status":
+        words = [token for token in value if any(map(str.isalpha, token.text))]
+        if words and len(value) <= 4 and not any(map(str.isdigit, text)):
+            return list(value)
+    elif field in _NAMES:
+        end = re.search(r"[\d(°|]|  |, ?(?=\d)|$", text)
+        assert end
+        name = text[: end.start()].rstrip(" ,;-/")
+        if sum(map(str.isalpha, name)) > 1 and len(name.split()) < 9 and (name[0].isupper() or not name[0].islower()):
+            return _span(value, 0, len(name))
+    return []
+
+
+def _sex(value: Sequence[_Token]) -> list[_Token]:
+    """The word of a value that is a sex."""
+    for token in value:
+        for part in re.finditer(r"[^\W\d_][\w.-]*", token.text):
+            if key(part[0]) in _table()["sexes"]:
+                return _span([token], part.start(), part.end())
+    return []
+
+
+def _span(tokens: Sequence[_Token], start: int, end: int) -> list[_Token]:
+    """The tokens of a part of their text, the first and the last cut where it begins and ends."""
+    found, at = [], 0
+    for token in tokens:
+        low, high = max(start - at, 0), min(end - at, len(token.text))
+        if low < high and token.text[low:high].strip():
+            x0, y0, x1, y1 = token.box
+            step = (x1 - x0) / len(token.text)
+            box = token.box if high - low == len(token.text) else (x0 + low * step, y0, x0 + high * step, y1)
+            found.append(_Token(token.text[low:high], box, token.score))
+        at += len(token.text) + 1
+    return found
+
+
+def _evidence(tokens: Sequence[_Token], page: int, confidence: float = 1.0) -> PageEvidence:
+    boxes = [token.box for token in tokens]
+    box = min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)
+    return PageEvidence(_text(tokens), min(token.score for token in tokens) * confidence, page=page, box=box)
+
+
+def _envelope(lines: Sequence[_Line]) -> Iterator[tuple[str, PageEvidence]]:
+    """A patient without a label: the first line of the block that the day of birth stands in."""
+    for number, line in enumerate(lines):
+        for cell in line.cells:
+            text = _text(cell)
+            day = next(iter(moments(text)), None)
+            if not day:
+                continue
+            labels, behind = _labels(cell), _span(cell, day.end, len(text))
+            if labels and not (labels[0].start == 0 and "birth_date" in labels[0].fields):
+                continue
+            if not labels:
+                sex = _sex(behind)
+                if text[: day.start].strip(" *(") not in ("", "°") or not ("°" in text[: day.start] or sex):
+                    continue
+                yield "birth_date", _evidence(_span(cell, day.start, day.end), line.page, GUESSED)
+                if sex:
+                    yield "sex", _evidence(sex, line.page, GUESSED)
+            if name := _first_of_block(cell, lines[: number + 1]):
+                yield "patient_name", _evidence(name, line.page, GUESSED)
+            return
+
+
+def _first_of_block(cell: Sequence[_Token], lines: Sequence[_Line]) -> list[_Token]:
+    """The name in the first of the lines right above each other that begin, or end, where a cell of the last does."""
+    left, right = min(token.box[0] for token in cell), max(token.box[2] for token in cell)
+    last, top = lines[-1], None
+    for above in reversed(lines[:-1][-7:]):
+        if last.y0 - above.y1 > 0.8 * (last.y1 - last.y0):
+            break
+        edges = [(min(t.box[0] for t in one), max(t.box[2] for t in one), one) for one in above.cells]
+        own = [one for x0, x1, one in edges if abs(x0 - left) < 3 or (abs(x1 - right) < 3 and is_rtl(_text(one)))]
+        if not own:
+            continue
+        text = _text(own[0])
+        if not any(map(str.isdigit, text)) and (_HEADLINE.search(text) or _PLACE.search(text)):
+            break
+        last = above
+        if not _labels(own[0]):
+            top = own[0]
+    if top is None or any(map(str.isdigit, _text(top))):
+        return []
+    return _of_kind("patient_name", top, _text(top))
+
+
+def _unlabelled(lines: Sequence[_Line], page: Page) -> Iterator[tuple[str, PageEvidence]]:
+    """The laboratory at a page's top or foot, a doctor by the title, a state or number that stands alone."""
+    for line in lines:
+        if line.y0 > 0.4 * page.height:
+            break
+        for cell in line.cells:
+            text = _text(cell)
+            if _TITLE.match(text) and not _labels(cell) and (own := _of_kind("ordered_by", cell, text)):
+                yield "ordered_by", _evidence(own, page.number, GUESSED)
+            if key(text) in _table()["statuses"] and not _HEADLINE.search(text):
+                yield "report_status", _evidence(cell, page.number, GUESSED)
+            code = text.strip("*")
+            if len(cell) == len(line.cells) == 1 and _CODE.fullmatch(code) and not moments(code):
+                shift = text.index(code)
+                yield "sample_id", _evidence(_span(cell, shift, shift + len(code)), page.number, GUESSED)
+    if own := _laboratory(lines, page.height):
+        yield "laboratory", _evidence(own, page.number, GUESSED)
+
+
+def _laboratory(lines: Sequence[_Line], height: float) -> list[_Token]:
+    """The name with an address or telephone number below or behind it: the largest at the top, else at the foot."""
+    found: list[tuple[float, list[_Token]]] = []
+    for number, line in enumerate(lines):
+        top = line.y0 < 0.22 * height
+        for cell in line.cells if top or line.y0 > 0.8 * height else ():
+            text = _text(cell)
+            part = re.split(r" (?:[-–|·]|- ) (?=[^-–|·]*\d)", text)[0].rstrip(" ,:")
+            own = _span(cell, 0, len(part))
+            if sum(map(str.isalpha, part)) < 4 or any(map(str.isdigit, part)) or len(own) > 10:
+                continue
+            if _HEADLINE.search(part) or _labels(own) or _TITLE.match(part):
+                continue
+            place, within = bool(_PLACE.search(part)), len(part) < len(text.rstrip(" ,:"))
+            addressed = within or _addressed(cell, lines[number + 1 : number + 4])
+            if (place or (number == 0 and addressed)) if top else (place and within):
+                size = max(token.box[3] - token.box[1] for token in own)
+                found.append((size + 2 * place + 2 * addressed - (0 if top else 50), own))
+    return max(found, key=lambda one: one[0])[1] if found else []
+
+
+def _addressed(cell: Sequence[_Token], below: Sequence[_Line]) -> bool:
+    """Whether an address stands right below a cell: a line with a number, on one of its edges or about its middle."""
+    x0, x1 = min(token.box[0] for token in cell), max(token.box[2] for token in cell)
+    for line in below:
+        for other in line.cells:
+            o0, o1 = min(token.box[0] for token in other), max(token.box[2] for token in other)
+            aligned = abs(o0 - x0) < 3 or abs(o1 - x1) < 3 or abs(o0 + o1 - x0 - x1) < 6
+            text = _text(other)
+            if (
+                aligned
+                and any(map(str.isdigit, text))
+                and not moments(text)
+                and (_TEL.search(text) or not _labels(other))
+            ):
+                return True
+    return False
