@@ -22,7 +22,8 @@ _COLOURS = {"ok": "green", "partial": "yellow", "failed": "red"}
 
 
 def record_table(record: Record, review: Collection[str] = ()) -> Group:
-    """Status, single values, then one table for each array of objects; columns that are empty are left out.
+    """Status, single values, then one table for each array of objects; columns that are empty are left out, and what is
+    null is named in one line.
 
     Args:
         record: what was read.
@@ -34,7 +35,10 @@ def record_table(record: Record, review: Collection[str] = ()) -> Group:
         at = ("reports", number) if record.several else ()
         if record.several:
             parts.append(Text(f"report {number + 1} of {len(record.reports)}", style="bold"))
-        parts += [_told(key, value, (*at, key), review) for key, value in (data or {}).items()]
+        data = data or {}
+        parts += [_told(key, value, (*at, key), review) for key, value in data.items() if value is not None]
+        if none := [key for key, value in data.items() if value is None]:
+            parts.append(Text(f"none: {', '.join(none)}", style="dim"))
     if record.set_aside:
         parts.append(Text(f"set aside ({len(record.set_aside)}), not among the data:", style="dim"))
         parts += [Text(f"  {told}", style="dim") for told in _aside(record)]

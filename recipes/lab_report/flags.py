@@ -48,7 +48,10 @@ def read_flags(
             row = row[step]
         own = [one for at, one in evidence.items() if at[:-1] == path[:-1]]
         page = next(page for page in document.pages if page.number == place.page)
+        names = [one.box[0] for at, one in evidence.items() if at[-1] == "name" and one.page == place.page]
         for away, flag in _flags(page, interpret(row), place, own):
+            if any(place.box[2] < left <= flag.box[0] for left in names):
+                continue  # behind a name of the next column of results
             word = flag.page, flag.box
             if word not in near or away < near[word][0]:
                 near[word] = away, path, flag  # a flag between two results is of the nearer one
@@ -106,7 +109,7 @@ def _is_flag(text: str, away: float, means: str | None) -> bool:
     """Whether a word so far from a result is its flag."""
     if _SURE.fullmatch(text):
         letters = text.strip("[]()!*")
-        return not (len(letters) <= 2 and letters.islower()) and (means != "normal" or away < _NEAR)
+        return not (len(letters) <= 2 and letters.islower())
     if away > _NEAR:
         return bool(_SIGN.fullmatch(text)) and means not in (None, "normal")
     return bool(_UNSURE.fullmatch(text)) and means != "normal"

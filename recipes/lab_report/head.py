@@ -239,6 +239,8 @@ def _labelled(lines: Sequence[_Line]) -> Iterator[tuple[str, PageEvidence]]:
                 beside = not value and after is None
                 if beside:
                     value = _beside(line, place + 1)
+                elif after is None:
+                    value = _going_on(value, line, place + 1)
                 if not value and beside and below:
                     value = _below(cell[label.start : label.stop], line, below)
                 if value:
@@ -246,22 +248,24 @@ def _labelled(lines: Sequence[_Line]) -> Iterator[tuple[str, PageEvidence]]:
 
 
 def _beside(line: _Line, place: int) -> list[_Token]:
-    """The next cell up to a label in it; a clock that stands apart from its day is of it, and a name from its title."""
+    """The next cell up to a label in it, with what of it stands in the one behind."""
     if place >= len(line.cells):
         return []
     cell = line.cells[place]
     labels = _labels(cell)
     value = cell[: labels[0].start] if labels else list(cell)
     value = value[value[0].text == ":" :] if value else value
-    if value and not labels and place + 1 < len(line.cells):
-        behind = line.cells[place + 1]
-        clock = _TIME.fullmatch(_text(behind)) and moments(_text(value))
-        clock = clock or (
-            moments(_text([*value, *behind])) and not moments(_text(value)) and not moments(_text(behind))
-        )
-        if clock or (_TITLE.fullmatch(_text(value)) and not _labels(behind)):
-            value = [*value, *behind]
-    return value
+    return value if labels else _going_on(value, line, place + 1)
+
+
+def _going_on(value: list[_Token], line: _Line, place: int) -> list[_Token]:
+    """A value with the next cell where that is the day's clock, the rest of the day, or the name behind a title."""
+    behind = line.cells[place] if place < len(line.cells) else []
+    one, other = _text(value), _text(behind)
+    clock = bool(moments(one)) and _TIME.fullmatch(other)
+    day = not (moments(one) or moments(other)) and bool(moments(f"{one} {other}"))
+    named = _TITLE.fullmatch(one) and behind and not _labels(behind)
+    return [*value, *behind] if value and (clock or day or named) else value
 
 
 def _below(label: Sequence[_Token], line: _Line, below: _Line) -> list[_Token]:

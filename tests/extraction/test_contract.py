@@ -58,7 +58,7 @@ def test_contracts_of_the_first_version_load(tmp_path):
     old = {**FIRST, "carry": ["panel", "specimen", "sample_collection_time"], "check_rows": True}
     (tmp_path / "contract.json").write_text(json.dumps(old))
     loaded = Contract.load(tmp_path)
-    assert loaded == CONTRACT.model_copy(update={"instruction": "Read."})
+    assert loaded == CONTRACT.model_copy(update={"instruction": "Read.", "filled": ()})
     (tmp_path / "contract.json").write_text(json.dumps({**FIRST, "check_rows": False}))
     assert Contract.load(tmp_path).checks is None
 

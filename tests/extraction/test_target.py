@@ -38,7 +38,7 @@ def test_round_trip(style, record):
 
 @given(record=records, cut=st.floats(0, 1))
 def test_a_cut_text_gives_whole_rows_only(record, cut):
-    target = CONTRACT.target
+    target = Target(SCHEMA, "rows", CONTRACT.carry)
     text = target.encode(record)
     node = parse(text[: int(cut * len(text))])
     if node is None or "tests" not in node.value:

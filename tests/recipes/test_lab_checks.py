@@ -11,7 +11,7 @@ from extraction.export.files import export
 from extraction.generate import Generation
 from recipes.lab_report.checks import CHECKS
 from recipes.lab_report.medgemma import CONTRACT as IMAGES
-from recipes.lab_report.task import CONTRACT
+from recipes.lab_report.task import CONTRACT, FIELDS, report_schema
 from tests.conftest import Reader, Scripted, document_of, record_of
 
 TITLES = "Analyse      Vorwert             Resultat      Einheit"
@@ -57,7 +57,7 @@ def test_what_a_result_means_stands_beside_the_data_and_a_flag_that_says_otherwi
         "Test       Result  Unit    Range\n"
         "Sodium     150     mmol/L  135 - 145   H\nPotassium  4.0     mmol/L  3.5 - 5.1   H"
     )
-    rows = [["Sodium", "150", "mmol/L", "135 - 145", "H"], ["Potassium", "4.0", "mmol/L", "3.5 - 5.1", "H"]]
+    rows = [["Sodium", "150", "mmol/L", "135 - 145"], ["Potassium", "4.0", "mmol/L", "3.5 - 5.1"]]
     record = record_of(document_of(page), Generation(json.dumps({"tests": rows}), "stop"))
     assert record.derived == {"/tests/0/interpretation": "high", "/tests/1/interpretation": "normal"}
     assert [(issue.code, issue.path) for issue in record.issues] == [("contradicts", "/tests/1")]
@@ -452,11 +452,15 @@ def test_a_page_of_ranges_of_which_nothing_was_read_is_said():
     "Collected", "Date of collection", "Entnahmedatum", "Date de prélèvement", "Data da coleta", "Data pobrania",
     "Ημερομηνία δειγματοληψίας", "Дата взятия биоматериала", "Datum odběru", "Provtagningsdatum", "采集时间",
 ])  # fmt: skip
-def test_a_day_of_collection_that_is_in_no_row_is_an_issue(label):
+def test_a_day_of_collection_that_is_nowhere_in_the_record_is_an_issue(label):
     page = f"{label}: 17.04.2026\n\nKalium      4,1      mmol/L"
     rows = json.dumps({"tests": [["Kalium", "4,1", "mmol/L"]]})
-    [issue] = record_of(document_of(page), Generation(rows, "stop")).issues
+    bare = CONTRACT.with_schema(report_schema((), FIELDS, FIELDS))  # as the model card has it, without a head
+    [issue] = record_of(document_of(page), Generation(rows, "stop"), contract=bare).issues
     assert issue.code == "value_left_out" and "17.04.2026" in issue.message
     dated = json.dumps({"tests": [{"sample_collection_time": "17.04.2026"}, ["Kalium", "4,1", "mmol/L"]]})
-    assert record_of(document_of(page), Generation(dated, "stop")).status == "ok"
-    assert record_of(document_of(page.replace(label, "Printed")), Generation(rows, "stop")).status == "ok"
+    assert record_of(document_of(page), Generation(dated, "stop"), contract=bare).status == "ok"
+    printed = document_of(page.replace(label, "Printed"))
+    assert record_of(printed, Generation(rows, "stop"), contract=bare).status == "ok"
+    whole = record_of(document_of(page), Generation(rows, "stop"))
+    assert whole.status == "ok" and whole.data["collected"] == "17.04.2026"
