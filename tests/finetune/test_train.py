@@ -290,6 +290,16 @@ def test_documents_and_records_come_in_pairs(data, tmp_path):
         read_documents(data, CONTRACT)
 
 
+def test_what_is_no_document_is_passed_over_and_told(data, capsys):
+    before = len(read_documents(data, CONTRACT))
+    assert "Passed over" not in capsys.readouterr().err
+    (data / ".ipynb_checkpoints").mkdir()
+    for name in ("._x.pdf", ".DS_Store", "notes.docx"):
+        (data / name).write_bytes(b"\0")
+    assert len(read_documents(data, CONTRACT)) == before
+    assert f"Passed over in {data}: notes.docx, hidden files (3);" in capsys.readouterr().err
+
+
 def test_a_document_in_both_sets_is_refused(data, work):
     examples = read_documents(data, CONTRACT)
     with pytest.raises(AssayError, match="also among the training data"):
