@@ -97,6 +97,20 @@ def test_names_that_yaml_would_take_for_something_else(here):
     assert config.model == "models/a: b #c" and config.data.train == Path("my work #1/2024/data/train")
 
 
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [
+        ({"title": "MRI Report"}, "this MRI report."),
+        ({"title": "OrderFormModel"}, "this order form."),
+        ({"description": "A delivery note. One a page."}, "this document (A delivery note)."),
+        ({}, "this document."),
+    ],
+)
+def test_the_instruction_says_what_the_schema_says_that_a_document_is(here, told, kind):
+    Path("s.json").write_text(json.dumps({**SCHEMA, "title": "", **told}))
+    assert kind in write_recipe(Path("my_task"), Path("s.json"), "gemma-3-270m").instruction
+
+
 def test_what_cannot_begin_leaves_nothing(here):
     with pytest.raises(AssayError, match="is there already"):
         write_recipe(Path("invoices"), Path("schema.json"), "gemma-3-270m")
