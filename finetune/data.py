@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path, PurePath
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from extraction.api import readable
 from extraction.checks import Given
@@ -103,6 +103,20 @@ def each(read: Callable[[Path], _Read], paths: Sequence[Path]) -> tuple[list[_Re
         found = list(pool.map(one, paths))
     faults = [str(one) for one in found if isinstance(one, AssayError)]
     return [one for one in found if not isinstance(one, AssayError)], faults
+
+
+def of_both(read: Callable[[Literal["train", "validation"]], _Read]) -> tuple[_Read, _Read]:
+    """What is read of the training data and of the validation data; what is wrong with both is told together."""
+    made: list[_Read] = []
+    faults: list[str] = []
+    for split in ("train", "validation"):
+        try:
+            made.append(read(split))
+        except AssayError as error:
+            faults.append(str(error))
+    if faults:
+        raise AssayError(("\n" if any("\n" in fault for fault in faults) else " ").join(dict.fromkeys(faults)))
+    return made[0], made[1]
 
 
 def refuse(faults: Sequence[str], folder: Path) -> None:

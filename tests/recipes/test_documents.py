@@ -77,6 +77,8 @@ def test_it_trains_is_judged_and_merged(here, capsys):
 
 def test_all_faults_of_a_folder_are_told_at_once(here, capsys):
     config = load_config(Path("invoices/invoices.yaml"))
+    with pytest.raises(AssayError, match="data/train holds no PDF.*data/validation holds no PDF"):
+        app(["plan", "invoices/invoices.yaml"], standalone_mode=False)
     for number in range(3):
         invoice(config.data.train / f"{number}", number)
         invoice(config.data.validation / f"v{number}", 10 + number)
