@@ -250,12 +250,12 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Any:
         return kind.model_validate(values)
     except ValidationError as error:
         mistakes = [(_source(detail["loc"], overrides), _explain(detail, kind)) for detail in error.errors()]
-        told = [f"{source}: {said}" if source else said for source, said in mistakes]
-        if len(told) == 1:
-            raise AssayError(told[0] if mistakes[0][0] else f"{path}: {told[0]}") from None
+        if len(mistakes) == 1:
+            source, said = mistakes[0]
+            raise AssayError(f"{source or path}: {said}") from None
         where = f"the command line and {path}" if any(source for source, _ in mistakes) else str(path)
-        listed = "".join(f"\n  {mistake}" for mistake in told)
-        raise AssayError(f"{len(told)} mistakes in {where}:{listed}") from None
+        listed = "".join(f"\n  {source}: {said}" if source else f"\n  {said}" for source, said in mistakes)
+        raise AssayError(f"{len(mistakes)} mistakes in {where}:{listed}") from None
 
 
 def _source(place: Sequence[str | int], overrides: Sequence[str]) -> str:
@@ -289,12 +289,14 @@ def _override(values: dict[str, Any], override: str) -> None:
 
 def _explain(detail: Any, kind: type[BaseConfig]) -> str:
     path = [str(part) for part in detail["loc"]]
-    name = ".".join(path)
-    if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(path[-1], _known(path[:-1], kind), n=1, cutoff=0.0)
-        return f"Unknown key `{name}`" + (f"; did you mean `{'.'.join([*path[:-1], near[0]])}`?" if near else ".")
-    said = misfit(detail)
-    return said[:1].upper() + said[1:]
+    if detail["type"] != "extra_forbidden":
+        return misfit(detail)
+    *sections, last = path
+    fields = {name: getattr(field.annotation, "model_fields", {}) for name, field in kind.model_fields.items()}
+    elsewhere = [f"{section}.{last}" for section, known in fields.items() if last in known]
+    near = difflib.get_close_matches(last, _known(sections, kind), n=1, cutoff=0.0)
+    meant = elsewhere or [".".join([*sections, *near])]
+    return f"unknown key `{'.'.join(path)}`; did you mean `{'` or `'.join(meant)}`?"
 
 
 def _known(path: Sequence[str], kind: type[BaseConfig]) -> list[str]:

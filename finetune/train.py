@@ -155,9 +155,10 @@ def told_data(config: RunConfig) -> str:
     settings = config.train
     batch = settings.batch_size * settings.accumulation * world_size()
     steps = settings.max_steps if settings.max_steps > 0 else math.ceil(round(len(rows) * settings.epochs) / batch)
+    passes = settings.epochs if settings.max_steps < 0 else steps * batch / len(rows)
     return (
         f"data:    {len(rows)} examples of {min(lengths)} to {max(lengths)} tokens (at most {data.max_length}), judged "
-        f"on {len(held_out)} others\nsteps:   {steps} of {batch} examples, {settings.epochs:g} times over the data"
+        f"on {len(held_out)} others\nsteps:   {steps} of {batch} examples, {passes:.3g} times over the data"
     )
 
 

@@ -38,6 +38,7 @@ def test_overrides():
     ("override", "words"),
     [
         ("train.learnin_rate=1", "did you mean `train.learning_rate`"),
+        ("epochs=3", "did you mean `train.epochs`"),
         ("modle=x", "did you mean `model`"),
         ("data.synthetic.train.cuont=1", "did you mean `data.synthetic.train.count`"),
         ("train.batch_size=many", "`train.batch_size`"),

@@ -65,6 +65,7 @@ def test_it_trains_is_judged_and_merged(here, capsys):
     app(["plan", *config], standalone_mode=False)
     plan = capsys.readouterr().out
     assert "3 examples" in plan and "judged on 1 others" in plan and "steps:   2 " in plan
+    assert "5.33 times over" in plan  # as many as the steps are, whatever epochs says
     app(["train", *config], standalone_mode=False)
     assert any("eval_micro_f1" in row for row in read_metrics(Path("runs/invoices/metrics.jsonl")))
     capsys.readouterr()
@@ -77,7 +78,7 @@ def test_it_trains_is_judged_and_merged(here, capsys):
 
 def test_all_faults_of_a_folder_are_told_at_once(here, capsys):
     config = load_config(Path("invoices/invoices.yaml"))
-    with pytest.raises(AssayError, match="data/train holds no PDF.*data/validation holds no PDF"):
+    with pytest.raises(AssayError, match=r"data/train holds no PDF.*data/validation holds no PDF"):
         app(["plan", "invoices/invoices.yaml"], standalone_mode=False)
     for number in range(3):
         invoice(config.data.train / f"{number}", number)
