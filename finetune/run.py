@@ -41,7 +41,8 @@ def check_place(folder: Path, key: str) -> None:
     try:
         if not at.is_dir():
             what = "a link to nothing" if at.is_symlink() else "a file"
-            raise AssayError(f"{folder} cannot be a folder: {at} is {what}; choose another {key}.")
+            before = "" if at == folder else f"{folder} cannot be made: "
+            raise AssayError(f"{before}{at} is {what}, and no folder; choose another {key}.")
         with tempfile.TemporaryDirectory(prefix=".assay-", dir=at):
             pass
     except OSError as error:

@@ -37,7 +37,7 @@ Put labelled documents into `data/train` and `data/validation`: `a.pdf` (or an i
 assay plan {yaml}              # is the data whole, does a step fit?
 assay data preview {yaml} 1    # an example as the model gets it: what is trained, what it sees
 assay train {yaml}             # goes on where it was stopped
-assay evaluate runs/{name}/adapter DATA      # F1 on documents it never saw
+assay evaluate runs/{name}/adapter FOLDER    # F1 on documents with records in a folder that it never saw
 assay extract NEW.pdf --model runs/{name}/adapter --html
 assay merge runs/{name} --out runs/{name}-merged
 ```
