@@ -233,10 +233,20 @@ def _told(records: Iterable[tuple[Any, Record]], total: int, show: Callable[[Pat
             yield record
 
 
+def _format(name: str) -> Format:
+    try:
+        return Format(name)
+    except ValueError:
+        raise AssayError(f"--to is one of {', '.join(Format)}, not {name}.") from None
+
+
 @app.command()
 def export(
     records: Annotated[Path, typer.Argument(help="A record, or a folder of records, subfolders too.")],
-    to: Annotated[Format, typer.Option(help="Excel (xlsx) needs the extra assay[export].")],
+    to: Annotated[
+        Format,
+        typer.Option(parser=_format, metavar="|".join(Format), help="Excel (xlsx) needs the extra assay[export]."),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="The file; other tables go beside it.", show_default="RECORDS.FORMAT, here")
     ] = None,

@@ -48,6 +48,11 @@ def find_files(paths: Sequence[Path]) -> Found:
     return found
 
 
+def is_hidden(name: PurePath) -> bool:
+    """Whether a file within a folder, or a folder in it, is hidden in the way of Unix, macOS, Windows or Office."""
+    return any(part.startswith((".", "~$")) for part in name.parts) or name.name.lower() in _SYSTEM
+
+
 def choose(names: Iterable[PurePosixPath]) -> tuple[list[PurePosixPath], Counter[str]]:
     """Of the names in a folder those to be read, sorted, and how many are not, by kind.
 
@@ -61,8 +66,7 @@ def choose(names: Iterable[PurePosixPath]) -> tuple[list[PurePosixPath], Counter
     skipped: Counter[str] = Counter()
     chosen = []
     for name in ordered:
-        hidden = any(part.startswith((".", "~$")) or part == _OWN for part in name.parts)
-        if hidden or name.name.lower() in _SYSTEM:
+        if is_hidden(name) or _OWN in name.parts:
             skipped["hidden files"] += 1
         elif name in json_files:
             skipped["JSON files"] += 1

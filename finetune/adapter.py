@@ -20,7 +20,7 @@ from extraction.generate.models import Quantization, load_adapter, load_model, m
 from extraction.generate.weights import fingerprint
 from extraction.plugins import adapters
 from finetune.config import AdapterConfig, RunConfig, TrainConfig
-from finetune.run import ADAPTER, VERSIONS, versions
+from finetune.run import VERSIONS, empty_place, finished_adapter, versions
 
 # Text with the letters, digits and marks of reports in several languages: what the comparison runs over.
 _PROBES = (
@@ -179,14 +179,10 @@ def merge(run: Path, out: Path) -> MergeReport:
         out: a folder that is empty or does not exist yet; written whole or not at all.
 
     Raises:
-        AssayError: no finished adapter, `out` not empty, a base whose weights are not those the adapter was
-            trained on, or an adapter that changes nothing.
+        AssayError: no finished adapter, `out` not empty or not to be written, a base whose weights are not those the
+            adapter was trained on, or an adapter that changes nothing.
     """
-    adapter = run / ADAPTER if (run / ADAPTER).is_dir() else run
-    if not (adapter / "adapter_config.json").exists():
-        raise AssayError(f"{run} holds no finished adapter; train it to its end first.")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise AssayError(f"{out} is not empty; choose another folder for the merged model.")
+    adapter, out = finished_adapter(run), empty_place(out, "merged model")
     contract = Contract.load(adapter)
     facts = _facts(adapter)
     base, quantization = facts["base_model"], facts.get("quantization")

@@ -47,9 +47,10 @@ def plan(
     Refuses what training would refuse.
     """
     from finetune.config import load_config
-    from finetune.run import own_run
+    from finetune.run import RunFolder, own_run
 
     checked = load_config(config, overrides or ())
+    RunFolder(checked.train.output).check(checked)
     if own := own_run(checked.recipe):
         print(own.plan(checked))
         return

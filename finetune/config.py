@@ -7,15 +7,18 @@ import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
 from extraction.contract import Role
 from extraction.errors import AssayError, misfit
 from extraction.generate.models import Quantization
 from extraction.target import Style
+
+# For lists of names: one name alone, as people write it on a command line, is a list of one.
+LISTED = BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
 
 
 class Section(BaseModel):
@@ -27,7 +30,7 @@ class Section(BaseModel):
 class SyntheticConfig(Section):
     """Documents a recipe generates before training, for recipes that can."""
 
-    families: tuple[str, ...] = ()
+    families: Annotated[tuple[str, ...], LISTED] = ()
     """Layout families to draw from; all of the split when empty."""
     count: int = Field(gt=0)
     """How many documents."""
@@ -74,7 +77,7 @@ class ContractConfig(Section):
     """`objects` (plain JSON), `rows` (a third of the tokens) or `text` (one string without JSON)."""
     roles: dict[str, Role] | None = None
     """What fields are for; see `recipes/README.md`."""
-    carry: tuple[str, ...] | None = None
+    carry: Annotated[tuple[str, ...] | None, LISTED] = None
     """Keys written once for the rows they hold for (style `rows`)."""
     view: Literal["text", "image", "both"] | None = None
     """How a page is shown: its words, its pixels (for a model with a vision tower), or both."""
@@ -167,7 +170,7 @@ class TrainConfig(Section):
     """Checkpoints kept beside the best one."""
     log_steps: int = Field(default=5, gt=0)
     """Steps between lines of metrics."""
-    report_to: tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...] = ()
+    report_to: Annotated[tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...], LISTED] = ()
     """Trackers that follow the run, beside `metrics.jsonl`; each is installed apart, and some send figures away."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
@@ -246,11 +249,21 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Any:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        mistakes = [_explain(detail, kind) for detail in error.errors()]
+        mistakes = [(_source(detail["loc"], overrides), _explain(detail, kind)) for detail in error.errors()]
         if len(mistakes) == 1:
-            raise AssayError(mistakes[0]) from None
-        listed = "".join(f"\n  {mistake}" for mistake in mistakes)
-        raise AssayError(f"{len(mistakes)} mistakes in {path}:{listed}") from None
+            source, said = mistakes[0]
+            raise AssayError(f"{source or path}: {said}") from None
+        where = f"the command line and {path}" if any(source for source, _ in mistakes) else str(path)
+        listed = "".join(f"\n  {source}: {said}" if source else f"\n  {said}" for source, said in mistakes)
+        raise AssayError(f"{len(mistakes)} mistakes in {where}:{listed}") from None
+
+
+def _source(place: Sequence[str | int], overrides: Sequence[str]) -> str:
+    """The override that a mistake stands in, for people; nothing where it is the YAML's own."""
+    name = ".".join(map(str, place)) + "."
+    keys = {override: override.partition("=")[0] + "." for override in overrides}
+    said = [override for override, key in keys.items() if name.startswith(key) or key.startswith(name)]
+    return f"The override `{said[-1]}`" if said else ""
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -276,12 +289,14 @@ def _override(values: dict[str, Any], override: str) -> None:
 
 def _explain(detail: Any, kind: type[BaseConfig]) -> str:
     path = [str(part) for part in detail["loc"]]
-    name = ".".join(path)
-    if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(path[-1], _known(path[:-1], kind), n=1, cutoff=0.0)
-        return f"Unknown key `{name}`" + (f"; did you mean `{'.'.join([*path[:-1], near[0]])}`?" if near else ".")
-    said = misfit(detail)
-    return said[:1].upper() + said[1:]
+    if detail["type"] != "extra_forbidden":
+        return misfit(detail)
+    *sections, last = path
+    fields = {name: getattr(field.annotation, "model_fields", {}) for name, field in kind.model_fields.items()}
+    elsewhere = [f"{section}.{last}" for section, known in fields.items() if last in known]
+    near = difflib.get_close_matches(last, _known(sections, kind), n=1, cutoff=0.0)
+    meant = elsewhere or [".".join([*sections, *near])]
+    return f"unknown key `{'.'.join(path)}`; did you mean `{'` or `'.join(meant)}`?"
 
 
 def _known(path: Sequence[str], kind: type[BaseConfig]) -> list[str]:

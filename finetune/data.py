@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, TypeVar
+from pathlib import Path, PurePath
+from typing import Any, Literal, TypeVar
 
 from extraction.api import readable
 from extraction.checks import Given
@@ -18,6 +18,7 @@ from extraction.document import SUFFIXES, Document, Window, open_document
 from extraction.errors import AssayError
 from extraction.evidence import PageIndex
 from extraction.example import Branch, Example, ImagePart, Part
+from extraction.folder import is_hidden
 from extraction.generate.backend import Generation
 from extraction.reading import document_example, in_windows, sheets_of, window_example, windows_of
 from extraction.record.reply import Value, plain, printed, read_window
@@ -62,16 +63,19 @@ def read_documents(
     """
     if not folder.is_dir():
         raise AssayError(f"The data folder {folder} does not exist.")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    entries = sorted(folder.iterdir())
+    shown = [path for path in entries if not is_hidden(PurePath(path.name))]
+    files = [path for path in shown if path.suffix.lower() in SUFFIXES]
     if not files:
         raise AssayError(
             f"The data folder {folder} holds no PDF and no image; put each document there with its record beside it."
         )
     stems = {path.stem for path in files}
-    passed = [path.name for path in sorted(folder.iterdir()) if _is_passed(path, stems)]
-    if passed:
-        more = f" and {len(passed) - 3} more" if len(passed) > 3 else ""
-        say(f"Passed over in {folder}: {', '.join(passed[:3])}{more}; put documents beside records.")
+    passed = [path.name for path in shown if _is_passed(path, stems)]
+    more = [f"{len(passed) - 3} more"] if len(passed) > 3 else []
+    hidden = [f"hidden files ({len(entries) - len(shown)})"] if len(entries) > len(shown) else []
+    if told := [*passed[:3], *more, *hidden]:
+        say(f"Passed over in {folder}: {', '.join(told)}{'; put documents beside records' if passed else ''}.")
     unasked = {*known} - field_names(contract.record_schema)
     records, faults = each(lambda path: read_record(path.with_suffix(".json"), contract, unasked), files)
 
@@ -101,6 +105,20 @@ def each(read: Callable[[Path], _Read], paths: Sequence[Path]) -> tuple[list[_Re
     return [one for one in found if not isinstance(one, AssayError)], faults
 
 
+def of_both(read: Callable[[Literal["train", "validation"]], _Read]) -> tuple[_Read, _Read]:
+    """What is read of the training data and of the validation data; what is wrong with both is told together."""
+    made: list[_Read] = []
+    faults: list[str] = []
+    for split in ("train", "validation"):
+        try:
+            made.append(read(split))
+        except AssayError as error:
+            faults.append(str(error))
+    if faults:
+        raise AssayError(("\n" if any("\n" in fault for fault in faults) else " ").join(dict.fromkeys(faults)))
+    return made[0], made[1]
+
+
 def refuse(faults: Sequence[str], folder: Path) -> None:
     """Raise AssayError where a folder has faults: all of them at once, so that they can be mended at once."""
     if len(faults) == 1:
@@ -112,12 +130,9 @@ def refuse(faults: Sequence[str], folder: Path) -> None:
 
 
 def _is_passed(path: Path, stems: Collection[str]) -> bool:
-    """Whether a folder's entry is a folder, or a record without a document."""
-    if path.name.startswith("."):
-        return False
-    return path.is_dir() or (
-        path.suffix == ".json" and path.name.partition(".")[0] not in stems and path.stem not in stems
-    )
+    """Whether a folder's entry is a folder, or belongs to no document; a generator's list of files is no mistake."""
+    own = path.suffix.lower() in (*SUFFIXES, ".jsonl") or path.stem in stems or path.name.partition(".")[0] in stems
+    return path.is_dir() or not own
 
 
 def read_record(path: Path, contract: Contract, unasked: Collection[str] = ()) -> dict[str, Any]:

@@ -82,11 +82,14 @@ def check_family(config: RunConfig, contract: Contract) -> Family:
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """Raise AssayError where a tracker is not installed."""
-    for name in names:
-        found = find_spec(name)
-        if found is None or found.origin is None:  # a folder of that name here is no package
-            raise AssayError(f"train.report_to: {name} is not installed; pip install {name}, or leave it out.")
+    """Raise AssayError where trackers are not installed: all of them."""
+    specs = {name: find_spec(name) for name in names}
+    # A folder of that name here is no package.
+    if absent := [name for name, spec in specs.items() if spec is None or spec.origin is None]:
+        raise AssayError(
+            f"train.report_to: {' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed; pip install "
+            f"{' '.join(absent)}, or leave {'it' if len(absent) == 1 else 'them'} out."
+        )
 
 
 def check_run(config: RunConfig, contract: Contract) -> Family:

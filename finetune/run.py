@@ -10,7 +10,9 @@ A package names such a one in the entry points of its `pyproject.toml`:
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -32,6 +34,49 @@ FEATURES = "features"
 _WHOLE = "whole.json"
 
 
+def check_place(folder: Path, key: str) -> None:
+    """Raise AssayError where a folder can be neither made nor written in; `key` is where another can be named."""
+    # Of the folders on the way to it the last that is there; a link to nothing is there, and leads nowhere.
+    at = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    try:
+        if not at.is_dir():
+            what = "a link to nothing" if at.is_symlink() else "a file"
+            before = "" if at == folder else f"{folder} cannot be made: "
+            raise AssayError(f"{before}{at} is {what}, and no folder; choose another {key}.")
+        with tempfile.TemporaryDirectory(prefix=".assay-", dir=at):
+            pass
+    except OSError as error:
+        raise AssayError(f"{folder} cannot be written: {at} says {error.strerror}; choose another {key}.") from None
+
+
+def empty_place(out: Path, what: str) -> Path:
+    """A folder for something new, empty or not there yet, with links followed.
+
+    Raises:
+        AssayError: it is neither, or see `check_place`.
+    """
+    check_place(out, "--out")
+    if out.exists() and any(out.iterdir()):
+        raise AssayError(f"{out} is not empty; choose another folder for the {what}.")
+    return out.resolve()
+
+
+def finished_adapter(run: Path) -> Path:
+    """The folder of the adapter that a run has left; `run` may be that folder itself.
+
+    Raises:
+        AssayError: there is none; says whether there is a run.
+    """
+    adapter = run / ADAPTER if (run / ADAPTER).is_dir() else run
+    if (adapter / "adapter_config.json").exists():
+        return adapter
+    if not run.is_dir():
+        raise AssayError(f"There is no folder {run}; name a run's (its train.output), or its adapter's.")
+    if (run / CONFIG).exists():
+        raise AssayError(f"{run} holds no finished adapter; train it to its end first: assay train {run / CONFIG}")
+    raise AssayError(f"{run} holds no finished adapter; name the folder of a run that was trained to its end.")
+
+
 class RunFolder:
     """The folder of one run."""
 
@@ -40,16 +85,25 @@ class RunFolder:
         self.metrics, self.checkpoints, self.adapter = path / METRICS, path / CHECKPOINTS, path / ADAPTER
         self.features = path / FEATURES
 
-    def open(self, config: BaseConfig) -> None:
-        """Make the folder, or recognise it as this very run's.
+    def check(self, config: BaseConfig) -> dict[str, Any]:
+        """Refuse a folder that cannot be this very run's; nothing is made.
+
+        Returns:
+            The configuration as it is kept.
 
         Raises:
-            AssayError: the folder holds something else, or a run with another configuration.
+            AssayError: it cannot be made or written, or holds something else, or a run with another configuration.
         """
-        values = json.loads(config.model_dump_json())
+        check_place(self.path, "train.output")
+        values: dict[str, Any] = json.loads(config.model_dump_json())
         known = self.path / CONFIG
         if known.exists():
-            before = yaml.safe_load(known.read_text(encoding="utf-8"))
+            try:
+                before = yaml.safe_load(known.read_text(encoding="utf-8"))
+            except (OSError, ValueError, yaml.YAMLError):
+                before = None
+            if not isinstance(before, dict):
+                raise AssayError(f"{known} cannot be read; choose another train.output, or remove the folder.")
             with suppress(ValidationError):  # keys that came with a newer version have their defaults
                 before = json.loads(type(config).model_validate(before).model_dump_json())
             if before != values:
@@ -57,11 +111,16 @@ class RunFolder:
                     f"{self.path} holds a run with another configuration ({_difference(before, values)}); "
                     "choose another train.output, or remove the folder."
                 )
-            return
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        elif self.path.exists() and any(self.path.iterdir()):
             raise AssayError(f"{self.path} is not empty and holds no run; choose another train.output.")
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_whole(known, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+        return values
+
+    def open(self, config: BaseConfig) -> None:
+        """Make the folder, or recognise it as this very run's; raises as `check`."""
+        values = self.check(config)
+        if not (self.path / CONFIG).exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_whole(self.path / CONFIG, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
     def forget(self) -> None:
         """Remove the folder where nothing but its configuration is in it: a start that failed leaves none behind."""

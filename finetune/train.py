@@ -25,7 +25,7 @@ from extraction.reading import check_room
 from extraction.room import Room
 from finetune.adapter import base_dtype, load_trainable, trains_towers
 from finetune.config import BaseConfig, RunConfig, TrainConfig
-from finetune.data import check_folders, check_split
+from finetune.data import check_folders, check_split, of_both
 from finetune.encode import collator_for, encode_all, fits, training_order, whole_batches
 from finetune.features import keep_pixels
 from finetune.page import write_pages
@@ -128,9 +128,7 @@ def read_data(
             task.synthesize(target, split, wanted)
     say(f"Reading the data of {data.train} and {data.validation}")
     room = Room(family.count, contract)
-    train, held_out = (
-        read_examples(task, DataRequest.of_run(config, split, contract, room)) for split in ("train", "validation")
-    )
+    train, held_out = of_both(lambda split: read_examples(task, DataRequest.of_run(config, split, contract, room)))
     check_split(train, held_out)
     held_out = held_out[: config.evaluate.documents]
     for example in held_out:  # else found only at the first checkpoint
@@ -157,9 +155,10 @@ def told_data(config: RunConfig) -> str:
     settings = config.train
     batch = settings.batch_size * settings.accumulation * world_size()
     steps = settings.max_steps if settings.max_steps > 0 else math.ceil(round(len(rows) * settings.epochs) / batch)
+    passes = settings.epochs if settings.max_steps < 0 else steps * batch / len(rows)
     return (
         f"data:    {len(rows)} examples of {min(lengths)} to {max(lengths)} tokens (at most {data.max_length}), judged "
-        f"on {len(held_out)} others\nsteps:   {steps} of {batch} examples, {settings.epochs:g} times over the data"
+        f"on {len(held_out)} others\nsteps:   {steps} of {batch} examples, {passes:.3g} times over the data"
     )
 
 

@@ -49,6 +49,14 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)  # of peft
 
 
+def _bars_again() -> None:
+    """Let transformers show its bars again after a load, as when it saves; never where there is no terminal."""
+    from transformers.utils import logging as transformers_logging
+
+    if sys.stderr.isatty():
+        transformers_logging.enable_progress_bar()
+
+
 def shipped(name: str | Path) -> str | Path:
     """The folder of an installed adapter where `name` is its name; any other name as it is."""
     return adapter_folder(str(name)) or name
@@ -143,7 +151,7 @@ def _convert(folder: Path) -> None:
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        transformers_logging.enable_progress_bar()
+        _bars_again()
         modeling_gguf_pytorch_utils.tqdm = bar
 
 
@@ -218,7 +226,7 @@ def from_pretrained(cls: Any, source: str, **options: Any) -> Any:
             ) from None
         raise AssayError(f"The model {source} cannot be loaded: {str(error).splitlines()[0]}") from None
     finally:
-        transformers_logging.enable_progress_bar()
+        _bars_again()
 
 
 def _is_local(source: str) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from finetune.config import BaseConfig, LoraConfig, Section, TrainConfig
+from finetune.config import LISTED, BaseConfig, LoraConfig, Section, TrainConfig
 
 Format = Literal["auto", "pairs", "pmc", "classes", "webdataset"]
 
@@ -31,7 +31,7 @@ class PairsConfig(Section):
     """Go on where a patient is in both, and say so."""
     label: str = ""
     """Column, or key, of a class: pairs of one class are right for each other. Captions that are equal always are."""
-    templates: tuple[str, ...] = ("a photo of {}",)
+    templates: Annotated[tuple[str, ...], LISTED] = ("a photo of {}",)
     """For folders of classes: captions, the class in the place of {}."""
     captions: Literal["whole", "sentence", "part"] = "whole"
     """What of a caption is shown: all, one of its sentences, or one of its sub-captions ((A) ... (B) ...), another at
@@ -41,7 +41,7 @@ class PairsConfig(Section):
 class TowersConfig(LoraConfig):
     """The LoRA adapter of two towers."""
 
-    towers: tuple[Literal["image", "text"], ...] = Field(default=("image", "text"), min_length=1)
+    towers: Annotated[tuple[Literal["image", "text"], ...], LISTED] = Field(default=("image", "text"), min_length=1)
     """Which of them are adapted."""
     layers: Literal["attention", "all-linear"] = "attention"
     """Which of their layers."""

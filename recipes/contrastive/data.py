@@ -187,6 +187,9 @@ def _classes(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
 def _shards(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
     """WebDataset: tar files whose members of one key (the name up to its first dot) belong together."""
     for shard in sorted(path.glob("*.tar")) if path.is_dir() else [path]:
+        if path.is_dir() and shard.name.startswith("."):
+            left.add("hidden file", shard.name)
+            continue
         try:
             with tarfile.open(shard, "r:") as tar:
                 yield from _samples(shard, tar, config, left)

@@ -13,9 +13,9 @@ import torch
 from extraction.errors import AssayError
 from extraction.files import whole_folder, write_whole
 from extraction.generate.hub import FACTS
-from finetune.run import versions
+from finetune.run import empty_place, finished_adapter, versions
 from recipes.contrastive.layouts import published_state
-from recipes.contrastive.load import Dual, adapter_of, encode_texts, encoder, load
+from recipes.contrastive.load import Dual, encode_texts, encoder, load
 from recipes.contrastive.model import finite
 
 WEIGHTS = {"open_clip": "open_clip_model.safetensors", "transformers": "model.safetensors"}
@@ -61,11 +61,7 @@ def merge(run: Path, out: Path) -> MergeReport:
     """
     from safetensors.torch import save_file
 
-    adapter = adapter_of(str(run))
-    if adapter is None:
-        raise AssayError(f"{run} holds no finished adapter; train it to its end first.")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise AssayError(f"{out} is not empty; choose another folder for the merged model.")
+    adapter, out = finished_adapter(run), empty_place(out, "merged model")
     dual = load(str(adapter), "cpu")
     live = vectors(dual)
     with dual.model.disable_adapter():

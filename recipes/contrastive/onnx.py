@@ -13,6 +13,7 @@ from torch import nn
 
 from extraction.errors import AssayError
 from extraction.files import whole_folder, write_whole
+from finetune.run import empty_place
 from recipes.contrastive.load import Dual, encoder, load
 from recipes.contrastive.merge import PROBES, probe_pixels, vectors
 
@@ -52,8 +53,7 @@ def write_onnx(model: str, out: Path) -> dict[str, float]:
     Raises:
         AssayError: `out` is not empty, or onnx and onnxruntime are not installed, or the vectors are not finite.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise AssayError(f"{out} is not empty; choose another folder for the ONNX files.")
+    out = empty_place(out, "ONNX files")
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401

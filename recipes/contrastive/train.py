@@ -6,13 +6,14 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from extraction.errors import AssayError
 from extraction.generate.hub import quiet_libraries
+from finetune.data import of_both
 from finetune.encode import training_order, whole_batches
 from finetune.preflight import check_trackers
 from finetune.processes import check_launch, on_all, on_main, say, world_size
@@ -88,13 +89,15 @@ def read_data(config: ContrastiveConfig) -> tuple[list[Pair], list[Pair]]:
         AssayError: see `read_pairs` and `check_patients`; or there are fewer pairs than a batch.
     """
     data = config.data
-    sets = []
-    for path in (data.train, data.validation):
-        left = Left()
-        sets.append(read_pairs(path, data, left))
+
+    def read(split: Literal["train", "validation"]) -> list[Pair]:
+        left, path = Left(), getattr(data, split)
+        pairs = read_pairs(path, data, left)
         if left.counts:
             say(f"Left out of {path}: {left}.")
-    pairs, held_out = sets
+        return pairs
+
+    pairs, held_out = of_both(read)
     if said := check_patients(pairs, held_out, data.shared_patients):
         say(f"Note: {said}")
     batch = config.train.batch_size * world_size()

@@ -37,7 +37,7 @@ Put labelled documents into `data/train` and `data/validation`: `a.pdf` (or an i
 assay plan {yaml}              # is the data whole, does a step fit?
 assay data preview {yaml} 1    # an example as the model gets it: what is trained, what it sees
 assay train {yaml}             # goes on where it was stopped
-assay evaluate runs/{name}/adapter DATA      # F1 on documents it never saw
+assay evaluate runs/{name}/adapter FOLDER    # F1 on documents with records in a folder that it never saw
 assay extract NEW.pdf --model runs/{name}/adapter --html
 assay merge runs/{name} --out runs/{name}-merged
 ```
@@ -56,7 +56,7 @@ def write_recipe(folder: Path, schema_file: Path, model: str) -> Contract:
         raise AssayError(f"{name} cannot be a recipe's name; take letters, digits, _ and -.")
     if folder.exists():
         raise AssayError(f"{folder} is there already; choose another folder.")
-    settings = _contract(schema, name)
+    settings = _contract(schema)
     contract = Contract(record_schema=schema, **settings)
     yaml_file = folder / f"{name}.yaml"
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -69,12 +69,11 @@ def write_recipe(folder: Path, schema_file: Path, model: str) -> Contract:
     return contract
 
 
-def _contract(schema: Schema, name: str) -> dict[str, Any]:
+def _contract(schema: Schema) -> dict[str, Any]:
     """Instruction, style and roles for a schema."""
     top = resolve(schema, schema)
     tables = Target.tables_of(schema)
     heads = [key for key in top.get("properties", {}) if key not in tables]
-    kind = str(top.get("title") or name.replace("_", " ").replace("-", " ")).lower()
     parts = {key: list(resolve(top["properties"][key], schema).get("properties", {})) for key in heads}
     told = [_words([key]) + (f" ({_words(own)})" if own else "") for key, own in parts.items()]
     asked = [", ".join(told)] if told else []
@@ -92,8 +91,19 @@ def _contract(schema: Schema, name: str) -> dict[str, Any]:
                 roles[key] = role
                 once.add(role)
     roles |= {key: "time" for key in heads if _role(key) == "time" and key not in roles}
-    instruction = f"Extract {' and '.join(asked) or 'the content'} of this {kind}. Copy values as printed."
+    instruction = f"Extract {' and '.join(asked) or 'the content'} of this {_kind(top)}. Copy values as printed."
     return {"instruction": instruction, "style": "rows" if tables else "objects", "roles": roles}
+
+
+def _kind(top: Schema) -> str:
+    """What a document is, in the schema's own words: its title (maybe a class's name), else what it says of itself."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", str(top.get("title") or "")).split()
+    if words and words[-1].lower() in ("schema", "model"):
+        words.pop()
+    if words:
+        return " ".join(word if word[1:] != word[1:].lower() else word.lower() for word in words)  # not "mri"
+    said = " ".join(str(top.get("description") or "").split()).partition(". ")[0].rstrip(".")
+    return f"document ({said})" if said else "document"
 
 
 def _rank(key: str) -> int:

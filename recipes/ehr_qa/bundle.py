@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from xml.etree.ElementTree import ParseError
 
 from extraction.errors import AssayError
+from extraction.folder import is_hidden
+from finetune.processes import say
 from recipes.ehr_qa.xml import read_xml
 
 WHOLE, LINES = (".json", ".xml"), (".ndjson", ".jsonl")
@@ -106,7 +108,10 @@ def read_bundles(path: Path) -> list[Bundle]:
     """
     if path.is_dir():
         kinds = (*WHOLE, *LINES)
-        files = sorted(one for one in path.iterdir() if one.suffix.lower() in kinds and one.name != OWN)
+        known = sorted(one for one in path.iterdir() if one.suffix.lower() in kinds and one.name != OWN)
+        files = [one for one in known if not is_hidden(PurePath(one.name))]
+        if len(files) < len(known):
+            say(f"Passed over in {path}: hidden files ({len(known) - len(files)}).")
         if not files:
             raise FhirError(f"{path} holds no .json, .xml, .ndjson or .jsonl file.")
         bundles = [bundle for file in files if file.suffix.lower() in WHOLE for bundle in read_bundles(file)]

@@ -18,6 +18,7 @@ from transformers.trainer_callback import PrinterCallback
 from extraction.errors import AssayError, reason
 from extraction.files import write_whole
 from extraction.generate.hub import quiet_libraries
+from finetune.data import of_both
 from finetune.encode import training_order, whole_batches
 from finetune.page import write_report
 from finetune.preflight import check_trackers
@@ -82,8 +83,7 @@ def check_config(config: VqaConfig) -> None:
 
 def read_data(config: VqaConfig) -> tuple[list[Question], list[Question]]:
     """Questions to train on and to judge by; what is left out, shared or cannot be known is said."""
-    questions, told = read_questions(config.data.train, "train")
-    held_out, more = read_questions(config.data.validation, "validation")
+    (questions, told), (held_out, more) = of_both(lambda split: read_questions(getattr(config.data, split), split))
     for sentence in (*told, *more):
         say(sentence)
     known = set(answers_of(questions))

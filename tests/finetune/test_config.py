@@ -30,11 +30,15 @@ def test_overrides():
     config = load_config(DEMO, ["train.learning_rate=1e-4", "model=./mine", "data.synthetic.train.count=7"])
     assert (config.train.learning_rate, config.model, config.data.synthetic["train"].count) == (1e-4, "./mine", 7)
 
+    assert load_config(DEMO, ["train.report_to=wandb"]).train.report_to == ("wandb",)
+    assert load_config(DEMO, ["contract.carry=name"]).contract.carry == ("name",)
+
 
 @pytest.mark.parametrize(
     ("override", "words"),
     [
         ("train.learnin_rate=1", "did you mean `train.learning_rate`"),
+        ("epochs=3", "did you mean `train.epochs`"),
         ("modle=x", "did you mean `model`"),
         ("data.synthetic.train.cuont=1", "did you mean `data.synthetic.train.count`"),
         ("train.batch_size=many", "`train.batch_size`"),
@@ -47,8 +51,9 @@ def test_overrides():
     ],
 )
 def test_mistakes_name_the_remedy(override, words):
-    with pytest.raises(AssayError, match=words):
-        load_config(DEMO, [override])
+    with pytest.raises(AssayError, match=words) as said:
+        load_config(DEMO, ["train.epochs=2", override])
+    assert f"`{override}`" in str(said.value) and str(DEMO) not in str(said.value)
 
 
 def test_all_mistakes_are_told_together():
@@ -73,8 +78,8 @@ def test_files_that_are_no_configuration(tmp_path):
     with pytest.raises(AssayError, match="mapping"):
         load_config(tmp_path / "a.yaml")
     (tmp_path / "a.yaml").write_text("recipe: lab_report\ndata: {train: a, validation: b}")
-    with pytest.raises(AssayError, match="`train` is missing"):
-        load_config(tmp_path / "a.yaml")
+    with pytest.raises(AssayError, match=r"a\.yaml: .*`train` is missing"):
+        load_config(tmp_path / "a.yaml", ["data.train=b"])
 
 
 @pytest.mark.parametrize("recipe", [None, "lab_report", "contrastive", "vqa_head"])

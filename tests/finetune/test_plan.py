@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from extraction.errors import AssayError
+from finetune.cli import app
 from finetune.config import load_config
 from finetune.preflight import plan
+from finetune.run import RunFolder
 from finetune.train import checked, told_data
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "lab_report"
@@ -51,3 +53,18 @@ def test_data_that_are_neither_there_nor_made_are_refused_together(tmp_path):
 def test_a_plan_names_a_recipe_that_is_not_there():
     with pytest.raises(AssayError, match="the name lab_repart"):
         plan(load_config(RECIPES / "demo.yaml", ["recipe=lab_repart"]))
+
+
+def test_a_plan_refuses_the_output_that_training_refuses(tmp_path):
+    (tmp_path / "file").write_text("x")
+    demo = str(RECIPES / "demo.yaml")
+    RunFolder(tmp_path / "run").open(load_config(RECIPES / "demo.yaml", [f"train.output={tmp_path}/run"]))
+    places = ("file", "is a file"), ("/proc/x", "cannot be written"), ("", "holds no run"), ("run", "seed was 0, now 1")
+    for place, said in places:
+        changes = [f"train.output={tmp_path / place}", "train.seed=1"]
+        with pytest.raises(AssayError, match=said) as told:
+            app(["plan", demo, *changes], standalone_mode=False)
+        with pytest.raises(AssayError) as again:
+            RunFolder(tmp_path / place).open(load_config(RECIPES / "demo.yaml", changes))
+        assert str(told.value) == str(again.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "run"]

@@ -17,7 +17,7 @@ from extraction.reading import check_room, document_example
 from extraction.room import Room
 from finetune.adapter import merge
 from finetune.config import load_config
-from finetune.preflight import plan
+from finetune.preflight import check_trackers, plan
 from finetune.task import DataRequest, DocumentTask, read_examples
 from finetune.train import read_data, train
 from recipes.lab_report.task import CONTRACT
@@ -188,6 +188,11 @@ def test_a_folder_without_an_example_is_told_by_name(work, tmp_path, empty):
     config = load_config(DEMO, settings(tmp_path, tmp_path / "run", model=work / "model", **{"data.synthetic": "{}"}))
     with pytest.raises(AssayError, match=f"no example in {tmp_path / empty}"):
         read_data(config, task, CONTRACT, load_family(str(work / "model")))
+
+
+def test_all_trackers_that_are_not_installed_are_named():
+    with pytest.raises(AssayError, match="no_one and no_other are not installed; pip install no_one no_other"):
+        check_trackers(["no_one", "json", "no_other"])
 
 
 def test_a_gpu_without_bfloat16(work, no_work, monkeypatch):

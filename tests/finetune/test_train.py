@@ -188,9 +188,27 @@ def test_a_start_that_fails_leaves_no_folder_behind(work, tmp_path):
     assert done.returncode == 2 and not (tmp_path / "run").exists() and "\r" not in done.stderr
 
 
-def test_a_folder_without_an_adapter(tmp_path):
-    with pytest.raises(AssayError, match="no finished adapter"):
-        merge(tmp_path, tmp_path / "out")
+def test_what_cannot_be_merged_is_said_before_anything_is_loaded(tmp_path):
+    run, adapter = tmp_path / "run", tmp_path / "done"
+    for folder, name in ((run, "config.yaml"), (adapter, "adapter_config.json"), (tmp_path / "full", "a")):
+        folder.mkdir()
+        (folder / name).write_text("{}")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for source, said in ((tmp_path / "none", "no folder"), (run, "train it to its end"), (tmp_path, "no finished")):
+        with pytest.raises(AssayError, match=said):
+            merge(source, tmp_path / "out")
+    places = (
+        ("full", "not empty"),
+        ("full/a", "is a file"),
+        ("full/a/b", "/full/a is a file"),
+        ("link", "a link to nothing"),
+        ("link/b", "/link is a link to nothing"),
+        ("/proc/none/b", "cannot be written: /proc says"),
+    )
+    for place, said in places:
+        with pytest.raises(AssayError, match=said):
+            merge(adapter, tmp_path / place)
+    assert not (tmp_path / "out").exists()
 
 
 def test_labels_stand_on_the_answer_alone(work, tokenizer):
@@ -270,6 +288,16 @@ def test_documents_and_records_come_in_pairs(data, tmp_path):
     sorted(data.glob("*.json"))[0].unlink()
     with pytest.raises(AssayError, match="needs its record"):
         read_documents(data, CONTRACT)
+
+
+def test_what_is_no_document_is_passed_over_and_told(data, capsys):
+    before = len(read_documents(data, CONTRACT))
+    assert "Passed over" not in capsys.readouterr().err
+    (data / ".ipynb_checkpoints").mkdir()
+    for name in ("._x.pdf", ".DS_Store", "notes.docx"):
+        (data / name).write_bytes(b"\0")
+    assert len(read_documents(data, CONTRACT)) == before
+    assert f"Passed over in {data}: notes.docx, hidden files (3);" in capsys.readouterr().err
 
 
 def test_a_document_in_both_sets_is_refused(data, work):

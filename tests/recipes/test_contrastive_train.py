@@ -343,6 +343,9 @@ def test_shards_that_were_cut_and_patients_by_another_name_are_told(tmp_path):
         "a second file of its name": 1,
         "a caption that is no UTF-8": 1,
     }
+    (tmp_path / "._a.tar").write_bytes(b"none")
+    read(tmp_path)
+    assert left.counts["hidden file"] == 1
     (tmp_path / "cut.tar").write_bytes((tmp_path / "a.tar").read_bytes()[:2048])  # between two members
     with pytest.raises(AssayError, match="lacks its end"):
         read(tmp_path / "cut.tar")

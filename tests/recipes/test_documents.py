@@ -65,6 +65,7 @@ def test_it_trains_is_judged_and_merged(here, capsys):
     app(["plan", *config], standalone_mode=False)
     plan = capsys.readouterr().out
     assert "3 examples" in plan and "judged on 1 others" in plan and "steps:   2 " in plan
+    assert "5.33 times over" in plan  # as many as the steps are, whatever epochs says
     app(["train", *config], standalone_mode=False)
     assert any("eval_micro_f1" in row for row in read_metrics(Path("runs/invoices/metrics.jsonl")))
     capsys.readouterr()
@@ -72,11 +73,14 @@ def test_it_trains_is_judged_and_merged(here, capsys):
     figures = json.loads(capsys.readouterr().out)
     assert figures["rows_gold"] == 1 and figures["micro_f1"] == 0.0  # nothing learned is nothing, and not 1 of 0 rows
     app(["merge", "runs/invoices", "--out", "runs/merged"], standalone_mode=False)
+    assert "shards" not in capsys.readouterr().err  # no bar where there is no terminal
     assert json.loads(Path("runs/merged/contract.json").read_text())["roles"] == said["roles"]
 
 
 def test_all_faults_of_a_folder_are_told_at_once(here, capsys):
     config = load_config(Path("invoices/invoices.yaml"))
+    with pytest.raises(AssayError, match=r"data/train holds no PDF.*data/validation holds no PDF"):
+        app(["plan", "invoices/invoices.yaml"], standalone_mode=False)
     for number in range(3):
         invoice(config.data.train / f"{number}", number)
         invoice(config.data.validation / f"v{number}", 10 + number)
@@ -95,6 +99,20 @@ def test_names_that_yaml_would_take_for_something_else(here):
     write_recipe(Path("my work #1/2024"), Path("schema.json"), "models/a: b #c")
     config = load_config(Path("my work #1/2024/2024.yaml"))
     assert config.model == "models/a: b #c" and config.data.train == Path("my work #1/2024/data/train")
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [
+        ({"title": "MRI Report"}, "this MRI report."),
+        ({"title": "OrderFormModel"}, "this order form."),
+        ({"description": "A delivery note. One a page."}, "this document (A delivery note)."),
+        ({}, "this document."),
+    ],
+)
+def test_the_instruction_says_what_the_schema_says_that_a_document_is(here, told, kind):
+    Path("s.json").write_text(json.dumps({**SCHEMA, "title": "", **told}))
+    assert kind in write_recipe(Path("my_task"), Path("s.json"), "gemma-3-270m").instruction
 
 
 def test_what_cannot_begin_leaves_nothing(here):

@@ -107,13 +107,15 @@ def test_conditional_references_are_found_in_the_bundles_beside(tmp_path):
     assert f"by {who} [not in the bundle]" in read_record(path).text
 
 
-def test_a_folder_of_bundles_and_an_export_of_two_patients(tmp_path):
+def test_a_folder_of_bundles_and_an_export_of_two_patients(tmp_path, capsys):
     folder = tmp_path / "bundles"
     folder.mkdir()
     write(folder / "a.json", everything())
     write(folder / "b.json", [patient("p2"), condition("c9", "Gout", "90560007", subject={"reference": "Patient/p2"})])
     write(folder / "hospitals.json", [{"resourceType": "Organization", "id": "h9", "name": "X"}])
+    (folder / "._a.json").write_bytes(b"\xff")
     assert [record.patient for record in read_records(folder)] == ["p1", "p2"]
+    assert "hidden files (1)" in capsys.readouterr().err
 
     export = tmp_path / "export"
     export.mkdir()
