@@ -82,12 +82,14 @@ class Task:
     Attributes:
         contract: instruction, schema and form of answer.
         metric: the figure by which checkpoints are chosen.
+        unit: what an example is, in the plural.
         published: figures of others on the same data, by what they are of.
     """
 
     name: ClassVar[str]
     contract: ClassVar[Contract]
     metric: ClassVar[str] = "accuracy"
+    unit: ClassVar[str] = "contexts"
     published: ClassVar[Mapping[str, float]] = {}
 
     def read(self, wanted: DataRequest) -> list[Example]:
@@ -123,6 +125,7 @@ class DocumentTask(Task):
     """
 
     metric = "micro_f1"
+    unit = "documents"
     fields: ClassVar[Collection[str]] = ()
 
     def read(self, wanted: DataRequest) -> list[Example]:
