@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 import time
 from collections import Counter
@@ -16,6 +15,7 @@ import typer
 
 from extraction.errors import AssayError, no_warnings
 from extraction.export.writers import Format
+from extraction.files import printable
 from extraction.record.record import REVIEW_BELOW, Record
 from extraction.tally import Tally, in_a_line
 
@@ -205,7 +205,7 @@ def _shower(as_json: bool, review_below: float, few: bool) -> Callable[[Path, Re
     """Prints a file's record: as JSON with its path (names may be alike), or where they are few as a table, or not."""
     if as_json:
         return lambda path, record: print(
-            json.dumps({"path": os.fsencode(path).decode("utf-8", "replace"), **record.to_dict()}, ensure_ascii=False),
+            json.dumps({"path": printable(path), **record.to_dict()}, ensure_ascii=False),
             flush=True,
         )
     if not few:

@@ -8,14 +8,13 @@ look at.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from extraction.errors import AssayError
-from extraction.files import write_whole
+from extraction.files import printable, write_whole
 from extraction.schema import pointer
 from extraction.values import Typed, type_range, type_value
 
@@ -286,8 +285,7 @@ class Record:
         value means a number, a range, a date or the like (`extraction.values.Typed`).
         """
         return {
-            # A name that is no UTF-8 has halves of surrogate pairs, which readers of JSON refuse.
-            "source": os.fsencode(self.source).decode("utf-8", "replace"),
+            "source": printable(self.source),
             "status": self.status,
             "issues": [issue.to_dict() for issue in self.issues],
             "data": self.data,

@@ -11,6 +11,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from extraction.files import printable
 from extraction.schema import pointer
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ def record_table(record: Record, review: Collection[str] = ()) -> Group:
         record: what was read.
         review: JSON pointers of the values that get a mark.
     """
-    parts: list[Any] = [Text.assemble((f"{record.source}  ", "bold"), (record.status, _COLOURS[record.status]))]
+    parts: list[Any] = [
+        Text.assemble((f"{printable(record.source)}  ", "bold"), (record.status, _COLOURS[record.status]))
+    ]
     parts += [Text(f"  {record.told(issue)}", style="yellow") for issue in record.issues]
     for number, data in enumerate(record.reports):
         at = ("reports", number) if record.several else ()
