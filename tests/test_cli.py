@@ -325,13 +325,18 @@ def test_a_record_comes_back_from_its_file(tmp_path):
         "/tests/0/result": Field("14.80", "/tests/0/result", 0.5, place, "value"),
         "/tests/0/range": Field("13 - 16", "/tests/0/range", 0.9, None, "range"),
     }
-    data = {"tests": [{"result": "14.80", "range": "13 - 16"}]}
+    fields["/tests/0/unit"] = Field("g/dL", "/tests/0/unit", 0.9, None, "unit")
+    data = {"tests": [{"result": "14.80", "range": "13 - 16", "unit": "g/dL"}]}
     aside = [SetAside("/tests", {"result": "1"}, "it is doubted", place)]
-    record = Record("a.pdf", "partial", data, [Issue("cut", "It was cut.", page=1)], fields, aside, views=["text"])
+    issues = [Issue("cut", "It was cut.", page=1), Issue("invalid", "It is none.", "/tests/0/range")]
+    record = Record("a.pdf", "partial", data, issues, fields, aside, views=["text"])
     record.save(tmp_path / "a.json")
     assert Record.load(tmp_path / "a.json") == record
-    saved = json.loads((tmp_path / "a.json").read_text())["evidence"]
-    assert saved["/tests/0/result"]["typed"] == {"kind": "number", "value": 14.8}
+    saved = json.loads((tmp_path / "a.json").read_text())
+    assert [issue.get("place") for issue in saved["issues"]] == [None, "row 1 (14.80), range"]
+    saved = saved["evidence"]
+    assert saved["/tests/0/result"]["typed"] == {"kind": "number", "value": 14.8, "unit": "g/dL"}
+    assert "unit" not in saved["/tests/0/range"]["typed"]
     assert saved["/tests/0/range"]["typed"]["high"] == 16
     (tmp_path / "b.json").write_text('{"data": 1}')
     with pytest.raises(AssayError, match=r"is no record of assay extract .*; assay extract DOCUMENT .* makes one"):
