@@ -126,11 +126,13 @@ def extract(
             return Extractor.from_server(server, model, schema=schema)
         return Extractor.from_pretrained(str(model), schema=schema)
 
-    show = _shower(as_json or batch is None, review_below, few=len(jobs) <= _FEW)
+    printed, few = as_json or batch is None, len(jobs) <= _FEW
+    show = _shower(printed, review_below, few)
+    tables = few and not printed and sys.stdout.isatty()
     with Readers(workers, contract.view, seconds=seconds, password=password) as readers:
 
         def show_again(known: list[Job]) -> None:
-            if batch and (as_json or html or len(jobs) <= _FEW):
+            if batch and (as_json or html or few):
                 for job, record in batch.again(known, readers, html, review_below):
                     show(job.path, record)
 
@@ -141,7 +143,7 @@ def extract(
             records = run_batch(load, readers, batch, html, review_below) if missing else iter(())
         else:
             records = answered(load(), readers)
-        for job, record in _told(records, len(missing), show):
+        for job, record in _told(records, len(missing), show, tables):
             tally.add(record)
             _log.info("%s", in_a_line(job.path, record))
         if batch:
@@ -235,9 +237,13 @@ def _shower(as_json: bool, review_below: float, few: bool) -> Callable[[Path, Re
 
 
 def _told(
-    records: Iterable[tuple[Job, Record]], total: int, show: Callable[[Path, Record], None]
+    records: Iterable[tuple[Job, Record]], total: int, show: Callable[[Path, Record], None], tables: bool
 ) -> Iterator[tuple[Job, Record]]:
-    """The records, told of as they come: on a bar where there is a terminal, shown, and why one failed."""
+    """The records, told of as they come: on a bar where there is a terminal, shown, and why one failed.
+
+    Args:
+        tables: whether they are shown as tables on a terminal, which say why; else it is told on standard error.
+    """
     from tqdm import tqdm
 
     shape = "{desc}: {n_fmt}/{total_fmt} |{bar:30}| {remaining} left{postfix}"
@@ -248,7 +254,7 @@ def _told(
             bar.update()
             bar.clear()
             show(job.path, record)
-            if record.status == "failed":
+            if record.status == "failed" and not tables:
                 message = record.issues[0].message
                 bar.write(message if record.source in message else f"{record.source}: {message}", file=sys.stderr)
             yield job, record

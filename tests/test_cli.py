@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from reportlab.lib import pdfencrypt
 from reportlab.pdfgen.canvas import Canvas
+from rich.console import Console
 
-from extraction.batch import Batch, task_id
-from extraction.cli import _log_to
+from extraction.batch import Batch, Job, task_id
+from extraction.cli import _log_to, _shower, _told
 from extraction.errors import AssayError
 from extraction.evidence.evidence import PageEvidence
 from extraction.folder import find_files
@@ -354,6 +355,17 @@ def test_the_table_shows_all_that_was_set_aside():
     shown = "\n".join(str(part) for part in record.table().renderables)
     assert "set aside (4)" in shown and "Mg: it is no result" in shown
     assert "date of 2 rows, “2020”: it is not printed" in shown and "row 1 (Na), range, “1 - 2”: it is doubted" in shown
+
+
+def test_a_record_is_told_once_on_a_terminal(capsys):
+    one = Record.failed("a.pdf", "unreadable", "It is locked.")
+    for tables, times in ((True, 1), (False, 2)):
+        show = _shower(False, 0.9, few=True)
+        assert list(_told([(Job(Path("a.pdf"), "a"), one)], 1, show, tables))
+        said = capsys.readouterr()
+        assert (said.out + said.err).count("It is locked.") == times
+    Console(width=80).print(Record("a.pdf", "ok", {"items": [{"a": "1"}]}).table())
+    assert "items (1)" in capsys.readouterr().out  # no title is broken to its table's width
 
 
 def test_a_log_has_no_traceback_whose_error_may_hold_a_document_s_text(tmp_path):

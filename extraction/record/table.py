@@ -104,7 +104,8 @@ class _Rows:
         }
         for number, columns in enumerate(_fitting(keys, widths, options.max_width)):
             title = f"{self.title} ({len(self.rows)})" if not number else f"{self.title}, further columns"
-            table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
+            yield Text(title, style="italic")  # as the table's own title it would be broken to the table's width
+            table = Table(header_style="bold", pad_edge=False)
             for key in columns:
                 table.add_column(key, overflow="fold", min_width=min(cell_len(key), options.max_width // 2))
             for place in range(len(self.rows)):
