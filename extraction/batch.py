@@ -150,6 +150,15 @@ class Batch:
         """How many jobs that are done have a record of each status."""
         return Counter(self._done[job.name]["status"] for job in jobs)
 
+    def codes(self, jobs: Sequence[Job]) -> Counter[str]:
+        """In how many jobs that are done each code of an issue stands: as manifests say, or older ones' records."""
+        lines = {job: self._done[job.name] for job in jobs}
+        return Counter(
+            code
+            for job, line in lines.items()
+            for code in (line["codes"] if "codes" in line else _codes(Record.load(self.record_path(job))))
+        )
+
     def again(self, jobs: Sequence[Job], readers: Readers, html: bool, review_below: float) -> Iterator[Done]:
         """The records of jobs that are done, as their files have them; with `html` a page where there is none yet."""
         paths = {job: self.record_path(job) for job in jobs}
@@ -169,6 +178,10 @@ class Batch:
         """Write the counts of this start beside the manifests."""
         self.manifest.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.manifest.parent / "summary.json", json.dumps(counts, indent=1, ensure_ascii=False) + "\n")
+
+    def has_index(self) -> bool:
+        """Whether an earlier start wrote the page, which would go stale."""
+        return (self.out / NAME).exists()
 
     def write_index(self, review_below: float) -> Path | None:
         """Write the page that leads to all evidence pages of the folder, of earlier starts too, where it has several.
@@ -231,11 +244,11 @@ class Batch:
             with suppress(OSError):
                 folder.rmdir()
 
-    def left(self) -> tuple[Counter[str], int]:
-        """Of the jobs that others had: statuses of those that are done, and how many are still at work."""
+    def left(self) -> tuple[list[Job], int]:
+        """Of the jobs that others had: those that are done, and how many are not."""
         self._look_again()
-        done = [job for job in self.passed if self._is_read_since(job)]
-        return self.statuses(done), len(self.passed) - len(done)
+        done = [job for job in self.passed if self._is_read_since(job) and self._is_of(job.name, job.path)]
+        return done, len(self.passed) - len(done)
 
     def record_path(self, job: Job) -> Path:
         """Where a job's record is."""
@@ -262,6 +275,7 @@ class Batch:
             job = self._free(job)
             path = self.record_path(job)
             path.parent.mkdir(parents=True, exist_ok=True)
+            path.with_suffix(".html").unlink(missing_ok=True)  # of an earlier record of this file
             try:
                 if html and record.document:
                     record.save_html(path.with_suffix(".html"), review_below)
@@ -270,6 +284,7 @@ class Batch:
                 record = failed(job.path.name, error)
                 record.save(path)
             line = {"name": job.name, "source": str(job.path.absolute()), "status": record.status}
+            line["codes"] = _codes(record)
             if record.status == "failed":
                 line |= {"code": record.issues[0].code, "reason": record.issues[0].message}
             self._append({**line, "time": round(time.time(), 2), "stamp": stamp(job.path)})
@@ -289,6 +304,11 @@ class Batch:
     def _append(self, line: dict[str, Any]) -> None:
         with self.manifest.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _codes(record: Record) -> list[str]:
+    """The codes of a record's issues, each once."""
+    return sorted({issue.code for issue in record.issues})
 
 
 def _fitting(name: str) -> str:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,10 +14,12 @@ import typer
 
 from extraction.errors import AssayError, no_warnings
 from extraction.export.writers import Format
+from extraction.files import printable
 from extraction.record.record import REVIEW_BELOW, Record
 from extraction.tally import Tally, in_a_line
 
 if TYPE_CHECKING:
+    from extraction.batch import Job
     from extraction.contract import Contract
 
 _log = logging.getLogger("extraction")
@@ -116,7 +116,9 @@ def extract(
     missing = batch.missing(jobs, retry_failed) if batch else jobs
     unread = set(missing)
     done = [job for job in jobs if job not in unread]
-    tally = Tally(len(jobs), found.skipped, batch.statuses(done) if batch else Counter())
+    tally = Tally(len(jobs), found.skipped)
+    if batch:
+        tally.add_counts(batch.statuses(done), batch.codes(done))
     _note(contract, tally, len(done))
 
     def load() -> Extractor:
@@ -124,27 +126,39 @@ def extract(
             return Extractor.from_server(server, model, schema=schema)
         return Extractor.from_pretrained(str(model), schema=schema)
 
-    show = _shower(as_json or batch is None, review_below, few=len(jobs) <= _FEW)
+    printed, few = as_json or batch is None, len(jobs) <= _FEW
+    show = _shower(printed, review_below, few)
+    tables = few and not printed and sys.stdout.isatty()
     with Readers(workers, contract.view, seconds=seconds, password=password) as readers:
-        if batch and (as_json or html or len(jobs) <= _FEW):
-            for job, record in batch.again(done, readers, html, review_below):
-                show(job.path, record)
+
+        def show_again(known: list[Job]) -> None:
+            if batch and (as_json or html or few):
+                for job, record in batch.again(known, readers, html, review_below):
+                    show(job.path, record)
+
+        show_again(done)
         # The first ones are read while the model is loaded; what another start is at is left to it.
         readers.add((job, job.path) for job in missing if batch is None or batch.claim(job))
         if batch:
             records = run_batch(load, readers, batch, html, review_below) if missing else iter(())
         else:
             records = answered(load(), readers)
-        for record in _told(records, len(missing), show):
+        for job, record in _told(records, len(missing), show, tables):
             tally.add(record)
-            _log.info("%s", in_a_line(record))
+            _log.info("%s", in_a_line(job.path, record))
+        if batch:
+            theirs, left = batch.left()
+            show_again(theirs)
+            tally.add_counts(batch.statuses(theirs), batch.codes(theirs))
+            if left:
+                print(
+                    f"{left} of {tally.total} are with another start on {out} and not done yet: their records are not "
+                    "among these; start again for them.",
+                    file=sys.stderr,
+                )
     if batch:
-        others, at_work = batch.left()
-        tally.statuses += others
-        if at_work:
-            print(f"{at_work} files are being read by another start on {out}.", file=sys.stderr)
         batch.summarize(tally.to_dict())
-        if html and (page := batch.write_index(review_below)):
+        if (html or batch.has_index()) and (page := batch.write_index(review_below)):
             print(f"The pages, by doubt: {page}", file=sys.stderr)
     print("\n".join(filter(None, (tally.reasons(), tally.line(out if batch else None)))), file=sys.stderr)
     if tally.statuses["failed"] or (strict and tally.statuses["partial"]):
@@ -152,7 +166,14 @@ def extract(
 
 
 class _LogLines(logging.Formatter):
-    """Lines without tracebacks: the last line of one has what an error says, and that may be a document's text."""
+    """Lines without tracebacks: the last line of one has what an error says, and that may be a document's text.
+
+    A file's name may have a line break in it, and a line of the log is a file's: such characters are escaped.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 (logging's own name)
         return ""
@@ -205,7 +226,7 @@ def _shower(as_json: bool, review_below: float, few: bool) -> Callable[[Path, Re
     """Prints a file's record: as JSON with its path (names may be alike), or where they are few as a table, or not."""
     if as_json:
         return lambda path, record: print(
-            json.dumps({"path": os.fsencode(path).decode("utf-8", "replace"), **record.to_dict()}, ensure_ascii=False),
+            json.dumps({"path": printable(path), **record.to_dict()}, ensure_ascii=False),
             flush=True,
         )
     if not few:
@@ -215,8 +236,14 @@ def _shower(as_json: bool, review_below: float, few: bool) -> Callable[[Path, Re
     return lambda path, record: Console().print(record.table(review_below))
 
 
-def _told(records: Iterable[tuple[Any, Record]], total: int, show: Callable[[Path, Record], None]) -> Iterator[Record]:
-    """The records, told of as they come: on a bar where there is a terminal, shown, and why one failed."""
+def _told(
+    records: Iterable[tuple[Job, Record]], total: int, show: Callable[[Path, Record], None], tables: bool
+) -> Iterator[tuple[Job, Record]]:
+    """The records, told of as they come: on a bar where there is a terminal, shown, and why one failed.
+
+    Args:
+        tables: whether they are shown as tables on a terminal, which say why; else it is told on standard error.
+    """
     from tqdm import tqdm
 
     shape = "{desc}: {n_fmt}/{total_fmt} |{bar:30}| {remaining} left{postfix}"
@@ -227,10 +254,10 @@ def _told(records: Iterable[tuple[Any, Record]], total: int, show: Callable[[Pat
             bar.update()
             bar.clear()
             show(job.path, record)
-            if record.status == "failed":
+            if record.status == "failed" and not tables:
                 message = record.issues[0].message
                 bar.write(message if record.source in message else f"{record.source}: {message}", file=sys.stderr)
-            yield record
+            yield job, record
 
 
 def _format(name: str) -> Format:

@@ -25,6 +25,11 @@ def write_whole(path: Path, text: str) -> None:
         raise
 
 
+def printable(name: str | Path) -> str:
+    """A file's name as text: what of it is no UTF-8 comes as halves of surrogate pairs, which nothing can print."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A folder to write into that becomes `folder` (new, or empty until then) at the end, or vanishes on an error."""

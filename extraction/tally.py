@@ -1,4 +1,4 @@
-"""What became of a batch's files: counts by status, and by reason of those that were read now."""
+"""What became of a batch's files: counts by status and by reason, of those that were done before, too."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ REASONS = {  # what a code of an issue is called where files are counted
 }
 
 
-def in_a_line(record: Record) -> str:
-    """A record's file, status and reasons in a line, without any text of the document."""
+def in_a_line(path: Path, record: Record) -> str:
+    """A file's path as it was given (names may be alike), status and reasons in a line, and no text of the document."""
     codes = Counter(issue.code for issue in record.issues)
     why = "".join(f", {REASONS.get(code, code)} ({count})" for code, count in codes.items())
-    return f"{record.source}: {record.status}{why}"
+    return f"{path}: {record.status}{why}"
 
 
 class Tally:
@@ -47,12 +47,17 @@ class Tally:
     Args:
         total: how many files there are.
         skipped: how many others were not to be read, by kind.
-        statuses: of the records that were done before.
     """
 
-    def __init__(self, total: int, skipped: Counter[str], statuses: Counter[str]):
-        self.total, self.skipped, self.statuses = total, skipped, statuses
+    def __init__(self, total: int, skipped: Counter[str]):
+        self.total, self.skipped = total, skipped
+        self.statuses: Counter[str] = Counter()
         self.codes: Counter[str] = Counter()
+
+    def add_counts(self, statuses: Counter[str], codes: Counter[str]) -> None:
+        """Count records that were not read now: each one's status, and each code of an issue once a record."""
+        self.statuses += statuses
+        self.codes += codes
 
     def add(self, record: Record) -> None:
         """Count a record that was read now."""
@@ -66,13 +71,13 @@ class Tally:
         return f"{self.total} {'file' if self.total == 1 else 'files'}: {', '.join(ends)}{where}"
 
     def reasons(self) -> str:
-        """In how many of the files that were read now each reason for doubt stands; empty for one file and for none."""
+        """In how many of the files each reason for doubt stands; empty for one file and for none."""
         if self.total < 2 or not self.codes:
             return ""
         return "Reasons, by files: " + ", ".join(f"{REASONS.get(c, c)} {n}" for c, n in self.codes.most_common()) + "."
 
     def to_dict(self) -> dict[str, Any]:
-        """The counts as JSON; `issues` has the codes of `extraction.record.Issue`, in files that were read now."""
+        """The counts as JSON; `issues` has the codes of `extraction.record.Issue`, in files."""
         return {
             "files": self.total,
             "statuses": {status: self.statuses[status] for status in _STATUSES},

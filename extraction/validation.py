@@ -39,11 +39,47 @@ class Validator:
         # Within a "not" or an "if" a pattern without a verdict must not make the whole valid.
         if _time.spent and all(error.message != _time.spent for error in errors):
             errors.append(ValidationError(_time.spent))
+        for error in errors:
+            error.message = _in_words(error)
         return iter(errors)
 
     def is_valid(self, data: Any) -> bool:
         """Whether there is no error."""
         return next(self.iter_errors(data), None) is None
+
+
+_TYPES = {
+    "string": "a text",
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "null": "nothing",
+    "object": "an object",
+    "array": "a list",
+}
+
+
+def _in_words(error: Any) -> str:
+    """What an error says, for somebody who knows no JSON Schema."""
+    if error.message.startswith("This could not be checked"):
+        return str(error.message)
+    if error.validator == "required" and (name := re.match(r"""(['"])(.*)\1 is a required property$""", error.message)):
+        return f"{'There is' if error.absolute_path else 'The record has'} no {name[2]}."
+    if error.validator == "type":
+        wanted = error.validator_value
+        kinds = [_TYPES.get(kind, str(kind)) for kind in (wanted if isinstance(wanted, list) else [wanted])]
+        return f"{_said(error.instance)} stands where {' or '.join(kinds)} is wanted."
+    if error.validator == "enum":
+        return f"{_said(error.instance)} is none of the choices: {', '.join(map(_said, error.validator_value))}."
+    return str(error.message)
+
+
+def _said(value: Any) -> str:
+    """A value in a sentence, shortened."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    words = {None: "nothing", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else f"“{value!s:.80}”"
 
 
 def validator(schema: dict[str, Any] | bool, root: dict[str, Any] | None = None) -> Validator:
@@ -89,7 +125,8 @@ def _bounded(cls: Any) -> tuple[Any, Any]:
     def pattern(validator: Any, value: str, instance: Any, schema: Any) -> Iterator[Any]:
         try:
             if validator.is_type(instance, "string") and not _found(value, instance):
-                yield ValidationError(f"{instance!r:.80} does not match {value!r:.80}")
+                said = f"{_said(instance)} does not have the form that is asked for (pattern {value:.80})."
+                yield ValidationError(said)
         except TimeoutError as error:
             yield ValidationError(str(error))
 
@@ -102,6 +139,10 @@ def _bounded(cls: Any) -> tuple[Any, Any]:
         if validator.is_type(instance, "object"):
             named = [key for key in instance if any(_found(name, key) for name in schema.get("patternProperties", ()))]
             known = {**schema.get("properties", {}), **dict.fromkeys(named)}
+            if value is False:
+                if strange := [_said(key) for key in instance if key not in known]:
+                    yield ValidationError(f"{', '.join(strange)}: there is no such field in the schema.")
+                return
             yield from cls.VALIDATORS["additionalProperties"](validator, value, instance, {"properties": known})
 
     def timed(keyword: Any) -> Any:

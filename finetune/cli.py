@@ -132,7 +132,7 @@ def evaluate(
     if kinds:
         Console().print(kinds_table(kinds))
     for name, value in {**grade.figures, **task.published}.items():
-        print(f"{name:24} {value:.3f}")
+        print(f"{name:24} {value:.3f}  {grade.meaning.get(name, '')}".rstrip())
 
 
 data_app = typer.Typer(help="What a run would learn from.", no_args_is_help=True, rich_markup_mode=None)

@@ -30,7 +30,7 @@ below.
 - **Told:** “{instruction}”
 - **Fields:** {fields}
 - **Training:** {steps} steps of {batch} examples at a rate of {rate:g}, in {hours}; data from `{train}`, judged on
-  `{validation}`.
+  `{validation}`: {examples}.
 - **Kept:** {checkpoint}, the best by {metric}.
 - **Figures on held-out data:** {figures}
 - **Base weights:** SHA-256 `{sha}`{bits}. Versions: {versions}.
@@ -49,7 +49,7 @@ def write_pages(folder: RunFolder, config: RunConfig, contract: Contract, facts:
     """Write a run's `report.html` and its adapter's card; neither has text of any document.
 
     Args:
-        facts: what `versions.json` says.
+        facts: what `versions.json` says, and under `examples` of how many it learned and by how many it was judged.
         card: where the card goes.
     """
     rows = read_metrics(folder.metrics)
@@ -100,6 +100,7 @@ def _card(
         hours=f"{seconds / 3600:.1f} hours" if seconds >= 5400 else f"{seconds / 60:.0f} minutes",
         train=config.data.train,
         validation=config.data.validation,
+        examples=facts["examples"],
         checkpoint=facts["checkpoint"],
         metric=metric.removeprefix("eval_").replace("_", " ") if metric else "order",
         figures=", ".join(f"{name} {_number(value)}" for name, value in figures.items()) or "none",
@@ -120,9 +121,10 @@ def _report(folder: RunFolder, config: BaseConfig, facts: Mapping[str, Any], row
     judged = [row for row in rows if _judged(row)]
     judged = [{"step": r["step"], **{n.removeprefix("eval_"): r[n] for n in names if n in r}} for r in judged]
     settings = json.loads(config.model_dump_json(exclude_none=True))
+    told = f" Learned from {html.escape(facts['examples'])}." if "examples" in facts else ""
     body = (
         f"<h1>{html.escape(folder.path.name)}: {html.escape(config.recipe)} on {html.escape(config.model)}</h1>"
-        f"<p>Kept: {html.escape(str(facts['checkpoint']))}.</p><div class=charts>{''.join(charts)}</div>"
+        f"<p>Kept: {html.escape(str(facts['checkpoint']))}.{told}</p><div class=charts>{''.join(charts)}</div>"
         f"<h2>On held-out data</h2>{table(judged)}"
         f"<h2>Settings</h2><pre>{html.escape(json.dumps(settings, indent=1))}</pre>"
     )

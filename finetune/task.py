@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -67,11 +67,13 @@ class Grade:
     Attributes:
         score: of documents.
         answers: of questions, each with its `kind` and `state` (`answers.STATES`) and whatever a person should see.
+        meaning: what figures are, in a few words, where their names do not tell.
     """
 
     figures: Mapping[str, float]
     score: Score | None = None
     answers: Sequence[Mapping[str, Any]] = ()
+    meaning: Mapping[str, str] = field(default_factory=dict)
 
 
 class Task:
@@ -80,12 +82,14 @@ class Task:
     Attributes:
         contract: instruction, schema and form of answer.
         metric: the figure by which checkpoints are chosen.
+        unit: what an example is, in the plural.
         published: figures of others on the same data, by what they are of.
     """
 
     name: ClassVar[str]
     contract: ClassVar[Contract]
     metric: ClassVar[str] = "accuracy"
+    unit: ClassVar[str] = "contexts"
     published: ClassVar[Mapping[str, float]] = {}
 
     def read(self, wanted: DataRequest) -> list[Example]:
@@ -121,6 +125,7 @@ class DocumentTask(Task):
     """
 
     metric = "micro_f1"
+    unit = "documents"
     fields: ClassVar[Collection[str]] = ()
 
     def read(self, wanted: DataRequest) -> list[Example]:
@@ -128,7 +133,10 @@ class DocumentTask(Task):
         return read_documents(wanted.folder, wanted.contract, self.fields, believed=wanted.made)
 
     def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
-        """F1 over the fields that a row is worth nothing without, then over all scored ones."""
+        """F1 over all labelled fields, of the head and of rows alike, or those that the contract scores.
+
+        A task with checks of its own knows the fields that a row is worth nothing without: its headline is theirs.
+        """
         from extraction.score import Pair, score
 
         pairs = [
@@ -136,16 +144,23 @@ class DocumentTask(Task):
             for example, own in zip(examples, records, strict=True)
         ]
         result = score(pairs, contract=contract)
-        core = result.core
-        figures = {
-            "micro_f1": core.micro_f1,
-            "macro_f1": core.macro_f1,
-            "micro_f1_all_fields": result.micro_f1,
+        core = result.core if contract.checks else result
+        counted = ", ".join(contract.scored) or "all labelled fields"
+        figures: dict[str, float] = {"micro_f1": core.micro_f1, "macro_f1": core.macro_f1}
+        headline = counted if core is result else ", ".join(result.core_fields)
+        meaning = {
+            "micro_f1": f"F1 over the values of {headline}, of all documents together",
+            "macro_f1": "the mean of the documents' own F1",
+        }
+        if core is not result:
+            figures["micro_f1_all_fields"] = result.micro_f1
+            meaning["micro_f1_all_fields"] = f"F1 over the values of {counted}"
+        figures |= {
             "wrong_values": core.wrong_values,
             "rows_predicted": result.rows_predicted,
             "rows_gold": result.rows_gold,
         }
-        return Grade(figures, result)
+        return Grade(figures, result, meaning=meaning)
 
 
 def evaluate(

@@ -50,8 +50,8 @@ def train(config: RunConfig) -> Path:
 
     def work(folder: RunFolder, checkpoint: Path | None) -> None:
         # Read once, however many processes there are; and held-out data are the main one's alone.
-        rows, held_out = on_main(
-            lambda: read_data(config, task, contract, family), others=lambda made: (made[0], list[Example]())
+        rows, held_out, learned = on_main(
+            lambda: read_data(config, task, contract, family), others=lambda made: (made[0], list[Example](), made[2])
         )
 
         def judge(model: Any) -> dict[str, float]:
@@ -69,7 +69,8 @@ def train(config: RunConfig) -> Path:
 
         def beside(made: Path, facts: dict[str, Any]) -> None:
             contract.save(made)
-            write_pages(folder, config, contract, facts, made / "README.md")
+            told = {**facts, "examples": f"{learned} {task.unit}, judged on {len(held_out)}"}
+            write_pages(folder, config, contract, told, made / "README.md")
 
         on_main(lambda: keep_best(trainer, config, folder, beside))
 
@@ -114,8 +115,10 @@ def checked(config: RunConfig) -> tuple[Task, Contract, Family]:
 
 def read_data(
     config: RunConfig, task: Task, contract: Contract, family: Family
-) -> tuple[list[dict[str, Any]], list[Example]]:
-    """The rows that are trained, and the examples by which the model is judged; made first where the run says so.
+) -> tuple[list[dict[str, Any]], list[Example], int]:
+    """The rows that are trained, the examples by which the model is judged, and of how many the rows are.
+
+    They are made first where the run says so.
 
     Raises:
         AssayError: see `read_examples` and `encode`; or a prompt has no room for a page of a held-out document.
@@ -134,7 +137,7 @@ def read_data(
     for example in held_out:  # else found only at the first checkpoint
         check_room(example, contract, fits(contract, family, contract.max_prompt_tokens))
     check_grading(task, contract, held_out)
-    return list(encode_all(train, contract, family, data, config.train.seed)), held_out
+    return list(encode_all(train, contract, family, data, config.train.seed)), held_out, len(train)
 
 
 def told_data(config: RunConfig) -> str:
@@ -150,7 +153,7 @@ def told_data(config: RunConfig) -> str:
     if not is_here(config.model):
         return f"data:    read when {config.model} is on this machine: its tokenizer counts what an example takes"
     task, contract, family = checked(config)
-    rows, held_out = read_data(config, task, contract, family)
+    rows, held_out, _ = read_data(config, task, contract, family)
     lengths = [len(row["input_ids"]) for row in rows]
     settings = config.train
     batch = settings.batch_size * settings.accumulation * world_size()

@@ -6,15 +6,20 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from reportlab.lib import pdfencrypt
 from reportlab.pdfgen.canvas import Canvas
+from rich.console import Console
 
-from extraction.cli import _log_to
+from extraction.batch import Batch, Job, task_id
+from extraction.cli import _log_to, _shower, _told
 from extraction.errors import AssayError
 from extraction.evidence.evidence import PageEvidence
+from extraction.folder import find_files
 from extraction.record.record import Field, Issue, Record, SetAside
 from recipes.cli import app
 from recipes.lab_report.task import CONTRACT
@@ -262,7 +267,9 @@ def test_records_for_pipes_and_for_those_that_are_done(tmp_path, tiny_folder, ca
     out = tmp_path / "out"
     code, first, told = run("--out", str(out), "--json", "--log", str(tmp_path / "log"))
     log = (tmp_path / "log").read_text().splitlines()
-    assert len(log) == 3 and any(line.endswith("INFO c.pdf: failed, file unreadable (1)") for line in log)
+    assert len(log) == 3 and any(
+        line.endswith(f"INFO {tmp_path / 'in' / 'c.pdf'}: failed, file unreadable (1)") for line in log
+    )
     assert not any("Natrium" in line for line in log)
     assert code == 2 and "file unreadable 1" in told and "\r" not in told
     summary = json.loads((out / "_manifest" / "summary.json").read_text())
@@ -272,6 +279,9 @@ def test_records_for_pipes_and_for_those_that_are_done(tmp_path, tiny_folder, ca
     code, again, _ = run("--out", str(out), "--json", "--html", "--strict")
     kept = sorted((line for line in first if line["source"] != "c.pdf"), key=lambda line: line["source"])
     assert sorted(again, key=lambda line: line["source"]) == kept
+    summary = json.loads((out / "_manifest" / "summary.json").read_text())
+    codes = Counter(code for line in again for code in {issue["code"] for issue in line["issues"]})
+    assert codes and summary["issues"] == codes  # of records that were done before, too
     assert code == (3 if any(line["status"] == "partial" for line in again) else 0 if all(
         line["status"] == "ok" for line in again) else 2)  # fmt: skip
     pages = {path.stem for path in out.glob("*.html")} - {"index"}
@@ -280,6 +290,35 @@ def test_records_for_pipes_and_for_those_that_are_done(tmp_path, tiny_folder, ca
     assert all(f'<a href="{name}.html">{name}.pdf</a>' in index for name in pages) and "c.pdf" in index
     app([*command, "--out", str(out)], standalone_mode=False)
     assert "a.pdf" in capsys.readouterr().out  # few records that are done are shown, too
+    (tmp_path / "in" / "d.pdf").write_bytes(b"no document")
+    code, _, _ = run("--out", str(out), "--json")
+    assert code == 2 and "d.pdf" in (out / "index.html").read_text()  # else the page would go stale
+
+
+def test_records_that_another_start_reads_are_printed_or_named(tmp_path, tiny_folder, capsys, monkeypatch):
+    """Two runs on one folder, each with --json: what the other read is printed, and what it still reads is told."""
+    for name in ("a", "b", "c"):
+        canvas = Canvas(str(tmp_path / f"{name}.pdf"))
+        canvas.drawString(72, 700, "Natrium   140   mmol/L")
+        canvas.save()
+    files, out = [tmp_path / f"{name}.pdf" for name in ("a", "b", "c")], tmp_path / "out"
+    other = Batch(out, task_id(str(tiny_folder), None))
+    one, two, _ = other.jobs(find_files(files))
+    assert other.claim(one) and other.claim(two)
+    other.start(CONTRACT)
+    left = Batch.left
+
+    def finished_meanwhile(self):
+        other.save(one, Record("a.pdf", "partial", {"tests": []}, [Issue("cut", "It was cut.")]))
+        return left(self)
+
+    monkeypatch.setattr(Batch, "left", finished_meanwhile)
+    command = ["extract", *map(str, files), "--model", str(tiny_folder), "--out", str(out), "--json"]
+    with suppress(SystemExit):
+        app(command, standalone_mode=False)
+    said = capsys.readouterr()
+    assert {json.loads(line)["source"] for line in said.out.splitlines()} == {"a.pdf", "c.pdf"}
+    assert "1 of 3 are with another start" in said.err and "answer cut" in said.err
 
 
 def test_a_record_comes_back_from_its_file(tmp_path):
@@ -288,13 +327,18 @@ def test_a_record_comes_back_from_its_file(tmp_path):
         "/tests/0/result": Field("14.80", "/tests/0/result", 0.5, place, "value"),
         "/tests/0/range": Field("13 - 16", "/tests/0/range", 0.9, None, "range"),
     }
-    data = {"tests": [{"result": "14.80", "range": "13 - 16"}]}
+    fields["/tests/0/unit"] = Field("g/dL", "/tests/0/unit", 0.9, None, "unit")
+    data = {"tests": [{"result": "14.80", "range": "13 - 16", "unit": "g/dL"}]}
     aside = [SetAside("/tests", {"result": "1"}, "it is doubted", place)]
-    record = Record("a.pdf", "partial", data, [Issue("cut", "It was cut.", page=1)], fields, aside, views=["text"])
+    issues = [Issue("cut", "It was cut.", page=1), Issue("invalid", "It is none.", "/tests/0/range")]
+    record = Record("a.pdf", "partial", data, issues, fields, aside, views=["text"])
     record.save(tmp_path / "a.json")
     assert Record.load(tmp_path / "a.json") == record
-    saved = json.loads((tmp_path / "a.json").read_text())["evidence"]
-    assert saved["/tests/0/result"]["typed"] == {"kind": "number", "value": 14.8}
+    saved = json.loads((tmp_path / "a.json").read_text())
+    assert [issue.get("place") for issue in saved["issues"]] == [None, "row 1 (14.80), range"]
+    saved = saved["evidence"]
+    assert saved["/tests/0/result"]["typed"] == {"kind": "number", "value": 14.8, "unit": "g/dL"}
+    assert "unit" not in saved["/tests/0/range"]["typed"]
     assert saved["/tests/0/range"]["typed"]["high"] == 16
     (tmp_path / "b.json").write_text('{"data": 1}')
     with pytest.raises(AssayError, match=r"is no record of assay extract .*; assay extract DOCUMENT .* makes one"):
@@ -314,6 +358,17 @@ def test_the_table_shows_all_that_was_set_aside():
     assert "date of 2 rows, “2020”: it is not printed" in shown and "row 1 (Na), range, “1 - 2”: it is doubted" in shown
 
 
+def test_a_record_is_told_once_on_a_terminal(capsys):
+    one = Record.failed("a.pdf", "unreadable", "It is locked.")
+    for tables, times in ((True, 1), (False, 2)):
+        show = _shower(False, 0.9, few=True)
+        assert list(_told([(Job(Path("a.pdf"), "a"), one)], 1, show, tables))
+        said = capsys.readouterr()
+        assert (said.out + said.err).count("It is locked.") == times
+    Console(width=80).print(Record("a.pdf", "ok", {"items": [{"a": "1"}]}).table())
+    assert "items (1)" in capsys.readouterr().out  # no title is broken to its table's width
+
+
 def test_a_log_has_no_traceback_whose_error_may_hold_a_document_s_text(tmp_path):
     log = logging.getLogger("extraction")
     _log_to(tmp_path / "log")
@@ -322,7 +377,8 @@ def test_a_log_has_no_traceback_whose_error_may_hold_a_document_s_text(tmp_path)
     except ValueError as error:
         log.warning("a.pdf met a fault.", exc_info=error)
     handler = log.handlers[-1]
+    log.warning("a\nb.pdf met a fault.")
     log.removeHandler(handler)
     handler.close()
-    [line] = (tmp_path / "log").read_text().splitlines()
-    assert line.endswith("WARNING a.pdf met a fault.")
+    line, broken = (tmp_path / "log").read_text().splitlines()
+    assert line.endswith("WARNING a.pdf met a fault.") and broken.endswith(r"WARNING a\nb.pdf met a fault.")

@@ -16,6 +16,7 @@ from extraction.contract import FILE, Contract
 from extraction.errors import AssayError, is_disk_full
 from extraction.export.tables import DOCUMENTS, SET_ASIDE, SavedRecord, Tables
 from extraction.export.writers import Format, check_installed, open_writer
+from extraction.files import printable
 
 
 @dataclass
@@ -76,7 +77,7 @@ def export(records: Path, to: Format, out: Path) -> Exported:
                 for path in tqdm(files, desc="exporting", unit="file", leave=False, disable=None):
                     record = _load(path)
                     folder = path.parent.relative_to(records) if records.is_dir() else Path()
-                    document = (folder / record.source).as_posix()
+                    document = printable((folder / record.source).as_posix())
                     for number, part in enumerate(record.parts, 1):
                         for table, cells in tables.lines(
                             part, f"{document}#{number}" if len(record.parts) > 1 else document

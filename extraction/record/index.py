@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
+import os
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
-from extraction.files import write_whole
+from extraction.files import printable, write_whole
 from extraction.record.record import Record
 from extraction.tally import REASONS
 
@@ -49,9 +50,9 @@ def _row(out: Path, name: str, record: Record, review_below: float) -> tuple[tup
         reasons = record.issues[0].message if record.issues else reasons
     elif not record.fields:
         reasons, lowest = reasons or "nothing was found to read", 0.0  # where a table that was missed would hide
-    shown = html.escape((Path(name).parent / record.source).as_posix())
+    shown = html.escape(printable((Path(name).parent / record.source).as_posix()))
     if (out / f"{name}.html").exists():
-        shown = f'<a href="{quote(name)}.html">{shown}</a>'
+        shown = f'<a href="{quote(os.fsencode(name))}.html">{shown}</a>'
     cells = [
         f"<td>{shown}</td>",
         f'<td class="{record.status}">{record.status}</td>',

@@ -8,14 +8,13 @@ look at.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from extraction.errors import AssayError
-from extraction.files import write_whole
+from extraction.files import printable, write_whole
 from extraction.schema import pointer
 from extraction.values import Typed, type_range, type_value
 
@@ -283,21 +282,41 @@ class Record:
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON: `source`, `status`, `issues`, `data`, `report_pages`, `set_aside`, `derived`, then
         `views`, `reasons` and `evidence` by JSON pointer: `confidence`, place and text, `role`, and `typed` where the
-        value means a number, a range, a date or the like (`extraction.values.Typed`).
+        value means a number, a range, a date or the like (`extraction.values.Typed`; its unit is that of the row's own
+        field where none is printed behind the number). An issue has its `place` in words beside its path.
         """
         return {
-            # A name that is no UTF-8 has halves of surrogate pairs, which readers of JSON refuse.
-            "source": os.fsencode(self.source).decode("utf-8", "replace"),
+            "source": printable(self.source),
             "status": self.status,
-            "issues": [issue.to_dict() for issue in self.issues],
+            "issues": [self._placed(issue) for issue in self.issues],
             "data": self.data,
             "report_pages": self.report_pages,
             "set_aside": [one.to_dict() for one in self.set_aside],
             "derived": self.derived,
             "views": self.views,
             "reasons": self.reasons,
-            "evidence": {path: _evidence(field) for path, field in self.fields.items()},
+            "evidence": {path: _evidence(field, self._unit_beside(field)) for path, field in self.fields.items()},
         }
+
+    def _placed(self, issue: Issue) -> dict[str, Any]:
+        """An issue as JSON, with the words of `place` where it has one."""
+        place = self.place(issue.path) if issue.path else ""
+        return {**issue.to_dict(), **({"place": place} if place else {})}
+
+    def _unit_beside(self, field: Field) -> str:
+        """The unit that a row has in a field of its own, for its value; empty where it has none or several values."""
+        if field.role != "value":
+            return ""
+        row = field.path.rpartition("/")[0]
+        node: Any = self.data
+        for step in row.split("/")[1:]:
+            node = node[int(step)] if isinstance(node, list) else node[step.replace("~1", "/").replace("~0", "~")]
+        if not isinstance(node, dict):
+            return ""
+        own = [self.fields.get(f"{row}{pointer((key,))}") for key in node]
+        units = [one.value for one in own if one and one.role == "unit"]
+        values = [one for one in own if one and one.role == "value"]
+        return str(units[0]) if len(units) == len(values) == 1 else ""
 
     def save(self, path: str | Path) -> None:
         """Write the record as JSON, whole or not at all."""
@@ -338,14 +357,17 @@ def named(path: str, doubts: Collection[Any]) -> bool:
     return "/" in doubts or any("/".join(steps[:end]) in doubts for end in range(2, len(steps) + 1))
 
 
-def _evidence(field: Field) -> dict[str, Any]:
+def _evidence(field: Field, unit: str) -> dict[str, Any]:
     out: dict[str, Any] = {"confidence": None if field.confidence is None else round(field.confidence, 4)}
     if field.evidence:
         out.update(field.evidence.to_dict())
     if field.role:
         out["role"] = field.role
-    if (typed := field.typed.to_dict()) and not isinstance(field.value, bool | int | float):
-        out["typed"] = typed
+    typed = field.typed
+    if unit and not typed.unit and typed.kind in ("number", "range"):
+        typed = replace(typed, unit=unit)
+    if (told := typed.to_dict()) and not isinstance(field.value, bool | int | float):
+        out["typed"] = told
     return out
 
 

@@ -11,6 +11,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from extraction.files import printable
 from extraction.schema import pointer
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ def record_table(record: Record, review: Collection[str] = ()) -> Group:
         record: what was read.
         review: JSON pointers of the values that get a mark.
     """
-    parts: list[Any] = [Text.assemble((f"{record.source}  ", "bold"), (record.status, _COLOURS[record.status]))]
+    parts: list[Any] = [
+        Text.assemble((f"{printable(record.source)}  ", "bold"), (record.status, _COLOURS[record.status]))
+    ]
     parts += [Text(f"  {record.told(issue)}", style="yellow") for issue in record.issues]
     for number, data in enumerate(record.reports):
         at = ("reports", number) if record.several else ()
@@ -105,7 +108,8 @@ class _Rows:
         }
         for number, columns in enumerate(_fitting(keys, widths, options.max_width)):
             title = f"{self.title} ({len(self.rows)})" if not number else f"{self.title}, further columns"
-            table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
+            yield Text(title, style="italic")  # as the table's own title it would be broken to the table's width
+            table = Table(header_style="bold", pad_edge=False)
             for key in columns:
                 table.add_column(key, overflow="fold", min_width=min(cell_len(key), options.max_width // 2))
             for place in range(len(self.rows)):

@@ -18,7 +18,8 @@ _CARD = """# {name}
 LoRA adapter (rank {r}, alpha {alpha}; {layers} layers of the {towers} towers) for {base}, a dual encoder, made by
 Assay's recipe contrastive. Written by the run; what only you know is left to you, below.
 
-- **Training:** {steps} steps of {batch} pairs at a rate of {rate:g}; data from `{train}`, judged on `{validation}`.
+- **Training:** {steps} steps of {batch} pairs at a rate of {rate:g}; data from `{train}`, judged on `{validation}`:
+  {examples}.
 - **Kept:** {checkpoint}.
 - **On held-out pairs:** {figures}
 - **Base weights:** SHA-256 `{sha}`. Versions: {versions}.
@@ -50,6 +51,7 @@ def write_card(made: Path, facts: Mapping[str, Any], folder: RunFolder, config: 
         rate=settings.learning_rate,
         train=config.data.train,
         validation=config.data.validation,
+        examples=facts["examples"],
         checkpoint=facts["checkpoint"],
         figures=", ".join(f"{name} {value:.3f}" for name, value in kept_figures(rows, facts).items()) or "none",
         sha=facts["base_sha256"],

@@ -53,7 +53,11 @@ def train(config: ContrastiveConfig) -> Path:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         if trainer.unreadable:
             say(f"{trainer.unreadable} times an image could not be read, and another pair was trained in its place.")
-        on_main(lambda: keep_best(trainer, config, folder, lambda made, facts: write_card(made, facts, folder, config)))
+
+        def beside(made: Path, facts: dict[str, Any]) -> None:
+            write_card(made, {**facts, "examples": f"{len(pairs)} pairs, judged on {len(held_out)}"}, folder, config)
+
+        on_main(lambda: keep_best(trainer, config, folder, beside))
 
     return in_folder(config, work)
 

@@ -58,7 +58,8 @@ def train(config: VqaConfig) -> Path:
         def beside(made: Path, facts: Mapping[str, Any]) -> None:
             values = {"answers": answers, "fusion": config.fusion.model_dump()}
             write_whole(made / VQA_HEAD, json.dumps(values, ensure_ascii=False, indent=1) + "\n")
-            write_report(folder, config, facts)
+            told = f"{len(questions)} questions, judged on {len(held_out)}"
+            write_report(folder, config, {**facts, "examples": told})
 
         on_main(lambda: keep_best(trainer, config, folder, beside))
 

@@ -5,6 +5,7 @@ import io
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from tempfile import TemporaryFile
 
 import pytest
@@ -323,5 +324,5 @@ def test_a_value_of_a_failed_record_is_refused_with_its_reason():
 
 
 def test_a_heading_that_is_a_name_is_not_summed_as_another_column():
-    line = in_a_line(Record("a.pdf", "partial", {}, [Issue("misplaced", "x")]))
-    assert line == "a.pdf: partial, values out of place (1)"
+    line = in_a_line(Path("in/a.pdf"), Record("a.pdf", "partial", {}, [Issue("misplaced", "x")]))
+    assert line == "in/a.pdf: partial, values out of place (1)"

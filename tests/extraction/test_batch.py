@@ -1,6 +1,7 @@
 """Batches: nothing is done twice, nothing is half done, and what kills a process takes only its own file along."""
 
 import errno
+import io
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from extraction import readers as reading
 from extraction.api import Extractor
@@ -423,8 +425,14 @@ def test_a_name_that_is_no_unicode_costs_nothing(tmp_path):
         path.write_text("text")
     except OSError:
         pytest.skip("names are Unicode here")
-    assert [record.status for record in run(files, tmp_path / "out")] == ["ok"]
+    (files / "plain.pdf").write_text("text")
+    done = run(files, tmp_path / "out")
+    assert [record.status for record in done] == ["ok", "ok"]
     assert run(files, tmp_path / "out") == []
+    (tmp_path / "out" / os.fsdecode(b"r\xe9sultat.html")).write_text("a page")
+    assert 'href="r%E9sultat.html"' in Batch(tmp_path / "out", "m").write_index(0.9).read_text()
+    for record in done:
+        Console(file=io.TextIOWrapper(io.BytesIO(), encoding="utf-8")).print(record.table())
 
 
 def test_killed_at_any_moment_it_loses_nothing(tmp_path):

@@ -22,7 +22,7 @@ from extraction.errors import AssayError, DocumentError
 from extraction.folder import find_files
 from extraction.generate import Generation
 from extraction.readers import Readers
-from extraction.schema import allows_null, load_schema, validator
+from extraction.schema import allows_null, load_schema, pointer, validator
 from extraction.target import Target
 from tests.conftest import SHARED, document_of, record_of
 
@@ -411,3 +411,19 @@ def test_odd_files_of_every_kind_in_one_batch_end_in_records(tmp_path, mark):
     assert len(status) == len(list(files.iterdir())) > 20
     assert all(status[name] == "ok" for name in status if category[name] == "plain_ok")
     assert all(status[name] == "failed" for name in status if category[name] == "needs_password")
+
+
+def test_what_a_schema_refuses_is_said_in_plain_words():
+    row = {"type": "object", "properties": {"name": {"type": ["number", "null"]}}, "required": ["unit"]}
+    own = {"date": {"type": "string"}, "kind": {"enum": ["a", "b"]}, "code": {"pattern": "^[0-9]$"}, "row": row}
+    schema = {"type": "object", "properties": own, "required": ["date"], "additionalProperties": False}
+    data = {"kind": "c", "code": "x", "row": {"name": "y"}, "more": None}
+    said = {(pointer(e.absolute_path), e.message) for e in validator(schema).iter_errors(data)}
+    assert said == {
+        ("", "The record has no date."),
+        ("/row", "There is no unit."),
+        ("/row/name", "“y” stands where a number or nothing is wanted."),
+        ("/kind", "“c” is none of the choices: “a”, “b”."),
+        ("/code", "“x” does not have the form that is asked for (pattern ^[0-9]$)."),
+        ("", "“more”: there is no such field in the schema."),
+    }

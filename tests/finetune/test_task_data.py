@@ -18,7 +18,7 @@ from extraction.room import Room
 from finetune.answers import Kept
 from finetune.data import check_split, read_record
 from finetune.encode import encode
-from finetune.task import DataRequest, Task, check_grading, evaluate, read_examples
+from finetune.task import DataRequest, DocumentTask, Task, check_grading, evaluate, read_examples
 from tests.conftest import Scripted, tiny_gemma
 
 SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
@@ -146,7 +146,7 @@ def test_labels_say_what_the_schema_names_and_nothing_else(tmp_path):
     contract = Contract.for_schema(schema)
     label = tmp_path / "a.json"
     label.write_text('{"seler": "Ann"}')
-    with pytest.raises(AssayError, match="'seler' was unexpected"):
+    with pytest.raises(AssayError, match="“seler”: there is no such field"):
         read_record(label, contract)
     Record("a.pdf", "ok", {"seller": "Ann"}).save(label)  # as `assay extract` writes it
     assert read_record(label, contract) == {"seller": "Ann"}
@@ -183,3 +183,17 @@ def test_answers_are_kept_and_a_stopped_evaluation_goes_on(tmp_path):
     file.write_text("{}\n")
     with pytest.raises(AssayError, match=r"kept\.jsonl, line 1, is no answer"):
         Kept(file, CONTRACT)
+
+
+def test_fields_of_the_head_count_for_a_schema_of_ones_own():
+    text = {"type": ["string", "null"]}
+    row = {"type": "object", "properties": {"item": text, "price": text}}
+    schema = {"type": "object", "properties": {"number": text, "items": {"type": "array", "items": row}}}
+    contract = Contract(instruction="Read.", record_schema=schema, roles={"item": "name", "price": "value"})
+    gold = {"number": "7", "items": [{"item": "nail", "price": "3"}]}
+    invoice = Example(Context("a.pdf", ("A page.",)), (Branch(gold=gold),))
+    wrong = Record("a.pdf", "ok", {**gold, "number": "8"})
+    grade = DocumentTask().grade(contract, [invoice], [[wrong]])
+    assert grade.figures["micro_f1"] == pytest.approx(2 / 3) and "all labelled fields" in grade.meaning["micro_f1"]
+    scored = DocumentTask().grade(contract.model_copy(update={"scored": ("item", "price")}), [invoice], [[wrong]])
+    assert scored.figures["micro_f1"] == 1.0 and "item, price" in scored.meaning["micro_f1"]

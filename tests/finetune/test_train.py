@@ -88,8 +88,10 @@ def test_a_run_leaves_all_that_is_needed_to_repeat_and_to_serve_it(finished):
     assert facts["versions"]["transformers"] and len(facts["base_sha256"]) == 64
     card = (finished / "adapter" / "README.md").read_text()
     assert facts["base_sha256"] in card and facts["checkpoint"] in card and "micro_f1" in card
+    assert "documents, judged on" in card
     page = (finished / "report.html").read_text()
-    assert "Training loss" in page and "Held-out micro f1" in page and "http" not in page
+    assert "Training loss" in page and "Held-out micro f1" in page and "documents, judged on" in page
+    assert "http" not in page
 
 
 def test_a_run_from_a_folder_that_is_not_installed_keeps_its_adapter(monkeypatch):
