@@ -21,9 +21,10 @@ from finetune.train import in_folder, keep_best, training_arguments
 from recipes.contrastive.adapter import add_towers_adapter
 from recipes.contrastive.card import write_card
 from recipes.contrastive.config import ContrastiveConfig
-from recipes.contrastive.data import Left, Pair, check_patients, pieces, read_pairs
+from recipes.contrastive.data import Left, Pair, pieces, read_pairs
 from recipes.contrastive.embed import read_pixels
 from recipes.contrastive.load import Dual, encode_pixels, encode_texts, load, shape_of
+from recipes.contrastive.patients import check_patients
 from recipes.contrastive.resume import check_same_data
 from recipes.contrastive.retrieval import captions_of, recalls
 from recipes.contrastive.trainer import PairRows, PairTrainer, collator_of

@@ -346,8 +346,8 @@ def test_shards_that_were_cut_and_patients_by_another_name_are_told(tmp_path):
     (tmp_path / "cut.tar").write_bytes((tmp_path / "a.tar").read_bytes()[:2048])  # between two members
     with pytest.raises(AssayError, match="lacks its end"):
         read(tmp_path / "cut.tar")
+    shutil.copy(tmp_path / "a.tar", tmp_path / "a.png")
     (tmp_path / "t.CSV").write_text("image,caption,Patient\na.png,One.,7\n")
-    with pytest.raises(AssayError, match=r"data\.patient=Patient"):
-        read(tmp_path / "t.CSV")
+    assert read(tmp_path / "t.CSV")[0].patient == "7"
     with pytest.raises(AssayError, match="there is no `person`"):
         read(tmp_path / "t.CSV", patient="person")

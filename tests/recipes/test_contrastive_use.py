@@ -17,11 +17,12 @@ from recipes.contrastive.adapter import add_towers_adapter
 from recipes.contrastive.benchmarks import benchmark_of, benchmarks, read_labelled
 from recipes.contrastive.classify import auroc_interval, class_vectors, judged, zero_shot
 from recipes.contrastive.config import PairsConfig, TowersConfig
-from recipes.contrastive.data import Left, check_patients, pieces, read_pairs
+from recipes.contrastive.data import Left, pieces, read_pairs
 from recipes.contrastive.index import Index, recall_of
 from recipes.contrastive.load import encode_texts, load
 from recipes.contrastive.merge import merge, vectors
 from recipes.contrastive.onnx import write_onnx
+from recipes.contrastive.patients import check_patients
 from recipes.contrastive.probe import curve, fit, point
 from recipes.contrastive.retrieval import interval
 from recipes.contrastive.stored import Item
@@ -501,3 +502,23 @@ def test_a_patient_is_in_one_set_alone(tmp_path):
     with pytest.raises(AssayError, match=r"3 patients are in training and test data both \(1-0, 1-1, 1-2\)"):
         check_patients(one, two)
     assert "as was asked for" in check_patients(one, two, allowed=True)
+
+
+def test_patients_are_found_by_usual_names_and_pictures_by_their_bytes(tmp_path, capsys):
+    def read(name, text):
+        (tmp_path / name).write_text(text)
+        return read_pairs(tmp_path / name, PairsConfig(train=tmp_path, validation=tmp_path), Left())
+
+    for number, colour in enumerate(("red", "blue", "green")):
+        Image.new("RGB", (8, 8), colour).save(tmp_path / f"{number}.png")
+    shutil.copy(tmp_path / "0.png", tmp_path / "copy.png")
+    one = read("a.csv", "image,caption,PatientID\n0.png,One.,7\n2.png,Two.,\n")
+    two = read("b.csv", "image,caption,subject_id\n1.png,One.,7\n")
+    assert "told by the column PatientID" in capsys.readouterr().err
+    with pytest.raises(AssayError, match=r"1 patients are in training and test data both \(7\)"):
+        check_patients(one, two)
+    assert "1 of 2 pairs of the training data have no patient" in check_patients(one, two, allowed=True)
+    nobody = read("c.csv", "image,caption\ncopy.png,One.\n")
+    with pytest.raises(AssayError, match=r"1 images are in .* both \(.*copy\.png is .*0\.png\)"):
+        check_patients(one, nobody)
+    assert "No patients are found in the validation data" in check_patients(one[1:], nobody)
