@@ -7,7 +7,7 @@ import json
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -127,17 +127,21 @@ def _rows(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
         if patient not in told:
             told.add(patient)
             say(f"{path}: patients are told by the column {patient}.")
-        image, said = row[config.image], row[config.caption]
+        image = row[config.image]
         if not isinstance(image, str) or not image:
             left.add("no image named", at)
             continue
-        captions = said if isinstance(said, list) else [said]
-        yield Pair(
-            Picture(path.parent / image),
-            tuple(str(caption) for caption in captions if caption is not None),
-            _text(row, patient),
-            _text(row, config.label),
-        )
+        if captions := _captions(row[config.caption], at, left):
+            yield Pair(Picture(path.parent / image), captions, _text(row, patient), _text(row, config.label))
+
+
+def _captions(said: Any, at: str, left: Left) -> tuple[str, ...]:
+    """A text, or the texts of a list; what is no text (a number, null, NaN, a list in a list) is counted in `left`."""
+    captions = said if isinstance(said, list) and said else [said]
+    for caption in captions:
+        if not isinstance(caption, str):
+            left.add("a caption that is no text", f"{at}: {json.dumps(caption)[:40]}")
+    return tuple(caption for caption in captions if isinstance(caption, str))
 
 
 def _text(row: Mapping[str, Any], key: str) -> str:
@@ -157,8 +161,8 @@ def _articles(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
             found = _figure(path.parent, _text(row, "location"), reference)
             if found is None:
                 left.add("no such image", reference or at)
-            else:
-                yield Pair(Picture(found), (_text(figure, "fig_caption"),), article)
+            elif captions := _captions(figure.get("fig_caption", ""), at, left):
+                yield Pair(Picture(found), captions, article)
 
 
 def _figure(root: Path, location: str, reference: str) -> Path | None:
@@ -222,14 +226,16 @@ def _samples(shard: Path, tar: tarfile.TarFile, config: PairsConfig, left: Left)
             except UnicodeDecodeError:
                 left.add("a caption that is no UTF-8", f"{shard.name}: {parts['.txt'].name}")
                 continue
+        at = f"{shard.name}: {key}"
         if image is None:
-            left.add("no such image", f"{shard.name}: {key}")
+            left.add("no such image", at)
             continue
-        captions = said.get(config.caption)
-        captions = captions if isinstance(captions, list) else [captions or ""]
+        captions = _captions(said.get(config.caption, ""), at, left)
+        if not captions:
+            continue
         picture = Picture(shard, image.name, image.offset_data, image.size)
-        patient = patient_column(f"{shard.name}: {key}", said, config.patient) if said else ""
-        yield Pair(picture, tuple(map(str, captions)), _text(said, patient), _text(said, config.label))
+        patient = patient_column(at, said, config.patient) if said else ""
+        yield Pair(picture, captions, _text(said, patient), _text(said, config.label))
 
 
 def _member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

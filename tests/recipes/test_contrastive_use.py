@@ -522,3 +522,16 @@ def test_patients_are_found_by_usual_names_and_pictures_by_their_bytes(tmp_path,
     with pytest.raises(AssayError, match=r"1 images are in .* both \(.*copy\.png is .*0\.png\)"):
         check_patients(one, nobody)
     assert "No patients are found in the validation data" in check_patients(one[1:], nobody)
+
+
+def test_captions_that_are_no_texts_are_left_out_and_named(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "0.png")
+    said = ('"A mass."', "7", "null", "NaN", '["One.", 3, ["Two."]]', "[]", '{"a": 1}')
+    path, left = tmp_path / "a.jsonl", Left()
+    path.write_text("".join(f'{{"image": "0.png", "caption": {one}}}\n' for one in said))
+    pairs = read_pairs(path, PairsConfig(train=path, validation=path), left)
+    assert [pair.captions for pair in pairs] == [("A mass.",), ("One.",)]
+    assert left.counts == {"a caption that is no text": 7} and "a.jsonl, line 3: null" in str(left)
+    figure_rows = [{"fig_caption": None, "graphic_ref": "0.png"}, {"fig_caption": "CT.", "graphic_ref": "0.png"}]
+    path.write_text(json.dumps({"pmc": "PMC1", "figures": figure_rows}))
+    assert len(read_pairs(path, PairsConfig(train=path, validation=path), left)) == 1
