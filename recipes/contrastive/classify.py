@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import logsumexp
 
 from extraction.errors import AssayError
 from extraction.score.reliability import area_under_curve
 from recipes.contrastive.benchmarks import Benchmark, Labelled, read_labelled
 from recipes.contrastive.data import Left
 from recipes.contrastive.embed import embed_all
-from recipes.contrastive.load import Dual, encode_texts
+from recipes.contrastive.load import Dual, encode_texts, encoder
 from recipes.contrastive.probe import Curve, curve
 from recipes.contrastive.retrieval import interval
 
@@ -26,7 +27,8 @@ class Figures:
     """How well classes are told apart.
 
     Attributes:
-        accuracy, auroc: with 95% intervals; AUROC of several classes is the mean of one against the others.
+        accuracy, auroc: with 95% intervals; AUROC of several classes is the mean of each against the others, told
+            by its probability.
         chance: the share of the most frequent class.
     """
 
@@ -66,17 +68,21 @@ def class_vectors(dual: Dual, benchmark: Benchmark) -> np.ndarray:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
-def zero_shot(vectors: np.ndarray, classes: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Figures:
-    """Figures of the nearest class by cosine similarity.
+def zero_shot(dual: Dual, vectors: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Logits [n, classes]: cosine similarities by the model's own temperature, whose softmax is its probabilities.
 
     Args:
         vectors, classes: [n, width] of images and [classes, width].
     """
-    return judged(vectors @ classes.T, labels, names)
+    import torch
+
+    with torch.inference_mode():
+        cosines = torch.from_numpy(vectors @ classes.T).to(dual.device)
+        return np.asarray(encoder(dual.model).temperature(cosines).cpu().numpy())
 
 
 def judged(scores: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Figures:
-    """Figures of scores [n, classes], higher for the likelier class."""
+    """Figures of logits [n, classes]."""
     right = scores.argmax(1) == labels
     parts = [_auroc(scores, labels, number) for number in range(len(names))]
     parts = parts[1:2] if len(names) == 2 else parts
@@ -94,12 +100,11 @@ def judged(scores: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Figu
 
 
 def _auroc(scores: np.ndarray, labels: np.ndarray, number: int) -> tuple[float, float, float]:
-    """Of a class against the others, with its 95% interval."""
-    if scores.shape[1] == 2:
-        one = scores[:, number] - scores[:, 1 - number]
-    else:
-        others = np.delete(scores, number, axis=1)
-        one = scores[:, number] - np.log(np.exp(others - others.max()).sum(1)) - others.max()
+    """Of a class against the others by its probability (softmax), with its 95% interval.
+
+    By the logarithm of its odds, that is: they have the same order, and probabilities near 1 would be equal by rounding.
+    """
+    one = scores[:, number].astype(float) - logsumexp(np.delete(scores, number, axis=1).astype(float), axis=1)
     yes = labels == number
     area = area_under_curve(one, yes)
     return area, *auroc_interval(area, int(yes.sum()), int((~yes).sum()))
@@ -195,7 +200,7 @@ def classify(dual: Dual, test: Path, train: Path | None, benchmark: Benchmark, l
                 f"{shared[0]}), and figures would be worth nothing; take them out of {train}."
             )
     vectors, labels = read_features(dual, test, told, benchmark, left)
-    plain = zero_shot(vectors, class_vectors(dual, benchmark), labels, names)
+    plain = judged(zero_shot(dual, vectors, class_vectors(dual, benchmark)), labels, names)
     if train is None or teaching is None:
         return Classified(benchmark, plain, None, [])
     learned, taught = read_features(dual, train, teaching, benchmark, left)

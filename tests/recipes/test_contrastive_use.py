@@ -230,8 +230,27 @@ def test_figures_are_those_of_the_definition():
     # Pairs of a positive and a negative: .7 over .1 and .6; .2 over .1, under .6.
     assert found.accuracy == 0.5 and found.auroc == 0.75 and found.chance == 0.5
     assert found.by_class == {"no": 0.5, "yes": 0.5}
-    three = np.eye(3)[[0, 1, 2, 2]]
-    assert zero_shot(three, np.eye(3), np.array([0, 1, 2, 2]), list("abc")).auroc == 1.0
+    assert judged(np.eye(3)[[0, 1, 2, 2]], np.array([0, 1, 2, 2]), list("abc")).auroc == 1.0
+
+
+@pytest.mark.parametrize("kind", ["open_clip", "siglip-adapter"])
+def test_several_classes_are_told_apart_by_the_models_own_probabilities(work, kind):
+    from scipy.special import softmax
+
+    dual = load(str(work / kind))
+    scale = 50.0
+    with torch.no_grad():
+        for name, parameter in dual.model.named_parameters():
+            if "temperature" in name and name.endswith("scale"):
+                parameter.fill_(np.log(scale))
+    rng = np.random.default_rng(0)
+    cosines, labels = rng.uniform(-1, 1, (60, 3)).astype(np.float32), np.arange(60) % 3
+    scores = zero_shot(dual, cosines, np.eye(3, dtype=np.float32))
+    probabilities = softmax(scale * cosines.astype(float), axis=1)
+    assert np.allclose(softmax(scores.astype(float), axis=1), probabilities, atol=1e-4)
+    ranks = [np.mean(probabilities[labels == c, c][:, None] > probabilities[labels != c, c]) for c in range(3)]
+    assert judged(scores, labels, list("abc")).auroc == pytest.approx(np.mean(ranks), abs=1e-3)
+    assert judged(cosines, labels, list("abc")).auroc != pytest.approx(np.mean(ranks), abs=1e-3)
 
 
 def test_intervals_have_a_width_where_all_is_right():
