@@ -102,7 +102,7 @@ def judged(scores: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Figu
 def _auroc(scores: np.ndarray, labels: np.ndarray, number: int) -> tuple[float, float, float]:
     """Of a class against the others by its probability (softmax), with its 95% interval.
 
-    By the logarithm of its odds, that is: they have the same order, and probabilities near 1 would be equal by rounding.
+    By the logarithm of its odds, that is, which have the same order: probabilities near 1 would be equal by rounding.
     """
     one = scores[:, number].astype(float) - logsumexp(np.delete(scores, number, axis=1).astype(float), axis=1)
     yes = labels == number

@@ -238,7 +238,7 @@ def test_several_classes_are_told_apart_by_the_models_own_probabilities(work, ki
     from scipy.special import softmax
 
     dual = load(str(work / kind))
-    scale = 50.0
+    scale = 10.0
     with torch.no_grad():
         for name, parameter in dual.model.named_parameters():
             if "temperature" in name and name.endswith("scale"):
