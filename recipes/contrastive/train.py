@@ -105,11 +105,11 @@ def read_data(config: ContrastiveConfig) -> tuple[list[Pair], list[Pair]]:
         raise AssayError(
             f"{data.train} holds {len(pairs)} pairs, less than a batch of {batch}; lower train.batch_size."
         )
-    dual = shape_of(config.model)
+    words = shape_of(config.model).words
     shown = [text for pair in pairs for caption in pair.captions for text in pieces(caption, data.captions)]
-    cut = dual.words.count_cut(shown)
-    note = f", {cut} of {len(shown)} texts longer than {dual.words.length} tokens and cut there" if cut else ""
-    say(f"{len(pairs)} pairs to train on, {len(held_out)} held out{note}")
+    judged = [caption for pair in held_out for caption in pair.captions]
+    cut = [one for one in (words.told_cut(shown, "texts"), words.told_cut(judged, "held-out captions")) if one]
+    say(", ".join([f"{len(pairs)} pairs to train on", f"{len(held_out)} held out", *cut]))
     rng = random.Random(config.train.seed)
     return pairs, rng.sample(held_out, min(len(held_out), config.evaluate.pairs))
 

@@ -28,8 +28,9 @@ from finetune.trainer import Judging, Progress
 from recipes.contrastive.adapter import still, targets
 from recipes.contrastive.data import Left
 from recipes.contrastive.embed import read_pixels
-from recipes.contrastive.load import VQA_HEAD, Dual, load
+from recipes.contrastive.load import VQA_HEAD, Dual, load, shape_of
 from recipes.contrastive.resume import check_same_data
+from recipes.contrastive.words import Words
 from recipes.vqa_head.config import FusionConfig, VqaConfig
 from recipes.vqa_head.data import Question, QuestionRows, collate, read_questions, row_of
 from recipes.vqa_head.model import VqaModel
@@ -86,13 +87,29 @@ def read_data(config: VqaConfig) -> tuple[list[Question], list[Question]]:
     held_out, more = read_questions(config.data.validation, "validation")
     for sentence in (*told, *more):
         say(sentence)
-    known = set(answers_of(questions))
-    unknown = sum(question.answer not in known for question in held_out)
-    say(
-        f"{len(questions)} questions to train on with {len(known)} answers, {len(held_out)} held out; {unknown} of "
-        "them have an answer that is never trained, and count as wrong"
-    )
+    known = answers_of(questions)
+    say(f"{len(questions)} questions to train on with {len(known)} answers, {len(held_out)} held out")
+    words = fed(shape_of(config.model), config.fusion).words
+    say_cut(words, questions, "training questions")
+    say_limits(words, held_out, known)
     return questions, held_out
+
+
+def say_cut(words: Words, questions: Sequence[Question], what: str) -> None:
+    """Say how many questions are longer than the model takes, and where their ends are cut."""
+    if said := words.told_cut([question.text for question in questions], what):
+        say(f"{said} (fusion.text_tokens, and no more than the text tower takes)")
+
+
+def say_limits(words: Words, held_out: Sequence[Question], known: Sequence[str]) -> None:
+    """Say how many held-out questions are cut, and how many cannot be answered."""
+    say_cut(words, held_out, "held-out questions")
+    given = set(known)
+    unknown = sum(question.answer not in given for question in held_out)
+    say(
+        f"{unknown} of {len(held_out)} held-out questions ({unknown / max(1, len(held_out)):.1%}) have an answer that "
+        "is never trained, and count as wrong"
+    )
 
 
 def answers_of(questions: Sequence[Question]) -> list[str]:
@@ -261,6 +278,7 @@ def evaluate(model: str, data: Path) -> dict[str, float]:
     held_out, told = read_questions(data, "test")
     for sentence in told:
         say(sentence)
+    say_limits(dual.words, held_out, answers)
     left = Left()
     figures = judged(whole, dual, held_out, answers, left)
     if left.counts:

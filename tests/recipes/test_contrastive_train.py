@@ -317,10 +317,14 @@ def test_bad_captions_and_images_are_left_out_and_counted(work, capsys):
     rows += ["4.png,,p", "gone.png,a caption,p", f"5.png,{'long words ' * 2500},q"]
     (folder / "captions.csv").write_text("\n".join(rows) + "\n")
     Image.new("L", (5, 900)).save(folder / "0.png")
-    run(config(work, "bad-run", f"data.train={folder / 'captions.csv'}", "train.max_steps=4"))
+    long = work / "validation" / "long.csv"
+    long.write_text((long.parent / "captions.csv").read_text() + f"1.png,{'long words ' * 2500},r\n")
+    data = (f"data.train={folder / 'captions.csv'}", f"data.validation={long}")
+    run(config(work, "bad-run", *data, "train.max_steps=4"))
     said = capsys.readouterr().err
     assert "no caption (1: 4.png)" in said and "no such image (1:" in said and "gone.png" in said
     assert "1 of 37 texts longer than 32 tokens and cut there" in said
+    assert "1 of 37 held-out captions longer than 32 tokens and cut there" in said
     assert "3.png is damaged" in said and "could not be read, and another pair" in said
 
 

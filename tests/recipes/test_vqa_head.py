@@ -79,7 +79,21 @@ def test_a_head_learns_and_is_loaded_again(work, capsys):
         "triangle",
         "yes",
     ]
-    assert "0 of them have an answer that is never trained" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert (
+        said.count("0 of 12 held-out questions (0.0%) have an answer that is never trained") == 3
+    )  # plan, train, test
+    assert "cut there" not in said
+    head = json.loads((adapter / "vqa_head.json").read_text())
+    head["answers"][0], head["fusion"]["text_tokens"] = "star", 4
+    (adapter / "vqa_head.json").write_text(json.dumps(head))
+    run.evaluate(str(adapter), work / "slake")
+    said = capsys.readouterr().err
+    assert "2 of 12 held-out questions (16.7%) have an answer that is never trained" in said
+    assert "12 of 12 held-out questions longer than 4 tokens and cut there (fusion.text_tokens" in said
+    run.plan(config(work, "cut", "fusion.text_tokens=4"))
+    said = capsys.readouterr().err
+    assert "48 of 48 training questions longer than 4 tokens" in said and "12 of 12 held-out questions" in said
 
 
 def test_a_junk_image_is_named_and_passed_over(work, tmp_path, capsys):
