@@ -148,6 +148,15 @@ def changed(folder, file, change):
             lambda f: changed(f, "preprocessor_config.json", lambda v: v.update(size={"height": 48, "width": 48})),
             "48 x",
         ),
+        *(
+            (lambda f, c=c: changed(f, c[0], lambda v: v.update({c[1]: c[2]})), f"{c[0]} names {c[2]}, .* is a siglip:")
+            for c in (
+                ("preprocessor_config.json", "image_processor_type", "CLIPImageProcessorFast"),
+                ("preprocessor_config.json", "feature_extractor_type", "ViTFeatureExtractor"),
+                ("preprocessor_config.json", "processor_class", "CLIPProcessor"),
+                ("tokenizer_config.json", "tokenizer_class", "CLIPTokenizer"),
+            )
+        ),
         (lambda f: (f / "model.safetensors").write_bytes(b"\x20\0\0\0"), "not whole"),
         (lambda f: [p.unlink() for p in f.glob("vocab*")] + [(f / "tokenizer.json").unlink()], "no tokenizer"),
         (lambda f: changed(f, "config.json", lambda v: v.update(model_type="llama")), "no dual encoder"),
