@@ -18,6 +18,7 @@ from transformers.trainer_callback import PrinterCallback
 from extraction.errors import AssayError, reason
 from extraction.files import write_whole
 from extraction.generate.hub import quiet_libraries
+from finetune.answers import write_answers
 from finetune.encode import training_order, whole_batches
 from finetune.page import write_report
 from finetune.preflight import check_trackers
@@ -220,9 +221,17 @@ def judge_of(dual: Dual, held_out: Sequence[Question], answers: Sequence[str]) -
 
 
 def judged(
-    model: Any, dual: Dual, held_out: Sequence[Question], answers: Sequence[str], left: Left
+    model: Any,
+    dual: Dual,
+    held_out: Sequence[Question],
+    answers: Sequence[str],
+    left: Left,
+    given: dict[int, str] | None = None,
 ) -> dict[str, float]:
     """Accuracy on the questions whose image can be read, and how many those are: overall, open, closed.
+
+    Args:
+        given: is told what is answered to each of those questions.
 
     Raises:
         AssayError: no image can be read.
@@ -240,7 +249,10 @@ def judged(
             del batch["unreadable"]
             labels = batch.pop("labels")
             scores = model(**{key: value.to(device) for key, value in batch.items()}).cpu()
-            hits = (scores.argmax(1) == labels).tolist()
+            chosen = scores.argmax(1)
+            hits = (chosen == labels).tolist()
+            if given is not None:
+                given |= {start + at: answers[number] for (at, _), number in zip(read, chosen.tolist(), strict=True)}
             right |= {start + at: hit for (at, _), hit in zip(read, hits, strict=True)}
     if not right:
         raise AssayError(f"None of the held-out images can be read: {left}.")
@@ -272,15 +284,27 @@ def load_head(folder: Path) -> tuple[Any, Dual, list[str]]:
     return model.eval(), dual, answers
 
 
-def evaluate(model: str, data: Path) -> dict[str, float]:
-    """Accuracy of a trained head on a data set's test part, and how many questions it has; what is left out is said."""
+def evaluate(model: str, data: Path, answers_file: Path | None = None) -> dict[str, float]:
+    """Accuracy of a trained head on a data set's test part, and how many questions it has; what is left out is said.
+
+    Args:
+        answers_file: is written with each answer beside the true one.
+    """
     whole, dual, answers = load_head(Path(model))
     held_out, told = read_questions(data, "test")
     for sentence in told:
         say(sentence)
     say_limits(dual.words, held_out, answers)
     left = Left()
-    figures = judged(whole, dual, held_out, answers, left)
+    given: dict[int, str] = {}
+    figures = judged(whole, dual, held_out, answers, left, given)
     if left.counts:
         say(f"Left out: {left}.")
+    if answers_file:
+        asked = ((held_out[number], answer) for number, answer in sorted(given.items()))
+        rows = (
+            {"image": str(q.image), "question": q.text, "closed": q.closed, "answer": answer, "true": q.answer}
+            for q, answer in asked
+        )
+        say(f"Each answer beside the true one: {write_answers(answers_file, rows)}")
     return figures

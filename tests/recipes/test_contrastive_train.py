@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from extraction.errors import AssayError
 from finetune.config import load_config
 from finetune.run import read_metrics
+from recipes.cli import app
 from recipes.contrastive.adapter import add_towers_adapter, targets
 from recipes.contrastive.cached import cached_backward
 from recipes.contrastive.config import PairsConfig, TowersConfig
@@ -204,6 +205,10 @@ def test_a_run_learns_keeps_its_best_and_is_loaded_again(work, model, capsys):
 
     again = evaluate(str(adapter), work / "validation" / "captions.csv")
     assert again["recall@1"] == pytest.approx(max(judged), abs=1e-6)
+    pairs, out = work / "validation" / "captions.csv", work / output / "results"
+    app(["evaluate", str(adapter), str(pairs), "--out", str(out)], standalone_mode=False)
+    [told] = out.iterdir()
+    assert told.name.endswith(".captions.csv.figures.json") and json.loads(told.read_text()) == again
     assert "finished" in _said(capsys, lambda: run(config(work, output, model=model)))
 
 
