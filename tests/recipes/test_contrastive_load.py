@@ -129,8 +129,10 @@ def test_preprocessing_cuts_the_middle_out_of_the_brought_down_image():
 def test_an_image_is_what_its_bytes_are(tmp_path):
     Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(tmp_path / "clear.png")
     assert picture_of((tmp_path / "clear.png").read_bytes(), "clear.png").getpixel((1, 1)) == (255, 255, 255)
-    with pytest.raises(AssayError, match="no image but plain text"):
+    with pytest.raises(AssayError, match=r"notes\.png does not begin as an image"):
         picture_of(b"hello", "notes.png")
+    with pytest.raises(AssayError, match="no image but plain text"):
+        picture_of(b"hello", "notes.txt")
     with pytest.raises(AssayError, match=r"cut\.png is damaged"):
         picture_of((tmp_path / "clear.png").read_bytes()[:40], "cut.png")
 

@@ -1,6 +1,7 @@
 """Merged and exported models are the ones that were tuned; classification, indexes and searches find what is there."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -358,9 +359,32 @@ def test_links_in_a_folder_are_known_by_their_place(work, tmp_path, capsys):
     [hit] = json.loads(run(capsys, "search", out, "a", "--json"))
     assert hit["image"] == str(images.resolve() / "link.png")
     (images / "link.png").unlink()
-    assert "1 gone" in run(capsys, "index", images, "--out", out)
-    with pytest.raises(AssayError, match="holds no image; add some"):
-        run(capsys, "search", out, "a")
+    with pytest.raises(AssayError, match=r"holds no picture any more, .* knows 1 of it.* Remove .*index to start anew"):
+        run(capsys, "index", images, "--out", out)
+    assert len(json.loads(run(capsys, "search", out, "a", "--json"))) == 1
+
+
+def test_pages_links_and_hidden_files_are_counted_and_named(work, tmp_path, capsys):
+    images, out = tmp_path / "images", tmp_path / "index"
+    images.mkdir()
+    pages = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue", "green")]
+    pages[0].save(images / "fax.tif", save_all=True, append_images=pages[1:])
+    pages[0].save(images / ".own.png")
+    (images / "more").symlink_to(work / "more")
+    said = run(capsys, "index", images, "--out", out, "--model", work / "open_clip")
+    for told in (r"pages behind a file's first \(1: .*fax\.tif has 2\)", r"hidden image \(1: .*own\.png\)",
+                 r"link to a folder, not followed \(1: .*images/more\)"):  # fmt: skip
+        assert re.search(told, said)
+    for query, told in (
+        ("torn.png", r"^.*torn\.png does not begin as an image: it is damaged, or no \.png; copy it again\.$"),
+        ("cut.png", r"^.*cut\.png is damaged and cannot be read; copy it again\.$"),
+    ):
+        content = (work / "more" / "warm_figure" / "0.png").read_bytes()
+        (tmp_path / query).write_bytes(content[2:] if query == "torn.png" else content[:50])
+        with pytest.raises(AssayError, match=told):
+            run(capsys, "search", out, tmp_path / query)
+    with pytest.raises(AssayError, match=r"There is no folder .*none for the page; make it"):
+        run(capsys, "search", out, "a", "--html", tmp_path / "none" / "page.html")
 
 
 def cut(file):
