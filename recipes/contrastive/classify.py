@@ -16,9 +16,10 @@ from recipes.contrastive.benchmarks import Benchmark, Labelled, read_labelled
 from recipes.contrastive.data import Left
 from recipes.contrastive.embed import embed_all
 from recipes.contrastive.load import Dual, encode_texts, encoder
-from recipes.contrastive.probe import Curve, curve
+from recipes.contrastive.probe import LABELS, Curve, curve
 from recipes.contrastive.retrieval import interval
 
+_SHOWN = 10  # names of classes or templates below a table
 _Z = 1.96  # 97.5% of the normal distribution
 
 
@@ -141,16 +142,20 @@ class Classified:
     zero_shot: Figures
     probe: Figures | None
     curve: list[Curve]
+    fewest: int = 0
+    """Labels of the class that has the fewest to learn from."""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "benchmark": self.benchmark.name,
+            "classes": list(self.benchmark.classes),
             "templates": list(self.benchmark.templates),
             "published": self.benchmark.published,
             "zero_shot": self.zero_shot.to_dict(),
             "linear_probe": self.probe.to_dict() if self.probe else None,
             "curve": [asdict(point) for point in self.curve],
+            "curve_without": self._without(),
         }
 
     def __str__(self) -> str:
@@ -164,9 +169,19 @@ class Classified:
                 [name, str(self.zero_shot.images), f"{point.accuracy:.3f} ({low:.3f} to {high:.3f})", "", "", ""]
             )
         widths = [max(len(row[i]) for row in (names, *lines)) for i in range(len(names))]
-        return "\n".join(
-            "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in (names, *lines)
-        )
+        table = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in (names, *lines)]
+        told = [_few("classes", list(self.benchmark.classes)), _few("templates", list(self.benchmark.templates))]
+        if without := self._without():
+            told.append(
+                f"no linear probe of {', '.join(map(str, without))} a class: as many labels again choose its penalty, "
+                f"and a class has {self.fewest} in all"
+            )
+        return "\n".join([*table, *told])
+
+    def _without(self) -> list[int]:
+        """Numbers of labels a class that there are too few for."""
+        known = {point.labels for point in self.curve}
+        return [count for count in LABELS if count not in known] if self.probe else []
 
     def _cells(self, one: Figures, published: bool) -> list[str]:
         (low, high), (under, over) = one.accuracy_interval, one.auroc_interval
@@ -178,6 +193,11 @@ class Classified:
             f"{one.chance:.3f}",
             f"{self.benchmark.metric} {known:.4f}" if known else "",
         ]
+
+
+def _few(what: str, names: Sequence[str]) -> str:
+    """Names with their number, the first ones of many."""
+    return f"{len(names)} {what}: {'; '.join(names[:_SHOWN])}{'; ...' if len(names) > _SHOWN else ''}"
 
 
 def classify(dual: Dual, test: Path, train: Path | None, benchmark: Benchmark, left: Left) -> Classified:
@@ -206,6 +226,6 @@ def classify(dual: Dual, test: Path, train: Path | None, benchmark: Benchmark, l
     learned, taught = read_features(dual, train, teaching, benchmark, left)
     probe = fit_best(learned, taught, len(names))
     scores = vectors @ probe.weight + probe.bias
-    return Classified(
-        benchmark, plain, judged(scores, labels, names), curve(learned, taught, vectors, labels, len(names))
-    )
+    made = curve(learned, taught, vectors, labels, len(names))
+    fewest = int(np.bincount(taught, minlength=len(names)).min())
+    return Classified(benchmark, plain, judged(scores, labels, names), made, fewest)

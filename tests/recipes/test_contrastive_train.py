@@ -309,6 +309,13 @@ def test_a_plan_says_what_would_be_trained(work):
     assert not (work / "planned").exists()
 
 
+def test_a_bare_name_is_a_list_of_one(work):
+    made = config(work, "bare", "adapter.towers=text", "data.templates=an image of {}")
+    assert made.adapter.towers == ("text",) and made.data.templates == ("an image of {}",)
+    with pytest.raises(AssayError, match="'image' or 'text', not 'txt'"):
+        config(work, "bare", "adapter.towers=txt")
+
+
 def test_an_unknown_key_names_the_nearest(work):
     with pytest.raises(AssayError, match=r"did you mean `adapter\.towers`"):
         config(work, "typo", "adapter.tower=image")

@@ -27,6 +27,7 @@ from recipes.contrastive.patients import check_patients
 from recipes.contrastive.probe import curve, fit, point
 from recipes.contrastive.retrieval import interval
 from recipes.contrastive.stored import Item
+from recipes.tables import table
 from tests.recipes.dual_encoders import figure, figures, published_shapes, tiny_biomedclip, tiny_transformers
 
 
@@ -294,6 +295,8 @@ def test_a_linear_probe_is_scipys_minimum_and_learns_with_labels():
 def test_classify_prints_zero_shot_and_probe(work, tmp_path, capsys):
     said = run(capsys, "classify", work / "open_clip", work / "more", "--train", work / "classes")
     assert "zero-shot" in said and "linear probe, all labels" in said and "linear probe, 4 a class" in said
+    assert "2 classes: cold figure; warm figure\n2 templates: a photo of {}; {} presented in image\n" in said
+    assert "no linear probe of 16, 64 a class: as many labels again choose its penalty, and a class has 9" in said
     figures = json.loads(run(capsys, "classify", work / "open_clip", work / "more", "--json"))
     assert figures["zero_shot"]["images"] == 18 and figures["linear_probe"] is None
     for name in ("warm_figure", "cold_figure"):
@@ -526,6 +529,14 @@ def test_pairs_of_every_format(tmp_path):
     (tmp_path / "none.csv").write_text("image,caption\nfig1.jpg, \n")
     with pytest.raises(AssayError, match=r"holds no image with a caption: no caption \(1: fig1\.jpg\)"):
         read("none.csv")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+@pytest.mark.parametrize("mark", [";", "\t", ","])
+def test_a_table_is_parted_as_its_header_is(tmp_path, name, mark):
+    (tmp_path / name).write_text(f'image{mark}caption\n0.png{mark}"One, two; three."\n')
+    rows = [row for _, row in table(tmp_path / name)]
+    assert rows == [{"image": "0.png", "caption": "One, two; three."}]
 
 
 def test_captions_are_parted():
