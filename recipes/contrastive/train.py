@@ -103,7 +103,8 @@ def read_data(config: ContrastiveConfig) -> tuple[list[Pair], list[Pair]]:
         raise AssayError("Pairs are told apart within a batch: it needs two or more, and two or more captions.")
     if len(pairs) < batch:
         raise AssayError(
-            f"{data.train} holds {len(pairs)} pairs, less than a batch of {batch}; lower train.batch_size."
+            f"{data.train} holds {len(pairs)} pairs, less than a batch of {batch}; set train.batch_size to "
+            f"{len(pairs) // world_size()} or less."
         )
     words = shape_of(config.model).words
     shown = [text for pair in pairs for caption in pair.captions for text in pieces(caption, data.captions)]

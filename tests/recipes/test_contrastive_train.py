@@ -288,7 +288,7 @@ def test_layers_are_chosen_by_tower(work):
     [
         ("train.accumulation=2", "raise train.batch_size"),
         ("train.quantization=nf4", "not for dual encoders"),
-        ("train.batch_size=99", "less than a batch of 99"),
+        ("train.batch_size=99", "less than a batch of 99; set train.batch_size to 36 or less"),
         ("data.validation={train}", "is in training and test data both|patients are in training and test"),
         ("data.caption=words", "there is no `words`"),
         ("data.train=nowhere.csv", "There is no file nowhere.csv"),
