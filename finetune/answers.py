@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extraction.contract import Contract
-from extraction.errors import AssayError
+from extraction.errors import AssayError, is_disk_full
 from extraction.example import Example, ImagePart, Part
 from extraction.files import write_whole
 from extraction.record.load import record_of
@@ -106,7 +106,22 @@ def by_kind(answers: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]
 
 def write_answers(path: Path, answers: Iterable[Mapping[str, Any]]) -> Path:
     """Write answers, each beside the true one, a JSON line each."""
-    write_whole(path, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in answers))
+    return _write(path, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in answers))
+
+
+def write_figures(path: Path, figures: Mapping[str, float]) -> Path:
+    """Write the figures of a recipe with a training of its own."""
+    return _write(path, json.dumps(figures, indent=1) + "\n")
+
+
+def _write(path: Path, text: str) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text)
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        raise AssayError(f"Results cannot be kept in {path} ({error.strerror}); choose another --out.") from None
     return path
 
 

@@ -84,7 +84,7 @@ def evaluate(
         str | None,
         typer.Option(help="Says how the data are read and what counts.", show_default="the one the model was made by"),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder in which answers are kept as they come.")] = Path("runs/evaluate"),
+    out: Annotated[Path, typer.Option(help="Folder in which answers and figures are kept.")] = Path("runs/evaluate"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Let a model answer what is labelled, and judge it: documents are scored, questions graded.
@@ -98,7 +98,7 @@ def evaluate(
     from extraction.contract import FILE
     from extraction.generate.hub import shipped
     from extraction.room import Room
-    from finetune.answers import Kept, by_kind, kinds_table, write_answers
+    from finetune.answers import Kept, by_kind, kinds_table, write_answers, write_figures
     from finetune.run import ADAPTER, own_run
     from finetune.task import DataRequest, evaluate, load_task, read_examples, recipe_of
 
@@ -106,7 +106,9 @@ def evaluate(
         model = str(Path(model) / ADAPTER)
     wanted = recipe or recipe_of(model)
     if own := own_run(wanted):
-        figures = own.evaluate(model, data)
+        stem = f"{task_id(model, None)}.{data.resolve().name}"
+        figures = own.evaluate(model, data, out / f"{stem}.answers.jsonl")
+        print(f"Figures: {write_figures(out / f'{stem}.figures.json', figures)}", file=sys.stderr)
         print(json.dumps(figures, indent=1) if as_json else "\n".join(f"{k:24} {v:.3f}" for k, v in figures.items()))
         return
     task = load_task(wanted)

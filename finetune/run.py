@@ -230,8 +230,8 @@ class OwnRun:
         """Write a run's adapter merged into its base; how near the two are, for people."""
         raise NotImplementedError
 
-    def evaluate(self, model: str, data: Path) -> Mapping[str, float]:
-        """Figures of a model on held-out data."""
+    def evaluate(self, model: str, data: Path, answers: Path | None = None) -> Mapping[str, float]:
+        """Figures of a model on held-out data; a recipe that answers writes each answer beside the true one, too."""
         raise NotImplementedError
 
 

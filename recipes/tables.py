@@ -82,8 +82,19 @@ def _json(text: str, at: str) -> Any:
         raise AssayError(f"{at} is not JSON ({error}); correct it or take it out.") from None
 
 
+def _delimiter(text: str, usual: str) -> str:
+    """What parts the names of a header: the usual, or, where that parts nothing, the semicolon, tab or comma that does.
+
+    A spreadsheet writes semicolons where the comma is for decimals.
+    """
+    first = next(iter(text.splitlines()), "")
+    cells = {one: len(next(csv.reader([first], delimiter=one), [])) for one in (usual, ";", "\t", ",")}
+    return usual if cells[usual] > 1 else max(cells, key=lambda one: cells[one])
+
+
 def _csv(path: Path, text: str, comma: str, names: Sequence[str], header: bool) -> Iterator[tuple[str, Cells]]:
     csv.field_size_limit(sys.maxsize)  # a report or caption is longer than the module takes a cell to be
+    comma = _delimiter(text, comma) if header else comma
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=comma)
     try:
         first = [name.strip() for name in next(reader, [])] if header else []

@@ -13,7 +13,7 @@ import yaml
 
 from extraction.errors import AssayError
 from recipes.contrastive.data import Left
-from recipes.contrastive.folders import check_apart, class_folders, images_of, said_of
+from recipes.contrastive.folders import check_apart, class_folders, images_of, said_of, tell_left_out
 from recipes.contrastive.images import Picture, UnreadableError
 from recipes.tables import table
 
@@ -150,6 +150,8 @@ def read_labelled(folder: Path, benchmark: Benchmark, left: Left, split: str = "
             )
         made.pictures.extend(Picture(image) for image in images)
         made.labels.extend([number] * len(images))
+    for one in here:
+        tell_left_out(one, left)
     _tell_others(here, left)
     return made
 

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import logsumexp
 
 from extraction.errors import AssayError
 from extraction.score.reliability import area_under_curve
 from recipes.contrastive.benchmarks import Benchmark, Labelled, read_labelled
 from recipes.contrastive.data import Left
 from recipes.contrastive.embed import embed_all
-from recipes.contrastive.load import Dual, encode_texts
-from recipes.contrastive.probe import Curve, curve
+from recipes.contrastive.load import Dual, encode_texts, encoder
+from recipes.contrastive.probe import LABELS, Curve, curve
 from recipes.contrastive.retrieval import interval
 
+_SHOWN = 10  # names of classes or templates below a table
 _Z = 1.96  # 97.5% of the normal distribution
 
 
@@ -26,7 +28,8 @@ class Figures:
     """How well classes are told apart.
 
     Attributes:
-        accuracy, auroc: with 95% intervals; AUROC of several classes is the mean of one against the others.
+        accuracy, auroc: with 95% intervals; AUROC of several classes is the mean of each against the others, told
+            by its probability.
         chance: the share of the most frequent class.
     """
 
@@ -66,17 +69,21 @@ def class_vectors(dual: Dual, benchmark: Benchmark) -> np.ndarray:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
-def zero_shot(vectors: np.ndarray, classes: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Figures:
-    """Figures of the nearest class by cosine similarity.
+def zero_shot(dual: Dual, vectors: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Logits [n, classes]: cosine similarities by the model's own temperature, whose softmax is its probabilities.
 
     Args:
         vectors, classes: [n, width] of images and [classes, width].
     """
-    return judged(vectors @ classes.T, labels, names)
+    import torch
+
+    with torch.inference_mode():
+        cosines = torch.from_numpy(vectors @ classes.T).to(dual.device)
+        return np.asarray(encoder(dual.model).temperature(cosines).cpu().numpy())
 
 
 def judged(scores: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Figures:
-    """Figures of scores [n, classes], higher for the likelier class."""
+    """Figures of logits [n, classes]."""
     right = scores.argmax(1) == labels
     parts = [_auroc(scores, labels, number) for number in range(len(names))]
     parts = parts[1:2] if len(names) == 2 else parts
@@ -94,12 +101,11 @@ def judged(scores: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Figu
 
 
 def _auroc(scores: np.ndarray, labels: np.ndarray, number: int) -> tuple[float, float, float]:
-    """Of a class against the others, with its 95% interval."""
-    if scores.shape[1] == 2:
-        one = scores[:, number] - scores[:, 1 - number]
-    else:
-        others = np.delete(scores, number, axis=1)
-        one = scores[:, number] - np.log(np.exp(others - others.max()).sum(1)) - others.max()
+    """Of a class against the others by its probability (softmax), with its 95% interval.
+
+    By the logarithm of its odds, that is, which have the same order: probabilities near 1 would be equal by rounding.
+    """
+    one = scores[:, number].astype(float) - logsumexp(np.delete(scores, number, axis=1).astype(float), axis=1)
     yes = labels == number
     area = area_under_curve(one, yes)
     return area, *auroc_interval(area, int(yes.sum()), int((~yes).sum()))
@@ -136,16 +142,20 @@ class Classified:
     zero_shot: Figures
     probe: Figures | None
     curve: list[Curve]
+    fewest: int = 0
+    """Labels of the class that has the fewest to learn from."""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "benchmark": self.benchmark.name,
+            "classes": list(self.benchmark.classes),
             "templates": list(self.benchmark.templates),
             "published": self.benchmark.published,
             "zero_shot": self.zero_shot.to_dict(),
             "linear_probe": self.probe.to_dict() if self.probe else None,
             "curve": [asdict(point) for point in self.curve],
+            "curve_without": self._without(),
         }
 
     def __str__(self) -> str:
@@ -159,9 +169,19 @@ class Classified:
                 [name, str(self.zero_shot.images), f"{point.accuracy:.3f} ({low:.3f} to {high:.3f})", "", "", ""]
             )
         widths = [max(len(row[i]) for row in (names, *lines)) for i in range(len(names))]
-        return "\n".join(
-            "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in (names, *lines)
-        )
+        table = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in (names, *lines)]
+        told = [_few("classes", list(self.benchmark.classes)), _few("templates", list(self.benchmark.templates))]
+        if without := self._without():
+            told.append(
+                f"no linear probe of {', '.join(map(str, without))} a class: as many labels again choose its penalty, "
+                f"and a class has {self.fewest} in all"
+            )
+        return "\n".join([*table, *told])
+
+    def _without(self) -> list[int]:
+        """Numbers of labels a class that there are too few for."""
+        known = {point.labels for point in self.curve}
+        return [count for count in LABELS if count not in known] if self.probe else []
 
     def _cells(self, one: Figures, published: bool) -> list[str]:
         (low, high), (under, over) = one.accuracy_interval, one.auroc_interval
@@ -173,6 +193,11 @@ class Classified:
             f"{one.chance:.3f}",
             f"{self.benchmark.metric} {known:.4f}" if known else "",
         ]
+
+
+def _few(what: str, names: Sequence[str]) -> str:
+    """Names with their number, the first ones of many."""
+    return f"{len(names)} {what}: {'; '.join(names[:_SHOWN])}{'; ...' if len(names) > _SHOWN else ''}"
 
 
 def classify(dual: Dual, test: Path, train: Path | None, benchmark: Benchmark, left: Left) -> Classified:
@@ -195,12 +220,12 @@ def classify(dual: Dual, test: Path, train: Path | None, benchmark: Benchmark, l
                 f"{shared[0]}), and figures would be worth nothing; take them out of {train}."
             )
     vectors, labels = read_features(dual, test, told, benchmark, left)
-    plain = zero_shot(vectors, class_vectors(dual, benchmark), labels, names)
+    plain = judged(zero_shot(dual, vectors, class_vectors(dual, benchmark)), labels, names)
     if train is None or teaching is None:
         return Classified(benchmark, plain, None, [])
     learned, taught = read_features(dual, train, teaching, benchmark, left)
     probe = fit_best(learned, taught, len(names))
     scores = vectors @ probe.weight + probe.bias
-    return Classified(
-        benchmark, plain, judged(scores, labels, names), curve(learned, taught, vectors, labels, len(names))
-    )
+    made = curve(learned, taught, vectors, labels, len(names))
+    fewest = int(np.bincount(taught, minlength=len(names)).min())
+    return Classified(benchmark, plain, judged(scores, labels, names), made, fewest)

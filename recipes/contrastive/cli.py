@@ -78,6 +78,10 @@ def search(
     from recipes.contrastive.search import hits_page
     from recipes.contrastive.search import search as run
 
+    if page and not page.parent.is_dir():
+        raise AssayError(f"There is no folder {page.parent} for the page; make it, or name another by --html.")
+    if page and page.is_dir():
+        raise AssayError(f"{page} is a folder; name the page's file by --html, {page / 'found.html'} say.")
     known = Index(index_folder)
     name = model or str(known.facts["model"])
     hits = run(known, load(name), query, count, exact)

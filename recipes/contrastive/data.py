@@ -7,15 +7,17 @@ import json
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from extraction.errors import AssayError
+from finetune.processes import say
 from recipes.contrastive.config import PairsConfig
-from recipes.contrastive.folders import class_folders
+from recipes.contrastive.folders import class_folders, tell_left_out
 from recipes.contrastive.images import SUFFIXES, Picture
+from recipes.contrastive.patients import patient_column
 from recipes.tables import table
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z(])")
@@ -113,6 +115,7 @@ def _checked(pairs: Iterable[Pair], left: Left) -> Iterator[Pair]:
 
 
 def _rows(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
+    told = {config.patient, ""}
     for at, row in table(path):
         for column in filter(None, (config.image, config.caption, config.label)):
             if column not in row:
@@ -120,32 +123,30 @@ def _rows(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
                     f"{at}: there is no `{column}`; what is there: {', '.join(map(str, row))}. Name the "
                     "columns by data.image, data.caption, data.label."
                 )
-        _check_patients_column(at, row, config.patient)
-        image, said = row[config.image], row[config.caption]
+        patient = patient_column(at, row, config.patient)
+        if patient not in told:
+            told.add(patient)
+            say(f"{path}: patients are told by the column {patient}.")
+        image = row[config.image]
         if not isinstance(image, str) or not image:
             left.add("no image named", at)
             continue
-        captions = said if isinstance(said, list) else [said]
-        yield Pair(
-            Picture(path.parent / image),
-            tuple(str(caption) for caption in captions if caption is not None),
-            _text(row, config.patient),
-            _text(row, config.label),
-        )
+        if captions := _captions(row[config.caption], at, left):
+            yield Pair(Picture(path.parent / image), captions, _text(row, patient), _text(row, config.label))
 
 
-def _check_patients_column(at: str, row: Mapping[str, Any], wanted: str) -> None:
-    """Refuse a column of patients that is only called otherwise: without it nobody would be missed in both sets."""
-    if not wanted or wanted in row:
-        return
-    near = next((str(column) for column in row if str(column).casefold() == wanted.casefold()), None)
-    if near or wanted != PairsConfig.model_fields["patient"].default:
-        raise AssayError(f"{at}: there is no `{wanted}`; name the column of patients: data.patient={near or 'COLUMN'}.")
+def _captions(said: Any, at: str, left: Left) -> tuple[str, ...]:
+    """A text, or the texts of a list; what is no text (a number, null, NaN, a list in a list) is counted in `left`."""
+    captions = said if isinstance(said, list) and said else [said]
+    for caption in captions:
+        if not isinstance(caption, str):
+            left.add("a caption that is no text", f"{at}: {json.dumps(caption)[:40]}")
+    return tuple(caption for caption in captions if isinstance(caption, str))
 
 
 def _text(row: Mapping[str, Any], key: str) -> str:
     value = row.get(key) if key else None
-    return "" if value is None else str(value).strip()
+    return "" if value is None or value != value else str(value).strip()  # NaN is no value
 
 
 def _articles(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
@@ -160,8 +161,8 @@ def _articles(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
             found = _figure(path.parent, _text(row, "location"), reference)
             if found is None:
                 left.add("no such image", reference or at)
-            else:
-                yield Pair(Picture(found), (_text(figure, "fig_caption"),), article)
+            elif captions := _captions(figure.get("fig_caption", ""), at, left):
+                yield Pair(Picture(found), captions, article)
 
 
 def _figure(root: Path, location: str, reference: str) -> Path | None:
@@ -178,6 +179,7 @@ def _classes(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
         if "{}" not in template:
             raise AssayError(f"data.templates: “{template}” has no {{}}, where the class belongs.")
     for name, images in class_folders(path).items():
+        tell_left_out(path / name, left)
         said = name.replace("_", " ")
         captions = tuple(template.replace("{}", said) for template in config.templates)
         for image in images:
@@ -228,13 +230,16 @@ def _samples(shard: Path, tar: tarfile.TarFile, config: PairsConfig, left: Left)
             except UnicodeDecodeError:
                 left.add("a caption that is no UTF-8", f"{shard.name}: {parts['.txt'].name}")
                 continue
+        at = f"{shard.name}: {key}"
         if image is None:
-            left.add("no such image", f"{shard.name}: {key}")
+            left.add("no such image", at)
             continue
-        captions = said.get(config.caption)
-        captions = captions if isinstance(captions, list) else [captions or ""]
+        captions = _captions(said.get(config.caption, ""), at, left)
+        if not captions:
+            continue
         picture = Picture(shard, image.name, image.offset_data, image.size)
-        yield Pair(picture, tuple(map(str, captions)), _text(said, config.patient), _text(said, config.label))
+        patient = patient_column(at, said, config.patient) if said else ""
+        yield Pair(picture, captions, _text(said, patient), _text(said, config.label))
 
 
 def _member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
@@ -265,23 +270,3 @@ def pieces(caption: str, how: str) -> list[str]:
     head = caption[: marks[0].start()].strip()
     made = [caption[mark.end() : end].strip() for mark, end in zip(marks, ends, strict=True)]
     return [f"{head} {one}".strip() for one in made if one] or [caption]
-
-
-def check_patients(train: Sequence[Pair], test: Sequence[Pair], allowed: bool = False) -> str:
-    """What is to be said of patients and images that are in both sets; empty where there are none.
-
-    Raises:
-        AssayError: there are, and that is not allowed.
-    """
-    patients = {pair.patient for pair in train if pair.patient}
-    shared = sorted({pair.patient for pair in test if pair.patient in patients})
-    if shared:
-        said = f"{len(shared)} patients are in training and test data both ({', '.join(shared[:_NAMED])})"
-        if not allowed:
-            raise AssayError(f"{said}; figures would be worth nothing. Part them, or set data.shared_patients=true.")
-        return f"{said}, as was asked for."
-    images = {(pair.image.path.resolve(), pair.image.name) for pair in train}
-    for pair in test:
-        if (pair.image.path.resolve(), pair.image.name) in images:
-            raise AssayError(f"{pair.image} is in training and test data both; take it out of one of them.")
-    return ""

@@ -21,12 +21,13 @@ BATCH = 32
 def read_pixels(pictures: Iterable[Picture], preprocess: Preprocess, left: Left) -> Iterator[tuple[int, np.ndarray]]:
     """The number of each picture with its pixels (uint8 [height, width, 3]), in order; at most a few are held.
 
-    Those that cannot be read are counted in `left`.
+    Those that cannot be read, and pages behind the first, are counted in `left`.
     """
 
-    def work(picture: Picture) -> np.ndarray | UnreadableError:
+    def work(picture: Picture) -> tuple[np.ndarray, int] | UnreadableError:
         try:
-            return preprocess.pixels(picture.open())
+            image = picture.open()
+            return preprocess.pixels(image), int(image.info.get("more", 0))
         except UnreadableError as error:
             return error
 
@@ -43,8 +44,11 @@ def read_pixels(pictures: Iterable[Picture], preprocess: Preprocess, left: Left)
             made = future.result()
             if isinstance(made, UnreadableError):
                 left.add("unreadable image", str(made))
-            else:
-                yield number, made
+                continue
+            pixels, more = made
+            if more:
+                left.add("pages behind a file's first", f"{picture} has {more}")
+            yield number, pixels
 
 
 def embed(

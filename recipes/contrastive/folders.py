@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from extraction.errors import AssayError
 from recipes.contrastive.images import SUFFIXES
+
+if TYPE_CHECKING:
+    from recipes.contrastive.data import Left
 
 
 def class_folders(path: Path) -> dict[str, list[Path]]:
@@ -35,6 +39,16 @@ def images_of(folder: Path) -> list[Path]:
         for one in folder.rglob("*")
         if one.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in one.relative_to(folder).parts)
     )
+
+
+def tell_left_out(folder: Path, left: Left) -> None:
+    """Count in `left` what `images_of` does not see: images that are hidden, folders that are links."""
+    for one in sorted(folder.rglob("*")):
+        if any(part.startswith(".") for part in one.relative_to(folder).parts):
+            if one.suffix.lower() in SUFFIXES and one.is_file():
+                left.add("hidden image", str(one))
+        elif one.is_symlink() and one.is_dir():
+            left.add("link to a folder, not followed", str(one))
 
 
 def said_of(name: str) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST_PIXELS = 200_000_000
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".heic", ".heif")
+_SHAPELESS = ("plain text", "binary data of an unknown kind")  # what the beginning of a file is that says nothing
 _RESAMPLE = {"nearest": 0, "bilinear": 2, "bicubic": 3}
 
 
@@ -58,20 +59,26 @@ class Picture:
 
 
 def picture_of(data: bytes, name: str) -> Image.Image:
-    """The image in bytes, as `Picture.open` gives it and with its errors."""
+    """The image in bytes, as `Picture.open` gives it and with its errors; its info `more` is how many pages follow."""
     kind = kind_of(data)
     if not kind.image:
         remedy = f"; {kind.remedy}" if kind.remedy else ""
+        suffix = name[name.rfind(".") :].lower()
+        if kind.name in _SHAPELESS and suffix in SUFFIXES:  # what a damaged image looks like
+            raise UnreadableError(f"{name} does not begin as an image: it is damaged, or no {suffix}; copy it again.")
         raise UnreadableError(f"{name} is no image but {kind.name}{remedy}.")
     job = {"image": kind.image, "pages": 10_000, "pixels": MOST_PIXELS}
     try:
         source, frames = open_image(data, job)
         image: Image.Image = load_image(source, frames[0], job)
     except RefusalError as refusal:
-        what = "has too many pixels" if refusal.frame["error"] == "image pixels" else "is damaged"
-        raise UnreadableError(f"{name} {what} and cannot be read.") from None
+        what = "has too many pixels and cannot be read; write it smaller"
+        if refusal.frame["error"] != "image pixels":
+            what = "is damaged and cannot be read; copy it again"
+        raise UnreadableError(f"{name} {what}.") from None
     except ImportError:
         raise UnreadableError(f"{name} is a HEIC photo; pip install 'assay[heif]' to read it.") from None
+    image.info["more"] = len(frames) - 1
     return image
 
 

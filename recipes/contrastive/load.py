@@ -11,6 +11,7 @@ from typing import Any, Literal
 from extraction.errors import AssayError, reason
 from extraction.generate.hub import FACTS, fetch, quiet_libraries
 from extraction.generate.weights import check_base, sampled
+from recipes.contrastive.belong import FAMILIES, check_family, checked
 from recipes.contrastive.images import Preprocess
 from recipes.contrastive.layouts import OPEN_CLIP, TRANSFORMERS, fill, open_clip_model, transformers_model
 from recipes.contrastive.model import finite
@@ -115,7 +116,7 @@ def _open_clip(source: Path, name: str) -> Dual:
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise _no_config(source / OPEN_CLIP, "config of a dual encoder", error) from None
     words = Words(_tokenizer(source), length, fixed=False, cleaned=True)
-    return _checked(Dual(model, preprocess, words, "open_clip", model.temperature.bias is not None, source, name))
+    return checked(Dual(model, preprocess, words, "open_clip", model.temperature.bias is not None, source, name))
 
 
 def _transformers(source: Path, name: str) -> Dual:
@@ -123,10 +124,13 @@ def _transformers(source: Path, name: str) -> Dual:
 
     values = read_json(source / TRANSFORMERS)
     kind = values.get("model_type")
-    if kind not in ("clip", "siglip"):
+    if kind not in FAMILIES:
         raise AssayError(f"{name} is a model of the kind {kind}, and no dual encoder; clip and siglip are known.")
     config = AutoConfig.from_pretrained(source, local_files_only=True)
-    preprocessing = source / "preprocessor_config.json"
+    preprocessing, tokens = source / "preprocessor_config.json", source / "tokenizer_config.json"
+    for file in (preprocessing, tokens):
+        if file.exists():
+            check_family(file, read_json(file), kind)
     try:
         preprocess = Preprocess.of_transformers(read_json(preprocessing))
     except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -135,35 +139,13 @@ def _transformers(source: Path, name: str) -> Dual:
     sigmoid = kind == "siglip"
     words = Words(_tokenizer(source), config.text_config.max_position_embeddings, fixed=sigmoid, cleaned=False)
     model = transformers_model(config)
-    return _checked(Dual(model, preprocess, words, "transformers", sigmoid, source, name))
+    return checked(Dual(model, preprocess, words, "transformers", sigmoid, source, name))
 
 
 def _no_config(file: Path, what: str, error: Exception) -> AssayError:
     """What is wrong with a JSON file that comes with a model."""
     said = f"{reason(error)} is missing" if isinstance(error, KeyError) else reason(error)
     return AssayError(f"{file} is no {what} ({said}); copy or fetch it again from where the model is.")
-
-
-def _checked(dual: Dual) -> Dual:
-    """Raise AssayError where preprocessing or tokenizer belong to another model than the towers."""
-    model = dual.model
-    wanted = model.vision.config.image_size
-    if set(dual.preprocess.size) != {wanted}:
-        height, width = dual.preprocess.size
-        raise AssayError(
-            f"{dual.source} has preprocessing to {width} x {height} pixels and a vision tower for {wanted} x {wanted}: "
-            "they do not belong together; take both from one model."
-        )
-    known, highest = model.text.config.vocab_size, len(dual.words.tokenizer)
-    if highest > known:
-        raise AssayError(
-            f"{dual.source} has a tokenizer of {highest:,} words and a text tower that knows {known:,}: they do not "
-            "belong together; take both from one model."
-        )
-    room = model.text.config.max_position_embeddings
-    if dual.words.length > room:
-        raise AssayError(f"{dual.source} wants texts of {dual.words.length} tokens, and its text tower takes {room}.")
-    return dual
 
 
 def _tokenizer(source: Path) -> Any:

@@ -33,8 +33,8 @@ class ContrastiveRun(OwnRun):
 
         return str(merge(run, out))
 
-    def evaluate(self, model: str, data: Path) -> Mapping[str, float]:
-        """Recall at 1, 5 and 10 in both directions."""
+    def evaluate(self, model: str, data: Path, answers: Path | None = None) -> Mapping[str, float]:
+        """Recall at 1, 5 and 10 in both directions; nothing is answered."""
         from recipes.contrastive.evaluate import evaluate
 
         return evaluate(model, data)

@@ -17,10 +17,10 @@ from extraction.errors import AssayError
 from finetune.page import page
 from recipes.contrastive.data import Left
 from recipes.contrastive.embed import embed
-from recipes.contrastive.folders import images_of
+from recipes.contrastive.folders import images_of, tell_left_out
 from recipes.contrastive.images import Picture, UnreadableError
 from recipes.contrastive.index import Hit, Index
-from recipes.contrastive.load import Dual, encode_texts, identity
+from recipes.contrastive.load import Dual, encode_pixels, encode_texts, identity
 from recipes.contrastive.stored import Item
 
 _FILE = re.compile(r"\S+\.[A-Za-z]\w{1,3}")
@@ -61,6 +61,7 @@ def fill(index: Index, folder: Path, dual: Dual) -> Filled:
         raise AssayError(f"There is no folder {folder}.")
     left = Left()
     here = _items(folder.resolve(), left)
+    tell_left_out(folder.resolve(), left)
     if not here and not index.there():
         raise _no_image(folder, left)
     name = str(Path(dual.name).resolve()) if Path(dual.name).exists() else dual.name  # searched from anywhere
@@ -92,6 +93,11 @@ def _fill(index: Index, folder: Path, here: Sequence[Item], dual: Dual, left: Le
     known = {item: row for row, item in index.items() if Path(item.path).is_relative_to(root)}
     if not here and not known:
         raise _no_image(folder, left)
+    if not here:
+        raise AssayError(
+            f"{folder} holds no picture any more, and the index knows {len(known)} of it: is it mounted? Remove "
+            f"{index.folder} to start anew."
+        )
     found = set(here)
     gone = [row for item, row in known.items() if item not in found]
     index.drop(gone)
@@ -112,16 +118,16 @@ def query_vector(dual: Dual, query: str) -> np.ndarray:
     """The vector [1, width] of a text, or of the image in a file.
 
     Raises:
-        AssayError: the query is empty, or a file's name and there is none, or no image.
+        AssayError: the query is empty, or a file's name and there is none, or one that cannot be read.
     """
+    import torch
+
     if not query.strip():
         raise AssayError("There is nothing to search for; give a text, or an image's file.")
     path = Path(query)
     if len(query) < 1000 and path.is_file():
-        left = Left()
-        for _, vectors in embed(dual, [Picture(path)], left):
-            return vectors
-        raise AssayError(f"{left}.")
+        pixels = dual.preprocess.pixels(Picture(path).open())
+        return np.asarray(encode_pixels(dual, torch.from_numpy(pixels[None].copy())).numpy())
     if len(query) < 1000 and path.is_dir():
         raise AssayError(f"{query} is a folder; name an image, or search for a text.")
     if _FILE.fullmatch(query) or ("/" in query and _FILE.fullmatch(query.split()[-1])):

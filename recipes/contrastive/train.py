@@ -22,9 +22,10 @@ from finetune.train import in_folder, keep_best, training_arguments
 from recipes.contrastive.adapter import add_towers_adapter
 from recipes.contrastive.card import write_card
 from recipes.contrastive.config import ContrastiveConfig
-from recipes.contrastive.data import Left, Pair, check_patients, pieces, read_pairs
+from recipes.contrastive.data import Left, Pair, pieces, read_pairs
 from recipes.contrastive.embed import read_pixels
 from recipes.contrastive.load import Dual, encode_pixels, encode_texts, load, shape_of
+from recipes.contrastive.patients import check_patients
 from recipes.contrastive.resume import check_same_data
 from recipes.contrastive.retrieval import captions_of, recalls
 from recipes.contrastive.trainer import PairRows, PairTrainer, collator_of
@@ -109,13 +110,14 @@ def read_data(config: ContrastiveConfig) -> tuple[list[Pair], list[Pair]]:
         raise AssayError("Pairs are told apart within a batch: it needs two or more, and two or more captions.")
     if len(pairs) < batch:
         raise AssayError(
-            f"{data.train} holds {len(pairs)} pairs, less than a batch of {batch}; lower train.batch_size."
+            f"{data.train} holds {len(pairs)} pairs, less than a batch of {batch}; set train.batch_size to "
+            f"{len(pairs) // world_size()} or less."
         )
-    dual = shape_of(config.model)
+    words = shape_of(config.model).words
     shown = [text for pair in pairs for caption in pair.captions for text in pieces(caption, data.captions)]
-    cut = dual.words.count_cut(shown)
-    note = f", {cut} of {len(shown)} texts longer than {dual.words.length} tokens and cut there" if cut else ""
-    say(f"{len(pairs)} pairs to train on, {len(held_out)} held out{note}")
+    judged = [caption for pair in held_out for caption in pair.captions]
+    cut = [one for one in (words.told_cut(shown, "texts"), words.told_cut(judged, "held-out captions")) if one]
+    say(", ".join([f"{len(pairs)} pairs to train on", f"{len(held_out)} held out", *cut]))
     rng = random.Random(config.train.seed)
     return pairs, rng.sample(held_out, min(len(held_out), config.evaluate.pairs))
 

@@ -48,6 +48,11 @@ class Words:
             found += sum(len(one) > self.length for one in ids)
         return found
 
+    def told_cut(self, texts: Sequence[str], what: str) -> str:
+        """How many texts are cut, for people; empty where none is."""
+        cut = self.count_cut(texts)
+        return f"{cut} of {len(texts)} {what} longer than {self.length} tokens and cut there" if cut else ""
+
     def clean(self, text: str) -> str:
         """A text as the tokenizer gets it."""
         return " ".join(html.unescape(html.unescape(text)).split()) if self.cleaned else text

@@ -37,11 +37,11 @@ class VqaRun(OwnRun):
         """A head is used with its adapter."""
         raise AssayError(f"{run} is a VQA head, which no published layout has a place for; use its adapter's folder.")
 
-    def evaluate(self, model: str, data: Path) -> Mapping[str, float]:
+    def evaluate(self, model: str, data: Path, answers: Path | None = None) -> Mapping[str, float]:
         """Accuracy: overall, open, closed."""
         from recipes.vqa_head.train import evaluate
 
-        return evaluate(model, data)
+        return evaluate(model, data, answers)
 
 
 RUN = VqaRun()

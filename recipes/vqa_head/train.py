@@ -18,7 +18,11 @@ from transformers.trainer_callback import PrinterCallback
 from extraction.errors import AssayError, reason
 from extraction.files import write_whole
 from extraction.generate.hub import quiet_libraries
+<<<<<<< HEAD
 from finetune.data import of_both
+=======
+from finetune.answers import write_answers
+>>>>>>> d654fa5c29bf4170be23ee47c4fb205e018269e7
 from finetune.encode import training_order, whole_batches
 from finetune.page import write_report
 from finetune.preflight import check_trackers
@@ -29,8 +33,9 @@ from finetune.trainer import Judging, Progress
 from recipes.contrastive.adapter import still, targets
 from recipes.contrastive.data import Left
 from recipes.contrastive.embed import read_pixels
-from recipes.contrastive.load import VQA_HEAD, Dual, load
+from recipes.contrastive.load import VQA_HEAD, Dual, load, shape_of
 from recipes.contrastive.resume import check_same_data
+from recipes.contrastive.words import Words
 from recipes.vqa_head.config import FusionConfig, VqaConfig
 from recipes.vqa_head.data import Question, QuestionRows, collate, read_questions, row_of
 from recipes.vqa_head.model import VqaModel
@@ -87,13 +92,29 @@ def read_data(config: VqaConfig) -> tuple[list[Question], list[Question]]:
     (questions, told), (held_out, more) = of_both(lambda split: read_questions(getattr(config.data, split), split))
     for sentence in (*told, *more):
         say(sentence)
-    known = set(answers_of(questions))
-    unknown = sum(question.answer not in known for question in held_out)
-    say(
-        f"{len(questions)} questions to train on with {len(known)} answers, {len(held_out)} held out; {unknown} of "
-        "them have an answer that is never trained, and count as wrong"
-    )
+    known = answers_of(questions)
+    say(f"{len(questions)} questions to train on with {len(known)} answers, {len(held_out)} held out")
+    words = fed(shape_of(config.model), config.fusion).words
+    say_cut(words, questions, "training questions")
+    say_limits(words, held_out, known)
     return questions, held_out
+
+
+def say_cut(words: Words, questions: Sequence[Question], what: str) -> None:
+    """Say how many questions are longer than the model takes, and where their ends are cut."""
+    if said := words.told_cut([question.text for question in questions], what):
+        say(f"{said} (fusion.text_tokens, and no more than the text tower takes)")
+
+
+def say_limits(words: Words, held_out: Sequence[Question], known: Sequence[str]) -> None:
+    """Say how many held-out questions are cut, and how many cannot be answered."""
+    say_cut(words, held_out, "held-out questions")
+    given = set(known)
+    unknown = sum(question.answer not in given for question in held_out)
+    say(
+        f"{unknown} of {len(held_out)} held-out questions ({unknown / max(1, len(held_out)):.1%}) have an answer that "
+        "is never trained, and count as wrong"
+    )
 
 
 def answers_of(questions: Sequence[Question]) -> list[str]:
@@ -204,9 +225,17 @@ def judge_of(dual: Dual, held_out: Sequence[Question], answers: Sequence[str]) -
 
 
 def judged(
-    model: Any, dual: Dual, held_out: Sequence[Question], answers: Sequence[str], left: Left
+    model: Any,
+    dual: Dual,
+    held_out: Sequence[Question],
+    answers: Sequence[str],
+    left: Left,
+    given: dict[int, str] | None = None,
 ) -> dict[str, float]:
     """Accuracy on the questions whose image can be read, and how many those are: overall, open, closed.
+
+    Args:
+        given: is told what is answered to each of those questions.
 
     Raises:
         AssayError: no image can be read.
@@ -224,7 +253,10 @@ def judged(
             del batch["unreadable"]
             labels = batch.pop("labels")
             scores = model(**{key: value.to(device) for key, value in batch.items()}).cpu()
-            hits = (scores.argmax(1) == labels).tolist()
+            chosen = scores.argmax(1)
+            hits = (chosen == labels).tolist()
+            if given is not None:
+                given |= {start + at: answers[number] for (at, _), number in zip(read, chosen.tolist(), strict=True)}
             right |= {start + at: hit for (at, _), hit in zip(read, hits, strict=True)}
     if not right:
         raise AssayError(f"None of the held-out images can be read: {left}.")
@@ -256,14 +288,27 @@ def load_head(folder: Path) -> tuple[Any, Dual, list[str]]:
     return model.eval(), dual, answers
 
 
-def evaluate(model: str, data: Path) -> dict[str, float]:
-    """Accuracy of a trained head on a data set's test part, and how many questions it has; what is left out is said."""
+def evaluate(model: str, data: Path, answers_file: Path | None = None) -> dict[str, float]:
+    """Accuracy of a trained head on a data set's test part, and how many questions it has; what is left out is said.
+
+    Args:
+        answers_file: is written with each answer beside the true one.
+    """
     whole, dual, answers = load_head(Path(model))
     held_out, told = read_questions(data, "test")
     for sentence in told:
         say(sentence)
+    say_limits(dual.words, held_out, answers)
     left = Left()
-    figures = judged(whole, dual, held_out, answers, left)
+    given: dict[int, str] = {}
+    figures = judged(whole, dual, held_out, answers, left, given)
     if left.counts:
         say(f"Left out: {left}.")
+    if answers_file:
+        asked = ((held_out[number], answer) for number, answer in sorted(given.items()))
+        rows = (
+            {"image": str(q.image), "question": q.text, "closed": q.closed, "answer": answer, "true": q.answer}
+            for q, answer in asked
+        )
+        say(f"Each answer beside the true one: {write_answers(answers_file, rows)}")
     return figures

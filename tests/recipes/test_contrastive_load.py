@@ -129,8 +129,10 @@ def test_preprocessing_cuts_the_middle_out_of_the_brought_down_image():
 def test_an_image_is_what_its_bytes_are(tmp_path):
     Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(tmp_path / "clear.png")
     assert picture_of((tmp_path / "clear.png").read_bytes(), "clear.png").getpixel((1, 1)) == (255, 255, 255)
-    with pytest.raises(AssayError, match="no image but plain text"):
+    with pytest.raises(AssayError, match=r"notes\.png does not begin as an image"):
         picture_of(b"hello", "notes.png")
+    with pytest.raises(AssayError, match="no image but plain text"):
+        picture_of(b"hello", "notes.txt")
     with pytest.raises(AssayError, match=r"cut\.png is damaged"):
         picture_of((tmp_path / "clear.png").read_bytes()[:40], "cut.png")
 
@@ -147,6 +149,15 @@ def changed(folder, file, change):
         (
             lambda f: changed(f, "preprocessor_config.json", lambda v: v.update(size={"height": 48, "width": 48})),
             "48 x",
+        ),
+        *(
+            (lambda f, c=c: changed(f, c[0], lambda v: v.update({c[1]: c[2]})), f"{c[0]} names {c[2]}, .* is a siglip:")
+            for c in (
+                ("preprocessor_config.json", "image_processor_type", "CLIPImageProcessorFast"),
+                ("preprocessor_config.json", "feature_extractor_type", "ViTFeatureExtractor"),
+                ("preprocessor_config.json", "processor_class", "CLIPProcessor"),
+                ("tokenizer_config.json", "tokenizer_class", "CLIPTokenizer"),
+            )
         ),
         (lambda f: (f / "model.safetensors").write_bytes(b"\x20\0\0\0"), "not whole"),
         (lambda f: [p.unlink() for p in f.glob("vocab*")] + [(f / "tokenizer.json").unlink()], "no tokenizer"),

@@ -1,6 +1,7 @@
 """Merged and exported models are the ones that were tuned; classification, indexes and searches find what is there."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -17,14 +18,16 @@ from recipes.contrastive.adapter import add_towers_adapter
 from recipes.contrastive.benchmarks import benchmark_of, benchmarks, read_labelled
 from recipes.contrastive.classify import auroc_interval, class_vectors, judged, zero_shot
 from recipes.contrastive.config import PairsConfig, TowersConfig
-from recipes.contrastive.data import Left, check_patients, pieces, read_pairs
+from recipes.contrastive.data import Left, pieces, read_pairs
 from recipes.contrastive.index import Index, recall_of
 from recipes.contrastive.load import encode_texts, load
 from recipes.contrastive.merge import merge, vectors
 from recipes.contrastive.onnx import write_onnx
+from recipes.contrastive.patients import check_patients
 from recipes.contrastive.probe import curve, fit, point
 from recipes.contrastive.retrieval import interval
 from recipes.contrastive.stored import Item
+from recipes.tables import table
 from tests.recipes.dual_encoders import figure, figures, published_shapes, tiny_biomedclip, tiny_transformers
 
 
@@ -229,8 +232,27 @@ def test_figures_are_those_of_the_definition():
     # Pairs of a positive and a negative: .7 over .1 and .6; .2 over .1, under .6.
     assert found.accuracy == 0.5 and found.auroc == 0.75 and found.chance == 0.5
     assert found.by_class == {"no": 0.5, "yes": 0.5}
-    three = np.eye(3)[[0, 1, 2, 2]]
-    assert zero_shot(three, np.eye(3), np.array([0, 1, 2, 2]), list("abc")).auroc == 1.0
+    assert judged(np.eye(3)[[0, 1, 2, 2]], np.array([0, 1, 2, 2]), list("abc")).auroc == 1.0
+
+
+@pytest.mark.parametrize("kind", ["open_clip", "siglip-adapter"])
+def test_several_classes_are_told_apart_by_the_models_own_probabilities(work, kind):
+    from scipy.special import softmax
+
+    dual = load(str(work / kind))
+    scale = 10.0
+    with torch.no_grad():
+        for name, parameter in dual.model.named_parameters():
+            if "temperature" in name and name.endswith("scale"):
+                parameter.fill_(np.log(scale))
+    rng = np.random.default_rng(0)
+    cosines, labels = rng.uniform(-1, 1, (60, 3)).astype(np.float32), np.arange(60) % 3
+    scores = zero_shot(dual, cosines, np.eye(3, dtype=np.float32))
+    probabilities = softmax(scale * cosines.astype(float), axis=1)
+    assert np.allclose(softmax(scores.astype(float), axis=1), probabilities, atol=1e-4)
+    ranks = [np.mean(probabilities[labels == c, c][:, None] > probabilities[labels != c, c]) for c in range(3)]
+    assert judged(scores, labels, list("abc")).auroc == pytest.approx(np.mean(ranks), abs=1e-3)
+    assert judged(cosines, labels, list("abc")).auroc != pytest.approx(np.mean(ranks), abs=1e-3)
 
 
 def test_intervals_have_a_width_where_all_is_right():
@@ -273,6 +295,8 @@ def test_a_linear_probe_is_scipys_minimum_and_learns_with_labels():
 def test_classify_prints_zero_shot_and_probe(work, tmp_path, capsys):
     said = run(capsys, "classify", work / "open_clip", work / "more", "--train", work / "classes")
     assert "zero-shot" in said and "linear probe, all labels" in said and "linear probe, 4 a class" in said
+    assert "2 classes: cold figure; warm figure\n2 templates: a photo of {}; {} presented in image\n" in said
+    assert "no linear probe of 16, 64 a class: as many labels again choose its penalty, and a class has 9" in said
     figures = json.loads(run(capsys, "classify", work / "open_clip", work / "more", "--json"))
     assert figures["zero_shot"]["images"] == 18 and figures["linear_probe"] is None
     for name in ("warm_figure", "cold_figure"):
@@ -338,9 +362,32 @@ def test_links_in_a_folder_are_known_by_their_place(work, tmp_path, capsys):
     [hit] = json.loads(run(capsys, "search", out, "a", "--json"))
     assert hit["image"] == str(images.resolve() / "link.png")
     (images / "link.png").unlink()
-    assert "1 gone" in run(capsys, "index", images, "--out", out)
-    with pytest.raises(AssayError, match="holds no image; add some"):
-        run(capsys, "search", out, "a")
+    with pytest.raises(AssayError, match=r"holds no picture any more, .* knows 1 of it.* Remove .*index to start anew"):
+        run(capsys, "index", images, "--out", out)
+    assert len(json.loads(run(capsys, "search", out, "a", "--json"))) == 1
+
+
+def test_pages_links_and_hidden_files_are_counted_and_named(work, tmp_path, capsys):
+    images, out = tmp_path / "images", tmp_path / "index"
+    images.mkdir()
+    pages = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue", "green")]
+    pages[0].save(images / "fax.tif", save_all=True, append_images=pages[1:])
+    pages[0].save(images / ".own.png")
+    (images / "more").symlink_to(work / "more")
+    said = run(capsys, "index", images, "--out", out, "--model", work / "open_clip")
+    for told in (r"pages behind a file's first \(1: .*fax\.tif has 2\)", r"hidden image \(1: .*own\.png\)",
+                 r"link to a folder, not followed \(1: .*images/more\)"):  # fmt: skip
+        assert re.search(told, said)
+    for query, told in (
+        ("torn.png", r"^.*torn\.png does not begin as an image: it is damaged, or no \.png; copy it again\.$"),
+        ("cut.png", r"^.*cut\.png is damaged and cannot be read; copy it again\.$"),
+    ):
+        content = (work / "more" / "warm_figure" / "0.png").read_bytes()
+        (tmp_path / query).write_bytes(content[2:] if query == "torn.png" else content[:50])
+        with pytest.raises(AssayError, match=told):
+            run(capsys, "search", out, tmp_path / query)
+    with pytest.raises(AssayError, match=r"There is no folder .*none for the page; make it"):
+        run(capsys, "search", out, "a", "--html", tmp_path / "none" / "page.html")
 
 
 def cut(file):
@@ -484,6 +531,14 @@ def test_pairs_of_every_format(tmp_path):
         read("none.csv")
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+@pytest.mark.parametrize("mark", [";", "\t", ","])
+def test_a_table_is_parted_as_its_header_is(tmp_path, name, mark):
+    (tmp_path / name).write_text(f'image{mark}caption\n0.png{mark}"One, two; three."\n')
+    rows = [row for _, row in table(tmp_path / name)]
+    assert rows == [{"image": "0.png", "caption": "One, two; three."}]
+
+
 def test_captions_are_parted():
     said = "CT findings. (A) A mass of 3.2 cm. (B, C) After surgery, e.g. no mass."
     assert pieces(said, "whole") == [said]
@@ -501,3 +556,36 @@ def test_a_patient_is_in_one_set_alone(tmp_path):
     with pytest.raises(AssayError, match=r"3 patients are in training and test data both \(1-0, 1-1, 1-2\)"):
         check_patients(one, two)
     assert "as was asked for" in check_patients(one, two, allowed=True)
+
+
+def test_patients_are_found_by_usual_names_and_pictures_by_their_bytes(tmp_path, capsys):
+    def read(name, text):
+        (tmp_path / name).write_text(text)
+        return read_pairs(tmp_path / name, PairsConfig(train=tmp_path, validation=tmp_path), Left())
+
+    for number, colour in enumerate(("red", "blue", "green")):
+        Image.new("RGB", (8, 8), colour).save(tmp_path / f"{number}.png")
+    shutil.copy(tmp_path / "0.png", tmp_path / "copy.png")
+    one = read("a.csv", "image,caption,PatientID\n0.png,One.,7\n2.png,Two.,\n")
+    two = read("b.csv", "image,caption,subject_id\n1.png,One.,7\n")
+    assert "told by the column PatientID" in capsys.readouterr().err
+    with pytest.raises(AssayError, match=r"1 patients are in training and test data both \(7\)"):
+        check_patients(one, two)
+    assert "1 of 2 pairs of the training data have no patient" in check_patients(one, two, allowed=True)
+    nobody = read("c.csv", "image,caption\ncopy.png,One.\n")
+    with pytest.raises(AssayError, match=r"1 images are in .* both \(.*copy\.png is .*0\.png\)"):
+        check_patients(one, nobody)
+    assert "No patients are found in the validation data" in check_patients(one[1:], nobody)
+
+
+def test_captions_that_are_no_texts_are_left_out_and_named(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "0.png")
+    said = ('"A mass."', "7", "null", "NaN", '["One.", 3, ["Two."]]', "[]", '{"a": 1}')
+    path, left = tmp_path / "a.jsonl", Left()
+    path.write_text("".join(f'{{"image": "0.png", "caption": {one}}}\n' for one in said))
+    pairs = read_pairs(path, PairsConfig(train=path, validation=path), left)
+    assert [pair.captions for pair in pairs] == [("A mass.",), ("One.",)]
+    assert left.counts == {"a caption that is no text": 7} and "a.jsonl, line 3: null" in str(left)
+    figure_rows = [{"fig_caption": None, "graphic_ref": "0.png"}, {"fig_caption": "CT.", "graphic_ref": "0.png"}]
+    path.write_text(json.dumps({"pmc": "PMC1", "figures": figure_rows}))
+    assert len(read_pairs(path, PairsConfig(train=path, validation=path), left)) == 1

@@ -8,6 +8,7 @@ import pytest
 from extraction.errors import AssayError
 from finetune.config import load_config
 from finetune.run import own_run, own_run_of, read_metrics
+from recipes.cli import app
 from recipes.vqa_head.data import plain
 from tests.recipes.dual_encoders import COLOURS, SHAPES, figure, tiny_biomedclip
 
@@ -79,7 +80,29 @@ def test_a_head_learns_and_is_loaded_again(work, capsys):
         "triangle",
         "yes",
     ]
-    assert "0 of them have an answer that is never trained" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert (
+        said.count("0 of 12 held-out questions (0.0%) have an answer that is never trained") == 3
+    )  # plan, train, test
+    assert "cut there" not in said
+    head = json.loads((adapter / "vqa_head.json").read_text())
+    head["answers"][0], head["fusion"]["text_tokens"] = "star", 4
+    (adapter / "vqa_head.json").write_text(json.dumps(head))
+    run.evaluate(str(adapter), work / "slake")
+    said = capsys.readouterr().err
+    assert "2 of 12 held-out questions (16.7%) have an answer that is never trained" in said
+    assert "12 of 12 held-out questions longer than 4 tokens and cut there (fusion.text_tokens" in said
+    app(["evaluate", str(adapter), str(work / "slake"), "--out", str(work / "out")], standalone_mode=False)
+    [answers] = (work / "out").glob("adapter-*.slake.answers.jsonl")
+    rows = [json.loads(line) for line in answers.read_text().splitlines()]
+    [told] = (json.loads(file.read_text()) for file in (work / "out").glob("adapter-*.slake.figures.json"))
+    assert len(rows) == 12 and sum(row["answer"] == row["true"] for row in rows) / 12 == told["accuracy"]
+    with pytest.raises(AssayError, match=r"Results cannot be kept in .*; choose another --out"):
+        app(["evaluate", str(adapter), str(work / "slake"), "--out", str(answers)], standalone_mode=False)
+    capsys.readouterr()
+    run.plan(config(work, "cut", "fusion.text_tokens=4"))
+    said = capsys.readouterr().err
+    assert "48 of 48 training questions longer than 4 tokens" in said and "12 of 12 held-out questions" in said
 
 
 def test_a_junk_image_is_named_and_passed_over(work, tmp_path, capsys):
