@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-<<<<<<< HEAD
 from typing import Annotated, Literal
-=======
-from typing import Annotated, Any, Literal
->>>>>>> d654fa5c29bf4170be23ee47c4fb205e018269e7
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from finetune.config import LISTED, BaseConfig, LoraConfig, Section, TrainConfig
 
 Format = Literal["auto", "pairs", "pmc", "classes", "webdataset"]
-
-
-def _listed(value: Any) -> Any:
-    """A bare name where a list is wanted is a list of one."""
-    return [value] if isinstance(value, str) else value
 
 
 class PairsConfig(Section):
@@ -40,11 +31,7 @@ class PairsConfig(Section):
     """Go on where a patient is in both, and say so."""
     label: str = ""
     """Column, or key, of a class: pairs of one class are right for each other. Captions that are equal always are."""
-<<<<<<< HEAD
     templates: Annotated[tuple[str, ...], LISTED] = ("a photo of {}",)
-=======
-    templates: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ("a photo of {}",)
->>>>>>> d654fa5c29bf4170be23ee47c4fb205e018269e7
     """For folders of classes: captions, the class in the place of {}."""
     captions: Literal["whole", "sentence", "part"] = "whole"
     """What of a caption is shown: all, one of its sentences, or one of its sub-captions ((A) ... (B) ...), another at
@@ -54,13 +41,7 @@ class PairsConfig(Section):
 class TowersConfig(LoraConfig):
     """The LoRA adapter of two towers."""
 
-<<<<<<< HEAD
     towers: Annotated[tuple[Literal["image", "text"], ...], LISTED] = Field(default=("image", "text"), min_length=1)
-=======
-    towers: Annotated[tuple[Literal["image", "text"], ...], BeforeValidator(_listed)] = Field(
-        default=("image", "text"), min_length=1
-    )
->>>>>>> d654fa5c29bf4170be23ee47c4fb205e018269e7
     """Which of them are adapted."""
     layers: Literal["attention", "all-linear"] = "attention"
     """Which of their layers."""

@@ -18,11 +18,8 @@ from transformers.trainer_callback import PrinterCallback
 from extraction.errors import AssayError, reason
 from extraction.files import write_whole
 from extraction.generate.hub import quiet_libraries
-<<<<<<< HEAD
-from finetune.data import of_both
-=======
 from finetune.answers import write_answers
->>>>>>> d654fa5c29bf4170be23ee47c4fb205e018269e7
+from finetune.data import of_both
 from finetune.encode import training_order, whole_batches
 from finetune.page import write_report
 from finetune.preflight import check_trackers
