@@ -283,7 +283,7 @@ class Batch:
             except Exception as error:
                 record = failed(job.path.name, error)
                 record.save(path)
-            line = {"name": job.name, "source": str(job.path.absolute()), "status": record.status}
+            line: dict[str, Any] = {"name": job.name, "source": str(job.path.absolute()), "status": record.status}
             line["codes"] = _codes(record)
             if record.status == "failed":
                 line |= {"code": record.issues[0].code, "reason": record.issues[0].message}

@@ -39,8 +39,8 @@ class Validator:
         # Within a "not" or an "if" a pattern without a verdict must not make the whole valid.
         if _time.spent and all(error.message != _time.spent for error in errors):
             errors.append(ValidationError(_time.spent))
-        for error in errors:
-            error.message = _in_words(error)
+        for found in errors:
+            found.message = _in_words(found)
         return iter(errors)
 
     def is_valid(self, data: Any) -> bool:
