@@ -165,6 +165,33 @@ def preview(
     print(f"{made.summary()}: {page}")
 
 
+@data_app.command()
+def check(
+    config: Annotated[Path, typer.Argument(help="The run's YAML.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value", show_default=False)] = None,
+    as_json: Annotated[Path | None, typer.Option("--json", help="Write all that was found into this file.")] = None,
+) -> None:
+    """Look through the data of a run: answers beside their sources, lengths, images, what both splits have in common.
+
+    Ends with code 1 where something would spoil training.
+    """
+    from extraction.errors import AssayError
+    from extraction.files import write_whole
+    from finetune.check import check as look
+    from finetune.config import load_config
+    from finetune.run import own_run
+
+    checked = load_config(config, overrides or ())
+    if own_run(checked.recipe):
+        raise AssayError(f"{checked.recipe} has no answers to check; assay plan tells of its data.")
+    report = look(checked)
+    print(report)
+    if as_json:
+        write_whole(as_json, json.dumps(report.to_json(), indent=1, ensure_ascii=False) + "\n")
+    if report.spoiled:
+        raise typer.Exit(1)
+
+
 @app.command("config-schema")
 def config_schema(
     recipe: Annotated[
