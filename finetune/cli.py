@@ -192,6 +192,29 @@ def check(
         raise typer.Exit(1)
 
 
+@data_app.command()
+def split(
+    folder: Annotated[Path, typer.Argument(help="Documents with their records, or tables and the files they name.")],
+    out: Annotated[Path, typer.Option(help="Folder of train, validation and test; empty or new.")],
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help="What tells the group: a field of the records or a column, `folder`, or a pattern with brackets for "
+            "names: '^([a-z]+)-'.",
+            show_default="each example its own",
+        ),
+    ] = None,
+    validation: Annotated[float, typer.Option(min=0, max=0.9, help="Share of the examples to be judged by.")] = 0.1,
+    test: Annotated[float, typer.Option(min=0, max=0.9, help="Share of the examples to test on at the end.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Same seed, same parts.")] = 0,
+    link: Annotated[bool, typer.Option("--link", help="Make links to the files, not copies.")] = False,
+) -> None:
+    """Divide labelled data so that no patient, laboratory or vendor stands in two parts."""
+    from finetune.split import split as divide
+
+    print(divide(folder, out, by, {"validation": validation, "test": test}, seed, link))
+
+
 @app.command("config-schema")
 def config_schema(
     recipe: Annotated[
