@@ -168,6 +168,56 @@ def preview(
     print(f"{made.summary()}: {page}")
 
 
+@data_app.command()
+def check(
+    config: Annotated[Path, typer.Argument(help="The run's YAML.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value", show_default=False)] = None,
+    as_json: Annotated[Path | None, typer.Option("--json", help="Write all that was found into this file.")] = None,
+) -> None:
+    """Look through the data of a run: answers beside their sources, lengths, images, what both splits have in common.
+
+    Ends with code 1 where something would spoil training.
+    """
+    from extraction.errors import AssayError
+    from extraction.files import write_whole
+    from finetune.check import check as look
+    from finetune.config import load_config
+    from finetune.run import own_run
+
+    checked = load_config(config, overrides or ())
+    if own_run(checked.recipe):
+        raise AssayError(f"{checked.recipe} has no answers to check; assay plan tells of its data.")
+    report = look(checked)
+    print(report)
+    if as_json:
+        write_whole(as_json, json.dumps(report.to_json(), indent=1, ensure_ascii=False) + "\n")
+    if report.spoiled:
+        raise typer.Exit(1)
+
+
+@data_app.command()
+def split(
+    folder: Annotated[Path, typer.Argument(help="Documents with their records, or tables and the files they name.")],
+    out: Annotated[Path, typer.Option(help="Folder of train, validation and test; empty or new.")],
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help="What tells the group: a field of the records or a column, `folder`, or a pattern with brackets for "
+            "names: '^([a-z]+)-'.",
+            show_default="each example its own",
+        ),
+    ] = None,
+    validation: Annotated[float, typer.Option(min=0, max=0.9, help="Share of the examples to be judged by.")] = 0.1,
+    test: Annotated[float, typer.Option(min=0, max=0.9, help="Share of the examples to test on at the end.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Same seed, same parts.")] = 0,
+    link: Annotated[bool, typer.Option("--link", help="Make links to the files, not copies.")] = False,
+) -> None:
+    """Divide labelled data so that no patient, laboratory or vendor stands in two parts."""
+    from finetune.split import split as divide
+
+    print(divide(folder, out, by, {"validation": validation, "test": test}, seed, link))
+
+
 @app.command("config-schema")
 def config_schema(
     recipe: Annotated[

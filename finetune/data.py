@@ -47,7 +47,11 @@ def check_folders(data: DataConfig) -> None:
 
 
 def read_documents(
-    folder: Path, contract: Contract, known: Collection[str] = (), believed: bool = False
+    folder: Path,
+    contract: Contract,
+    known: Collection[str] = (),
+    believed: bool = False,
+    noted: list[str] | None = None,
 ) -> list[Example]:
     """Every document of `folder` with the JSON record of the same name as its gold answer, in the order of names.
 
@@ -56,6 +60,7 @@ def read_documents(
         contract: says what is asked.
         known: fields that records may have and that are left out of them where the contract does not ask for them.
         believed: whether a text layer is taken as it is; to compare it with the page takes 0.3 s a page.
+        noted: takes what is wrong with single documents, and the others are read; None: that is raised.
 
     Raises:
         AssayError: no such folder, nothing in it, a document without a record or that cannot be read, a record
@@ -77,17 +82,20 @@ def read_documents(
     if told := [*passed[:3], *more, *hidden]:
         say(f"Passed over in {folder}: {', '.join(told)}{'; put documents beside records' if passed else ''}.")
     unasked = {*known} - field_names(contract.record_schema)
-    records, faults = each(lambda path: read_record(path.with_suffix(".json"), contract, unasked), files)
 
-    def opened(path: Path) -> Document:
+    def labelled(path: Path) -> tuple[Document, dict[str, Any]]:
+        record = read_record(path.with_suffix(".json"), contract, unasked)
         document = open_document(path)
         # Pixels alone need no words: OCR of every scan would take hours and teach nothing.
         as_it_is = contract.view == "image" or (believed and document.has_text)
-        return document if as_it_is else readable(document, view=contract.view)
+        return (document if as_it_is else readable(document, view=contract.view)), record
 
-    documents, others = each(opened, files)
-    refuse([*faults, *others], folder)
-    return [document_example(document, contract, gold) for document, gold in zip(documents, records, strict=True)]
+    read, faults = each(labelled, files)
+    if noted is None:
+        refuse(faults, folder)
+    else:
+        noted += faults
+    return [document_example(document, contract, gold) for document, gold in read]
 
 
 def each(read: Callable[[Path], _Read], paths: Sequence[Path]) -> tuple[list[_Read], list[str]]:
@@ -162,16 +170,16 @@ def _without(value: Any, names: Collection[str]) -> Any:
 
 def check_split(train: Sequence[Example], validation: Sequence[Example]) -> None:
     """Raise AssayError when a source is in both sets: its score would be worth nothing."""
-    seen = {_source(example): example.context.name for example in train}
+    seen = {source_of(example): example.context.name for example in train}
     for example in validation:
-        if _source(example) in seen:
+        if source_of(example) in seen:
             raise AssayError(
                 f"{example.context.name} of the validation data is also among the training data "
-                f"({seen[_source(example)]}); take it out of one of them."
+                f"({seen[source_of(example)]}); take it out of one of them."
             )
 
 
-def _source(example: Example) -> Any:
+def source_of(example: Example) -> Any:
     """What a source is known by, wherever its files lie."""
     # What is asked tells one from another where there is no context.
     parts = example.context.parts or tuple(part for branch in example.branches for part in branch.parts)

@@ -39,11 +39,18 @@ def encode_all(
     """Rows of all examples; where windows are wanted, their length is drawn anew for each document."""
     lengths = random.Random(seed)
     for example in examples:
-        most = contract.max_prompt_tokens
-        if settings.window_tokens:
-            most = min(most, lengths.randint(*settings.window_tokens))
-        for part in divide(example, contract, fits(contract, family, most)):
-            yield from encode(part, contract, family, settings.max_length)
+        yield from encode_one(example, contract, family, settings, lengths)
+
+
+def encode_one(
+    example: Example, contract: Contract, family: Family, settings: DataConfig, lengths: random.Random
+) -> Iterator[dict[str, Any]]:
+    """Rows of one example, in windows where it is long; `lengths` draws theirs."""
+    most = contract.max_prompt_tokens
+    if settings.window_tokens:
+        most = min(most, lengths.randint(*settings.window_tokens))
+    for part in divide(example, contract, fits(contract, family, most)):
+        yield from encode(part, contract, family, settings.max_length)
 
 
 def fits(contract: Contract, family: Family, most: int) -> Callable[[Sequence[Part]], bool]:

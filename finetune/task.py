@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from extraction.schema import check_schema, closed, pointer
 from extraction.validation import Validator, validator
 from finetune.config import ContractConfig, RunConfig, SyntheticConfig
 from finetune.data import read_documents
+from finetune.groups import named_groups
 
 if TYPE_CHECKING:
     from extraction.api import Extractor
@@ -42,6 +43,7 @@ class DataRequest:
         questions: at most so many branches a context, for tasks that make them.
         seed: of what is drawn.
         made: whether the task made the folder itself, so that its pages' text says what they show.
+        noted: takes what is wrong with single documents, so that the others are read; None where that stops all.
     """
 
     folder: Path
@@ -51,6 +53,7 @@ class DataRequest:
     questions: int = 50
     seed: int = 0
     made: bool = False
+    noted: list[str] | None = None
 
     @classmethod
     def of_run(cls, config: RunConfig, split: Literal["train", "validation"], contract: Contract, room: Room) -> Self:
@@ -100,6 +103,10 @@ class Task:
         """
         raise NotImplementedError
 
+    def groups(self, example: Example) -> Mapping[str, str]:
+        """Whose an example is, by what tells it (`patient`, `laboratory`); by the fields of its answers here."""
+        return named_groups([branch.gold for branch in example.branches])
+
     def right(self, branch: Branch, record: Record) -> bool:
         """Whether an answer is right: the gold one, value for value, unless a task knows better."""
         return bool(record.data == branch.gold)
@@ -130,7 +137,7 @@ class DocumentTask(Task):
 
     def read(self, wanted: DataRequest) -> list[Example]:
         """Every document of a folder with its record."""
-        return read_documents(wanted.folder, wanted.contract, self.fields, believed=wanted.made)
+        return read_documents(wanted.folder, wanted.contract, self.fields, wanted.made, wanted.noted)
 
     def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
         """F1 over all labelled fields, of the head and of rows alike, or those that the contract scores.
@@ -223,8 +230,17 @@ def read_examples(task: Task, wanted: DataRequest) -> list[Example]:
     """What a task reads from a folder; contexts of which nothing is asked are left out.
 
     Raises:
-        AssayError: the task's own, an error in its code (file and line are named), or there is no example.
+        AssayError: the task's own, an error in its code (file and line are named), there is no example, or an answer
+            does not fit its schema.
     """
+    examples = open_examples(task, wanted)
+    for _, fault in gold_faults(examples, wanted.contract):
+        raise fault
+    return examples
+
+
+def open_examples(task: Task, wanted: DataRequest) -> list[Example]:
+    """As `read_examples`, whatever the answers are."""
     try:
         examples = [example for example in task.read(wanted) if example.branches]
     except AssayError:
@@ -235,12 +251,19 @@ def read_examples(task: Task, wanted: DataRequest) -> list[Example]:
         raise AssayError(
             f"The recipe {task.name} found no example in {wanted.folder}; see that this is the folder of its data."
         )
+    return examples
+
+
+def gold_faults(examples: Sequence[Example], contract: Contract) -> Iterator[tuple[Example, AssayError]]:
+    """The examples with a true answer that is none by its schema, and what is wrong."""
     for example in examples:
         for branch in example.branches:
             if branch.gold is None and branch.source is not None:
                 continue  # its source alone is what it is judged by
-            _check_gold(example.context.name, branch, wanted.contract)
-    return examples
+            try:
+                _check_gold(example.context.name, branch, contract)
+            except AssayError as error:
+                yield example, error
 
 
 def _check_gold(name: str, branch: Branch, contract: Contract) -> None:

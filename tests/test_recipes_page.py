@@ -89,6 +89,7 @@ def test_documents_need_a_contract_alone(here, capsys):
     gold = {"seller": "Ann", "items": [{"article": "Nails", "price": "2.00"}]}
     (here / "data" / "pages" / "a.json").write_text(json.dumps(gold))
     settings = {**SMALL, "recipe": "invoices", "data.train": "data/documents", "data.validation": "data/others"}
+    settings["train.output"] = "runs/invoices"
     changes = [f"{key}={value}" for key, value in settings.items()]
     with pytest.raises(AssayError, match="data/documents"):
         app(["plan", "image_qa.yaml", *changes], standalone_mode=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -129,6 +129,11 @@ class RowTask(Task):
             say(f"{row.title}, {wanted.split}: {told}")
         reading.check(wanted.folder)
         return examples
+
+    def groups(self, example: Example) -> Mapping[str, str]:
+        """The patient, where the data set tells."""
+        first: Asked = example.branches[0].source
+        return {"patient": first.item.patient} if first.item.patient else {}
 
     def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
         """The row's figures with intervals, the first as `score`; what could not be graded, what was left out."""

@@ -35,6 +35,7 @@ Put labelled documents into `data/train` and `data/validation`: `a.pdf` (or an i
 
 ```
 assay plan {yaml}              # is the data whole, does a step fit?
+assay data check {yaml}        # are the records on the pages, the splits apart, the fields filled?
 assay data preview {yaml} 1    # an example as the model gets it: what is trained, what it sees
 assay train {yaml}             # goes on where it was stopped
 assay evaluate runs/{name}/adapter FOLDER    # F1 on documents with records in a folder that it never saw

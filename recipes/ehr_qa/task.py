@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from extraction.contract import Contract
@@ -79,6 +79,10 @@ class HealthRecords(Task):
                 questions = [shown_as(question, shown) for question in own[record.patient]]
             examples.append(record_example(shown, [branch_of(question) for question in questions], wanted.contract))
         return examples
+
+    def groups(self, example: Example) -> Mapping[str, str]:
+        """The patient, by whom a record is named."""
+        return {"patient": example.context.name}
 
     def right(self, branch: Branch, record: Record) -> bool:
         """The answer as it is graded, whatever its evidence."""

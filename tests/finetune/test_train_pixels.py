@@ -11,6 +11,7 @@ from extraction.contract import Contract
 from extraction.document import open_document
 from extraction.errors import AssayError
 from extraction.families import family_of
+from finetune.check import check
 from finetune.config import load_config
 from finetune.data import read_documents
 from finetune.encode import IGNORED, Collator, encode
@@ -76,6 +77,12 @@ def test_a_preview_shows_what_is_trained_and_what_is_seen(work):
     assert "image: 0.png, page 1, 200 x 280 pixels, 16 tokens" in said and "<end_of_turn>" in said
     assert command("data", "preview", work / "run.yaml", "1", "--html", work / "one.html").returncode == 0
     assert (work / "one.html").exists()
+
+
+def test_a_check_says_that_nothing_is_looked_for_in_pixels(work):
+    report = check(load_config(work / "run.yaml"))
+    assert report.unsought == 8 and report.images == 6 and report.image_tokens == [16] * 6 and not report.spoiled
+    assert "8 examples have no words" in str(report)
 
 
 def test_it_learns_and_is_served_from_its_folder(work):
