@@ -29,6 +29,7 @@ from finetune.processes import say
 
 CONFIG, METRICS, CHECKPOINTS, ADAPTER, VERSIONS = ("config.yaml", "metrics.jsonl", "checkpoints", "adapter", FACTS)
 FEATURES = "features"
+ANSWERS = "answers"
 _WHOLE = "whole.json"
 
 
@@ -39,6 +40,10 @@ class RunFolder:
         self.path = path
         self.metrics, self.checkpoints, self.adapter = path / METRICS, path / CHECKPOINTS, path / ADAPTER
         self.features = path / FEATURES
+
+    def answers(self, checkpoint: str) -> Path:
+        """The file of what a checkpoint answered on held-out data (`answers.Kept`)."""
+        return self.path / ANSWERS / f"{checkpoint}.jsonl"
 
     def open(self, config: BaseConfig) -> None:
         """Make the folder, or recognise it as this very run's.

@@ -24,6 +24,7 @@ from extraction.generate.hub import quiet_libraries
 from extraction.reading import check_room
 from extraction.room import Room
 from finetune.adapter import base_dtype, load_trainable, trains_towers
+from finetune.answers import Kept
 from finetune.config import BaseConfig, RunConfig, TrainConfig
 from finetune.data import check_folders, check_split
 from finetune.encode import collator_for, encode_all, fits, training_order, whole_batches
@@ -56,7 +57,9 @@ def train(config: RunConfig) -> Path:
 
         def judge(model: Any) -> dict[str, float]:
             extractor = Extractor(LocalBackend(model, family.tokenizer, rows=config.evaluate.rows), contract)
-            return dict(evaluate(extractor, task, held_out, label="reading held-out data").figures)
+            answers = folder.answers(f"checkpoint-{trainer.state.global_step}")
+            answers.unlink(missing_ok=True)  # of a start that was killed: these weights need not be those
+            return dict(evaluate(extractor, task, held_out, "reading held-out data", Kept(answers, contract)).figures)
 
         with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
             # datasets keeps its fingerprints in a cache; the user's documents must not stay there.
