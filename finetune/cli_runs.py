@@ -1,4 +1,4 @@
-"""Commands about several runs: `assay compare`."""
+"""Commands about several runs: `assay compare` and `assay curve`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from extraction.errors import AssayError
 from finetune.cli import app
 
 
@@ -35,3 +36,32 @@ def compare(
         write_whole(to, json.dumps(made.to_dict(), indent=1, ensure_ascii=False) + "\n")
     Console().print(made.table())
     print("\n".join(made.sentences()))
+
+
+@app.command()
+def curve(
+    config: Annotated[Path, typer.Argument(help="The run's YAML.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value", show_default=False)] = None,
+    sizes: Annotated[str, typer.Option(help="Numbers of training examples, commas between.")] = "10,30,100,300",
+) -> None:
+    """Train on few and on more of the documents, and forecast what twice as many would bring.
+
+    A run a size, in OUTPUT/curve, with a picture (curve.html) and figures (curve.json); run again after a stop, it
+    goes on.
+    """
+    from rich.console import Console
+
+    from finetune.cli import one_device
+    from finetune.curve import curve as learn
+
+    try:
+        numbers = sorted({int(one) for one in sizes.split(",")})
+    except ValueError:
+        numbers = [0]
+    if numbers[0] < 1:
+        raise AssayError(f"--sizes takes whole numbers from 1 with commas between, as in 10,30,100, and not {sizes}.")
+    one_device()
+    made = learn(config, overrides or (), numbers)
+    at = made.write()
+    Console().print(made.table())
+    print(f"{made.told()}\n{at}")

@@ -101,11 +101,14 @@ class Judged:
             return float("nan")
 
 
-def load_judged(run: Path, data: Path | None = None, out: Path | None = None) -> Judged:
+def load_judged(
+    run: Path, data: Path | None = None, out: Path | None = None, examples: Sequence[Example] | None = None
+) -> Judged:
     """A finished run with what it answered; examples without an answer are left out.
 
     Args:
         data: the documents that it is judged on; those of its own validation where none are named.
+        examples: the held-out examples, where they are read already.
         out: where `assay evaluate` kept answers; those of the run itself are in its folder.
 
     Raises:
@@ -129,7 +132,8 @@ def load_judged(run: Path, data: Path | None = None, out: Path | None = None) ->
     if out is not None:
         files.append(out / f"{task_id(str(run / ADAPTER), None)}.jsonl")
     kept = [Kept(file, contract) for file in files if file.is_file()]
-    examples = read_examples(task, wanted) if kept else []
+    if examples is None:
+        examples = read_examples(task, wanted) if kept else []
     found = [(e, own) for e in examples if (own := next(filter(None, (one.records(e) for one in kept)), None))]
     if not found:
         raise AssayError(

@@ -30,6 +30,7 @@ from finetune.processes import say
 CONFIG, METRICS, CHECKPOINTS, ADAPTER, VERSIONS = ("config.yaml", "metrics.jsonl", "checkpoints", "adapter", FACTS)
 FEATURES = "features"
 ANSWERS = "answers"
+CURVE, SWEEP = "curve", "sweep"  # folders of further runs below one's folder
 _WHOLE = "whole.json"
 
 
@@ -63,7 +64,8 @@ class RunFolder:
                     "choose another train.output, or remove the folder."
                 )
             return
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        others = (CURVE, SWEEP)
+        if self.path.exists() and (not self.path.is_dir() or any(p.name not in others for p in self.path.iterdir())):
             raise AssayError(f"{self.path} is not empty and holds no run; choose another train.output.")
         self.path.mkdir(parents=True, exist_ok=True)
         write_whole(known, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
