@@ -105,6 +105,9 @@ def test_runs_that_cannot_be_compared_are_refused_in_a_sentence(work, two, tmp_p
     assert command("evaluate", two[0], tmp_path / "others", "--out", tmp_path).returncode == 0
     with pytest.raises(AssayError, match="has kept no answers"):
         compare(two, tmp_path / "others", tmp_path)
+    assert command("evaluate", two[1], tmp_path / "others", "--out", tmp_path).returncode == 0
+    alone = compare(two, tmp_path / "others", tmp_path)
+    assert alone.documents == 1 and alone.intervals == [None, None] and "not told" in "".join(alone.sentences())
     judged = load_judged(two[0])
     monkeypatch.setattr("finetune.compare.load_judged", lambda run, *_: judged.only([two.index(run)]))
     with pytest.raises(AssayError, match="different data"):
