@@ -10,27 +10,72 @@ from typing import Annotated
 import typer
 
 from extraction.cli import app
+from extraction.errors import AssayError
+
+
+def one_device() -> None:
+    """Let torch see one GPU.
+
+    transformers would spread one process over all of them (DataParallel), which nothing here is made for.
+    """
+    import os
+
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
 
 
 @app.command()
 def train(
     config: Annotated[Path, typer.Argument(help="The run's YAML.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value", show_default=False)] = None,
+    dry: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Try it: two steps with the longest examples, an evaluation, a checkpoint, going on from it; then "
+            "clean up.",
+        ),
+    ] = False,
+    sweep: Annotated[
+        bool,
+        typer.Option(
+            "--sweep",
+            help="Train every combination of keys with several values: train.learning_rate=1e-4,2e-4 "
+            "adapter.r=8,16; each is a run in OUTPUT/sweep.",
+        ),
+    ] = False,
 ) -> None:
     """Train an adapter; run again after a stop, it goes on from the last checkpoint.
 
     One process on one device. For more devices or machines: accelerate launch -m recipes.RECIPE --config CONFIG.
     """
-    import os
-
     from finetune.config import load_config
     from finetune.run import own_run
 
-    # transformers would spread one process over all GPUs (DataParallel), which nothing here is made for.
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+    one_device()
+    if sweep:
+        if dry:
+            raise AssayError("--dry-run tries one run; leave out --sweep.")
+        from rich.console import Console
+
+        from finetune.sweep import sentences, table
+        from finetune.sweep import sweep as train_all
+
+        rows = train_all(config, overrides or ())
+        Console().print(table(rows))
+        print("\n".join(sentences(rows)))
+        if any(row.fault for row in rows):
+            raise typer.Exit(2)
+        return
     checked = load_config(config, overrides or ())
     if own := own_run(checked.recipe):
+        if dry:
+            raise AssayError(f"--dry-run is for runs of a task; {checked.recipe} has a training of its own.")
         own.train(checked)
+        return
+    if dry:
+        from finetune.probe import probe
+
+        print(probe(checked, dry=True).told())
         return
     from finetune.train import train as run_training
 
@@ -41,6 +86,12 @@ def train(
 def plan(
     config: Annotated[Path, typer.Argument(help="The run's YAML.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value", show_default=False)] = None,
+    gpu: Annotated[
+        str | None, typer.Option(metavar="24GB", help="Say the largest batch for a GPU with so much memory.")
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Load the model and time a few steps here: how long will the run take?")
+    ] = False,
 ) -> None:
     """Say what a run would train, on what data, and about how much memory a step takes; loads no weights.
 
@@ -49,15 +100,27 @@ def plan(
     from finetune.config import load_config
     from finetune.run import RunFolder, own_run
 
+    if measure:
+        one_device()
     checked = load_config(config, overrides or ())
     RunFolder(checked.train.output).check(checked)
     if own := own_run(checked.recipe):
+        if gpu or measure:
+            raise AssayError(f"--gpu and --measure are for runs of a task; {checked.recipe} has a training of its own.")
         print(own.plan(checked))
         return
     from finetune.preflight import plan as make_plan
+    from finetune.preflight import told_batch
 
-    print(make_plan(checked))
-    from finetune.train import told_data
+    made = make_plan(checked)
+    batch = told_batch(made, checked, gpu) if gpu else ""
+    print("\n".join(filter(None, (str(made), batch))))
+    if measure:
+        from finetune.probe import probe
+
+        print(probe(checked).told())
+        return
+    from finetune.sets import told_data
 
     print(told_data(checked))
 
@@ -151,7 +214,6 @@ def preview(
     """Show an example exactly as the model gets it: the tokens that are trained, the images, what each branch sees."""
     from rich.console import Console
 
-    from extraction.errors import AssayError
     from extraction.files import write_whole
     from finetune.config import load_config
     from finetune.preview import preview as show

@@ -47,6 +47,8 @@ class DataConfig(Section):
     """Folder of training documents."""
     validation: Path
     """Folder of documents that are never trained on; the best checkpoint is the one that reads them best."""
+    examples: int | None = Field(default=None, gt=0)
+    """Train on so many of the training documents, drawn by `train.seed`; fewer are part of more (`assay curve`)."""
     synthetic: dict[Literal["train", "validation"], SyntheticConfig] = {}
     """What to generate into those folders when they do not exist yet."""
     max_length: int = Field(default=4096, gt=0)

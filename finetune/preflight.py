@@ -4,6 +4,7 @@ Models are built on the meta device, without weights."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -37,6 +38,8 @@ _GEMMA_4B: dict[str, Any] = {
 }  # fmt: skip
 # No example has less tokens besides its instruction: what is shown or asked, and the answer.
 _LEAST = 8
+# Of a GPU's memory; the rest is left to CUDA itself, the output layer and what the allocator cannot fill.
+_USED = 0.9
 # NF4: half a byte a weight, a byte of scale for 64 of them, four bytes for 256 of those (QLoRA, arXiv 2305.14314).
 _NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 
@@ -148,6 +151,15 @@ class Plan:
     modules: int
     bytes: dict[str, int]
 
+    def batch_on(self, memory: float, batch: int) -> int:
+        """The largest batch of the longest examples that so many bytes hold; 0 where none does.
+
+        Args:
+            batch: the one that `bytes` is of.
+        """
+        resting = sum(size for what, size in self.bytes.items() if what != "activations")
+        return max(0, int((_USED * memory - resting) / (self.bytes["activations"] / batch)))
+
     def __str__(self) -> str:
         def numbers(values: dict[str, int]) -> str:
             return ", ".join(f"{part} {count:,}" for part, count in values.items() if count)
@@ -201,6 +213,27 @@ def plan(config: RunConfig) -> Plan:
         modules=sum(hasattr(module, "lora_A") for module in adapted.modules()),
         bytes={"weights": weights, "adapter": adapter, "activations": _activations(shape, config)},
     )
+
+
+def told_batch(made: Plan, config: RunConfig, gpu: str) -> str:
+    """The largest batch for a GPU's memory, such as 24GB, in a line.
+
+    Raises:
+        AssayError: it is no size.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(?:G|GB)?", gpu.strip(), re.IGNORECASE)
+    if not found or float(found[1]) == 0:
+        raise AssayError(f"--gpu says how much memory a GPU has, as in --gpu 24GB, and not {gpu!r}.")
+    batch = made.batch_on(float(found[1]) * 1e9, config.train.batch_size)
+    what = f"with {float(found[1]):g} GB, a tenth of it left free"
+    if batch:
+        return f"gpu:     {what}, at most train.batch_size={batch} of examples of {config.data.max_length} tokens"
+    helps = ["a lower data.max_length"]
+    if not config.train.activation_checkpointing:
+        helps.insert(0, "train.activation_checkpointing=true")
+    if not config.train.quantization:
+        helps.insert(0, "train.quantization=nf4")
+    return f"gpu:     {what}, not even train.batch_size=1 fits; what makes it smaller: {', '.join(helps)}"
 
 
 def architecture(name: str) -> Any:

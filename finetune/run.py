@@ -31,6 +31,8 @@ from finetune.processes import say
 
 CONFIG, METRICS, CHECKPOINTS, ADAPTER, VERSIONS = ("config.yaml", "metrics.jsonl", "checkpoints", "adapter", FACTS)
 FEATURES = "features"
+ANSWERS = "answers"
+CURVE, SWEEP = "curve", "sweep"  # folders of further runs below one's folder
 _WHOLE = "whole.json"
 
 
@@ -85,6 +87,10 @@ class RunFolder:
         self.metrics, self.checkpoints, self.adapter = path / METRICS, path / CHECKPOINTS, path / ADAPTER
         self.features = path / FEATURES
 
+    def answers(self, checkpoint: str) -> Path:
+        """The file of what a checkpoint answered on held-out data (`answers.Kept`)."""
+        return self.path / ANSWERS / f"{checkpoint}.jsonl"
+
     def check(self, config: BaseConfig) -> dict[str, Any]:
         """Refuse a folder that cannot be this very run's; nothing is made.
 
@@ -111,7 +117,7 @@ class RunFolder:
                     f"{self.path} holds a run with another configuration ({_difference(before, values)}); "
                     "choose another train.output, or remove the folder."
                 )
-        elif self.path.exists() and any(self.path.iterdir()):
+        elif self.path.exists() and any(one.name not in (CURVE, SWEEP) for one in self.path.iterdir()):
             raise AssayError(f"{self.path} is not empty and holds no run; choose another train.output.")
         return values
 

@@ -21,18 +21,16 @@ from extraction.families import Family
 from extraction.files import whole_folder, write_whole
 from extraction.generate import LocalBackend
 from extraction.generate.hub import quiet_libraries
-from extraction.reading import check_room
-from extraction.room import Room
 from finetune.adapter import base_dtype, load_trainable, trains_towers
+from finetune.answers import Kept
 from finetune.config import BaseConfig, RunConfig, TrainConfig
-from finetune.data import check_folders, check_split, of_both
-from finetune.encode import collator_for, encode_all, fits, training_order, whole_batches
+from finetune.encode import collator_for, training_order, whole_batches
 from finetune.features import keep_pixels
 from finetune.page import write_pages
-from finetune.preflight import check_run, is_here
 from finetune.processes import on_all, on_main, say, world_size
 from finetune.run import VERSIONS, RunFolder, processes_of, versions
-from finetune.task import DataRequest, Task, check_grading, contract_of, evaluate, load_task, read_examples
+from finetune.sets import batch_of, checked, read_data
+from finetune.task import Task, evaluate
 
 
 def train(config: RunConfig) -> Path:
@@ -54,18 +52,7 @@ def train(config: RunConfig) -> Path:
             lambda: read_data(config, task, contract, family), others=lambda made: (made[0], list[Example](), made[2])
         )
 
-        def judge(model: Any) -> dict[str, float]:
-            extractor = Extractor(LocalBackend(model, family.tokenizer, rows=config.evaluate.rows), contract)
-            return dict(evaluate(extractor, task, held_out, label="reading held-out data").figures)
-
-        with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
-            # datasets keeps its fingerprints in a cache; the user's documents must not stay there.
-            os.environ.setdefault("HF_DATASETS_CACHE", scratch)
-            if any("images" in row for row in rows):
-                say("Drawing the pages that are trained on")
-                rows = keep_pixels(rows, family, Path(scratch))
-            trainer = build_trainer(config, folder, family, rows, judge, task.metric)
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        trainer = run_trainer(config, folder, (task, contract, family), rows, held_out, checkpoint)
 
         def beside(made: Path, facts: dict[str, Any]) -> None:
             contract.save(made)
@@ -75,6 +62,48 @@ def train(config: RunConfig) -> Path:
         on_main(lambda: keep_best(trainer, config, folder, beside))
 
     return in_folder(config, work)
+
+
+def run_trainer(
+    config: RunConfig,
+    folder: RunFolder,
+    made: tuple[Task, Contract, Family],
+    rows: Sequence[dict[str, Any]],
+    held_out: Sequence[Example],
+    checkpoint: Path | None = None,
+    order: Sequence[int] | None = None,
+    watch: Any = None,
+) -> Any:
+    """Train, from a checkpoint where there is one; what the checkpoints answer is kept in the run's folder.
+
+    Args:
+        made: what `checked` returns.
+        rows, held_out: what `read_data` returns.
+        order: see `build_trainer`.
+        watch: a callback of transformers' Trainer that is told of steps, evaluations and checkpoints.
+
+    Returns:
+        The trainer, at its end.
+    """
+    task, contract, family = made
+
+    def judge(model: Any) -> dict[str, float]:
+        extractor = Extractor(LocalBackend(model, family.tokenizer, rows=config.evaluate.rows), contract)
+        answers = folder.answers(f"checkpoint-{trainer.state.global_step}")
+        answers.unlink(missing_ok=True)  # of a start that was killed: these weights need not be those
+        return dict(evaluate(extractor, task, held_out, "reading held-out data", Kept(answers, contract)).figures)
+
+    with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
+        # datasets keeps its fingerprints in a cache; the user's documents must not stay there.
+        os.environ.setdefault("HF_DATASETS_CACHE", scratch)
+        if any("images" in row for row in rows):
+            say("Drawing the pages that are trained on")
+            rows = keep_pixels(rows, family, Path(scratch))
+        trainer = build_trainer(config, folder, family, rows, judge, task.metric, order)
+        if watch:
+            trainer.add_callback(watch)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return trainer
 
 
 def in_folder(config: BaseConfig, work: Callable[[RunFolder, Path | None], None]) -> Path:
@@ -104,67 +133,6 @@ def in_folder(config: BaseConfig, work: Callable[[RunFolder, Path | None], None]
     return folder.adapter
 
 
-def checked(config: RunConfig) -> tuple[Task, Contract, Family]:
-    """Task, contract and model's family of a run; what can be said against it is said before anything is opened."""
-    task = load_task(config.recipe)
-    contract = contract_of(task, config.contract)
-    family = check_run(config, contract)
-    check_folders(config.data)
-    return task, contract, family
-
-
-def read_data(
-    config: RunConfig, task: Task, contract: Contract, family: Family
-) -> tuple[list[dict[str, Any]], list[Example], int]:
-    """The rows that are trained, the examples by which the model is judged, and of how many the rows are.
-
-    They are made first where the run says so.
-
-    Raises:
-        AssayError: see `read_examples` and `encode`; or a prompt has no room for a page of a held-out document.
-    """
-    data = config.data
-    for split, wanted in data.synthetic.items():
-        target: Path = getattr(data, split)
-        if not target.exists():
-            say(f"Making {wanted.count} documents in {target}")
-            task.synthesize(target, split, wanted)
-    say(f"Reading the data of {data.train} and {data.validation}")
-    room = Room(family.count, contract)
-    train, held_out = of_both(lambda split: read_examples(task, DataRequest.of_run(config, split, contract, room)))
-    check_split(train, held_out)
-    held_out = held_out[: config.evaluate.documents]
-    for example in held_out:  # else found only at the first checkpoint
-        check_room(example, contract, fits(contract, family, contract.max_prompt_tokens))
-    check_grading(task, contract, held_out)
-    return list(encode_all(train, contract, family, data, config.train.seed)), held_out, len(train)
-
-
-def told_data(config: RunConfig) -> str:
-    """What there is to train on, in a line: read, checked and counted as training would; nothing is made or written.
-
-    Raises:
-        AssayError: see `read_data`.
-    """
-    data = config.data
-    check_folders(data)
-    if unmade := [str(folder) for split in data.synthetic if not (folder := getattr(data, split)).exists()]:
-        return f"data:    not there yet: {', '.join(unmade)} (made when training starts)"
-    if not is_here(config.model):
-        return f"data:    read when {config.model} is on this machine: its tokenizer counts what an example takes"
-    task, contract, family = checked(config)
-    rows, held_out, _ = read_data(config, task, contract, family)
-    lengths = [len(row["input_ids"]) for row in rows]
-    settings = config.train
-    batch = settings.batch_size * settings.accumulation * world_size()
-    steps = settings.max_steps if settings.max_steps > 0 else math.ceil(round(len(rows) * settings.epochs) / batch)
-    passes = settings.epochs if settings.max_steps < 0 else steps * batch / len(rows)
-    return (
-        f"data:    {len(rows)} examples of {min(lengths)} to {max(lengths)} tokens (at most {data.max_length}), judged "
-        f"on {len(held_out)} others\nsteps:   {steps} of {batch} examples, {passes:.3g} times over the data"
-    )
-
-
 def go_on(folder: RunFolder) -> Path | None:
     """The checkpoint that a run goes on from; metrics of later steps are dropped."""
     checkpoint = folder.last_checkpoint()
@@ -189,6 +157,7 @@ def build_trainer(
     rows: Sequence[dict[str, Any]],
     judge: Callable[[Any], dict[str, float]],
     metric: str,
+    order: Sequence[int] | None = None,
 ) -> Any:
     """The trainer for a configuration, ready to run.
 
@@ -196,6 +165,7 @@ def build_trainer(
         rows: of `encode`, their `images` replaced by `files`.
         judge: figures of a model in memory on held-out data.
         metric: the one by which the best checkpoint is chosen.
+        order: places of the rows as they are trained, whole batches; the run's own where none is given.
     """
     from datasets import Dataset
 
@@ -204,10 +174,12 @@ def build_trainer(
     settings = config.train
     logging.getLogger("trl").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
-    global_batch = settings.batch_size * settings.accumulation * world_size()
-    epochs = math.ceil(settings.epochs)
-    order = training_order([len(row["input_ids"]) for row in rows], epochs, global_batch, settings.seed)
-    order = whole_batches(order[: max(1, round(len(rows) * settings.epochs))], global_batch)
+    global_batch = batch_of(settings)
+    if order is None:
+        order = training_order(
+            [len(row["input_ids"]) for row in rows], math.ceil(settings.epochs), global_batch, settings.seed
+        )
+        order = whole_batches(order[: max(1, round(len(rows) * settings.epochs))], global_batch)
     keys = list(dict.fromkeys(key for row in rows for key in row))
     # Arrow takes the columns of the first row for those of all.
     dataset = Dataset.from_list([{key: rows[index].get(key) for key in keys} for index in order])

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 import extraction.cli_imaging  # noqa: F401 (its commands)
+import finetune.cli_runs  # noqa: F401 (its commands)
 import recipes.contrastive.cli  # noqa: F401 (its commands)
 from extraction.errors import AssayError, run_command
 from finetune.cli import app

@@ -7,9 +7,9 @@ import pytest
 from extraction.errors import AssayError
 from finetune.cli import app
 from finetune.config import load_config
-from finetune.preflight import plan
+from finetune.preflight import plan, told_batch
 from finetune.run import RunFolder
-from finetune.train import checked, told_data
+from finetune.sets import checked, told_data
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "lab_report"
 
@@ -21,6 +21,21 @@ def test_medgemma_by_parts():
     assert made.modules == 34 * 7 and made.trained == {"language": 29_802_496, "vision": 0, "projector": 0}
     whole = plan(load_config(RECIPES / "lora_medgemma.yaml"))
     assert whole.trained == made.trained and made.bytes["weights"] < 0.5 * whole.bytes["weights"]
+
+
+def test_the_largest_batch_for_a_gpu():
+    config = load_config(RECIPES / "qlora_medgemma.yaml")
+    made = plan(config)
+    batch = made.batch_on(80e9, config.train.batch_size)
+    with_batch = plan(load_config(RECIPES / "qlora_medgemma.yaml", [f"train.batch_size={batch}"]))
+    one_more = plan(load_config(RECIPES / "qlora_medgemma.yaml", [f"train.batch_size={batch + 1}"]))
+    assert batch > 1 and sum(with_batch.bytes.values()) <= 0.9 * 80e9 < sum(one_more.bytes.values())
+    assert f"train.batch_size={batch} of examples of" in told_batch(made, config, "80GB")
+    small = load_config(RECIPES / "lora_medgemma.yaml")
+    assert "not even train.batch_size=1 fits" in (told := told_batch(plan(small), small, "8"))
+    assert "train.quantization=nf4" in told
+    with pytest.raises(AssayError, match="--gpu 24GB"):
+        told_batch(made, config, "H200")
 
 
 def test_modules_that_the_model_does_not_have_are_refused():

@@ -1,0 +1,131 @@
+"""What a run trains on and is judged by: made where the run says so, read, checked, counted."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from extraction.contract import Contract
+from extraction.errors import AssayError
+from extraction.example import Example
+from extraction.families import Family
+from extraction.reading import check_room
+from extraction.room import Room
+from finetune.config import RunConfig, TrainConfig
+from finetune.data import check_folders, check_split, of_both
+from finetune.encode import encode_all, fits
+from finetune.preflight import check_run, is_here
+from finetune.processes import say, world_size
+from finetune.task import DataRequest, Task, check_grading, contract_of, load_task, read_examples
+
+
+def checked(config: RunConfig) -> tuple[Task, Contract, Family]:
+    """Task, contract and model's family of a run; what can be said against it is said before anything is opened."""
+    task = load_task(config.recipe)
+    contract = contract_of(task, config.contract)
+    family = check_run(config, contract)
+    check_folders(config.data)
+    return task, contract, family
+
+
+def read_sets(config: RunConfig, task: Task, contract: Contract, family: Family) -> tuple[list[Example], list[Example]]:
+    """The examples that are trained, and those by which the model is judged; made first where the run says so.
+
+    Raises:
+        AssayError: see `read_examples` and `few`; or a prompt has no room for a page of a held-out document.
+    """
+    data = config.data
+    for split, wanted in data.synthetic.items():
+        target: Path = getattr(data, split)
+        if not target.exists():
+            say(f"Making {wanted.count} documents in {target}")
+            task.synthesize(target, split, wanted)
+    say(f"Reading the data of {data.train} and {data.validation}")
+    room = Room(family.count, contract)
+    train, held_out = of_both(lambda split: read_examples(task, DataRequest.of_run(config, split, contract, room)))
+    check_split(train, held_out)
+    held_out = held_out[: config.evaluate.documents]
+    for example in held_out:  # else found only at the first checkpoint
+        check_room(example, contract, fits(contract, family, contract.max_prompt_tokens))
+    check_grading(task, contract, held_out)
+    return few(train, config), held_out
+
+
+def read_data(
+    config: RunConfig, task: Task, contract: Contract, family: Family
+) -> tuple[list[dict[str, Any]], list[Example], int]:
+    """The rows that are trained, the examples by which the model is judged, and of how many the rows are.
+
+    Raises:
+        AssayError: see `read_sets` and `encode`.
+    """
+    train, held_out = read_sets(config, task, contract, family)
+    return list(encode_all(train, contract, family, config.data, config.train.seed)), held_out, len(train)
+
+
+def few(examples: Sequence[Example], config: RunConfig) -> list[Example]:
+    """As many examples as `data.examples` says, in their order; those of a smaller number are among those of a larger.
+
+    Which ones hangs on the seed and on each example itself, so that a folder may grow.
+
+    Raises:
+        AssayError: there are fewer.
+    """
+    number = config.data.examples
+    if number is None:
+        return list(examples)
+    if number > len(examples):
+        raise AssayError(
+            f"data.examples={number}, and {config.data.train} has {len(examples)} examples; lower it, or leave it out."
+        )
+
+    def drawn(place: int) -> str:
+        one = examples[place].context
+        return hashlib.sha256(f"{config.train.seed} {one.name} {one.sha256}".encode("utf-8", "replace")).hexdigest()
+
+    return [examples[place] for place in sorted(sorted(range(len(examples)), key=drawn)[:number])]
+
+
+def told_data(config: RunConfig) -> str:
+    """What there is to train on, in a line: read, checked and counted as training would; nothing is made or written.
+
+    Raises:
+        AssayError: see `read_data`.
+    """
+    data = config.data
+    check_folders(data)
+    if unmade := [str(folder) for split in data.synthetic if not (folder := getattr(data, split)).exists()]:
+        return f"data:    not there yet: {', '.join(unmade)} (made when training starts)"
+    if not is_here(config.model):
+        return f"data:    read when {config.model} is on this machine: its tokenizer counts what an example takes"
+    rows, held_out, _ = read_data(config, *checked(config))
+    return told_of(config, rows, held_out)
+
+
+def told_of(config: RunConfig, rows: Sequence[dict[str, Any]], held_out: Sequence[Example]) -> str:
+    """What `told_data` says of data that are read."""
+    lengths, steps, batch = (
+        [len(row["input_ids"]) for row in rows],
+        steps_of(config.train, len(rows)),
+        batch_of(config.train),
+    )
+    passes = config.train.epochs if config.train.max_steps < 0 else steps * batch / len(rows)
+    return (
+        f"data:    {len(rows)} examples of {min(lengths)} to {max(lengths)} tokens (at most {config.data.max_length}), "
+        f"judged on {len(held_out)} others\nsteps:   {steps} of {batch} examples, {passes:.3g} times over the data"
+    )
+
+
+def batch_of(settings: TrainConfig) -> int:
+    """The examples of an optimiser step, on all devices together."""
+    return settings.batch_size * settings.accumulation * world_size()
+
+
+def steps_of(settings: TrainConfig, rows: int) -> int:
+    """The optimiser steps of a run on so many rows."""
+    if settings.max_steps > 0:
+        return settings.max_steps
+    return math.ceil(round(rows * settings.epochs) / batch_of(settings))
