@@ -33,6 +33,8 @@ _SURE = re.compile(
 _UNSURE = re.compile(r"[\[(]?(?:!{1,2}|\*{1,3}|[+-]|(?!N)[A-Z]{1,2}|#)[\])]?[!*]?")
 """What is often another thing: a footnote's star, a laboratory's letter."""
 _SIGN = re.compile(r"\*{1,3}|[+-]|\(!\)")
+_SAYS = {"-": ("low", "critical"), "+": ("high", "critical", "abnormal")}
+"""Signs that are dashes and grades as often."""
 _NEAR = 40.0  # points between a result and a flag that is not sure
 
 
@@ -55,12 +57,12 @@ def read_flags(
             word = flag.page, flag.box
             if word not in near or away < near[word][0]:
                 near[word] = away, path, flag  # a flag between two results is of the nearer one
-    found: dict[Path, tuple[float, PageEvidence]] = {}
+    found: dict[Path, tuple[bool, float, PageEvidence]] = {}
     for away, path, flag in near.values():
-        at = (*path[:-1], "flag")
-        if at not in found or away < found[at][0]:
-            found[at] = away, flag
-    return {at: flag for at, (_, flag) in found.items()}
+        at, unsure = (*path[:-1], "flag"), not _SURE.fullmatch(flag.text)
+        if at not in found or (unsure, away) < found[at][:2]:
+            found[at] = unsure, away, flag
+    return {at: flag for at, (_, _, flag) in found.items()}
 
 
 def _flags(
@@ -110,6 +112,8 @@ def _is_flag(text: str, away: float, means: str | None) -> bool:
     if _SURE.fullmatch(text):
         letters = text.strip("[]()!*")
         return not (len(letters) <= 2 and letters.islower())
+    if text in _SAYS:
+        return means in _SAYS[text]
     if away > _NEAR:
         return bool(_SIGN.fullmatch(text)) and means not in (None, "normal")
     return bool(_UNSURE.fullmatch(text)) and means != "normal"

@@ -56,7 +56,8 @@ _PLACE = re.compile(
     re.I,
 )
 _HEADLINE = re.compile(
-    r"\b(?:report|results?|test|tests|verslag|uitslag\w*|\w*resultaten|protocol|befund\w*|\w*bericht|compte|résultats?"
+    r"\b(?:report|results?|findings|levels|summary|overview|test|tests|\w*verslag|uitslag\w*|bevindingen|\w*waarden|\w*werte"
+    r"|synthèse|hallazgos|valores|achados|riscontri|ευρήματα|bulguları|заключение|badania|fynd|\w*resultaten|protocol|befund\w*|\w*bericht|compte|résultats?"
     r"|d'analyses|informe|resultados?|laudo|boletim|relatório|referto|esami|analisi cliniche|αποτελ\w+|έλεγχος"
     r"|результат\w*|протокол|sprawozdanie|wyniki|sonu\w+|raporu|nález|výsled\w+|provsvar|laboratoriesvar|rapport"
     r"|pagina|page|seite|copy|cumulative|statement|biologie médicale|blood|department|analys\w*)\b"
@@ -187,6 +188,9 @@ def _names(text: str) -> frozenset[str]:
     cores = {core, *(core.removesuffix(end) for end in _WHEN_ENDS), *(core.removeprefix(end) for end in _WHEN_ENDS)}
     dates = frozenset(field for one in cores for field in _known().get(one, ()) if field in (*_DATES, "other"))
     named = whole | dates
+    parts = [_known().get(key(part), frozenset()) for part in re.split(r"[/,&+]", text)]
+    if not named and len(parts) == 2 and {"sex"} in parts and any("other" in part for part in parts):
+        return frozenset({"age_and_sex"})
     if not named and "/" in text:  # one label in two languages
         sides = [_names(side.strip()) for side in text.split("/") if side.strip()]
         named = frozenset.intersection(*sides) if len(sides) > 1 else frozenset()
@@ -430,7 +434,7 @@ def _laboratory(lines: Sequence[_Line], height: float) -> list[_Token]:
             own = _span(cell, 0, len(part))
             if sum(map(str.isalpha, part)) < 4 or any(map(str.isdigit, part)) or len(own) > 10:
                 continue
-            if _HEADLINE.search(part) or _labels(own) or _TITLE.match(part):
+            if _HEADLINE.search(part) or any(label.colon for label in _labels(own)) or _TITLE.match(part):
                 continue
             place, within = bool(_PLACE.search(part)), len(part) < len(text.rstrip(" ,:"))
             addressed = within or _addressed(cell, lines[number + 1 : number + 4])
