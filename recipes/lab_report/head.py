@@ -8,14 +8,9 @@ the page's top, and a patient on an envelope's window, above the line with the d
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
-from pathlib import Path
-
-import yaml
 
 from extraction.document import Document, Page
 from extraction.document.rows import TextRow, gather_rows
@@ -23,30 +18,20 @@ from extraction.evidence import PageEvidence
 from extraction.values.dates import moments
 from extraction.values.signs import PLAIN, is_rtl
 from recipes.lab_report.fields import HEAD
+from recipes.lab_report.head_labels import DATES, SEPARATORS, TITLE, Token, key, labels_of, parts, table
 from recipes.lab_report.lines import names_columns
 
 Box = tuple[float, float, float, float]
 
 GUESSED = 0.85
 """Confidence of what has no label."""
-_DATES = ("birth_date", "collected", "received", "reported")
 _NUMBERS = ("patient_id", "sample_id")
 _NAMES = ("patient_name", "ordered_by", "laboratory")
-_LONGEST = 7  # words of a label
-_SEPARATORS = frozenset("|·•;,/-–")
 _NUMBER = re.compile(r"[^\W_]*\d[\w./-]*(?: [\d./-]+)*|[A-Z]{1,4}[ -]\d[\w./-]*")
 _TIME = re.compile(r"\d{1,2}[:.hH]\d\d(?::\d\d)?(?: ?[AaPp]\.?[Mm]\.?)?(?: ?Uhr)?")
 _CODE = re.compile(r"[A-Z]{0,3}\d[\d.-]{4,}")
 _TEL = re.compile(r"(?:\bt|\btel|\bph|\bfon|\bτηλ|тел|電話|电话|هاتف|ت|טל)[a-zé.]*:? ?[+(\d]", re.I)
-_WHEN_ENDS = (
-    "sdatum szeit datum uhrzeit zeitpunkt zeit tijdstip tijd tid dato date fecha data 時間 日時 日期 时间 时 日".split()
-)
 _CLOCK = re.compile(r"(?: (?:Uhr|h|uur|hrs))?")
-_TITLE = re.compile(
-    r"(?:(?:prof|uzm)\.? ?)?(?:dr|lek|лікар|врач|δρ|d-r|д-р|др|د|ד\"ר|doctor|docteur|dott|dottssa|dra)\b\.?"
-    r"(?: ?med\.?)?",
-    re.I,
-)
 _PLACE = re.compile(
     r"lab|diagnos|hospital|clinic|klini|medical|medisch|pathol|health|hôpital|hopital|ziekenhuis|krankenhaus|spital"
     r"|institut|instytut|ambulator|centr|центр|клини|больниц|лаб|діагн|диагн|εργαστ|κλινικ|νοσοκομ|πολυ[ιϊ]ατρ|διαγν"
@@ -67,30 +52,11 @@ _HEADLINE = re.compile(
 
 
 @dataclass(frozen=True)
-class _Token:
-    """A word, or a part of one that ends with a label's colon."""
-
-    text: str
-    box: Box
-    score: float
-
-
-@dataclass(frozen=True)
-class _Label:
-    """A label in a cell: its tokens' numbers from `start` to `stop`, what it may name, and whether a colon ends it."""
-
-    start: int
-    stop: int
-    fields: frozenset[str]
-    colon: bool
-
-
-@dataclass(frozen=True)
 class _Line:
     """A line's cells in reading order, each a list of tokens, and the height of the line (points)."""
 
     page: int
-    cells: list[list[_Token]]
+    cells: list[list[Token]]
     y0: float
     y1: float
 
@@ -133,99 +99,13 @@ def _lines(page: Page, results: Sequence[PageEvidence]) -> Iterator[_Line]:
 def _line(page: Page, row: TextRow, leftwards: bool) -> _Line:
     cells = []
     for cell in reversed(row.cells) if leftwards else row.cells:
-        tokens: list[_Token] = []
+        tokens: list[Token] = []
         for number in cell.words:
             word = page.words[number]
-            tokens += _parts(_Token(word.text.translate(PLAIN), word.box, word.score))
+            tokens += parts(Token(word.text.translate(PLAIN), word.box, word.score))
         if tokens:
             cells.append(tokens)
     return _Line(page.number, cells, row.y0, row.y1)
-
-
-def _parts(token: _Token) -> Iterator[_Token]:
-    """A word cut behind the colon of a label within it ("Name:Ann"); a clock's colon cuts nothing."""
-    label, colon, rest = token.text.partition(":")
-    if not (colon and rest and key(label) in _known()):
-        yield token
-        return
-    x0, y0, x1, y1 = token.box
-    middle = x0 + (x1 - x0) * (len(label) + 1) / len(token.text)
-    yield _Token(label + colon, (x0, y0, middle, y1), token.score)
-    yield from _parts(_Token(rest, (middle, y0, x1, y1), token.score))
-
-
-def key(text: str) -> str:
-    """A label as it is compared: letters and digits alone, without case and accents."""
-    plain = unicodedata.normalize("NFKD", text.replace("№", "no").replace("#", "no").casefold())
-    return "".join(char for char in plain if char.isalnum()).replace("ς", "σ")
-
-
-@cache
-def _table() -> dict[str, frozenset[str]]:
-    """The labels' table: of each field its keys, and the words of `when`, `sexes` and `statuses`."""
-    table = yaml.safe_load((Path(__file__).parent / "head.yaml").read_text(encoding="utf-8"))
-    return {field: frozenset(filter(None, map(key, words.split(";")))) for field, words in table.items()}
-
-
-@cache
-def _known() -> dict[str, frozenset[str]]:
-    """What each label may name."""
-    known: dict[str, set[str]] = {}
-    for field in (*HEAD, "age_and_sex", "other"):
-        for one in _table()[field]:
-            known.setdefault(one, set()).add(field)
-    return {one: frozenset(fields) for one, fields in known.items()}
-
-
-@cache
-def _names(text: str) -> frozenset[str]:
-    """The fields that a text may be the label of; `other` for one of something else, nothing for no label."""
-    if len(text) > 60:
-        return frozenset()
-    whole = _known().get(key(text), frozenset())
-    words = text.replace("/", " / ").split()
-    core = key("".join(word for word in words if key(word) not in _table()["when"]))
-    cores = {core, *(core.removesuffix(end) for end in _WHEN_ENDS), *(core.removeprefix(end) for end in _WHEN_ENDS)}
-    dates = frozenset(field for one in cores for field in _known().get(one, ()) if field in (*_DATES, "other"))
-    named = whole | dates
-    parts = [_known().get(key(part), frozenset()) for part in re.split(r"[/,&+]", text)]
-    if not named and len(parts) == 2 and {"sex"} in parts and any("other" in part for part in parts):
-        return frozenset({"age_and_sex"})
-    if not named and "/" in text:  # one label in two languages
-        sides = [_names(side.strip()) for side in text.split("/") if side.strip()]
-        named = frozenset.intersection(*sides) if len(sides) > 1 else frozenset()
-    return named
-
-
-def _labels(tokens: Sequence[_Token]) -> list[_Label]:
-    """The labels of a cell: those with a colon anywhere, others where the cell or a part of it begins."""
-    found: list[_Label] = []
-    start = 0
-    while start < len(tokens):
-        begins = start == 0 or tokens[start - 1].text in _SEPARATORS
-        label = next(_labels_at(tokens, start, begins), None)
-        if label:
-            found.append(label)
-        start = label.stop if label else start + 1
-    return found
-
-
-def _labels_at(tokens: Sequence[_Token], start: int, begins: bool) -> Iterator[_Label]:
-    """The labels that begin with a token, the longest first."""
-    for stop in range(min(len(tokens), start + _LONGEST), start, -1):
-        texts = [token.text for token in tokens[start:stop]]
-        if any(text.endswith(":") for text in texts[:-1]):
-            continue
-        bare = texts[-1] == ":"
-        text = " ".join(texts)
-        colon = text.endswith(":")
-        if bare and len(texts) == 1:
-            continue
-        if (colon or begins) and (fields := _names(text.rstrip(": "))):
-            follows = stop < len(tokens) and tokens[stop].text == ":"
-            # A title before a name, and a word of a laboratory's own name, are labels only with a colon.
-            if colon or follows or not (_TITLE.fullmatch(text) or fields & {"laboratory"}):
-                yield _Label(start, stop + follows, fields, colon or follows)
 
 
 def _labelled(lines: Sequence[_Line]) -> Iterator[tuple[str, PageEvidence]]:
@@ -233,11 +113,11 @@ def _labelled(lines: Sequence[_Line]) -> Iterator[tuple[str, PageEvidence]]:
     for number, line in enumerate(lines):
         below = lines[number + 1] if number + 1 < len(lines) else None
         for place, cell in enumerate(line.cells):
-            labels = _labels(cell)
+            labels = labels_of(cell)
             for label, after in pairwise((*labels, None)):
                 assert label is not None
                 value = cell[label.stop : after.start if after else len(cell)]
-                while value and value[-1].text in _SEPARATORS:
+                while value and value[-1].text in SEPARATORS:
                     value = value[:-1]
                 value = value[value[0].text == ":" :] if value else value
                 beside = not value and after is None
@@ -251,28 +131,28 @@ def _labelled(lines: Sequence[_Line]) -> Iterator[tuple[str, PageEvidence]]:
                     yield from _told(label.fields, value, line.page)
 
 
-def _beside(line: _Line, place: int) -> list[_Token]:
+def _beside(line: _Line, place: int) -> list[Token]:
     """The next cell up to a label in it, with what of it stands in the one behind."""
     if place >= len(line.cells):
         return []
     cell = line.cells[place]
-    labels = _labels(cell)
+    labels = labels_of(cell)
     value = cell[: labels[0].start] if labels else list(cell)
     value = value[value[0].text == ":" :] if value else value
     return value if labels else _going_on(value, line, place + 1)
 
 
-def _going_on(value: list[_Token], line: _Line, place: int) -> list[_Token]:
+def _going_on(value: list[Token], line: _Line, place: int) -> list[Token]:
     """A value with the next cell where that is the day's clock, the rest of the day, or the name behind a title."""
     behind = line.cells[place] if place < len(line.cells) else []
     one, other = _text(value), _text(behind)
     clock = bool(moments(one)) and _TIME.fullmatch(other)
     day = not (moments(one) or moments(other)) and bool(moments(f"{one} {other}"))
-    named = _TITLE.fullmatch(one) and behind and not _labels(behind)
+    named = TITLE.fullmatch(one) and behind and not labels_of(behind)
     return [*value, *behind] if value and (clock or day or named) else value
 
 
-def _below(label: Sequence[_Token], line: _Line, below: _Line) -> list[_Token]:
+def _below(label: Sequence[Token], line: _Line, below: _Line) -> list[Token]:
     """The cell under a label, if it is no label and begins where the label does, or is all within its width."""
     height = line.y1 - line.y0
     if below.y0 - line.y1 > 1.2 * height:
@@ -280,19 +160,19 @@ def _below(label: Sequence[_Token], line: _Line, below: _Line) -> list[_Token]:
     x0, x1 = min(token.box[0] for token in label), max(token.box[2] for token in label)
     for cell in below.cells:
         c0, c1 = min(token.box[0] for token in cell), max(token.box[2] for token in cell)
-        if (abs(c0 - x0) < 4 or abs(c1 - x1) < 4 or (x0 <= c0 and c1 <= x1)) and not _labels(cell):
+        if (abs(c0 - x0) < 4 or abs(c1 - x1) < 4 or (x0 <= c0 and c1 <= x1)) and not labels_of(cell):
             return cell
     return []
 
 
-def _text(tokens: Sequence[_Token]) -> str:
+def _text(tokens: Sequence[Token]) -> str:
     return " ".join(token.text for token in tokens)
 
 
-def _told(fields: Collection[str], value: Sequence[_Token], page: int) -> Iterator[tuple[str, PageEvidence]]:
+def _told(fields: Collection[str], value: Sequence[Token], page: int) -> Iterator[tuple[str, PageEvidence]]:
     """The field among those that a label may name which a value can be, with the part of the value that is it."""
     text = _text(value)
-    days = [field for field in _DATES if field in fields]
+    days = [field for field in DATES if field in fields]
     if "age_and_sex" in fields or "sex" in fields:
         if sex := _sex(value):
             yield "sex", _evidence(sex, page)
@@ -310,7 +190,7 @@ def _told(fields: Collection[str], value: Sequence[_Token], page: int) -> Iterat
             return
 
 
-def _of_kind(field: str, value: Sequence[_Token], text: str) -> list[_Token]:
+def _of_kind(field: str, value: Sequence[Token], text: str) -> list[Token]:
     """The part of a value that is what a field asks for; nothing where it is of another kind."""
     if field in _NUMBERS:
         number = _NUMBER.match(text.lstrip("*"))
@@ -330,16 +210,16 @@ def _of_kind(field: str, value: Sequence[_Token], text: str) -> list[_Token]:
     return []
 
 
-def _sex(value: Sequence[_Token]) -> list[_Token]:
+def _sex(value: Sequence[Token]) -> list[Token]:
     """The word of a value that is a sex."""
     for token in value:
         for part in re.finditer(r"[^\W\d_][\w.-]*", token.text):
-            if key(part[0]) in _table()["sexes"]:
+            if key(part[0]) in table()["sexes"]:
                 return _span([token], part.start(), part.end())
     return []
 
 
-def _span(tokens: Sequence[_Token], start: int, end: int) -> list[_Token]:
+def _span(tokens: Sequence[Token], start: int, end: int) -> list[Token]:
     """The tokens of a part of their text, the first and the last cut where it begins and ends."""
     found, at = [], 0
     for token in tokens:
@@ -348,12 +228,12 @@ def _span(tokens: Sequence[_Token], start: int, end: int) -> list[_Token]:
             x0, y0, x1, y1 = token.box
             step = (x1 - x0) / len(token.text)
             box = token.box if high - low == len(token.text) else (x0 + low * step, y0, x0 + high * step, y1)
-            found.append(_Token(token.text[low:high], box, token.score))
+            found.append(Token(token.text[low:high], box, token.score))
         at += len(token.text) + 1
     return found
 
 
-def _evidence(tokens: Sequence[_Token], page: int, confidence: float = 1.0) -> PageEvidence:
+def _evidence(tokens: Sequence[Token], page: int, confidence: float = 1.0) -> PageEvidence:
     boxes = [token.box for token in tokens]
     box = min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)
     return PageEvidence(_text(tokens), min(token.score for token in tokens) * confidence, page=page, box=box)
@@ -367,7 +247,7 @@ def _envelope(lines: Sequence[_Line]) -> Iterator[tuple[str, PageEvidence]]:
             day = next(iter(moments(text)), None)
             if not day:
                 continue
-            labels, behind = _labels(cell), _span(cell, day.end, len(text))
+            labels, behind = labels_of(cell), _span(cell, day.end, len(text))
             if labels and not (labels[0].start == 0 and "birth_date" in labels[0].fields):
                 continue
             if not labels:
@@ -382,7 +262,7 @@ def _envelope(lines: Sequence[_Line]) -> Iterator[tuple[str, PageEvidence]]:
             return
 
 
-def _first_of_block(cell: Sequence[_Token], lines: Sequence[_Line]) -> list[_Token]:
+def _first_of_block(cell: Sequence[Token], lines: Sequence[_Line]) -> list[Token]:
     """The name in the first of the lines right above each other that begin, or end, where a cell of the last does."""
     left, right = min(token.box[0] for token in cell), max(token.box[2] for token in cell)
     last, top = lines[-1], None
@@ -397,7 +277,7 @@ def _first_of_block(cell: Sequence[_Token], lines: Sequence[_Line]) -> list[_Tok
         if not any(map(str.isdigit, text)) and (_HEADLINE.search(text) or _PLACE.search(text)):
             break
         last = above
-        if not _labels(own[0]):
+        if not labels_of(own[0]):
             top = own[0]
     if top is None or any(map(str.isdigit, _text(top))):
         return []
@@ -411,9 +291,9 @@ def _unlabelled(lines: Sequence[_Line], page: Page) -> Iterator[tuple[str, PageE
             break
         for cell in line.cells:
             text = _text(cell)
-            if _TITLE.match(text) and not _labels(cell) and (own := _of_kind("ordered_by", cell, text)):
+            if TITLE.match(text) and not labels_of(cell) and (own := _of_kind("ordered_by", cell, text)):
                 yield "ordered_by", _evidence(own, page.number, GUESSED)
-            if key(text) in _table()["statuses"] and not _HEADLINE.search(text):
+            if key(text) in table()["statuses"] and not _HEADLINE.search(text):
                 yield "report_status", _evidence(cell, page.number, GUESSED)
             code = text.strip("*")
             if len(cell) == len(line.cells) == 1 and _CODE.fullmatch(code) and not moments(code):
@@ -423,9 +303,9 @@ def _unlabelled(lines: Sequence[_Line], page: Page) -> Iterator[tuple[str, PageE
         yield "laboratory", _evidence(own, page.number, GUESSED)
 
 
-def _laboratory(lines: Sequence[_Line], height: float) -> list[_Token]:
+def _laboratory(lines: Sequence[_Line], height: float) -> list[Token]:
     """The name with an address or telephone number below or behind it: the largest at the top, else at the foot."""
-    found: list[tuple[float, list[_Token]]] = []
+    found: list[tuple[float, list[Token]]] = []
     for number, line in enumerate(lines):
         top = line.y0 < 0.22 * height
         for cell in line.cells if top or line.y0 > 0.8 * height else ():
@@ -434,7 +314,7 @@ def _laboratory(lines: Sequence[_Line], height: float) -> list[_Token]:
             own = _span(cell, 0, len(part))
             if sum(map(str.isalpha, part)) < 4 or any(map(str.isdigit, part)) or len(own) > 10:
                 continue
-            if _HEADLINE.search(part) or any(label.colon for label in _labels(own)) or _TITLE.match(part):
+            if _HEADLINE.search(part) or any(label.colon for label in labels_of(own)) or TITLE.match(part):
                 continue
             place, within = bool(_PLACE.search(part)), len(part) < len(text.rstrip(" ,:"))
             addressed = within or _addressed(cell, lines[number + 1 : number + 4])
@@ -444,7 +324,7 @@ def _laboratory(lines: Sequence[_Line], height: float) -> list[_Token]:
     return max(found, key=lambda one: one[0])[1] if found else []
 
 
-def _addressed(cell: Sequence[_Token], below: Sequence[_Line]) -> bool:
+def _addressed(cell: Sequence[Token], below: Sequence[_Line]) -> bool:
     """Whether an address stands right below a cell: a line with a number, on one of its edges or about its middle."""
     x0, x1 = min(token.box[0] for token in cell), max(token.box[2] for token in cell)
     for line in below:
@@ -456,7 +336,7 @@ def _addressed(cell: Sequence[_Token], below: Sequence[_Line]) -> bool:
                 aligned
                 and any(map(str.isdigit, text))
                 and not moments(text)
-                and (_TEL.search(text) or not _labels(other))
+                and (_TEL.search(text) or not labels_of(other))
             ):
                 return True
     return False
