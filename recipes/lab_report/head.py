@@ -195,7 +195,7 @@ def _of_kind(field: str, value: Sequence[Token], text: str) -> list[Token]:
     if field in _NUMBERS:
         number = _NUMBER.match(text.lstrip("*"))
         shift = len(text) - len(text.lstrip("*"))
-        if number and not moments(text):
+        if number and not moments(text) and " - " not in number[0]:
             return _span(value, shift, shift + number.end())
     elif field == "report_status":
         words = [token for token in value if any(map(str.isalpha, token.text))]
@@ -296,7 +296,12 @@ def _unlabelled(lines: Sequence[_Line], page: Page) -> Iterator[tuple[str, PageE
             if key(text) in table()["statuses"] and not _HEADLINE.search(text):
                 yield "report_status", _evidence(cell, page.number, GUESSED)
             code = text.strip("*")
-            if len(cell) == len(line.cells) == 1 and _CODE.fullmatch(code) and not moments(code):
+            if (
+                len(cell) == len(line.cells) == 1
+                and _CODE.fullmatch(code)
+                and sum(map(str.isdigit, code)) > 5
+                and not moments(code)
+            ):
                 shift = text.index(code)
                 yield "sample_id", _evidence(_span(cell, shift, shift + len(code)), page.number, GUESSED)
     if own := _laboratory(lines, page.height):
