@@ -144,7 +144,24 @@ class RowTask(Task):
             if one.why:
                 by_reason[f"ungraded: {one.why}"] = by_reason.get(f"ungraded: {one.why}", 0) + 1
         left = {f"left out: {why}": count for why, count in reading.counts.items()}
-        return Grade({**figures, "questions": len(asked), **by_reason, **left})
+        return Grade({**figures, "questions": len(asked), **by_reason, **left}, answers=answers_of(asked, graded))
+
+
+def answers_of(asked: Sequence[Asked], graded: Sequence[Graded]) -> list[dict[str, object]]:
+    """Yes, no or a choice on volumes and slides, each beside the true one: what `assay export` makes reports of."""
+    return [
+        {
+            "kind": one.item.group or one.row.name,
+            "state": "right" if given.scores["right"] else "wrong" if given.said else "not found",
+            "row": one.row.title,
+            "study": [str(path.resolve()) for path in one.item.images],
+            "question": one.item.question,
+            "said": one.item.options.get(given.said, given.said),
+            "gold": one.item.options.get(one.item.gold, one.item.gold),
+        }
+        for one, given in zip(asked, graded, strict=True)
+        if one.row.shown != "picture" and one.row.grader in ("yes_no", "choice") and one.item.images
+    ]
 
 
 def figures_of(row: Row, items: Sequence[object], graded: Sequence[Graded]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from extraction.errors import AssayError
 from extraction.example import ImagePart
-from recipes.card.base import read_row
+from recipes.card.base import answers_of, read_row
 from recipes.card.examples import asked, examples_of
 from recipes.card.grade import Graded
 from recipes.card.items import Item
@@ -136,3 +136,15 @@ def test_precision_and_recall_are_of_yes_in_each_group():
     assert value("precision") == pytest.approx(100 * np.mean([1 / 2, 1, 0]))
     assert value("sensitivity") == pytest.approx(100 * np.mean([1, 1 / 2, 0]))
     assert value("f1") == pytest.approx(100 * np.mean([2 / 3, 2 / 3, 0]))
+
+
+def test_what_was_said_of_studies_is_kept_for_reports(ct_rate):
+    row = by_name("ct_rate")
+    asked = [
+        branch.source for example in examples_of(read_row(row, ct_rate, "test"), row) for branch in example.branches
+    ]
+    told = answers_of(asked[:2], [Graded({"right": 1.0}, "yes"), Graded({"right": 0.0}, "", "empty")])
+    assert [(one["question"], one["said"], one["state"], one["gold"]) for one in told] == [
+        (LABELS[0], "yes", "right", "yes"), (LABELS[1], "", "not found", "no"),
+    ]  # fmt: skip
+    assert told[0]["study"] == [str(asked[0].item.images[0].resolve())]
