@@ -298,3 +298,12 @@ def test_compare_lm_eval_without_it_says_so_in_a_sentence(tmp_path):
 def test_bench_gpu_without_one_says_so_in_a_sentence():
     told = start("bench_gpu.py", code=2)
     assert told.startswith("Error: There is no GPU here") and len(told.splitlines()) == 1
+
+
+def test_bench_volume(tmp_path):
+    few = ("--slices", 3, "--questions", 3, "--side", 28, "--sample", 2, "--json", tmp_path / "figures.json")
+    start("bench_volume.py", *few)
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["largest difference of logits"] < 1e-4 and figures["largest difference of a token's loss"] < 1e-4
+    assert figures["serving: answers that differ"] == 0
+    assert figures["tokens, all as branches"] < figures["tokens, all apart"]

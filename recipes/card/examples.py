@@ -127,7 +127,7 @@ def slide_parts(path: Path, row: Row) -> tuple[list[Part], Sequence[str]]:
 
     slide = open_slide(path, row.mpp)
     files = shown(slide, magnification=row.magnification)
-    return [ImagePart.of(file) for file in files], slide.said
+    return [ImagePart.made(file) for file in files], slide.said
 
 
 def readable(path: Path) -> Path:
