@@ -242,7 +242,8 @@ def serving(example: Any, backend: Any, told: Any, sample: int) -> dict[str, Any
         pixels = family.pixels([picture for image in prompt.images for picture in family.pictures(image)])
         batch = on(backend.model, {"input_ids": ids, "token_type_ids": (ids == family.soft).long(), **pixels})
         made = backend.model.generate(**batch, **settings, suppress_tokens=no_words or None)
-        other.append(backend.tokenizer.decode(made[0, len(prompt.ids) :], skip_special_tokens=True).strip())
+        written = [token for token in made[0, len(prompt.ids) :].tolist() if token not in backend.stop]
+        other.append(backend.tokenizer.decode(written).strip())
     each = (now() - start_apart) / len(other)
     return {
         "serving: one question, s": middle - start,
