@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,7 @@ def _add(reading: Reading, folder: Path, row: Row, place: tuple[str, Cells], nam
         text="\n".join(map(told, text)) if isinstance(text, list) else told(text),
         patient=told(cell(cells, row, "patient")),
         group=told(cell(cells, row, "group")),
+        evidence=tuple(map(int, re.findall(r"\d+", told(cell(cells, row, "evidence"))))) if row.names else (),
         closed=closed.upper() in ("CLOSED", "YES", "TRUE", "1") if closed else None,
         at=at,
     )

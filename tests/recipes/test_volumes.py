@@ -11,7 +11,7 @@ from extraction.errors import AssayError
 from extraction.example import ImagePart
 from recipes.card.base import answers_of, read_row
 from recipes.card.examples import asked, examples_of
-from recipes.card.grade import Graded
+from recipes.card.grade import Graded, graded
 from recipes.card.items import Item
 from recipes.card.measures import measure
 from recipes.card.replies import as_asked
@@ -143,8 +143,29 @@ def test_what_was_said_of_studies_is_kept_for_reports(ct_rate):
     asked = [
         branch.source for example in examples_of(read_row(row, ct_rate, "test"), row) for branch in example.branches
     ]
-    told = answers_of(asked[:2], [Graded({"right": 1.0}, "yes"), Graded({"right": 0.0}, "", "empty")])
+    told = answers_of(asked[:2], [Graded({"right": 1.0}, "yes"), Graded({"right": 0.0}, "", "empty")], ["yes", ""])
     assert [(one["question"], one["said"], one["state"], one["gold"]) for one in told] == [
         (LABELS[0], "yes", "right", "yes"), (LABELS[1], "", "not found", "no"),
     ]  # fmt: skip
     assert told[0]["study"] == [str(asked[0].item.images[0].resolve())]
+
+
+def test_answers_name_slices_where_the_row_asks_for_them(tmp_path):
+    nifti(tmp_path / "a.nii.gz", np.arange(4 * 64).reshape(4, 8, 8))
+    labels = (("a tumour", "yes", "2, 3"), ("a stroke", "no", ""))
+    rows = [{"study": "a.nii.gz", "label": one, "answer": gold, "slices": told} for one, gold, told in labels]
+    page = (
+        'base: mri\ncolumns: {evidence: slices, patient: study}\nprompt: {answer: "Final Answer: {answer}{evidence}"}\n'
+    )
+    folder = studies(tmp_path, rows, page + "figures: [{name: accuracy}, {name: evidence F1, score: evidence}]\n")
+    row = row_at(folder)
+    reading = read_row(row, folder, "test")
+    [example] = examples_of(reading, row)
+    assert [b.gold["answer"] for b in example.branches] == ["Final Answer: yes (SLICE 2, SLICE 3)", "Final Answer: no"]
+    asked = [branch.source for branch in example.branches]
+    replies = ["Final Answer: yes (SLICE 3, SLICE 4)", "Final Answer: no"]
+    found = [graded(reply, one.item, row.grader) for reply, one in zip(replies, asked, strict=True)]
+    assert [one.scores for one in found] == [{"right": 1.0, "evidence": 0.5}, {"right": 1.0}]
+    assert [one["evidence"] for one in answers_of(asked, found, replies)] == [["SLICE 3", "SLICE 4"], []]
+    choice = Item("1", "?", "A", {"A": "cyst", "B": "tumour"}, evidence=(7,))
+    assert graded("Final Answer: A (PATCH 7)", choice, "choice").scores == {"right": 1.0, "evidence": 1.0}
