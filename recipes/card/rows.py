@@ -87,7 +87,8 @@ class Row(Section):
     """Files of each split (train, validation, test), patterns within the folder."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Columns by what they hold: id, question, options, answer, evidence, image, text, patient, group, closed, split.
-    Options may be several columns, and a box: y0, x0, y1, x1, in 0 to 1000 of the picture as it is shown."""
+    Options may be several columns, images too (`previous, current`: two studies of a row), and a box: y0, x0, y1,
+    x1, in 0 to 1000 of the picture as it is shown."""
     places: bool = False
     """Whether answers are places among the options, from 0 or from 1 (which is told from all answers of a file)."""
     where: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
@@ -195,6 +196,11 @@ def _check_names(row: Row, path: Path) -> None:
         for name in names:
             if name not in known:
                 raise AssayError(f"{path}: unknown `{name}` in `{key}`{_meant(name, known)}")
+    if "evidence" in row.columns and not row.names:
+        raise AssayError(
+            f"{path}: `evidence` in `columns` is of slices and patches, and no answer names them: say `shown: ct` "
+            'or mri or slide, and `prompt: {answer: "Final Answer: {answer}{evidence}"}`.'
+        )
     templates = [(f"prompt.{key}", getattr(row.prompt, key), fields) for key, fields in FIELDS.items()]
     for key, template, fields in [*templates, ("images", row.images, ("image",))]:
         # `\boxed{X}` and JSON are words of a prompt.

@@ -17,6 +17,7 @@ from recipes.card.measures import measure
 from recipes.card.replies import as_asked
 from recipes.card.rows import FILE, Figure, by_name, row_at
 from recipes.volume.readers import LABELS
+from tests.extraction.test_slide import PINK, svs, tile
 from tests.recipes.pictures import table
 
 
@@ -169,3 +170,37 @@ def test_answers_name_slices_where_the_row_asks_for_them(tmp_path):
     assert [one["evidence"] for one in answers_of(asked, found, replies)] == [["SLICE 3", "SLICE 4"], []]
     choice = Item("1", "?", "A", {"A": "cyst", "B": "tumour"}, evidence=(7,))
     assert graded("Final Answer: A (PATCH 7)", choice, "choice").scores == {"right": 1.0, "evidence": 1.0}
+
+
+def test_two_studies_of_a_row_are_shown_one_behind_the_other(tmp_path):
+    for name, count in (("old", 2), ("new", 3)):
+        nifti(tmp_path / f"{name}.nii.gz", np.arange(count * 64).reshape(count, 8, 8) + count)
+    row = {"previous": "old.nii.gz", "current": "new.nii.gz", "label": "Pleural effusion", "answer": "worsening",
+           "patient": "1"}  # fmt: skip
+    folder = studies(tmp_path, [row, row | {"previous": ""}], "base: ct_change\nshown: mri\n")
+    made = row_at(folder)
+    reading = read_row(made, folder, "test")
+    [example] = examples_of(reading, made)
+    assert [part for part in example.context.parts if isinstance(part, str)] == [
+        "SLICE 1", "SLICE 2", "(previous study)", "SLICE 3", "SLICE 4", "SLICE 5", "(current study)",
+    ]  # fmt: skip
+    assert example.branches[0].gold["answer"] == "Final Answer: C"
+    assert 'How has "Pleural effusion" changed' in example.branches[0].parts[0]
+    assert any("nothing in the column previous" in told for told in reading.told())
+
+
+def test_slides_by_choice_are_patches_with_options(tmp_path):
+    svs(tmp_path / "a.svs", 512, 512, chosen=lambda *_: tile(PINK), downs=())
+    row = {"slide": "a.svs", "question": "Which is it?", "options": "benign|malignant", "answer": "malignant",
+           "patient": "1"}  # fmt: skip
+    folder = studies(tmp_path, [row], "base: wsi_choice\nmagnification: 20\n")
+    made = row_at(folder)
+    [example] = examples_of(read_row(made, folder, "test"), made)
+    assert [part.size for part in example.context.parts] == [(896, 896)]
+    assert example.branches[0].gold["answer"] == "Final Answer: B" and "(B) malignant" in example.branches[0].parts[0]
+    named = (
+        'base: wsi_choice\nmagnification: 20\ncolumns: {evidence: patches}\nprompt: {answer: "{answer}{evidence}"}\n'
+    )
+    made = row_at(studies(tmp_path, [row | {"patches": 1}], named))
+    [example] = examples_of(read_row(made, folder, "test"), made)
+    assert example.context.parts[1] == "PATCH 1" and example.branches[0].gold["answer"] == "B (PATCH 1)"
