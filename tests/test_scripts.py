@@ -307,3 +307,12 @@ def test_bench_volume(tmp_path):
     assert figures["largest difference of logits"] < 1e-4 and figures["largest difference of a token's loss"] < 1e-4
     assert figures["serving: answers that differ"] == 0
     assert figures["tokens, all as branches"] < figures["tokens, all apart"]
+
+
+@pytest.mark.parametrize("what", ["volume", "slide"])
+def test_prove_volumes(what, tmp_path):
+    few = (what, "--steps", 2, "--volumes", 16, "--slices", 4, "--json", tmp_path / "figures.json")
+    start("prove_volumes.py", *few)
+    assert list(json.loads((tmp_path / "figures.json").read_text())) == [
+        "finding", "where", "finding, swapped", "where, swapped",
+    ]  # fmt: skip
