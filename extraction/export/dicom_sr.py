@@ -154,7 +154,8 @@ def _item(kind: str, code: str, meaning: str, relation: str = "", **values: Any)
 
 def _label(text: str) -> Any:
     """A code for words of a data set, which have none: a digest, always the same. A code's meaning has 64 letters."""
-    return _code(hashlib.sha256(text.encode()).hexdigest()[:12].upper(), _OWN, text[:64])
+    meaning = " ".join(text.replace("\\", "/").split())[:64]  # a backslash would part two values
+    return _code(hashlib.sha256(text.encode()).hexdigest()[:12].upper(), _OWN, meaning)
 
 
 def _code(value: str, scheme: str, meaning: str) -> Any:

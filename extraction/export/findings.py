@@ -188,4 +188,7 @@ def _made(to: Report, line: dict[str, Any], files: Files, findings: Sequence[Fin
         return f"{text}\n".encode(), "json"
     from extraction.export.dicom_sr import report
 
-    return report(files, findings, model), "dcm"
+    try:
+        return report(files, findings, model), "dcm"
+    except ValueError:  # its text may quote the file
+        raise AssayError("its UIDs, or the patient's tags, are no valid DICOM; write --to fhir.") from None

@@ -21,7 +21,7 @@ def answers(tmp_path):
     (tmp_path / "two.nii").write_bytes(b"")
     lines = [
         answer(tmp_path / "one", "Lung nodule", "yes", evidence=["SLICE 2"]),
-        answer(tmp_path / "one", "Emphysema", "no"),
+        answer(tmp_path / "one", "Emphysema\\\nof lungs", "no"),
         answer(tmp_path / "one", "Hernia", ""),
         answer(tmp_path / "two.nii", "Emphysema", "no"),
     ]
@@ -50,7 +50,7 @@ def test_a_dicom_report_has_the_answers_their_slice_and_the_study_and_names_nobo
     assert data.ContentTemplateSequence[0].TemplateIdentifier == "1500"
     found = list(words(data))
     assert [item for item in found if item[0] == "CODE"][-2:] == [
-        ("CODE", "Lung nodule", "Yes"), ("CODE", "Emphysema", "No"),
+        ("CODE", "Lung nodule", "Yes"), ("CODE", "Emphysema/ of lungs", "No"),
     ]  # fmt: skip
     assert [name for kind, name, _ in found if kind == "CONTAINER"] == ["Imaging Measurements", "Measurement Group"]
     own = data.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence
@@ -71,7 +71,7 @@ def test_a_fhir_bundle_has_an_observation_for_each_answer(answers, tmp_path):
     text = done.files[0].read_text()
     report, *observations = [entry["resource"] for entry in json.loads(text)["entry"]]
     assert [(one["code"]["text"], one["valueCodeableConcept"]["text"]) for one in observations] == [
-        ("Lung nodule", "yes"), ("Emphysema", "no"),
+        ("Lung nodule", "yes"), ("Emphysema\\\nof lungs", "no"),
     ]  # fmt: skip
     assert report["imagingStudy"][0]["identifier"]["value"] == "urn:oid:1.2.9" and "subject" not in report
     assert "Hidden" not in text and "2024" not in text and observations[0]["note"][0]["text"] == "Seen in SLICE 2."

@@ -1,6 +1,7 @@
 """Volumes and slides as rows: CT-RATE in its layout, studies and slides of one's own."""
 
 import gzip
+import json
 import struct
 
 import numpy as np
@@ -9,6 +10,10 @@ from PIL import Image
 
 from extraction.errors import AssayError
 from extraction.example import ImagePart
+from extraction.export.findings import Report, write_reports
+from extraction.record.record import Record
+from finetune.answers import by_kind, write_answers
+from finetune.task import load_task
 from recipes.card.base import answers_of, read_row
 from recipes.card.examples import asked, examples_of
 from recipes.card.grade import Graded, graded
@@ -139,16 +144,19 @@ def test_precision_and_recall_are_of_yes_in_each_group():
     assert value("f1") == pytest.approx(100 * np.mean([2 / 3, 2 / 3, 0]))
 
 
-def test_what_was_said_of_studies_is_kept_for_reports(ct_rate):
-    row = by_name("ct_rate")
-    asked = [
-        branch.source for example in examples_of(read_row(row, ct_rate, "test"), row) for branch in example.branches
-    ]
-    told = answers_of(asked[:2], [Graded({"right": 1.0}, "yes"), Graded({"right": 0.0}, "", "empty")], ["yes", ""])
-    assert [(one["question"], one["said"], one["state"], one["gold"]) for one in told] == [
-        (LABELS[0], "yes", "right", "yes"), (LABELS[1], "", "not found", "no"),
-    ]  # fmt: skip
-    assert told[0]["study"] == [str(asked[0].item.images[0].resolve())]
+def test_what_was_said_of_studies_becomes_reports(ct_rate, tmp_path):
+    row, task = by_name("ct_rate"), load_task("volume")
+    examples = examples_of(read_row(row, ct_rate, "test"), row)
+    gold = [[Record(e.context.name, "ok", branch.gold) for branch in e.branches] for e in examples]
+    gold[0][1] = Record("x", "ok", {"answer": "I cannot say."})
+    grade = task.grade(task.contract, examples, gold)
+    assert by_kind(grade.answers)["all"]["right"] == 35 and grade.answers[1]["state"] == "not found"
+    file = write_answers(tmp_path / "m.data.answers.jsonl", grade.answers)
+    done = write_reports(file, Report.FHIR, tmp_path / "out")
+    assert [one.name for one in done.files] == ["valid_1_a_1.json", "valid_2_a_1.json"] and done.answers == 35
+    first = json.loads(done.files[0].read_text())["entry"][1]["resource"]
+    assert (first["code"]["text"], first["valueCodeableConcept"]["coding"][0]["display"]) == (LABELS[0], "Yes")
+    assert not write_reports(file, Report.DICOM_SR, tmp_path / "sr").files  # NIfTI has no UIDs
 
 
 def test_answers_name_slices_where_the_row_asks_for_them(tmp_path):
