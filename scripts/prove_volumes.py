@@ -1,6 +1,6 @@
 """Prove that slices and patches are looked at: a tiny model learns which finding a volume or a slide has, and where.
 
-    .venv/bin/python scripts/prove_volumes.py volume [--steps 900] [--json FILE]     # `slide` the same of patches
+    .venv/bin/python scripts/prove_volumes.py volume [--steps 600] [--json FILE]     # `slide` the same of patches
 
 A Gemma 3 with eyes of half a million weights starts from random ones. Volumes are CTs of 24 slices of noisy tissue,
 shown by the protocol (three windows, a label behind each slice), of which one has a planted finding: a calcification,
@@ -35,7 +35,7 @@ NAMES = {"volume": "SLICE", "slide": "PATCH"}
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/prove_volumes.py", description="Prove that slices are looked at.")
     parser.add_argument("what", choices=list(FINDINGS))
-    parser.add_argument("--steps", type=int, default=900, help="of 16 volumes each")
+    parser.add_argument("--steps", type=int, default=600, help="of 16 volumes each")
     parser.add_argument("--volumes", type=int, default=600, help="to train on; a sixth as many to judge by")
     parser.add_argument("--slices", type=int, default=24, help="an even number")
     parser.add_argument("--json", type=Path, help="also write the figures here")

@@ -316,3 +316,11 @@ def test_prove_volumes(what, tmp_path):
     assert list(json.loads((tmp_path / "figures.json").read_text())) == [
         "finding", "where", "finding, swapped", "where, swapped",
     ]  # fmt: skip
+
+
+@pytest.mark.proof
+def test_prove_volumes_looks_at_the_slices():
+    """The script's own proof with eight slices, in some minutes."""
+    figures = importlib.import_module("prove_volumes").prove("volume", steps=400, count=300, slices=8)
+    assert min(figures["finding"], figures["where"]) >= 0.9
+    assert max(figures["finding, swapped"], figures["where, swapped"]) <= 0.1
