@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from extraction.errors import AssayError, no_warnings
+from extraction.export.findings import Report
 from extraction.export.writers import Format
 from extraction.files import printable
 from extraction.record.record import REVIEW_BELOW, Record
@@ -260,34 +261,58 @@ def _told(
             yield job, record
 
 
-def _format(name: str) -> Format:
-    try:
-        return Format(name)
-    except ValueError:
-        raise AssayError(f"--to is one of {', '.join(Format)}, not {name}.") from None
-
-
 @app.command()
 def export(
-    records: Annotated[Path, typer.Argument(help="A record, or a folder of records, subfolders too.")],
+    records: Annotated[
+        Path,
+        typer.Argument(
+            help="A record, or a folder of records, subfolders too; or answers on volumes or slides (.answers.jsonl)."
+        ),
+    ],
     to: Annotated[
-        Format,
-        typer.Option(parser=_format, metavar="|".join(Format), help="Excel (xlsx) needs the extra assay[export]."),
+        str,
+        typer.Option(
+            help=f"{', '.join(Format)} (Excel needs the extra assay[export]); of answers {' or '.join(Report)}."
+        ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="The file; other tables go beside it.", show_default="RECORDS.FORMAT, here")
+        Path | None,
+        typer.Option(
+            help="The file (other tables go beside it), or the folder of the reports.",
+            show_default="RECORDS.FORMAT, here",
+        ),
     ] = None,
+    patient: Annotated[
+        bool, typer.Option("--patient", help="Reports name the patient and the order, as the DICOM files do.")
+    ] = False,
 ) -> None:
     """Write records as tables: a row for each item of a list, and a table of all documents.
 
     Values stay text as printed. CSV cannot say so: import it with all columns as text, or a spreadsheet takes 1-5 for
     a date and =A1 for a formula; xlsx, parquet and sqlite need no such care. CSV and Parquet have further tables in
     files beside the first: NAME.documents.csv. Ends with code 2 when a JSON file in the folder is no record.
+
+    Answers of yes, no or a choice on volumes and slides, which assay evaluate keeps in NAME.answers.jsonl, become a
+    report a study: DICOM SR (TID 1500) with the study's UIDs, or a FHIR R4 bundle of Observations in a
+    DiagnosticReport. Nothing that names the patient is in them without --patient. Ends with code 2 when a study gets
+    no report.
     """
     from extraction.export.files import export as write_tables
 
     name = records.resolve().name if records.is_dir() else records.stem
-    done = write_tables(records, to, out or Path(f"{name}.{to}"))
+    if to in list(Report):
+        from extraction.export.findings import write_reports
+
+        reports = write_reports(records, Report(to), out or Path(f"{name}.{to}"), patient)
+        print("\n".join(reports.told()), file=sys.stderr)
+        if reports.unwritten:
+            raise typer.Exit(2)
+        return
+    if to not in list(Format):
+        raise AssayError(f"--to is one of {', '.join([*Format, *Report])}, not {to}.")
+    if patient:
+        raise AssayError(f"--patient is of reports ({', '.join(Report)}); tables hold what records hold.")
+    done = write_tables(records, Format(to), out or Path(f"{name}.{to}"))
     for reason in done.unread.values():
         print(reason, file=sys.stderr)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,13 +27,16 @@ def volume(
     number: Annotated[
         int | None, typer.Option(min=1, help="Which of several volumes.", show_default="the only one")
     ] = None,
+    answers: Annotated[
+        Path | None, typer.Option(help="What a model said (.answers.jsonl of assay evaluate), for the page.")
+    ] = None,
 ) -> None:
     """The volumes in a path: their geometry, what is doubtful about them, and how a model is shown them.
 
     Nothing that names a patient is read from headers; names of files are yours.
     """
     from extraction.files import write_whole
-    from extraction.volume import open_volumes, protocol_of, volume_page
+    from extraction.volume import chosen, open_volumes, protocol_of, volume_page
     from extraction.volume.page import geometry_told
     from extraction.volume.volume import told_left
 
@@ -51,7 +54,10 @@ def volume(
         wanted = found[(number or 1) - 1]
         print(f"Protocol: {protocol_of(wanted, protocol)}")
         if html:
-            write_whole(html, volume_page(wanted, protocol))
+            said, earlier = _said(answers, path)
+            before = [*(one for study in earlier for one in open_volumes(study)), *found[: (number or 1) - 1]]
+            shown = sum(len(chosen(one.shape[0])) for one in before) if said else 0
+            write_whole(html, volume_page(wanted, protocol, answers=said, before=shown))
             print(html)
 
 
@@ -64,6 +70,9 @@ def slide(
     ] = None,
     mpp: Annotated[
         float | None, typer.Option(help="Micrometres per pixel, where the slide does not say.", show_default=False)
+    ] = None,
+    answers: Annotated[
+        Path | None, typer.Option(help="What a model said (.answers.jsonl of assay evaluate), for the page.")
     ] = None,
 ) -> None:
     """Tell a whole slide's sizes, levels and tissue, and which patches a model would be shown.
@@ -78,5 +87,22 @@ def slide(
     print("\n".join([path.name, *told(opened)]), flush=True)
     print("\n".join(counted(opened, magnification)))
     if page:
-        write_whole(page, slide_page(opened, magnification))
+        write_whole(page, slide_page(opened, magnification, answers=_said(answers, path)[0]))
         print(f"The page: {page}", file=sys.stderr)
+
+
+def _said(answers: Path | None, path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """What a file of answers says of the study or slide at a path, and the studies that were shown before it.
+
+    Raises:
+        AssayError: it says nothing of it.
+    """
+    if answers is None:
+        return [], []
+    from extraction.export.findings import read_answers
+
+    own = str(path.resolve())
+    for study, found in read_answers(answers).items():
+        if own in study:
+            return found, list(study[: study.index(own)])
+    raise AssayError(f"{answers} says nothing of {path}; name the study as its table of questions does.")

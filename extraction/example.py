@@ -40,6 +40,8 @@ class ImagePart:
             than wide or the reverse.
         password: of an encrypted PDF.
         square: whether it is padded with black to a square before it is shown, the image in the middle.
+        own: whether it is a PNG that this process has written (a slice, a patch), which needs no process with limits to
+            be opened: a volume has 85 of them.
     """
 
     path: Path
@@ -50,6 +52,17 @@ class ImagePart:
     turn: int = 0
     password: str = field(default="", repr=False)
     square: bool = False
+    own: bool = field(default=False, repr=False, compare=False)
+
+    @classmethod
+    def made(cls, path: Path) -> ImagePart:
+        """An image that this process has written itself."""
+        from PIL import Image
+
+        from extraction.document.image_files import image_dpi
+
+        with Image.open(path) as image:
+            return cls(path, 1, image_dpi(image), image.size, own=True)
 
     @classmethod
     def of(cls, path: str | Path, square: bool = False) -> ImagePart:
@@ -80,8 +93,11 @@ class ImagePart:
         Raises:
             DocumentError: the file cannot be drawn any more.
         """
-        from PIL.Image import new
+        from PIL.Image import new, open
 
+        if self.own:
+            with open(self.path) as kept:
+                return kept.convert("RGB")
         image = render_page(self.path, self.page, self.dpi, limits, self.password).rotate(-self.turn, expand=True)
         if self.square:
             side = max(image.size)

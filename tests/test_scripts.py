@@ -298,3 +298,29 @@ def test_compare_lm_eval_without_it_says_so_in_a_sentence(tmp_path):
 def test_bench_gpu_without_one_says_so_in_a_sentence():
     told = start("bench_gpu.py", code=2)
     assert told.startswith("Error: There is no GPU here") and len(told.splitlines()) == 1
+
+
+def test_bench_volume(tmp_path):
+    few = ("--slices", 3, "--questions", 3, "--side", 28, "--sample", 2, "--json", tmp_path / "figures.json")
+    start("bench_volume.py", *few)
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["largest difference of logits"] < 1e-4 and figures["largest difference of a token's loss"] < 1e-4
+    assert figures["serving: answers that differ"] == 0
+    assert figures["tokens, all as branches"] < figures["tokens, all apart"]
+
+
+@pytest.mark.parametrize("what", ["volume", "slide"])
+def test_prove_volumes(what, tmp_path):
+    few = (what, "--steps", 2, "--volumes", 16, "--slices", 4, "--json", tmp_path / "figures.json")
+    start("prove_volumes.py", *few)
+    assert list(json.loads((tmp_path / "figures.json").read_text())) == [
+        "finding", "where", "finding, swapped", "where, swapped",
+    ]  # fmt: skip
+
+
+@pytest.mark.proof
+def test_prove_volumes_looks_at_the_slices():
+    """The script's own proof with eight slices, in some minutes."""
+    figures = importlib.import_module("prove_volumes").prove("volume", steps=400, count=300, slices=8)
+    assert min(figures["finding"], figures["where"]) >= 0.9
+    assert max(figures["finding, swapped"], figures["where, swapped"]) <= 0.1

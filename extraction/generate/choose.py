@@ -14,8 +14,8 @@ def mask_of(matcher: Any) -> np.ndarray:
 
 
 def is_allowed(mask: np.ndarray, token: int) -> bool:
-    """Whether the grammar lets a token be next."""
-    return bool(mask[token >> 5] >> np.uint32(token & 31) & np.uint32(1))
+    """Whether the grammar lets a token be next; what the output layer has beyond its words is never."""
+    return token >> 5 < len(mask) and bool(mask[token >> 5] >> np.uint32(token & 31) & np.uint32(1))
 
 
 def _bits(mask: np.ndarray, logits: torch.Tensor) -> torch.Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from extraction.slide.patches import ENOUGH, SIDE, Patch, candidates, draw, overview, patches, tissue
 from extraction.slide.slide import Slide
@@ -42,8 +42,11 @@ def counted(slide: Slide, magnification: float, seed: int = 0) -> list[str]:
     return lines
 
 
-def slide_page(slide: Slide, magnification: float, seed: int = 0) -> str:
+def slide_page(slide: Slide, magnification: float, seed: int = 0, answers: Sequence[Mapping[str, Any]] = ()) -> str:
     """One self-contained HTML file: works offline, loads nothing.
+
+    Args:
+        answers: on the slide (`findings.read_answers`); the patches that they name stand out.
 
     Raises:
         AssayError, DocumentError: as `patches`.
@@ -59,7 +62,8 @@ def slide_page(slide: Slide, magnification: float, seed: int = 0) -> str:
     parts = {
         "SIDE": str(SIDE),
         "FACTS": "".join(f"<li>{html.escape(line)}</li>" for line in lines),
-        "OUTLINES": _outlines(slide, taken),
+        "OUTLINES": _outlines(slide, taken, {name for answer in answers for name in answer.get("evidence", ())}),
+        "ANSWERS": "".join(map(_answer, answers)),
         "OVERVIEW": f'<img alt="the slide" src="{_data_uri(small)}">',
         "PATCHES": "\n".join(shown),
         "TITLE": html.escape(slide.path.name),  # last: a file's name may be anything
@@ -70,7 +74,16 @@ def slide_page(slide: Slide, magnification: float, seed: int = 0) -> str:
     return page
 
 
-def _outlines(slide: Slide, taken: Sequence[Patch]) -> str:
+def _answer(answer: Mapping[str, Any]) -> str:
+    """What was said, with the patches that it names as links to them."""
+    links = [
+        f'<a href="#p{name.rpartition(" ")[2]}">{name}</a>' for name in map(html.escape, answer.get("evidence", ()))
+    ]
+    said = f"{answer['question']}: {answer['said'] or '-'}"
+    return f"<li>{html.escape(said)} {' '.join(links)}</li>"
+
+
+def _outlines(slide: Slide, taken: Sequence[Patch], named: Container[str] = ()) -> str:
     """The patches' squares with their numbers, as SVG over the overview."""
     width, height = slide.size
     squares = []
@@ -80,8 +93,9 @@ def _outlines(slide: Slide, taken: Sequence[Patch]) -> str:
             f'<text x="{patch.x + patch.side / 2:.0f}" y="{patch.y + 0.62 * patch.side:.0f}" '
             f'font-size="{0.35 * patch.side:.0f}">{number}</text>'
         )
+        kind = ' class="named"' if f"PATCH {number}" in named else ""
         squares.append(
-            f'<a href="#p{number}"><rect x="{patch.x:.0f}" y="{patch.y:.0f}" width="{patch.side:.0f}" '
+            f'<a href="#p{number}"{kind}><rect x="{patch.x:.0f}" y="{patch.y:.0f}" width="{patch.side:.0f}" '
             f'height="{patch.side:.0f}"/>{label}</a>'
         )
     return f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none">{"".join(squares)}</svg>'

@@ -36,6 +36,12 @@ _TAGS = (
     *STACKS,
     *_FUNCTIONAL,
 )
+UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+# Read only where a person asks for reports that name the patient.
+PATIENT = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+)
 # Free decoders by transfer syntax, where pydicom and Pillow have none of their own.
 _DECODERS = {
     "1.2.840.10008.1.2.4.57": "python-gdcm",
@@ -72,6 +78,20 @@ def read_slices(name: str, file: BinaryIO, size: int, most_pixels: int) -> list[
         raise UnreadError(f"it claims {frames:.0f} frames, outside 1 to {MOST_FRAMES:,}")
     _check_pixels(data, file, size, one, int(frames))
     return _frames(data, one, int(frames)) if frames > 1 or data.get(_FUNCTIONAL[1]) else [one]
+
+
+def identity(file: BinaryIO, patient: bool) -> dict[str, Any]:
+    """The UIDs by which a report refers to a file; with `patient` also whose it is and of which order.
+
+    Raises:
+        Exception: whatever a broken header makes pydicom raise.
+    """
+    wanted = [*UIDS, "NumberOfFrames", "Modality", *(PATIENT if patient else ())]
+    data = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=[*wanted, "SpecificCharacterSet"])
+    told = {key: str(data.get(key, "") or "") for key in UIDS}
+    whose = {key: str(data.get(key, "") or "") for key in PATIENT} if patient else {}
+    frames = int(_number(data, "NumberOfFrames") or 1)
+    return {**told, "frames": frames, "modality": _word(data, "Modality"), "patient": whose}
 
 
 def _common(name: str, data: Any) -> Slice:

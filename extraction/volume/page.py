@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from extraction.volume.volume import Volume, told_left
 from extraction.volume.windows import WINDOWS, chosen, label, protocol_of, shown
@@ -21,8 +23,18 @@ def geometry_told(volume: Volume) -> str:
     return ", ".join([*told, *filter(None, [volume.plane])])
 
 
-def volume_page(volume: Volume, protocol: str = "", folder: Path | None = None) -> str:
+def volume_page(
+    volume: Volume,
+    protocol: str = "",
+    folder: Path | None = None,
+    answers: Sequence[Mapping[str, Any]] = (),
+    before: int = 0,
+) -> str:
     """One self-contained HTML file with the chosen slices, without names of files and patients.
+
+    Args:
+        answers: on its study (`findings.read_answers`); the slices that they name are buttons.
+        before: slices that are shown of the volumes before it in the study, from which numbers go on.
 
     The windows of the page are made from the pixels that a model is shown, so that what can't be seen in them is not
     seen by the model either.
@@ -40,8 +52,12 @@ def volume_page(volume: Volume, protocol: str = "", folder: Path | None = None) 
         "said": [*volume.said, *filter(None, [f"Left out: {told_left(volume.left_out)}." if volume.left_out else ""])],
         "aspect": height / width,
         "slices": [
-            {"label": label(at) if len(numbers) > 1 else "", "number": number + 1, "image": _data_uri(path)}
-            for at, (number, path) in enumerate(zip(numbers, paths, strict=True), 1)
+            {"label": label(at) if len(numbers) > 1 or before else "", "number": number + 1, "image": _data_uri(path)}
+            for at, (number, path) in enumerate(zip(numbers, paths, strict=True), before + 1)
+        ],
+        "answers": [
+            {key: answer.get(key) or ([] if key == "evidence" else "-") for key in ("question", "said", "evidence")}
+            for answer in answers
         ],
         "count": volume.shape[0],
     }

@@ -119,6 +119,25 @@ def open_volumes(path: str | Path, limits: Limits | None = None) -> list[Volume]
     return [_volume(path, one, left) for one in found]
 
 
+def identities(path: Path, patient: bool = False, limits: Limits | None = None) -> list[dict[str, Any]]:
+    """The DICOM files of a path with their UIDs (`headers.identity`), none where it holds no DICOM.
+
+    Args:
+        patient: also who the patient is, which nothing else here reads.
+
+    Raises:
+        DocumentError: the path is missing, or goes beyond `limits`.
+    """
+    limits = limits or LIMITS
+    if not path.exists():
+        raise DocumentError(f"{path} does not exist: check the spelling and the folder.")
+    job = {"do": "identify", "path": str(path.absolute()), "patient": patient}
+    try:
+        return [frame for frame, _ in run_job(b"", job, limits, _WORKER)]
+    except WorkerError as end:
+        raise DocumentError(_explain(path, end, limits)) from None
+
+
 def _volume(path: Path, one: dict[str, Any], left: Mapping[str, tuple[str, ...]]) -> Volume:
     arrays: dict[str, Any] = {key: None if one[key] is None else np.array(one[key]) for key in ("affine", "positions")}
     said = one["said"]

@@ -146,16 +146,11 @@ def _own_folder() -> Path:
 
 def parts(files: list[Path]) -> list[ImagePart | str]:
     """What `shown` gave as parts of a context: each image, and behind it its label, which a single one has not."""
-    from PIL import Image
-
-    from extraction.document.image_files import image_dpi
     from extraction.example import ImagePart
 
     found: list[ImagePart | str] = []
     for number, file in enumerate(files, 1):
-        with Image.open(file) as image:
-            # As `ImagePart.of`, which would start a process for each file, of which these are our own.
-            found.append(ImagePart(file, 1, image_dpi(image), image.size))
+        found.append(ImagePart.made(file))
         if len(files) > 1:
             found.append(label(number))
     return found

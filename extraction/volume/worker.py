@@ -101,6 +101,24 @@ def slices(job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
         raise RefusalError("slice", at=at, text="its file is gone, or can't be opened any more") from error
 
 
+def identify(job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """A frame for each DICOM file of a path: its UIDs, and where it is asked for, who the patient is."""
+    _need("pydicom")
+    from extraction.volume.headers import identity
+
+    files = Files(Path(job["path"]))
+    for name in files.names():
+        try:
+            if files.kind(name) == "dicom":
+                file, _ = files.open(name)
+                with file:
+                    yield {"name": name, **identity(file, job["patient"])}, b""
+        except (MemoryError, RefusalError):
+            raise
+        except Exception:  # whatever a broken header makes pydicom raise: the file is in no volume either
+            continue
+
+
 def _read(files: Files, job: dict[str, Any]) -> Iterator[Any]:
     if job["kind"] == "nifti":
         from extraction.volume import nifti
@@ -130,7 +148,7 @@ def main() -> None:
     job = json.loads(sys.stdin.buffer.readline())
     confine(job["seconds"], job["memory_mb"])
     try:
-        for frame, raw in (find if job["do"] == "find" else slices)(job):
+        for frame, raw in {"find": find, "identify": identify, "slices": slices}[job["do"]](job):
             send(out, frame, raw)
         send(out, {"done": True})
     except RefusalError as refusal:

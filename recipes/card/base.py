@@ -13,7 +13,7 @@ from extraction.record.record import Record
 from finetune.processes import say
 from finetune.task import DataRequest, Grade, Task
 from recipes.card.examples import SCHEMA, Asked, examples_of
-from recipes.card.grade import GRADERS, Graded
+from recipes.card.grade import Graded, graded, named
 from recipes.card.items import Reading, left_and_right
 from recipes.card.measures import measure
 from recipes.card.readers import read_folders, read_table
@@ -142,14 +142,33 @@ class RowTask(Task):
         if not asked:
             raise AssayError("There is no question to grade.")
         row, reading = asked[0].row, asked[0].reading
-        graded = [GRADERS[row.grader](reply, one.item) for one, reply in zip(asked, replies, strict=True)]
-        figures = figures_of(row, [one.item for one in asked], graded)
+        found = [graded(reply, one.item, row.grader) for one, reply in zip(asked, replies, strict=True)]
+        figures = figures_of(row, [one.item for one in asked], found)
         by_reason: dict[str, float] = {}
-        for one in graded:
+        for one in found:
             if one.why:
                 by_reason[f"ungraded: {one.why}"] = by_reason.get(f"ungraded: {one.why}", 0) + 1
         left = {f"left out: {why}": count for why, count in reading.counts.items()}
-        return Grade({**figures, "questions": len(asked), **by_reason, **left})
+        figures = {**figures, "questions": len(asked), **by_reason, **left}
+        return Grade(figures, answers=answers_of(asked, found, replies))
+
+
+def answers_of(asked: Sequence[Asked], found: Sequence[Graded], replies: Sequence[str]) -> list[dict[str, object]]:
+    """Yes, no or a choice on volumes and slides, each beside the true one: what `assay export` makes reports of."""
+    return [
+        {
+            "kind": one.item.group or one.row.name,
+            "state": "right" if given.scores["right"] else "wrong" if given.said else "not found",
+            "row": one.row.title,
+            "study": [str(path.resolve()) for path in one.item.images],
+            "question": one.item.question,
+            "said": one.item.options.get(given.said, given.said),
+            "gold": one.item.options.get(one.item.gold, one.item.gold),
+            "evidence": list(named(reply)) if one.row.names else [],
+        }
+        for one, given, reply in zip(asked, found, replies, strict=True)
+        if one.row.shown != "picture" and one.row.grader in ("yes_no", "choice") and one.item.images
+    ]
 
 
 def figures_of(row: Row, items: Sequence[object], graded: Sequence[Graded]) -> dict[str, float]:

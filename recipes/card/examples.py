@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -39,7 +40,9 @@ def answer(item: Item, row: Row, gold: Any = None) -> str:
     """The words of an answer, the true one where none is given."""
     gold = item.gold if gold is None else gold
     said = written(gold, item.question) if row.grader == "box" else str(gold)
-    return filled(row.prompt.answer, text=item.options.get(said, said), answer=said)
+    places = ", ".join(f"{row.names} {number}" for number in item.evidence if gold == item.gold and row.names)
+    evidence = f" ({places})" if places else ""
+    return filled(row.prompt.answer, text=item.options.get(said, said), answer=said, evidence=evidence)
 
 
 def examples_of(reading: Reading, row: Row, questions: int | None = None) -> list[Example]:
@@ -59,7 +62,8 @@ def examples_of(reading: Reading, row: Row, questions: int | None = None) -> lis
         first = items[0]
         parts: list[Part] = [row.prompt.before] if row.prompt.before else []
         for number, path in enumerate(first.images):
-            parts += shown[path]
+            # Over several studies numbers go on: every slice has one name.
+            parts += _renumbered(shown[path], sum(isinstance(part, ImagePart) for part in parts))
             parts += row.prompt.labels[number : number + 1]
         parts += [first.text] if first.text else []
         branches = tuple(
@@ -68,6 +72,15 @@ def examples_of(reading: Reading, row: Row, questions: int | None = None) -> lis
         )
         made.append(Example(Context(first.at or first.id, tuple(parts)), branches))
     return made
+
+
+def _renumbered(parts: Sequence[Part], before: int) -> list[Part]:
+    """Parts of a volume or slide whose labels count on from the images before it."""
+
+    def counted(match: re.Match[str]) -> str:
+        return f"{match.group(1)} {int(match.group(2)) + before}"
+
+    return [re.sub(r"^(SLICE|PATCH) (\d+)$", counted, p) if isinstance(p, str) and before else p for p in parts]
 
 
 def _pictures(reading: Reading, row: Row) -> dict[Path, list[Part]]:
@@ -127,7 +140,10 @@ def slide_parts(path: Path, row: Row) -> tuple[list[Part], Sequence[str]]:
 
     slide = open_slide(path, row.mpp)
     files = shown(slide, magnification=row.magnification)
-    return [ImagePart.of(file) for file in files], slide.said
+    parts: list[Part] = []
+    for number, file in enumerate(files, 1):
+        parts += [ImagePart.made(file), *([f"{row.names} {number}"] if row.names else [])]
+    return parts, slide.said
 
 
 def readable(path: Path) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from extraction.generate.backend import Generation, without_thinking
@@ -208,6 +208,24 @@ def box(reply: str, item: Item) -> Graded:
     if found is None:
         return _ungraded(("iou",), said)
     return Graded({"iou": overlap(found, item.gold)}, str([round(side) for side in found]))
+
+
+_EVIDENCE = re.compile(r"\s*\((?:(?:SLICE|PATCH) \d+(?:, )?)+\)")
+
+
+def named(reply: str) -> tuple[str, ...]:
+    """The slices or patches that a reply names, as it names them, each once."""
+    return tuple(dict.fromkeys(re.findall(r"\b(?:SLICE|PATCH) [1-9]\d{0,3}\b", answer_text(reply))))
+
+
+def graded(reply: str, item: Item, grader: str) -> Graded:
+    """A reply by a grader; where the true answer names slices or patches, with F1 over those that it names, too."""
+    made = GRADERS[grader](_EVIDENCE.sub("", reply), item)
+    if not item.evidence or "right" not in made.scores:
+        return made
+    said = {int(name.rpartition(" ")[2]) for name in named(reply)}
+    score = 2 * len(said & set(item.evidence)) / (len(said) + len(set(item.evidence)))
+    return replace(made, scores={**made.scores, "evidence": score})
 
 
 GRADERS: dict[str, Callable[[str, Item], Graded]] = {

@@ -27,6 +27,7 @@ class Item:
         patient: who must not be on both sides of a split.
         group: what a macro average is over.
         closed: whether the answer is one of a few (yes, no, left, right); None where the set does not say.
+        evidence: numbers of the slices or patches that show the answer, from 1 as they are shown.
         at: file and line, for messages.
     """
 
@@ -39,6 +40,7 @@ class Item:
     patient: str = ""
     group: str = ""
     closed: bool | None = None
+    evidence: tuple[int, ...] = ()
     at: str = ""
 
     @property

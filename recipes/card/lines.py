@@ -19,7 +19,7 @@ from recipes.card.base import read_row, training_part
 from recipes.card.blind import blind
 from recipes.card.boxes import box_of, overlap
 from recipes.card.examples import answer, examples_of, sampled
-from recipes.card.grade import GRADERS, Graded, answer_text
+from recipes.card.grade import Graded, answer_text, graded
 from recipes.card.items import Item, Reading
 from recipes.card.measures import Measured, measure
 from recipes.card.replies import Generations, as_asked, weights
@@ -163,19 +163,19 @@ class Card:
         except AssayError as error:
             return Line(row, name, self.by, missing=str(error))
         replies = store.replies
-        graded = [graded_of(row, item, replies[item.id]) for item in items]
-        figures = {f.name: made for f in row.figures if (made := measure(f, items, graded))}
+        own = [graded_of(row, item, replies[item.id]) for item in items]
+        figures = {f.name: made for f in row.figures if (made := measure(f, items, own))}
         beside, rule = blind(row, (train := training_part(row, folder)).items + train.unseen, items)
         ungraded: dict[str, int] = {}
-        for one in graded:
+        for one in own:
             if one.why:
                 ungraded[one.why] = ungraded.get(one.why, 0) + 1
         if row.grader == "box":
             self._draw(name, row, contexts, replies)
         known_leak = [row.leak] if row.leak and not any(row.leak in told for told in reading.said) else []
         said = (*reading.told(), *known_leak, *([row.note] if row.note else []))
-        if len(graded) >= _FEW and len({one.said for one in graded}) == 1 and graded[0].said:
-            said = (f"The model gave the same answer to all of them: {graded[0].said[:40]}.", *said)
+        if len(own) >= _FEW and len({one.said for one in own}) == 1 and own[0].said:
+            said = (f"The model gave the same answer to all of them: {own[0].said[:40]}.", *said)
         if store.damaged:
             said = (f"{store.damaged} damaged lines of {store.path} were asked again.", *said)
         if len(contexts) < len(every):
@@ -298,6 +298,6 @@ def graded_of(row: Row, item: Item, reply: dict[str, Any]) -> Graded:
     """A reply, or the option that was most probable, graded; the first of equals."""
     scores = reply.get("log_likelihoods")
     if scores is None:
-        return GRADERS[row.grader](reply["reply"], item)
+        return graded(reply["reply"], item, row.grader)
     best = max(scores, key=scores.__getitem__)
     return Graded({"right": float(best == item.gold)}, best)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,10 +92,11 @@ def _check_columns(first: tuple[str, Cells], row: Row) -> None:
     optional = {"id", "group", "closed", "patient", "split", "text"} if row.folders and row.files else set()
     for what, names in row.columns.items():
         several = [name.strip() for name in names.split(",")]
-        if len(several) > 1 and what != "options" and (what, row.grader, len(several)) != ("answer", "box", 4):
+        many = what in ("options", "image") or (what, row.grader, len(several)) == ("answer", "box", 4)
+        if len(several) > 1 and not many:
             raise AssayError(
                 f"{row.name}: `columns: {{{what}: {names}}}` names {len(several)} columns; that can be one, but for "
-                "options, and for a box: y0, x0, y1, x1."
+                "options, images, and for a box: y0, x0, y1, x1."
             )
         for name in several:
             if what not in optional:
@@ -138,6 +140,7 @@ def _add(reading: Reading, folder: Path, row: Row, place: tuple[str, Cells], nam
         text="\n".join(map(told, text)) if isinstance(text, list) else told(text),
         patient=told(cell(cells, row, "patient")),
         group=told(cell(cells, row, "group")),
+        evidence=tuple(map(int, re.findall(r"\d+", told(cell(cells, row, "evidence"))))) if row.names else (),
         closed=closed.upper() in ("CLOSED", "YES", "TRUE", "1") if closed else None,
         at=at,
     )
@@ -154,8 +157,11 @@ def _images(folder: Path, cells: Cells, row: Row) -> tuple[tuple[Path, ...], str
     """The files of a row's images, and the first that is missing."""
     if "image" not in row.columns:
         return (), ""
-    value = cell(cells, row, "image")
+    columns = [name.strip() for name in row.columns["image"].split(",")]
+    value = cell(cells, row, "image") if len(columns) == 1 else [at_name(cells, name) for name in columns]
     names = [told(one) for one in (value if isinstance(value, list) else [value])]
+    if len(columns) > 1 and not all(names):  # one study alone would be asked what has changed
+        return (), f"nothing in the column {columns[names.index('')]}"
     paths = tuple(folder / filled(row.images, image=name) for name in names if name)
     missing = next((path for path in paths if not _is_there(path, row)), None)
     return paths, "no file is named" if not paths else str(missing) if missing else ""

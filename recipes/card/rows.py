@@ -17,16 +17,16 @@ from finetune.config import Section
 
 FILE = "row.yaml"
 """Beside data of a team's own: says how they are read, asked and graded."""
-COLUMNS = ("id", "question", "options", "answer", "image", "text", "patient", "group", "closed", "split")
+COLUMNS = ("id", "question", "options", "answer", "evidence", "image", "text", "patient", "group", "closed", "split")
 """What columns may hold."""
 PARTS = ("train", "validation", "test")
-FIELDS = {"ask": ("question", "options"), "option": ("letter", "text"), "answer": ("answer", "text")}
+FIELDS = {"ask": ("question", "options"), "option": ("letter", "text"), "answer": ("answer", "text", "evidence")}
 """What stands in braces in a prompt."""
 FIGURES = ("accuracy", "balanced accuracy", "macro accuracy", "macro F1", "macro precision", "macro recall", "mean IoU",
-           "tokenised F1", "yes/no accuracy", "closed accuracy", "exact match", "ROUGE-L")  # fmt: skip
+           "tokenised F1", "yes/no accuracy", "closed accuracy", "exact match", "ROUGE-L", "evidence F1")  # fmt: skip
 SCORES = {
-    "choice": ("right",),
-    "yes_no": ("right",),
+    "choice": ("right", "evidence"),
+    "yes_no": ("right", "evidence"),
     "short": ("f1", "exact", "yes_no", "closed"),
     "report": ("rouge_l", "radgraph_partial", "radgraph_simple", "radgraph_complete"),
     "box": ("iou",),
@@ -49,7 +49,9 @@ class Prompt(Section):
     option: str = "({letter}) {text}"
     """An option, a line each."""
     answer: str = "Final Answer: {answer}"
-    """The true answer, as it is trained and as its likelihood is taken; `{answer}`, or `{text}` of the option."""
+    """The true answer, as it is trained and as its likelihood is taken; `{answer}`, or `{text}` of the option. With
+    `{evidence}` behind it (`Final Answer: {answer}{evidence}`) it names slices or patches: ` (SLICE 3, SLICE 4)`, where
+    the table has some (`columns: {evidence: ...}`, numbers as they are shown), else nothing."""
 
 
 class Figure(Section):
@@ -84,8 +86,9 @@ class Row(Section):
     files: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Files of each split (train, validation, test), patterns within the folder."""
     columns: dict[str, str] = Field(default_factory=dict)
-    """Columns by what they hold: id, question, options, answer, image, text, patient, group, closed, split. Options may
-    be several columns, and a box: y0, x0, y1, x1, in 0 to 1000 of the picture as it is shown."""
+    """Columns by what they hold: id, question, options, answer, evidence, image, text, patient, group, closed, split.
+    Options may be several columns, images too (`previous, current`: two studies of a row), and a box: y0, x0, y1,
+    x1, in 0 to 1000 of the picture as it is shown."""
     places: bool = False
     """Whether answers are places among the options, from 0 or from 1 (which is told from all answers of a file)."""
     where: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
@@ -131,6 +134,13 @@ class Row(Section):
         if not value:
             raise ValueError("names no figure; leave it out for accuracy")
         return value
+
+    @property
+    def names(self) -> str:
+        """What a slice or a patch is called where answers name some; empty where they name none."""
+        if "{evidence}" not in self.prompt.answer or self.shown == "picture":
+            return ""
+        return "PATCH" if self.shown == "slide" else "SLICE"
 
 
 def filled(template: str, **values: str) -> str:
@@ -186,6 +196,11 @@ def _check_names(row: Row, path: Path) -> None:
         for name in names:
             if name not in known:
                 raise AssayError(f"{path}: unknown `{name}` in `{key}`{_meant(name, known)}")
+    if "evidence" in row.columns and not row.names:
+        raise AssayError(
+            f"{path}: `evidence` in `columns` is of slices and patches, and no answer names them: say `shown: ct` "
+            'or mri or slide, and `prompt: {answer: "Final Answer: {answer}{evidence}"}`.'
+        )
     templates = [(f"prompt.{key}", getattr(row.prompt, key), fields) for key, fields in FIELDS.items()]
     for key, template, fields in [*templates, ("images", row.images, ("image",))]:
         # `\boxed{X}` and JSON are words of a prompt.

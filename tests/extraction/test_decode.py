@@ -13,7 +13,9 @@ from extraction.example import Branch, Context, Example, ImagePart
 from extraction.families import Prompt
 from extraction.generate import LocalBackend
 from extraction.generate.cache import RowCache
+from extraction.generate.choose import most_probable
 from extraction.generate.decode import Decoder, Stream, loop_length, sample
+from extraction.generate.grammar import Anything
 from extraction.generate.shared import shared_length
 from extraction.target import Target
 from tests.conftest import tiny_gemma
@@ -389,3 +391,8 @@ def test_rollback_in_the_cache_is_exact(tiny_model):
 )
 def test_loops_are_recognised(tokens, repeated):
     assert loop_length(tokens) == repeated
+
+
+def test_what_the_output_layer_has_beyond_the_words_is_never_chosen():
+    mask = np.frombuffer(Anything(40).compute_bitmask(), np.uint32)
+    assert most_probable(torch.arange(128.0), mask) == 39

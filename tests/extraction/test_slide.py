@@ -167,6 +167,13 @@ def test_glass_alone_is_one_sentence_and_a_slide_smaller_than_a_patch_is_one_pat
     assert len(shown(small, 20)) == 1 and "there they are white" in slide_page(small, 20)
 
 
+def test_patches_that_an_answer_names_stand_out_on_the_page(tmp_path):
+    pink = tile(PINK)
+    small = open_slide(svs(tmp_path / "c.svs", 512, 512, chosen=lambda *_: pink, downs=()))
+    page = slide_page(small, 20, answers=[{"question": "Tumour?", "said": "yes", "evidence": ["PATCH 1", "PATCH 2"]}])
+    assert page.count('class="named"') == 1 and '<a href="#p1">PATCH 1</a>' in page and "Tumour?: yes" in page
+
+
 def test_the_label_is_in_no_output_unless_it_is_asked_for(tmp_path, capsys):
     label = np.full((32, 64, 3), (1, 254, 3), np.uint8)
     path = svs(tmp_path / "a.svs", label=label)

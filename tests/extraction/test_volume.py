@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
@@ -394,6 +395,13 @@ def test_command_prints_and_writes_a_page(tmp_path, within):
     assert run.exit_code == 0 and "CT, 6 slices of 16 x 12, 5 x 0.5 x 0.4 mm" in run.output, run.output
     text = page.read_text()
     assert "SLICE 6" in text and PATIENT not in text + run.output and "study" not in text
+    said = {"study": [str(tmp_path / "study")], "question": "Is <b> there?", "said": "yes", "evidence": ["SLICE 9"]}
+    (tmp_path / "m.answers.jsonl").write_text(json.dumps(said))
+    second = ("--number", "2", "--html", str(page), "--answers", str(tmp_path / "m.answers.jsonl"))
+    run = CliRunner().invoke(app, ["volume", str(tmp_path / "study"), *second])
+    told = json.loads(re.search(r'"application/json">(.*?)</script>', page.read_text(), re.DOTALL).group(1))
+    # Numbers go on from the first volume of the study, which has six slices.
+    assert told["answers"][0]["evidence"] == ["SLICE 9"] and told["slices"][2]["label"] == "SLICE 9", run.output
     run = CliRunner().invoke(app, ["volume", str(tmp_path / "study"), "--html", str(page)])
     assert isinstance(run.exception, AssayError) and "--number" in str(run.exception)
     assert LIMITS.seconds < 600

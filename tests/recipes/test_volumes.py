@@ -1,6 +1,7 @@
 """Volumes and slides as rows: CT-RATE in its layout, studies and slides of one's own."""
 
 import gzip
+import json
 import struct
 
 import numpy as np
@@ -9,14 +10,19 @@ from PIL import Image
 
 from extraction.errors import AssayError
 from extraction.example import ImagePart
-from recipes.card.base import read_row
+from extraction.export.findings import Report, write_reports
+from extraction.record.record import Record
+from finetune.answers import by_kind, write_answers
+from finetune.task import load_task
+from recipes.card.base import answers_of, read_row
 from recipes.card.examples import asked, examples_of
-from recipes.card.grade import Graded
+from recipes.card.grade import Graded, graded
 from recipes.card.items import Item
 from recipes.card.measures import measure
 from recipes.card.replies import as_asked
 from recipes.card.rows import FILE, Figure, by_name, row_at
 from recipes.volume.readers import LABELS
+from tests.extraction.test_slide import PINK, svs, tile
 from tests.recipes.pictures import table
 
 
@@ -136,3 +142,73 @@ def test_precision_and_recall_are_of_yes_in_each_group():
     assert value("precision") == pytest.approx(100 * np.mean([1 / 2, 1, 0]))
     assert value("sensitivity") == pytest.approx(100 * np.mean([1, 1 / 2, 0]))
     assert value("f1") == pytest.approx(100 * np.mean([2 / 3, 2 / 3, 0]))
+
+
+def test_what_was_said_of_studies_becomes_reports(ct_rate, tmp_path):
+    row, task = by_name("ct_rate"), load_task("volume")
+    examples = examples_of(read_row(row, ct_rate, "test"), row)
+    gold = [[Record(e.context.name, "ok", branch.gold) for branch in e.branches] for e in examples]
+    gold[0][1] = Record("x", "ok", {"answer": "I cannot say."})
+    grade = task.grade(task.contract, examples, gold)
+    assert by_kind(grade.answers)["all"]["right"] == 35 and grade.answers[1]["state"] == "not found"
+    file = write_answers(tmp_path / "m.data.answers.jsonl", grade.answers)
+    done = write_reports(file, Report.FHIR, tmp_path / "out")
+    assert [one.name for one in done.files] == ["valid_1_a_1.json", "valid_2_a_1.json"] and done.answers == 35
+    first = json.loads(done.files[0].read_text())["entry"][1]["resource"]
+    assert (first["code"]["text"], first["valueCodeableConcept"]["coding"][0]["display"]) == (LABELS[0], "Yes")
+    assert not write_reports(file, Report.DICOM_SR, tmp_path / "sr").files  # NIfTI has no UIDs
+
+
+def test_answers_name_slices_where_the_row_asks_for_them(tmp_path):
+    nifti(tmp_path / "a.nii.gz", np.arange(4 * 64).reshape(4, 8, 8))
+    labels = (("a tumour", "yes", "2, 3"), ("a stroke", "no", ""))
+    rows = [{"study": "a.nii.gz", "label": one, "answer": gold, "slices": told} for one, gold, told in labels]
+    page = (
+        'base: mri\ncolumns: {evidence: slices, patient: study}\nprompt: {answer: "Final Answer: {answer}{evidence}"}\n'
+    )
+    folder = studies(tmp_path, rows, page + "figures: [{name: accuracy}, {name: evidence F1, score: evidence}]\n")
+    row = row_at(folder)
+    reading = read_row(row, folder, "test")
+    [example] = examples_of(reading, row)
+    assert [b.gold["answer"] for b in example.branches] == ["Final Answer: yes (SLICE 2, SLICE 3)", "Final Answer: no"]
+    asked = [branch.source for branch in example.branches]
+    replies = ["Final Answer: yes (SLICE 3, SLICE 4)", "Final Answer: no"]
+    found = [graded(reply, one.item, row.grader) for reply, one in zip(replies, asked, strict=True)]
+    assert [one.scores for one in found] == [{"right": 1.0, "evidence": 0.5}, {"right": 1.0}]
+    assert [one["evidence"] for one in answers_of(asked, found, replies)] == [["SLICE 3", "SLICE 4"], []]
+    choice = Item("1", "?", "A", {"A": "cyst", "B": "tumour"}, evidence=(7,))
+    assert graded("Final Answer: A (PATCH 7)", choice, "choice").scores == {"right": 1.0, "evidence": 1.0}
+
+
+def test_two_studies_of_a_row_are_shown_one_behind_the_other(tmp_path):
+    for name, count in (("old", 2), ("new", 3)):
+        nifti(tmp_path / f"{name}.nii.gz", np.arange(count * 64).reshape(count, 8, 8) + count)
+    row = {"previous": "old.nii.gz", "current": "new.nii.gz", "label": "Pleural effusion", "answer": "worsening",
+           "patient": "1"}  # fmt: skip
+    folder = studies(tmp_path, [row, row | {"previous": ""}], "base: ct_change\nshown: mri\n")
+    made = row_at(folder)
+    reading = read_row(made, folder, "test")
+    [example] = examples_of(reading, made)
+    assert [part for part in example.context.parts if isinstance(part, str)] == [
+        "SLICE 1", "SLICE 2", "(previous study)", "SLICE 3", "SLICE 4", "SLICE 5", "(current study)",
+    ]  # fmt: skip
+    assert example.branches[0].gold["answer"] == "Final Answer: C"
+    assert 'How has "Pleural effusion" changed' in example.branches[0].parts[0]
+    assert any("nothing in the column previous" in told for told in reading.told())
+
+
+def test_slides_by_choice_are_patches_with_options(tmp_path):
+    svs(tmp_path / "a.svs", 512, 512, chosen=lambda *_: tile(PINK), downs=())
+    row = {"slide": "a.svs", "question": "Which is it?", "options": "benign|malignant", "answer": "malignant",
+           "patient": "1"}  # fmt: skip
+    folder = studies(tmp_path, [row], "base: wsi_choice\nmagnification: 20\n")
+    made = row_at(folder)
+    [example] = examples_of(read_row(made, folder, "test"), made)
+    assert [part.size for part in example.context.parts] == [(896, 896)]
+    assert example.branches[0].gold["answer"] == "Final Answer: B" and "(B) malignant" in example.branches[0].parts[0]
+    named = (
+        'base: wsi_choice\nmagnification: 20\ncolumns: {evidence: patches}\nprompt: {answer: "{answer}{evidence}"}\n'
+    )
+    made = row_at(studies(tmp_path, [row | {"patches": 1}], named))
+    [example] = examples_of(read_row(made, folder, "test"), made)
+    assert example.context.parts[1] == "PATCH 1" and example.branches[0].gold["answer"] == "B (PATCH 1)"
