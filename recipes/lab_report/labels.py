@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from extraction.score import Pair
+from recipes.lab_report.fields import HEAD
 
 _COLUMNS = {
     "test": "name",
     "value": "result",
     "unit": "unit",
     "reference_range": "range",
-    "flag": "flag",
     "section": "panel",
     "method": "method",
     "specimen": "specimen",
@@ -34,4 +34,6 @@ def read_labels(content: Any) -> Pair:
     columns = {column for row in rows for column in row}
     tests = [{_COLUMNS[column]: row[column] for column in _COLUMNS if column in row} for row in rows]
     unlabelled = [field for column, field in _COLUMNS.items() if column not in columns] if rows else []
+    # Such files say nothing of the head, and of a flag what it means, not how it is printed.
+    unlabelled += [*HEAD, "flag"]
     return Pair(None, {"tests": tests}, "", content.get("complete") is not False, tuple(unlabelled))
