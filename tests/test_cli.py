@@ -76,7 +76,8 @@ def test_mistakes_before_any_model_is_loaded(tmp_path):
     mistake(command("answer", tmp_path / "bundle.json", "asked/today"), "There is no file asked/today")
     mistake(command("merge", tmp_path, "--out", tmp_path / "m"), "no finished adapter")
     mistake(command("score", tmp_path / "none", tmp_path), "none")
-    mistake(command("export", tmp_path, "--to", "foo"), "--to is one of csv, xlsx, parquet, sqlite, dicom-sr, fhir, not foo.")
+    formats = "--to is one of csv, xlsx, parquet, sqlite, dicom-sr, fhir, not foo."
+    mistake(command("export", tmp_path, "--to", "foo"), formats)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from extraction.document import Document, Page
+from extraction.document import Document, Page, Word
 from extraction.evidence import PageEvidence
 from extraction.values.signs import PLAIN
 from recipes.lab_report.interpretation import interpret
@@ -30,11 +30,12 @@ _SURE = re.compile(
     rf"[\[(<]?(?:HH?|LL?|H\*|L\*|HC|LC|(?:{_WORDS})|[↑↓▲▼⇧⇩]{{1,3}}|[+-]{{2,3}})[\])>]?[!*.]?", re.IGNORECASE
 )
 """Flags wherever they stand on a result's line, letters in capitals."""
-_UNSURE = re.compile(r"[\[(]?(?:!{1,2}|\*{1,3}|[+-]|(?!N)[A-Z]{1,2}|#)[\])]?[!*]?")
+_UNSURE = re.compile(r"[\[(]?(?:!|\*{1,3}|[+-]|(?!N)[A-Z]{1,2}|#)[\])]?[!*.]?")
 """What is often another thing: a footnote's star, a laboratory's letter."""
-_SIGN = re.compile(r"\*{1,3}|[+-]|\(!\)")
+_SIGN = re.compile(r"(?:\*{1,3}|[+-]|\(!\))\.?")
 _SAYS = {"-": ("low", "critical"), "+": ("high", "critical", "abnormal")}
 """Signs that are dashes and grades as often."""
+_BLANK = 5.0  # points: the widest blank between words
 _NEAR = 40.0  # points between a result and a flag that is not sure
 
 
@@ -88,23 +89,31 @@ def _level(box: Box, other: Box) -> bool:
 
 
 def _rests(page: Page, result: Box, own: Sequence[Box]) -> Iterator[tuple[str, Box, float]]:
-    """Words of a result's line that are of none of the row's values; of a word that holds one, what is left of it."""
-    for word in page.words:
-        if not _level(word.box, result):
-            continue
+    """Words of a result's line that are of none of the row's values, but for a range's dash; of a word that holds the
+    result, what is left of it.
+    """
+    line = sorted((word for word in page.words if _level(word.box, result)), key=lambda word: word.box[0])
+    for number, word in enumerate(line):
         x0, y0, x1, y1 = word.box
         covered = [box for box in own if _level(box, word.box) and min(box[2], x1) - max(box[0], x0) > 0.5]
         text = word.text.translate(PLAIN)
         if not covered:
-            yield text, word.box, word.score
-        elif all(min(box[2], x1) - max(box[0], x0) < 0.97 * (x1 - x0) for box in covered):
+            near = [
+                one for one in line[max(0, number - 1) : number + 2] if one is not word and _gap(one, word) < _BLANK
+            ]
+            if not (text == "-" and len(near) == 2 and all(one.text[:1].isdigit() for one in near)):
+                yield text, word.box, word.score
+        elif all(box == result and box[2] - box[0] < 0.97 * (x1 - x0) for box in covered):
             step = (x1 - x0) / max(len(text), 1)
-            before = round((min(box[0] for box in covered) - x0) / step)
-            behind = round((x1 - max(box[2] for box in covered)) / step)
+            before, behind = round((result[0] - x0) / step), round((x1 - result[2]) / step)
             if before > 0:
                 yield text[:before], (x0, y0, x0 + before * step, y1), word.score
             if behind > 0:
                 yield text[-behind:], (x1 - behind * step, y0, x1, y1), word.score
+
+
+def _gap(one: Word, other: Word) -> float:
+    return max(one.box[0] - other.box[2], other.box[0] - one.box[2])
 
 
 def _is_flag(text: str, away: float, means: str | None) -> bool:

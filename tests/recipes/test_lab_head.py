@@ -92,6 +92,7 @@ def test_what_a_page_does_not_say_is_null_and_nothing_below_the_results_is_a_hea
         ("141 *      mmol/L    135 - 145", None),  # a footnote's
         ("141        mmol/L    135 - 145     B", None),  # a laboratory's letter
         ("141        mmol/L    135 - 145     N", None),
+        ("151        mmol/L    135 - 145 (target 120 - 160)", None),  # a dash of a range that was not read
     ],
 )
 def test_a_flag_is_the_mark_beside_a_result_that_its_range_does_not_speak_against(cells, flag):
