@@ -18,7 +18,7 @@ from finetune.run import ADAPTER
 
 Format = Literal["q8_0", "f16"]
 # What llama.cpp takes for granted of the architecture, and no key of the file can say.
-_FULL_EVERY, _LOCAL_THETA = 6, 10_000.0
+_FULL_EVERY, _LOCAL_THETA, _LAYERS_OF_27B = 6, 10_000.0, 62
 
 
 def check_convertible(run: Path, wanted: str) -> None:
@@ -43,6 +43,8 @@ def _check_shape(config: Any, name: str) -> None:
         lacks = f"it is of the kind {config.model_type}"
     elif any((kind == "full_attention") != ((n + 1) % _FULL_EVERY == 0) for n, kind in enumerate(config.layer_types)):
         lacks = f"not every {_FULL_EVERY}th of its layers, and only those, looks at everything"
+    elif config.query_pre_attn_scalar != _attention_scalar(config):
+        lacks = "its attention is scaled by another number than the size of a head"
     elif _rope(config, "sliding_attention").get("rope_theta", _LOCAL_THETA) != _LOCAL_THETA:
         lacks = "its sliding layers have another rotary base"
     elif config.final_logit_softcapping or config.attn_logit_softcapping:
@@ -54,6 +56,13 @@ def _check_shape(config: Any, name: str) -> None:
             f"{name} cannot be written as GGUF, which is done here for Gemma 3 text models alone: {lacks}. Merge it "
             "without --gguf, and convert the folder by llama.cpp's convert_hf_to_gguf.py where that knows it."
         )
+
+
+def _attention_scalar(config: Any) -> int:
+    """As llama.cpp has it: of the 27B model the hidden size by heads, of the others the size of a head."""
+    if config.num_hidden_layers == _LAYERS_OF_27B:
+        return int(config.hidden_size // config.num_attention_heads)
+    return int(config.head_dim)
 
 
 def _rope(config: Any, kind: str) -> dict[str, Any]:
@@ -82,7 +91,7 @@ def write_gguf(folder: Path, wanted: Format) -> Path:
     _add_words(writer, folder, config)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.GEMMA3, config.num_hidden_layers)
     kind = gguf.GGMLQuantizationType[wanted.upper()]
-    places = {}
+    places: dict[str, tuple[Path, list[int]]] = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, "pt") as weights:
             places |= {name: (file, weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118

@@ -9,7 +9,9 @@ that is wanted, and read into records by the same code. Tokens that the grammar 
 from __future__ import annotations
 
 import itertools
+import logging
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -155,6 +157,8 @@ class RewardTrainer(Judging, GRPOTrainer):
         weights = on_all(lambda: weights_of(self.settings, task, contract, asked[0]))
         say(f"{len(asked)} questions; an answer is worth " + ", ".join(f"{w:g} x {n}" for n, w in weights.items()))
         os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"  # of rollout_func
+        logging.getLogger("trl").setLevel(logging.ERROR)
+        warnings.filterwarnings("ignore", category=FutureWarning)
 
         def judge(model: Any) -> dict[str, float]:
             extractor = Extractor(LocalBackend(model, family.tokenizer, rows=config.evaluate.rows), contract)

@@ -26,15 +26,16 @@ _TESTS = {"Sodium": (136, 145), "Potassium": (36, 51), "Glucose": (70, 100), "Ur
 def write_questions(folder: Path, count: int, seed: int) -> None:
     """Whether a result is low, normal or high: a table for the recipe exams, answers spread evenly."""
     rng = random.Random(seed)
-    rows = []
-    for number in range(count):
+    rows: dict[str, dict[str, object]] = {}
+    while (number := len(rows)) < count:
         name, (low, high) = rng.choice(list(_TESTS.items()))
         right = "ABC"[number % 3]
         value = {"A": low - rng.randint(5, 15), "B": rng.randint(low, high), "C": high + rng.randint(5, 60)}[right]
         asked = f"{name} {value}, reference range {low} - {high}: the result is"
-        rows.append({"question": asked, "options": ["low", "normal", "high"], "answer": right})
+        rows.setdefault(asked, {"question": asked, "options": ["low", "normal", "high"], "answer": right})
     folder.mkdir(parents=True, exist_ok=True)
-    for split, own in {"train": rows[: -count // 4], "dev": rows[-count // 4 :]}.items():
+    made = list(rows.values())
+    for split, own in {"train": made[: -count // 4], "dev": made[-count // 4 :]}.items():
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in own), encoding="utf-8")
     row = {
         "recipe": "exams",

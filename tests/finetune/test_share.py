@@ -17,7 +17,8 @@ from finetune.push import SENT, push
 from tests.conftest import tiny_gemma
 from tests.extraction.test_server import llama_server
 
-LAYERS = {"num_hidden_layers": 6, "layer_types": ["sliding_attention"] * 5 + ["full_attention"]}
+LAYERS = {"num_hidden_layers": 6, "layer_types": ["sliding_attention"] * 5 + ["full_attention"],
+          "query_pre_attn_scalar": 16}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
