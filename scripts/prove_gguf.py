@@ -1,7 +1,7 @@
 """Does llama.cpp write what the merged model writes? The shipped lab-report adapter as GGUF, on synthetic reports.
 
-llama.cpp writes each report's record greedily from the prompt's tokens; the merged model then reads prompt and record in
-one pass, and every token that would not have been its own choice is counted, with how far behind that it was.
+llama.cpp writes each report's record greedily from the prompt's tokens; the merged model then reads prompt and record
+in one pass, and every token that would not have been its own choice is counted, with how far behind that it was.
 Needs xllamacpp (llama.cpp as a package).
 
     python scripts/prove_gguf.py [--reports 20] [--tokens 64] [--format q8_0] [--out runs/prove-gguf]

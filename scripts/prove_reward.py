@@ -1,82 +1,88 @@
-"""Does reinforcement move the metric? The embedded 270M decoder learns by reward alone to answer choices.
+"""Does reinforcement move the metric? The embedded 270M decoder learns by reward alone to flag laboratory results.
 
-Questions with three options, asked without a word on the form of an answer. The untrained decoder goes on in prose,
-which the grader of exams takes for no answer; it is never shown a right one. Prints the curve of the held-out score and
-of the mean reward, and leaves the run's report.
+Each question is a result with its reference range; the answer, under the grammar of its schema, is low, normal or high.
+The decoder is never shown a right answer, only what its own are worth. Six results of eight are normal, so that is what
+a constant answer reaches: 0.75. Prints the curve of the held-out accuracy and of the mean reward, and leaves the run's
+report.
 
-    python scripts/prove_reward.py [--steps 24] [--out runs/prove-reward]
+    python scripts/prove_reward.py [--steps 16] [--out runs/prove-reward]
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import random
 from pathlib import Path
 
-import yaml
-
+from extraction.contract import Contract
+from extraction.example import Branch, Context, Example
 from finetune.config import RunConfig
 from finetune.reward import reward
 from finetune.run import read_metrics
+from finetune.task import DataRequest, Task
 
-_TESTS = {"Sodium": (136, 145), "Potassium": (36, 51), "Glucose": (70, 100), "Urea": (17, 43), "Calcium": (85, 105)}
+_TESTS = {"Sodium": (136, 145), "Glucose": (70, 100), "Urea": (17, 43), "Calcium": (85, 105)}
+_FLAGS = ("low", "normal", "high")
+_SCHEMA = {"type": "object", "properties": {"flag": {"enum": list(_FLAGS)}}, "required": ["flag"]}
 
 
-def write_questions(folder: Path, count: int, seed: int) -> None:
-    """Whether a result is low, normal or high: a table for the recipe exams, answers spread evenly."""
-    rng = random.Random(seed)
-    rows: dict[str, dict[str, object]] = {}
-    while (number := len(rows)) < count:
-        name, (low, high) = rng.choice(list(_TESTS.items()))
-        right = "ABC"[number % 3]
-        value = {"A": low - rng.randint(5, 15), "B": rng.randint(low, high), "C": high + rng.randint(5, 60)}[right]
-        asked = f"{name} {value}, reference range {low} - {high}: the result is"
-        rows.setdefault(asked, {"question": asked, "options": ["low", "normal", "high"], "answer": right})
-    folder.mkdir(parents=True, exist_ok=True)
-    made = list(rows.values())
-    for split, own in {"train": made[: -count // 4], "dev": made[-count // 4 :]}.items():
-        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in own), encoding="utf-8")
-    row = {
-        "recipe": "exams",
-        "files": {"train": ["train.jsonl"], "validation": ["dev.jsonl"], "test": ["dev.jsonl"]},
-        "columns": {"question": "question", "options": "options", "answer": "answer"},
-        "prompt": {"ask": "{question}\n{options}\nFinal Answer:"},
-    }
-    (folder / "row.yaml").write_text(yaml.safe_dump(row), encoding="utf-8")
+class Flags(Task):
+    """Whether a result is low, normal or high."""
+
+    name = "flags"
+    contract = Contract(instruction="Flag the result.", record_schema=_SCHEMA, style="objects", max_answer_tokens=12)
+
+    def read(self, wanted: DataRequest) -> list[Example]:
+        """Made here; the folder stays empty."""
+        rng = random.Random(wanted.split)
+        made: dict[str, Example] = {}
+        while len(made) < (64 if wanted.split == "train" else 24):
+            test, (low, high) = rng.choice(list(_TESTS.items()))
+            flag = ("low", "high", *["normal"] * 6)[len(made) % 8]
+            value = {
+                "low": low - rng.randint(5, 15),
+                "normal": rng.randint(low, high),
+                "high": high + rng.randint(5, 60),
+            }
+            text = f"{test} {value[flag]} ({low} - {high}), {wanted.split}"
+            made[text] = Example(Context(text, (text,)), (Branch(gold={"flag": flag}),))
+        return list(made.values())
+
+
+TASK = Flags()
 
 
 def main() -> None:
     """Train, and print the curve."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--out", type=Path, default=Path("runs/prove-reward"))
     asked = parser.parse_args()
-    data = asked.out / "data"
-    if not data.exists():
-        write_questions(data, 96, 0)
-    config = RunConfig.model_validate(
-        {
-            "recipe": "exams",
-            "data": {"train": data, "validation": data, "max_length": 256},
-            "contract": {"instruction": "", "max_answer_tokens": 6},
-            "adapter": {"r": 8, "alpha": 16},
-            "train": {
-                "output": asked.out / "run", "max_steps": asked.steps, "batch_size": 8, "accumulation": 2,
-                "learning_rate": 5e-4, "scheduler": "constant_with_warmup", "log_steps": 1,
-                "checkpoint_steps": max(1, asked.steps // 4),
-            },
-            "evaluate": {"documents": 24},
-            "reward": {"generations": 8, "weights": {"metric": 1.0}},
-        }
-    )  # fmt: skip
-    reward(config)
+    data = {split: asked.out / split for split in ("train", "validation")}
+    for folder in data.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    train = {
+        "output": asked.out / "run", "max_steps": asked.steps, "batch_size": 8, "learning_rate": 1e-3,
+        "scheduler": "constant", "checkpoint_steps": max(1, asked.steps // 4), "log_steps": 1,
+    }  # fmt: skip
+    reward(
+        RunConfig.model_validate(
+            {
+                "recipe": "prove_reward",
+                "data": {**data, "max_length": 256},
+                "adapter": {"r": 8, "alpha": 16},
+                "train": train,
+                "evaluate": {"documents": 24},
+                "reward": {"generations": 4},
+            }
+        )
+    )
     rows = read_metrics(asked.out / "run" / "metrics.jsonl")
-    print("step  held-out score  (answers that state nothing)")
-    for row in (row for row in rows if "eval_score" in row):
-        print(f"{row['step']:4}  {row['eval_score']:.3f}  ({row.get('eval_ungraded: none stated', 0):.0f})")
-    drawn = [row["reward"] for row in rows if "reward" in row]
-    print("mean reward by step: " + " ".join(f"{value:.2f}" for value in drawn))
+    print(
+        "held-out accuracy by step: "
+        + ", ".join(f"{r['step']}: {r['eval_accuracy']:.3f}" for r in rows if "eval_accuracy" in r)
+    )
+    print("mean reward by step: " + " ".join(f"{row['reward']:.2f}" for row in rows if "reward" in row))
     print(f"report: {asked.out / 'run' / 'report.html'}")
 
 
