@@ -1,11 +1,11 @@
 """Does reinforcement move the metric? The embedded 270M decoder learns by reward alone to flag laboratory results.
 
 Each question is a result with its reference range; the answer, under the grammar of its schema, is low, normal or high.
-The decoder is never shown a right answer, only what its own are worth. Six results of eight are normal, so that is what
-a constant answer reaches: 0.75. Prints the curve of the held-out accuracy and of the mean reward, and leaves the run's
-report.
+The decoder is never shown a right answer, only what its own are worth. Six results of eight are high, so the best that a
+constant answer reaches is 0.75; untrained it calls everything normal. Prints the curve of the held-out accuracy and of
+the mean reward, and leaves the run's report.
 
-    python scripts/prove_reward.py [--steps 16] [--out runs/prove-reward]
+    python scripts/prove_reward.py [--steps 16] [--documents 24] [--out runs/prove-reward]
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Flags(Task):
         made: dict[str, Example] = {}
         while len(made) < (64 if wanted.split == "train" else 24):
             test, (low, high) = rng.choice(list(_TESTS.items()))
-            flag = ("low", "high", *["normal"] * 6)[len(made) % 8]
+            flag = ("low", "normal", *["high"] * 6)[len(made) % 8]
             value = {
                 "low": low - rng.randint(5, 15),
                 "normal": rng.randint(low, high),
@@ -56,6 +56,7 @@ def main() -> None:
     """Train, and print the curve."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--documents", type=int, default=24, help="held-out questions")
     parser.add_argument("--out", type=Path, default=Path("runs/prove-reward"))
     asked = parser.parse_args()
     data = {split: asked.out / split for split in ("train", "validation")}
@@ -72,7 +73,7 @@ def main() -> None:
                 "data": {**data, "max_length": 256},
                 "adapter": {"r": 8, "alpha": 16},
                 "train": train,
-                "evaluate": {"documents": 24},
+                "evaluate": {"documents": asked.documents},
                 "reward": {"generations": 4},
             }
         )
