@@ -1,9 +1,9 @@
 """Does reinforcement move the metric? The embedded 270M decoder learns by reward alone to flag laboratory results.
 
 Each question is a result with its reference range; the answer, under the grammar of its schema, is low, normal or high.
-The decoder is never shown a right answer, only what its own are worth. Six results of eight are high, so the best that a
-constant answer reaches is 0.75; untrained it calls everything normal. Prints the curve of the held-out accuracy and of
-the mean reward, and leaves the run's report.
+The decoder is never shown a right answer, only what its own are worth. Six results of eight are high: a constant answer
+reaches 0.75 at best, and untrained it calls everything normal. Prints the curve of the held-out accuracy and of the
+mean reward, and leaves the run's report.
 
     python scripts/prove_reward.py [--steps 16] [--documents 24] [--out runs/prove-reward]
 """
