@@ -77,6 +77,18 @@ class ContextReading:
         return [self._records[number] for number in range(len(self._example.branches))]
 
 
+def record_of(example: Example, generation: Generation, contract: Contract) -> Record:
+    """The record of one answer alone: to a window of a document, or to a context's first branch."""
+    if in_windows(example):
+        window = example.context.index.window  # type: ignore[union-attr]
+        return build_record(
+            window.lines.whole, [read_window(window, generation, contract, example.branches[0])], contract
+        )
+    reading = ContextReading(replace(example, branches=example.branches[:1]), contract)
+    reading.take(reading.examples[0], 0, generation)
+    return reading.records()[0]
+
+
 def in_windows(example: Example) -> bool:
     """Whether an example is a document to be read as a whole, in windows where it is long, and not asked questions."""
     if len(example.branches) != 1:

@@ -79,7 +79,34 @@ def train(
         return
     from finetune.train import train as run_training
 
+    if checked.reward:
+        raise AssayError(
+            f"{config} has a section `reward`; start it by assay reward {config}, or take the section out."
+        )
     run_training(checked)
+
+
+@app.command()
+def reward(
+    config: Annotated[Path, typer.Argument(help="The run's YAML.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value", show_default=False)] = None,
+) -> None:
+    """Train by reward: the model answers, and learns from what its answers are worth by the task's own metric.
+
+    Goes on from an adapter (adapter.start) or begins one; run again after a stop, it goes on from the last checkpoint.
+    """
+    import os
+
+    from finetune.config import RewardConfig, load_config
+    from finetune.run import own_run
+
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+    checked = load_config(config, overrides or ())
+    if own_run(checked.recipe):
+        raise AssayError(f"{checked.recipe} writes no answers, so there is nothing to reward; assay train trains it.")
+    from finetune.reward import reward as run_reward
+
+    run_reward(checked if checked.reward else checked.model_copy(update={"reward": RewardConfig()}))
 
 
 @app.command()
@@ -129,14 +156,41 @@ def plan(
 def merge(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder, or its adapter's.")],
     out: Annotated[Path, typer.Option(help="Folder of the merged model; empty or new.")],
+    gguf: Annotated[
+        str | None, typer.Option(help="q8_0 or f16: also a GGUF file in it, for llama.cpp and Ollama (Gemma 3 text).")
+    ] = None,
 ) -> None:
     """Merge a run's adapter into its base model, and compare the two."""
     from finetune.adapter import merge as merge_run
+    from finetune.gguf_file import check_convertible, write_gguf
     from finetune.run import own_run_of
 
     own = own_run_of(run_folder)
+    if gguf:
+        check_convertible(run_folder, gguf)
     report = own.merge(run_folder, out) if own else merge_run(run_folder, out)
     print(f"Merged into {out}: {report}.")
+    if gguf:
+        print(f"For llama.cpp and Ollama: {write_gguf(out, gguf)}.")  # type: ignore[arg-type]
+
+
+@app.command()
+def push(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder, or its adapter's.")],
+    repo: Annotated[str, typer.Argument(help="USER/NAME on the hub; made where it is not there yet.")],
+    public: Annotated[bool, typer.Option("--public", help="For everybody to see; private otherwise.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be sent; send nothing.")] = False,
+) -> None:
+    """Send a run's adapter to the Hugging Face hub: weights, contract and card, no data and no figure of a document."""
+    from finetune.push import push as send
+    from finetune.push import sent_files
+
+    if dry_run:
+        print(f"To {repo} ({'public' if public else 'private'}):")
+        for file in sent_files(run_folder):
+            print(f"  {file.name:28} {file.stat().st_size:>14,} bytes")
+        return
+    print(f"Sent to {send(run_folder, repo, public)}; read its card before you show it to anybody.")
 
 
 @app.command()

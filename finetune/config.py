@@ -187,6 +187,22 @@ class TrainConfig(Section):
         return value
 
 
+class RewardConfig(Section):
+    """Reinforcement (`assay reward`): the model answers, and learns from what its answers are worth."""
+
+    generations: int = Field(default=8, ge=2)
+    """Answers to each question, compared with each other."""
+    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """At which they are drawn."""
+    grammar: bool = True
+    """Draw answers under the grammar of their schema, as they are served; false: whatever the model writes, so that it
+    learns the form too."""
+    beta: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Weight of the divergence from the model before (KL)."""
+    weights: dict[str, float] = {}
+    """What an answer is worth, by the names of the task's rewards; the task's own weights where nothing is said."""
+
+
 class EvaluateConfig(Section):
     """Reading held-out documents during training."""
 
@@ -215,6 +231,8 @@ class RunConfig(BaseConfig):
     contract: ContractConfig = ContractConfig()
     adapter: AdapterConfig = AdapterConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    reward: RewardConfig | None = None
+    """Of a run of `assay reward`; other runs have none."""
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Any:

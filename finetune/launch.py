@@ -31,6 +31,8 @@ def _train(recipe: str | None, path: Path, overrides: Sequence[str]) -> None:
     else:
         from finetune.train import train
 
+        if config.reward:
+            from finetune.reward import reward as train
         train(config)
     leave()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ below.
 
 - **Told:** “{instruction}”
 - **Fields:** {fields}
-- **Training:** {steps} steps of {batch} examples at a rate of {rate:g}, in {hours}; data from `{train}`, judged on
+- **Training:** {steps} steps of {batch} {what} at a rate of {rate:g}, in {hours}; data from `{train}`, judged on
   `{validation}`: {examples}.
 - **Kept:** {checkpoint}, the best by {metric}.
 - **Figures on held-out data:** {figures}
@@ -96,6 +97,9 @@ def _card(
         fields=", ".join(sorted(field_names(contract.record_schema))) or "none",
         steps=max((row["step"] for row in rows), default=0),
         batch=settings.batch_size * settings.accumulation,
+        what=f"its own answers ({config.reward.generations} to a question) by what they were worth,"
+        if config.reward
+        else "examples",
         rate=settings.learning_rate,
         hours=f"{seconds / 3600:.1f} hours" if seconds >= 5400 else f"{seconds / 60:.0f} minutes",
         train=config.data.train,
@@ -114,7 +118,13 @@ def _report(folder: RunFolder, config: BaseConfig, facts: Mapping[str, Any], row
     loss = [(row["step"], row["loss"]) for row in rows if "loss" in row]
     names = list(dict.fromkeys(name for row in rows for name in row if name.startswith("eval_")))
     shares = [name for name in names if all(0 <= row[name] <= 1 for row in rows if name in row)]
-    charts = [chart("Training loss", loss)]
+    rewards = [
+        name for name in dict.fromkeys(n for row in rows for n in row) if re.fullmatch(r"reward|rewards/\w+/mean", name)
+    ]
+    charts = [chart("Training loss", loss)] if not rewards else []
+    for name in rewards:
+        points = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
+        charts.append(chart(name.removesuffix("/mean").replace("/", ": ").replace("_", " ").capitalize(), points))
     for name in shares:
         points = [(row["step"], row[name]) for row in rows if name in row]
         charts.append(chart(f"Held-out {name.removeprefix('eval_').replace('_', ' ')}", points, 1.0))
@@ -138,14 +148,16 @@ def page(title: str, body: str) -> str:
 
 
 def chart(title: str, points: Sequence[tuple[float, float]], top: float | None = None) -> str:
-    """A line chart as SVG, axes from zero."""
+    """A line chart as SVG, axes from zero, or from the lowest value below it."""
     if not points:
         return ""
     width, height, left, bottom = 520, 220, 40, 24
     last = max(x for x, _ in points) or 1
-    high = top or max(y for _, y in points) * 1.05 or 1.0
+    high = top or max(0.0, max(y for _, y in points) * 1.05)
+    low = min(0.0, min(y for _, y in points))
+    high = high if high > low else low + 1.0
     wide, tall = width - left - 10, height - bottom - 10
-    place = [(left + x / last * wide, height - bottom - y / high * tall) for x, y in points]
+    place = [(left + x / last * wide, height - bottom - (y - low) / (high - low) * tall) for x, y in points]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in place)
     dots = "".join(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="#0969da"><title>step {p[0]}: {p[1]:.3f}</title></circle>'
@@ -155,7 +167,7 @@ def chart(title: str, points: Sequence[tuple[float, float]], top: float | None =
     for share in (0, 0.25, 0.5, 0.75, 1):
         y = height - bottom - share * tall
         grid += f'<line x1="{left}" x2="{width - 10}" y1="{y:.1f}" y2="{y:.1f}" stroke="#d8dee4"/>'
-        grid += f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{share * high:.2f}</text>'
+        grid += f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{low + share * (high - low):.2f}</text>'
     return (
         f'<figure><figcaption>{html.escape(title)}</figcaption><svg width="{width}" height="{height}" role="img" '
         f'aria-label="{html.escape(title)}">{grid}<polyline points="{line}" fill="none" stroke="#0969da" '

@@ -31,18 +31,23 @@ def checked(config: RunConfig) -> tuple[Task, Contract, Family]:
     return task, contract, family
 
 
+def make_synthetic(config: RunConfig, task: Task) -> None:
+    """Make the data that a run wants made and that are not there yet."""
+    for split, wanted in config.data.synthetic.items():
+        target: Path = getattr(config.data, split)
+        if not target.exists():
+            say(f"Making {wanted.count} documents in {target}")
+            task.synthesize(target, split, wanted)
+
+
 def read_sets(config: RunConfig, task: Task, contract: Contract, family: Family) -> tuple[list[Example], list[Example]]:
     """The examples that are trained, and those by which the model is judged; made first where the run says so.
 
     Raises:
         AssayError: see `read_examples` and `few`; or a prompt has no room for a page of a held-out document.
     """
+    make_synthetic(config, task)
     data = config.data
-    for split, wanted in data.synthetic.items():
-        target: Path = getattr(data, split)
-        if not target.exists():
-            say(f"Making {wanted.count} documents in {target}")
-            task.synthesize(target, split, wanted)
     say(f"Reading the data of {data.train} and {data.validation}")
     room = Room(family.count, contract)
     train, held_out = of_both(lambda split: read_examples(task, DataRequest.of_run(config, split, contract, room)))

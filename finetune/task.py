@@ -86,6 +86,7 @@ class Task:
         contract: instruction, schema and form of answer.
         metric: the figure by which checkpoints are chosen.
         unit: what an example is, in the plural.
+        reward_weights: what an answer is worth in reinforcement, by the names of `rewards`.
         published: figures of others on the same data, by what they are of.
     """
 
@@ -93,6 +94,7 @@ class Task:
     contract: ClassVar[Contract]
     metric: ClassVar[str] = "accuracy"
     unit: ClassVar[str] = "contexts"
+    reward_weights: ClassVar[Mapping[str, float]] = {"metric": 1.0}
     published: ClassVar[Mapping[str, float]] = {}
 
     def read(self, wanted: DataRequest) -> list[Example]:
@@ -119,6 +121,11 @@ class Task:
             raise AssayError("There is no question to grade.")
         return Grade({"accuracy": sum(right) / len(right), "questions": len(right)})
 
+    def rewards(self, contract: Contract, example: Example, record: Record) -> dict[str, float]:
+        """What the answer to an example's one branch is worth: the task's metric on it, and whether it is whole."""
+        figures = self.grade(contract, [example], [[record]]).figures
+        return {"metric": float(figures[self.metric]), "valid": whole(record)}
+
     def synthesize(self, folder: Path, split: str, config: SyntheticConfig) -> None:
         """Make a folder of data, whole or not at all, for tasks that have a generator."""
         raise AssayError(f"The recipe {self.name} has no generator; put the data into {folder}.")
@@ -133,6 +140,9 @@ class DocumentTask(Task):
 
     metric = "micro_f1"
     unit = "documents"
+    reward_weights: ClassVar[Mapping[str, float]] = {
+        "metric": 1.0, "valid": 0.2, "evidence": 0.2, "wrong": -0.5, "set_aside": -0.2,
+    }  # fmt: skip
     fields: ClassVar[Collection[str]] = ()
 
     def read(self, wanted: DataRequest) -> list[Example]:
@@ -168,6 +178,46 @@ class DocumentTask(Task):
             "rows_gold": result.rows_gold,
         }
         return Grade(figures, result, meaning=meaning)
+
+    def rewards(self, contract: Contract, example: Example, record: Record) -> dict[str, float]:
+        """F1 of the fields that count, whether the answer is whole, and the shares of values that stand on the page, of
+        those that are wrong, and of what was read that was set aside."""
+        from extraction.score import Counts, Pair, score
+
+        try:
+            pair = Pair(None, example.branches[0].gold, example.context.name).predicted(record.to_dict())
+            counts = score([pair], contract=contract).core.counts
+        except AssayError:  # neither the page nor the record has a value that counts
+            counts = Counts()
+        values, aside = len(record.fields), len(record.set_aside)
+        found = sum(field.evidence is not None for field in record.fields.values())
+        return {
+            "metric": counts.f1,
+            "valid": whole(record),
+            "evidence": found / values if values else 1.0,
+            "wrong": counts.fp / max(1, counts.tp + counts.fp),
+            "set_aside": aside / max(1, aside + values),
+        }
+
+
+def whole(record: Record) -> float:
+    """1 where an answer was written to its end and follows its schema, else 0."""
+    faults = {issue.code for issue in record.issues}
+    return float(record.data is not None and faults.isdisjoint(("cut", "invalid", "empty")))
+
+
+def rewarded(task: Task, contract: Contract, example: Example, record: Record) -> dict[str, float]:
+    """What a task says that an answer is worth, by name.
+
+    Raises:
+        AssayError: the task's own, or an error in its code (file and line are named).
+    """
+    try:
+        return {name: float(value) for name, value in task.rewards(contract, example, record).items()}
+    except AssayError:
+        raise
+    except Exception as error:
+        raise _own_error(task, "reward an answer", error) from error
 
 
 def evaluate(

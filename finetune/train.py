@@ -205,9 +205,22 @@ def build_trainer(
 
 
 def training_arguments(settings: TrainConfig, folder: RunFolder, metric: str) -> Any:
-    """A run's settings in TRL's terms."""
-    import torch
+    """A run's settings in the terms of TRL's SFTTrainer."""
     from trl import SFTConfig
+
+    return SFTConfig(
+        **common_arguments(settings, folder, metric),
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        train_sampling_strategy="sequential",
+        num_train_epochs=1,
+        activation_offloading=settings.activation_offloading,
+    )
+
+
+def common_arguments(settings: TrainConfig, folder: RunFolder, metric: str) -> dict[str, Any]:
+    """A run's settings in the terms that TRL's trainers share."""
+    import torch
 
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
@@ -218,42 +231,37 @@ def training_arguments(settings: TrainConfig, folder: RunFolder, metric: str) ->
     in_bfloat16 = base_dtype(settings) != "float32"
     # The run's precision holds, whatever a launch file says: Trainer would take that for float32 runs.
     os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if in_bfloat16 else "no"
-    return SFTConfig(
-        remove_unused_columns=False,
-        output_dir=str(folder.checkpoints),
-        max_length=None,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        train_sampling_strategy="sequential",
-        num_train_epochs=1,
-        max_steps=settings.max_steps,
-        per_device_train_batch_size=settings.batch_size,
-        gradient_accumulation_steps=settings.accumulation,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.scheduler,
-        warmup_steps=settings.warmup,
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
-        seed=settings.seed,
-        use_cpu=not on_gpu,
-        bf16=in_bfloat16,
-        gradient_checkpointing=settings.activation_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
-        activation_offloading=settings.activation_offloading,
-        logging_steps=settings.log_steps,
-        logging_first_step=True,
-        logging_nan_inf_filter=False,
-        eval_strategy="steps",
-        eval_steps=settings.checkpoint_steps,
-        save_strategy="steps",
-        save_steps=settings.checkpoint_steps,
-        save_total_limit=settings.keep_checkpoints + 1,
-        metric_for_best_model=f"eval_{metric}",
-        greater_is_better=True,
-        report_to=list(settings.report_to) or "none",
-        run_name=folder.path.name,
-        dataloader_pin_memory=on_gpu,
-        disable_tqdm=True,
-    )
+    return {
+        "remove_unused_columns": False,
+        "output_dir": str(folder.checkpoints),
+        "max_steps": settings.max_steps,
+        "per_device_train_batch_size": settings.batch_size,
+        "gradient_accumulation_steps": settings.accumulation,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": settings.scheduler,
+        "warmup_steps": settings.warmup,
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": settings.max_grad_norm,
+        "seed": settings.seed,
+        "use_cpu": not on_gpu,
+        "bf16": in_bfloat16,
+        "gradient_checkpointing": settings.activation_checkpointing,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False},
+        "logging_steps": settings.log_steps,
+        "logging_first_step": True,
+        "logging_nan_inf_filter": False,
+        "eval_strategy": "steps",
+        "eval_steps": settings.checkpoint_steps,
+        "save_strategy": "steps",
+        "save_steps": settings.checkpoint_steps,
+        "save_total_limit": settings.keep_checkpoints + 1,
+        "metric_for_best_model": f"eval_{metric}",
+        "greater_is_better": True,
+        "report_to": list(settings.report_to) or "none",
+        "run_name": folder.path.name,
+        "dataloader_pin_memory": on_gpu,
+        "disable_tqdm": True,
+    }
 
 
 def keep_best(

@@ -210,8 +210,8 @@ class Progress(TrainerCallback):
         self._folder.append_metrics({"step": state.global_step, "seconds": seconds, **logs})
         if (metric := args.metric_for_best_model) in logs:
             self._bar.write(f"step {state.global_step}: held-out {spoken(metric)} {logs[metric]:.3f}")
-        elif "loss" in logs:
-            self._bar.set_postfix(loss=f"{float(logs['loss']):.3f}")
+        elif shown := next((name for name in ("reward", "loss") if logs.get(name) is not None), None):
+            self._bar.set_postfix({shown: f"{float(logs[shown]):.3f}"})
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Close the bar."""

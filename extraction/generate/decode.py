@@ -56,6 +56,7 @@ class Stream:
         reach: how long a draft is worth its cost just now.
         passes: forward passes in which this answer took part, after its prompt's.
         finish, message: None while it runs, then as in `Generation`.
+        end: the token by which the model ended it, where it did.
     """
 
     prompt: Prompt
@@ -71,6 +72,7 @@ class Stream:
     passes: int = 0
     finish: str | None = None
     message: str = ""
+    end: int | None = None
     # Tokens that are decided but not in the cache yet, then the draft; masks[i] allows what follows draft[:i].
     pending: list[int] = field(default_factory=list)
     draft: list[int] = field(default_factory=list)
@@ -374,7 +376,7 @@ class Decoder:
         for token in tokens:
             if token in self._stop:
                 del stream.logprobs[len(stream.tokens) :]
-                stream.finish = "stop"
+                stream.finish, stream.end = "stop", token
                 return
             if not stream.matcher.consume_token(token):
                 # llguidance has limits of its own, of states and of time for one mask; then it allows nothing more.

@@ -6,6 +6,7 @@ import codecs
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
 
 # Compiled grammars that are kept.
 _GRAMMARS = 64
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An answer with its tokens, to be learned from.
+
+    Attributes:
+        tokens: all that were written, the one that ends the turn included.
+        chosen: of each, whether the model had a choice; where the grammar left none there is nothing to learn.
+    """
+
+    generation: Generation
+    tokens: list[int]
+    chosen: list[bool]
 
 
 class LocalBackend:
@@ -90,6 +105,35 @@ class LocalBackend:
         jobs = (None if example is None else self._streams(example, contract) for example in examples)
         for stream in decoder.run(jobs):
             yield None if stream is None else (*stream.tag, self._generation(stream))
+
+    def samples(
+        self, wanted: Sequence[tuple[Example, int]], contract: Contract, free: bool = False
+    ) -> list[list[Sample]]:
+        """So many answers to the first branch of each example; its prompt is read once for all of them.
+
+        Args:
+            free: without the grammar of the answer's schema.
+        """
+        jobs = []
+        for place, (example, count) in enumerate(wanted):
+            job = self._streams(replace(example, branches=example.branches[:1] * count), contract)
+            for stream in job:
+                stream.tag = place
+                if free:
+                    stream.matcher = self.grammar(None).matcher()
+            jobs.append(job)
+        made: list[list[Sample]] = [[] for _ in wanted]
+        for stream in self._decoder().run(jobs):
+            made[stream.tag].append(self._sample(stream))
+        return made
+
+    def _sample(self, stream: Any) -> Sample:
+        tokens, chosen = list(stream.tokens), [logprob != 0.0 for logprob in stream.logprobs]
+        if stream.finish == "stop" or not tokens:
+            tokens.append(self.family.end if stream.end is None else stream.end)
+            # A grammar ends an answer where it is whole, whether the model would or not.
+            chosen.append(isinstance(stream.matcher, Anything))
+        return Sample(self._generation(stream), tokens, chosen)
 
     def log_likelihoods(self, example: Example, contract: Contract) -> list[float]:
         """How probable each branch's gold answer is behind its prompt: the natural log, without the end of the turn.

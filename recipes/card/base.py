@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -13,12 +14,13 @@ from extraction.record.record import Record
 from finetune.processes import say
 from finetune.task import DataRequest, Grade, Task
 from recipes.card.examples import SCHEMA, Asked, examples_of
-from recipes.card.grade import Graded, graded, named
+from recipes.card.grade import Graded, answer_text, final, graded, named
 from recipes.card.items import Reading, left_and_right
 from recipes.card.measures import measure
 from recipes.card.readers import read_folders, read_table
 from recipes.card.rows import FILE, Row, row_at
 
+_NOTEBOOK = re.compile(r"Final Answer:\s*\(?([A-Z])\b")
 Reader = Callable[[Path, str, Row], Reading]
 
 
@@ -134,6 +136,23 @@ class RowTask(Task):
         """The patient, where the data set tells."""
         first: Asked = example.branches[0].source
         return {"patient": first.item.patient} if first.item.patient else {}
+
+    def rewards(self, contract: Contract, example: Example, record: Record) -> dict[str, float]:
+        """The grader's score; whether the reply states a final answer; and the reward of the public MedGemma notebook.
+
+        That one is 1 for "Final Answer: X" or "Final Answer: (X)" with the right letter, else 0 (TRL's GRPO on MedQA:
+        accuracy from 14.1 to 70.5% within 1,024 tokens).
+        """
+        one: Asked = example.branches[0].source
+        reply = str((record.data or {}).get("answer", ""))
+        scores = graded(reply, one.item, one.row.grader).scores
+        first = next((f.score for f in one.row.figures if f.score in scores), next(iter(scores)))
+        stated = _NOTEBOOK.search(reply)
+        return {
+            "metric": scores[first],
+            "format": float(final(answer_text(reply)) is not None),
+            "notebook": float(stated is not None and stated.group(1) == str(one.item.gold)),
+        }
 
     def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
         """The row's figures with intervals, the first as `score`; what could not be graded, what was left out."""
