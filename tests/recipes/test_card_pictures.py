@@ -103,7 +103,7 @@ def test_scin_has_four_options_that_are_always_the_same(tmp_path):
     folder = tmp_path / "scin"
     cases = [{"case_id": f"{n}", "image_1_path": f"dataset/images/{n}.png"} for n in range(40)]
     names = ("Eczema", "Psoriasis", "Acne", "Urticaria", "Tinea")
-    labels = [{"case_id": f"{n}", "dermatologist_skin_condition_on_label_name": str([names[n % 5], "Other"])}
+    labels = [{"case_id": f"{n}", "dermatologist_skin_condition_on_label_name": str([names[n % 5], names[(n + 1) % 5]])}
               for n in range(39)]  # fmt: skip
     table(folder / "dataset" / "scin_cases.csv", cases)
     table(folder / "dataset" / "scin_labels.csv", labels)
@@ -113,6 +113,7 @@ def test_scin_has_four_options_that_are_always_the_same(tmp_path):
     assert first.items == again.items and len(first.items) > 2
     for item in first.items:
         assert item.options[item.gold] == names[int(item.id) % 5] and len(set(item.options.values())) == 4
+        assert names[(int(item.id) + 1) % 5] not in item.options.values()  # it was named of the same case
     parts = [read(folder, split).items for split in ("train", "validation", "test")]
     assert sum(map(len, parts)) == 39
 
@@ -177,6 +178,14 @@ def test_mimic_reports_from_indication_to_impression(tmp_path):
     assert example.branches[0].parts == ('"Cough for two days. findings:"',)
     assert example.branches[0].gold == {"answer": "The heart is large. No effusion.\nImpression: Cardiomegaly."}
     assert sections("FINDINGS: a\nHISTORY: b") == {"findings": "a", "indication": "b"}
+    text = (
+        " FINAL REPORT\n CHEST, PA AND LATERAL:  ___\n\n REASON FOR EXAMINATION: Line.\n\n COMPARISON:  None.\n\n Findings\n"
+        " FINDINGS:  Left\n PICC terminates in the mid SVC.\n PA and lateral views.\n A small nodule.\n LUNGS: Clear.\n"
+        " IMPRESSION\n ET tube is low.\n\n NOTIFICATION:  By phone.\n"
+    )
+    told = sections(text)
+    assert told["findings"] == "Left PICC terminates in the mid SVC. PA and lateral views. A small nodule. LUNGS: Clear."
+    assert (told["impression"], told["indication"], told["comparison"]) == ("ET tube is low.", "Line.", "None. Findings")
 
 
 def test_ms_cxr_t_shows_the_previous_image_first(tmp_path):
@@ -207,6 +216,11 @@ def test_imagenome_s_boxes_are_of_the_padded_square(tmp_path):
         ("cardiac silhouette", (500.0, 300.0, 900.0, 700.0))
     ] * 2
     assert reading.counts == {"a box leaves its image": 2, "an object has no box": 2}
+    graphs = sorted((folder / "silver_dataset" / "scene_graph").iterdir())
+    for text, why in (('{"objects": null}', "its image or scene graph cannot be read"), ("[]", None),
+                      ('{"objects": []}', "its scene graph has no object")):  # fmt: skip
+        graphs[0].write_text(text)
+        assert read(folder).counts.get(why or "its image or scene graph cannot be read") == 1
     example = examples_of(reading, row_at(folder))[0]
     assert isinstance(example.context.parts[0], str) and example.context.parts[1].size == (100, 100)
     assert '"box_2d":[500,300,900,700],"label":"cardiac silhouette"' in example.branches[0].gold["answer"]

@@ -45,8 +45,7 @@ def test_medmcqa_counts_its_answers_from_0_or_from_1(tmp_path, cop, letters):
     folder = tmp_path / "medmcqa"
     columns = {"opa": "one", "opb": "two", "opc": "three", "opd": "four", "choice_type": "single", "exp": "so"}
     rows = [{"id": f"q{n}", "question": f"Which {n}?", "cop": answer, **columns} for n, answer in enumerate(cop)]
-    write(folder / "dev.json", rows)
-    (folder / "dev.json").rename(folder / "dev.jsonl")
+    write(folder / "dev.json", rows)  # JSON lines, as its authors have them
     row = row_at(folder)
     assert "".join(gold for _, _, gold in told(row, folder, "validation")) == letters
     assert told(row, folder, "validation")[0][1]["D"] == "four"
