@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from extraction.contract import Contract
 from extraction.errors import AssayError
@@ -14,7 +16,7 @@ from finetune.processes import say
 from finetune.task import DataRequest, Grade, Task
 from recipes.card.examples import SCHEMA, Asked, examples_of
 from recipes.card.grade import GRADERS, Graded
-from recipes.card.items import Reading, left_and_right
+from recipes.card.items import Reading, known, left_and_right
 from recipes.card.measures import measure
 from recipes.card.readers import read_folders, read_table
 from recipes.card.rows import FILE, Row, row_at
@@ -63,8 +65,8 @@ def read_row(row: Row, folder: Path, split: str) -> Reading:
     Raises:
         AssayError: the data are not there or not what they should be, or patients stand on both sides of the split.
     """
-    reading = reader_of(row)(folder, split, row).check(folder)
-    train = Reading() if split == "train" else training_part(row, folder)
+    reading = _part(row, folder, split).check(folder)
+    train = Reading() if split == "train" else training_part(row, folder, split)
     if train.unread:
         reading.said.append(
             "Whether patients or images are on both sides of its split was not checked, as its training part cannot be "
@@ -74,7 +76,7 @@ def read_row(row: Row, folder: Path, split: str) -> Reading:
         named = ", ".join(Path(one).name for one in shared[:5]) + (
             f" and {len(shared) - 5} more" if len(shared) > 5 else ""
         )
-        said = f"{len(shared)} of its patients or images are in its training part, too: {named}"
+        said = f"{len(shared)} of its {len(known(reading))} patients or images are in its training part, too: {named}"
         if not row.leak:
             raise AssayError(
                 f"The split {split} of {folder} leaks: {said}. Divide it by patients, or say in {FILE} why it may "
@@ -84,14 +86,33 @@ def read_row(row: Row, folder: Path, split: str) -> Reading:
     return reading
 
 
-def training_part(row: Row, folder: Path) -> Reading:
-    """The training part of a data set, empty where it has none; `unread` says why one that is there is empty."""
+def _part(row: Row, folder: Path, split: str) -> Reading:
+    """A split as its reader gives it, or a share of the training part where that is the validation part, too."""
+    if split == "test" or not row.held_out or row.files.get("validation"):
+        return reader_of(row)(folder, split, row)
+    reading = reader_of(row)(folder, "train", row)
+    names: dict[Any, str] = {}  # of contexts: of a patient, of what is shown; without the folder, which may be moved
+    for item in (every := [*reading.items, *reading.unseen]):
+        names.setdefault(item.patient or item.shown, item.patient or item.id)
+    drawn = sorted(names, key=lambda key: hashlib.sha256(names[key].encode()).hexdigest())
+    held = set(drawn[: max(1, len(drawn) * row.held_out // 100)])
+    own = {item.id for item in every if ((item.patient or item.shown) in held) == (split == "validation")}
+    reading.items = [item for item in reading.items if item.id in own]
+    reading.unseen = [item for item in reading.unseen if item.id in own]
+    return reading
+
+
+def training_part(row: Row, folder: Path, split: str = "test") -> Reading:
+    """The training part of a data set, empty where it has none; `unread` says why one that is there is empty.
+
+    Beside the test it is all of it, also what is held out for validation: checkpoints are chosen on that.
+    """
     beside, none = folder.parent / "train", Reading()
     for place in (folder, beside):
         if place == beside and (folder.name == "train" or not beside.is_dir()):
             continue
         try:
-            reading = reader_of(row)(place, "train", row)
+            reading = reader_of(row)(place, "train", row) if split == "test" else _part(row, place, "train")
         except AssayError as error:
             if place == beside or _has_training(place, row):
                 none.unread = str(error)

@@ -113,11 +113,12 @@ class Reading:
         return self
 
 
+def known(reading: Reading) -> set[str]:
+    """Its patients, or the images where no patient is known."""
+    named = ([i.patient] if i.patient else [str(path.resolve()) for path in i.images] for i in reading.items)
+    return {key for keys in named for key in keys}
+
+
 def left_and_right(train: Reading, other: Reading) -> list[str]:
     """The patients that stand in both readings, or the images where no patient is known."""
-
-    def known(reading: Reading) -> set[str]:
-        named = ([i.patient] if i.patient else [str(path.resolve()) for path in i.images] for i in reading.items)
-        return {key for keys in named for key in keys}
-
     return sorted(known(train) & known(other))

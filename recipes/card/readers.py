@@ -21,6 +21,9 @@ SPLITS: dict[str, tuple[str, ...]] = {
 }
 
 
+_OF_TEXT = ("exams", "notes")  # recipes whose tables may have no images
+
+
 def files_of(folder: Path, split: str, row: Row) -> list[Path]:
     """The files of a split: those that the row names, else one with the split's name, else the only table there is.
 
@@ -108,6 +111,8 @@ def _check_columns(first: tuple[str, Cells], row: Row) -> None:
         missing = what not in row.columns and not (what == "question" and row.question) and not one_hot(cells, row)
         if missing:
             column(cells, what, at)
+    if row.recipe not in _OF_TEXT and "image" not in row.columns:
+        column(cells, "image", at)
     for name in row.where:
         column(cells, name, at)
 
@@ -152,7 +157,7 @@ def _add(reading: Reading, folder: Path, row: Row, place: tuple[str, Cells], nam
 
 def _images(folder: Path, cells: Cells, row: Row) -> tuple[tuple[Path, ...], str]:
     """The files of a row's images, and the first that is missing."""
-    if "image" not in row.columns:
+    if "image" not in row.columns and row.recipe in _OF_TEXT:
         return (), ""
     value = cell(cells, row, "image")
     names = [told(one) for one in (value if isinstance(value, list) else [value])]

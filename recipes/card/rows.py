@@ -83,6 +83,9 @@ class Row(Section):
     """Of `folders`, in small letters, those that hold a part of the questions: no published figures stand beside it."""
     files: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Files of each split (train, validation, test), patterns within the folder."""
+    held_out: int = Field(default=0, ge=0, le=90)
+    """Of a hundred contexts of the training part, those that are the validation part, where no files are named for it;
+    at least one. Which they are is drawn by their names, always the same."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Columns by what they hold: id, question, options, answer, image, text, patient, group, closed, split. Options may
     be several columns, and a box: y0, x0, y1, x1, in 0 to 1000 of the picture as it is shown."""

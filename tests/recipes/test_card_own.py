@@ -34,6 +34,16 @@ def test_tables_in_folders_of_their_split(tmp_path):
             assert (item.question, item.images) == (f"{split}?", (tmp_path / split / "1.png",))
 
 
+def test_pictures_are_shown_whether_or_not_their_column_is_named(tmp_path):
+    picture(tmp_path / "1.png")
+    table(tmp_path / "test.csv", [{"Image": "1.png", "question": "Is it?", "answer": "no"}])
+    row = own(tmp_path, grader="yes_no")
+    assert read_table(tmp_path, "test", row).items[0].images == (tmp_path / "1.png",)
+    table(tmp_path / "test.csv", [{"img": "1.png", "question": "Is it?", "answer": "no"}])
+    with pytest.raises(AssayError, match="no column `image`; `img` is nearest"):
+        read_table(tmp_path, "test", row)
+
+
 def test_options_are_shown_without_a_prompt(tmp_path):
     table(tmp_path / "test.jsonl", [{"q": "Which {text}?", "o": ["x {letter}", "y"], "a": "y"}])
     row = own(tmp_path, **TEXTS)
@@ -115,7 +125,7 @@ def test_what_nobody_can_answer_is_left_out_with_its_line(tmp_path):
     }  # fmt: skip
     rows = [{"q": "What?", "a": said} for said in ("heart", "nan", None, "?")]
     table(tmp_path / "test.jsonl", rows)
-    row = own(tmp_path, grader="short", columns={"question": "q", "answer": "a"})
+    row = own(tmp_path, recipe="exams", grader="short", columns={"question": "q", "answer": "a"})
     assert read_table(tmp_path, "test", row).counts == {"it has no answer": 3}
 
 
@@ -139,7 +149,7 @@ def test_unknown_names_are_refused_with_the_nearest(tmp_path, row, said):
 
 
 def test_a_prompt_s_own_braces_and_columns_that_are_not_there(tmp_path):
-    row = own(tmp_path, files={"test": ["t.csv"]}, grader="yes_no", prompt={"ask": '{question} \\boxed{X} {"a": 1}'},
+    row = own(tmp_path, recipe="exams", files={"test": ["t.csv"]}, grader="yes_no", prompt={"ask": '{question} \\boxed{X} {"a": 1}'},
               columns={"question": "q", "answer": "a", "patient": "fal"})  # fmt: skip
     table(tmp_path / "t.csv", [{"q": "Is it?", "a": "no", "fall": "1"}])
     with pytest.raises(AssayError, match="no column `fal`; `fall` is nearest"):
@@ -150,7 +160,8 @@ def test_a_prompt_s_own_braces_and_columns_that_are_not_there(tmp_path):
 
 def test_splits_of_a_column_that_are_none_are_counted(tmp_path):
     table(tmp_path / "t.csv", [{"q": "Is it?", "a": "no", "s": split} for split in ("Test", "tst", "train")])
-    row = own(tmp_path, grader="yes_no", columns={"question": "q", "answer": "a", "split": "s"})
+    columns = {"question": "q", "answer": "a", "split": "s"}
+    row = own(tmp_path, recipe="exams", grader="yes_no", columns=columns)
     reading = read_table(tmp_path, "test", row)
     assert len(reading.items) == 1
     assert reading.left_out == {
