@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from finetune.processes import say
 from finetune.task import DataRequest, Grade, Task
 from recipes.card.examples import SCHEMA, Asked, examples_of
 from recipes.card.grade import GRADERS, Graded
-from recipes.card.items import Reading, known, left_and_right
+from recipes.card.items import Reading, known, left_and_right, same_pictures, same_questions
 from recipes.card.measures import measure
 from recipes.card.readers import read_folders, read_table
 from recipes.card.rows import FILE, Row, row_at
@@ -72,11 +72,19 @@ def read_row(row: Row, folder: Path, split: str) -> Reading:
             "Whether patients or images are on both sides of its split was not checked, as its training part cannot be "
             f"read: {train.unread}"
         )
-    if shared := left_and_right(train, reading):
-        named = ", ".join(Path(one).name for one in shared[:5]) + (
-            f" and {len(shared) - 5} more" if len(shared) > 5 else ""
-        )
-        said = f"{len(shared)} of its {len(known(reading))} patients or images are in its training part, too: {named}"
+    for part, where in ((reading, ""), (train, " of its training part")):
+        unnamed = sum(not item.patient for item in part.items) if row.columns.get("patient") else 0
+        if unnamed:
+            reading.said.append(
+                f"{unnamed} of {len(part.items)} questions{where} name no patient (column `{row.columns['patient']}`): "
+                "whether these are on both sides of its split cannot be told."
+            )
+    for shared, what in _shared(train, reading, row):
+        named = ", ".join(shared[:5]) + (f" and {len(shared) - 5} more" if len(shared) > 5 else "")
+        said = f"{len(shared)} of its {what} in its training part, too: {named}"
+        if row.folders and what.startswith("questions"):  # a published exam is as it is
+            reading.said.append(f"{said}.")
+            continue
         if not row.leak:
             raise AssayError(
                 f"The split {split} of {folder} leaks: {said}. Divide it by patients, or say in {FILE} why it may "
@@ -84,6 +92,16 @@ def read_row(row: Row, folder: Path, split: str) -> Reading:
             )
         reading.said.append(f"{said}. {row.leak}")
     return reading
+
+
+def _shared(train: Reading, reading: Reading, row: Row) -> Iterator[tuple[list[str], str]]:
+    """What stands on both sides of a split, by kinds; pictures are compared by content in a team's own data."""
+    if both := left_and_right(train, reading):
+        yield [Path(one).name for one in both], f"{len(known(reading))} patients or images are"
+    elif not row.folders and (twins := same_pictures(train, reading)):
+        yield twins, "pictures are"
+    if asked := same_questions(train, reading):
+        yield asked, f"questions ({len(reading.items)} in all) are, word for word,"
 
 
 def _part(row: Row, folder: Path, split: str) -> Reading:

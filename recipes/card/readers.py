@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from extraction.errors import AssayError
-from recipes.card.items import Item, Reading
+from recipes.card.items import Item, Reading, one_patient, settle
 from recipes.card.options import LETTERS, at_name, base_of, cell, fault, gold_of, one_hot, options_of, told
 from recipes.card.rows import FILE, Row, filled
 from recipes.tables import SUFFIXES, Cells, table
@@ -86,6 +86,8 @@ def read_table(folder: Path, split: str, row: Row) -> Reading:
                 reading.leave("its split is none of train, validation and test", f"{at} ({str(own)[:40]!r})")
             elif split_of(own) == split:
                 _add(reading, beside, row, (at, cells), f"{path.name}:{number}", base)
+    if not row.folders:  # published figures are on all questions of their set
+        settle(reading)
     return reading
 
 
@@ -141,7 +143,7 @@ def _add(reading: Reading, folder: Path, row: Row, place: tuple[str, Cells], nam
         options={letter: one for letter, one in options.items() if one or not row.folders},
         images=images,
         text="\n".join(map(told, text)) if isinstance(text, list) else told(text),
-        patient=told(cell(cells, row, "patient")),
+        patient=one_patient(told(cell(cells, row, "patient"))),
         group=told(cell(cells, row, "group")),
         closed=closed.upper() in ("CLOSED", "YES", "TRUE", "1") if closed else None,
         at=at,

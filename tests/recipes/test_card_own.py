@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from extraction.errors import AssayError
+from recipes.card.base import read_row
 from recipes.card.examples import answer, asked
 from recipes.card.grade import box
 from recipes.card.readers import read_folders, read_table
@@ -201,3 +202,37 @@ def test_odd_notes(tmp_path):
     (folder / "discharge.csv").write_text("subject_id,charttime,text\n7,2180\n")
     with pytest.raises(AssayError, match=r"discharge\.csv, line 2, is cut off"):
         read_ehr_note_qa(folder, "test", row_at(folder))
+
+
+def test_questions_that_are_repeated_count_once_and_those_with_two_answers_not_at_all(tmp_path):
+    for name in "ab":
+        picture(tmp_path / f"{name}.png")
+    said = (("a", "Well?", "yes"), ("a", "Well?", "Yes"), ("b", "Well?", "yes"), ("b", "Well?", "no"), ("b", "Ill?", "no"))
+    table(tmp_path / "test.csv", [{"image": f"{i}.png", "question": q, "answer": a} for i, q, a in said])
+    reading = read_table(tmp_path, "test", own(tmp_path, grader="yes_no"))
+    assert [item.question for item in reading.items] == ["Well?", "Ill?"]
+    assert list(reading.counts.values()) == [1, 2] and "line 3 (as in" in reading.told()[0]
+    assert "line 4 ('yes')" in reading.told()[1] and "line 5 ('no')" in reading.told()[1]
+
+
+def test_leaks_by_a_number_s_writing_a_picture_s_bytes_and_a_question_s_words(tmp_path):
+    def sides(name, train, test, **row):
+        for split, rows in (("train", train), ("test", test)):
+            table(tmp_path / name / split / "t.csv", rows)
+        return own(tmp_path / name, grader="yes_no", **row), tmp_path / name / "test"
+
+    asked = {"question": "Is it?", "answer": "no"}
+    for place, colour in (("train/a", 1), ("train/b", 2), ("test/c", 1), ("test/d", 3)):
+        picture(tmp_path / "own" / f"{place}.png", (colour, 9, 9))
+    train, test = ([{"image": f"{name}.png", **asked} for name in names] for names in ("ab", "cd"))
+    with pytest.raises(AssayError, match=r"1 of its pictures are in its .* c\.png \(as a\.png\)"):
+        read_row(*sides("own", train, test), "test")
+    patients = [[{**one, "p": p} for one, p in zip(rows, own, strict=True)]
+                for rows, own in ((train, ("17.0", "")), (test, ("17", "18")))]  # fmt: skip
+    with pytest.raises(AssayError, match="1 of its 2 patients or images are in its training part, too: 17"):
+        read_row(*sides("own", *patients, columns={"patient": "p"}), "test")
+    patients[1][0]["p"] = ""
+    row = sides("own", *patients, columns={"patient": "p"}, leak="Known.")
+    assert "1 of 2 questions name no patient (column `p`)" in read_row(*row, "test").said[0]
+    with pytest.raises(AssayError, match="1 of its questions .1 in all. are, word for word, in its training part"):
+        read_row(*sides("exam", [asked], [asked], recipe="exams"), "test")
