@@ -14,7 +14,8 @@ from extraction.contract import FILE as CONTRACT
 from extraction.contract import Contract
 from extraction.errors import AssayError
 from extraction.generate.hub import quiet_libraries, shipped
-from recipes.card.lines import By, Card, Line, found
+from recipes.card.lines import By, Card, Line
+from recipes.card.places import found
 from recipes.card.rows import Row, by_name, published
 from recipes.card.show import notes, save, table
 

@@ -16,7 +16,7 @@ from recipes.card.base import contract, read_row
 from recipes.card.examples import examples_of
 from recipes.card.grade import Graded, choice
 from recipes.card.items import Item
-from recipes.card.lines import found
+from recipes.card.places import found
 from recipes.card.measures import measure
 from recipes.card.replies import Generations
 from recipes.card.rows import Figure, by_name, published
