@@ -97,6 +97,8 @@ def _csv(path: Path, text: str, comma: str, names: Sequence[str], header: bool) 
     try:
         first = [name.strip() for name in next(reader, [])] if header else []
         columns = list(names) or first
+        if again := [name for place, name in enumerate(columns) if name and name in columns[:place]]:
+            raise AssayError(f"{path} has two columns `{again[0]}`; rename one, or take it out.")
         before = reader.line_num
         for cells in reader:
             at, before = f"{path}, line {before + 1}", reader.line_num

@@ -54,6 +54,7 @@ class Reading:
     Attributes:
         left_out: for each reason, where that which was left out stands.
         said: what else a user must know, in sentences.
+        odd: what is odd about pictures, in sentences, each with the names of those.
         unseen: questions whose picture is missing: what a blind answer learns of, and nothing else does.
         unread: why a training part that is there could not be read.
     """
@@ -62,6 +63,7 @@ class Reading:
         self.items: list[Item] = []
         self.left_out: dict[str, list[str]] = {}
         self.said: list[str] = []
+        self.odd: dict[str, list[str]] = {}
         self.unseen: list[Item] = []
         self.unread = ""
         self._ids: set[str] = set()
@@ -100,6 +102,9 @@ class Reading:
         for why, places in self.left_out.items():
             more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
             told.append(f"{len(places)} left out, as {why}: {'; '.join(places[:_SHOWN])}{more}.")
+        for sentence, names in self.odd.items():
+            more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+            told.append(f"{', '.join(names[:2])}{more}: {sentence}")
         return [*told, *self.said]
 
     def check(self, folder: Path) -> Reading:
@@ -150,7 +155,7 @@ def left_and_right(train: Reading, other: Reading) -> list[str]:
 
 
 def same_pictures(train: Reading, other: Reading) -> list[str]:
-    """Images of `other` whose bytes are those of a training image, whatever its name; only files of one size are read."""
+    """Images of `other` whose bytes are those of a training image, by any name; only files of one size are read."""
     of_size: dict[int, set[Path]] = {}
     for path in {path for item in train.items for path in item.images if path.is_file()}:
         of_size.setdefault(path.stat().st_size, set()).add(path)

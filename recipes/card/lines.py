@@ -41,6 +41,7 @@ class Line:
         left_out: what of the data could not be used, by reason.
         said: what else must be known, in sentences.
         missing: why there is no figure, in a sentence.
+        unread: whether that is because of the data, so that how to come by them helps.
     """
 
     row: Row
@@ -53,6 +54,7 @@ class Line:
     left_out: dict[str, int] | None = None
     said: tuple[str, ...] = ()
     missing: str = ""
+    unread: bool = False
 
 
 def contract_of(row: Row, known: Contract | None, thinking: bool, tokens: int | None) -> Contract:
@@ -98,6 +100,9 @@ class Card:
             )  # published figures that came with `base` are of other questions, unless the count is theirs
         try:
             reading = read_row(row, folder, "test")
+        except AssayError as error:
+            return Line(row, name, self.by, missing=str(error), unread=True)
+        try:
             if any(item.images for item in reading.items) and not self.extractor.backend.sees:
                 return Line(row, name, self.by, missing="the model reads text alone, and it has images")
             every = _contexts(reading.items)
@@ -223,6 +228,8 @@ def _opened(contexts: Sequence[Sequence[Item]], row: Row, reading: Reading) -> I
         for why, places in part.left_out.items():
             for at in places:
                 reading.leave(why, at)
+        for sentence, names in part.odd.items():
+            reading.odd.setdefault(sentence, []).extend(names)
         yield from made
 
 

@@ -19,6 +19,8 @@ def found(data: Path) -> Iterator[tuple[str, Row | AssayError, Path]]:
     Raises:
         AssayError: there is no such folder.
     """
+    if data.is_file():
+        raise AssayError(f"{data} is a file; name the folder in which the data sets lie.")
     if not data.is_dir():
         raise AssayError(f"The folder {data} does not exist; name the one in which the data sets lie.")
     listed: list[tuple[str, Row | AssayError, Path]] = []

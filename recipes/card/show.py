@@ -53,8 +53,8 @@ def _interval(measured: Measured | None) -> str:
 
 def notes(line: Line) -> list[str]:
     """What must be known of a line, in sentences."""
-    told = [f"No figure: {line.missing}."] if line.missing else []
-    if line.missing and line.row.access:
+    told = [f"No figure: {line.missing.rstrip('.')}."] if line.missing else []
+    if line.unread and line.row.access:
         told = [f"No figure: {line.missing.rstrip('.')}. Data: {line.row.access}."]
     if line.by == "likelihood":
         told.append("By the likelihood of the options, which is another figure than the published ones.")
@@ -138,7 +138,9 @@ def page(lines: Sequence[Line], absent: Sequence[Row], model: str) -> str:
         "{text-align:left}.note td{text-align:left;border:0;color:#666;font-size:.85em}</style>"
         f"<h1>{html.escape(model)}</h1><table>{row(_HEAD, 'th')}{''.join(body)}</table>"
         "<p>In percent. Published figures: MedGemma 1.5's model card. The blind answer is that of "
-        "the best rule, on these very questions, that sees no image.</p>" + (f"<h2>Not here</h2><ul>{rest}</ul>" if rest else "") + "</html>\n"
+        "the best rule, on these very questions, that sees no image.</p>"
+        + (f"<h2>Not here</h2><ul>{rest}</ul>" if rest else "")
+        + "</html>\n"
     )
 
 

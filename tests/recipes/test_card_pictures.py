@@ -181,13 +181,20 @@ def test_mimic_reports_from_indication_to_impression(tmp_path):
     assert example.branches[0].gold == {"answer": "The heart is large. No effusion.\nImpression: Cardiomegaly."}
     assert sections("FINDINGS: a\nHISTORY: b") == {"findings": "a", "indication": "b"}
     text = (
-        " FINAL REPORT\n CHEST, PA AND LATERAL:  ___\n\n REASON FOR EXAMINATION: Line.\n\n COMPARISON:  None.\n\n Findings\n"
+        " FINAL REPORT\n CHEST, PA AND LATERAL:  ___\n\n"
+        " REASON FOR EXAMINATION: Line.\n\n COMPARISON:  None.\n\n Findings\n"
         " FINDINGS:  Left\n PICC terminates in the mid SVC.\n PA and lateral views.\n A small nodule.\n LUNGS: Clear.\n"
         " IMPRESSION\n ET tube is low.\n\n NOTIFICATION:  By phone.\n"
     )
     told = sections(text)
-    assert told["findings"] == "Left PICC terminates in the mid SVC. PA and lateral views. A small nodule. LUNGS: Clear."
-    assert (told["impression"], told["indication"], told["comparison"]) == ("ET tube is low.", "Line.", "None. Findings")
+    assert (
+        told["findings"] == "Left PICC terminates in the mid SVC. PA and lateral views. A small nodule. LUNGS: Clear."
+    )
+    assert (told["impression"], told["indication"], told["comparison"]) == (
+        "ET tube is low.",
+        "Line.",
+        "None. Findings",
+    )
 
 
 def test_ms_cxr_t_shows_the_previous_image_first(tmp_path):
@@ -246,6 +253,10 @@ def test_chexpert_and_chestxray14(tmp_path):
     assert [(item.group, item.gold, item.patient) for item in reading.items] == [
         ("Atelectasis", "no", "patient64541"), ("Cardiomegaly", "yes", "patient64541"), ("Edema", "no", "patient64541")
     ]  # fmt: skip
+    table(folder / "valid.csv", [{"Path": path, "Pleural effusions": 1, "Edema": 0, "Atelectasis": 0, "Cardiomegaly": 0,
+                                  "Consolidation": 0}])  # fmt: skip
+    with pytest.raises(AssayError, match="`Pleural effusions` is nearest.*publisher's names: rename the column"):
+        read(folder)
     nih = tmp_path / "ChestX-ray14"
     for name in ("00000001_000.png", "00000002_000.png"):
         picture(nih / "images_001" / "images" / name)
@@ -307,6 +318,9 @@ def test_pictures_that_cannot_be_read_are_left_out_and_counted(tmp_path, capsys)
     assert examples[2].context.parts[0].draw().getpixel((3, 3)) == (156, 156, 156)
     reading = examples[0].branches[0].source.reading
     assert reading.counts == {"its image is missing": 1, "its image cannot be read": 4}
+    by_name = {name: at for at in reading.left_out["its image cannot be read"] for name in names if name in at}
+    assert "is plain text and no picture; put a PNG" in by_name["words.png"]
+    assert "save it smaller." in by_name["bomb.png"] and "limit" not in by_name["bomb.png"]
     told = "".join(capsys.readouterr())
     assert "test.csv, line 3 (" in told and "cut.png" in told and "test.csv, line 9 (" in told
 
@@ -337,7 +351,9 @@ def test_a_patient_on_both_sides_of_a_split_is_named(tmp_path):
     with pytest.raises(AssayError, match="leaks: 1 of its 2 patients or images are in its training part, too: p2"):
         read(folder / "test")
     (folder / "row.yaml").write_text(f"recipe: vqa\ngrader: yes_no\nleak: It is known.\n{columns}")
-    assert read(folder / "test").said == ["1 of its 2 patients or images are in its training part, too: p2. It is known."]
+    assert read(folder / "test").said == [
+        "1 of its 2 patients or images are in its training part, too: p2. It is known."
+    ]
 
 
 @pytest.mark.parametrize("name", list(published()))
