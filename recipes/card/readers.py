@@ -166,9 +166,11 @@ def _images(folder: Path, cells: Cells, row: Row) -> tuple[tuple[Path, ...], str
     names = [name for one in (value if isinstance(value, list) else [value]) if (name := told(one))]
     paths = tuple(folder / filled(row.images, image=name) for name in names)
     whole = folder.parent if (folder.parent / FILE).is_file() else folder
-    places = [Path(os.path.abspath(one)) for one in (whole, (folder / filled(row.images, image="_")).parent)]
+    places = [
+        Path(os.path.normpath(one.absolute())) for one in (whole, (folder / filled(row.images, image="_")).parent)
+    ]
     for path in paths:
-        if not any(Path(os.path.abspath(path)).is_relative_to(place) for place in places):
+        if not any(Path(os.path.normpath(path.absolute())).is_relative_to(place) for place in places):
             return paths, "its image lies outside of the data folder", str(path)
         if why := _unseen(path, row):
             return paths, why, str(path)

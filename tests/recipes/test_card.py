@@ -115,7 +115,7 @@ def test_unknown_rows_and_models_taught_otherwise_are_refused(work):
         card(work, "reads", "--rows", "slaki")
     with pytest.raises(AssayError, match="--rows names no row"):
         card(work, "reads", "--rows", "")
-    with pytest.raises(AssayError, match="test.jsonl is a file; name the folder"):
+    with pytest.raises(AssayError, match=r"test.jsonl is a file; name the folder"):
         list_data(work / "data" / "medqa" / "test.jsonl", [])
     (work / "bad" / "own").mkdir(parents=True)
     (work / "bad" / "own" / "row.yaml").write_text("recipe: exam\n")

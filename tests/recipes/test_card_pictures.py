@@ -255,7 +255,7 @@ def test_chexpert_and_chestxray14(tmp_path):
     ]  # fmt: skip
     table(folder / "valid.csv", [{"Path": path, "Pleural effusions": 1, "Edema": 0, "Atelectasis": 0, "Cardiomegaly": 0,
                                   "Consolidation": 0}])  # fmt: skip
-    with pytest.raises(AssayError, match="`Pleural effusions` is nearest.*publisher's names: rename the column"):
+    with pytest.raises(AssayError, match=r"`Pleural effusions` is nearest.*publisher's names: rename the column"):
         read(folder)
     nih = tmp_path / "ChestX-ray14"
     for name in ("00000001_000.png", "00000002_000.png"):
