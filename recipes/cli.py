@@ -158,7 +158,9 @@ def card(
     """
     from recipes.card.command import list_data, make_card
 
-    chosen = [name.strip() for name in rows.split(",")] if rows else []
+    chosen = [name.strip() for name in (rows or "").split(",") if name.strip()]
+    if rows is not None and not chosen:
+        raise AssayError("--rows names no row; name some, or leave it out for all.")
     if by not in ("generation", "likelihood"):
         raise AssayError(f"--by is generation or likelihood, not {by}.")
     if list_rows:

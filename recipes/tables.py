@@ -53,7 +53,7 @@ def table(path: Path, names: Sequence[str] = (), header: bool = True) -> Iterato
     if kind in ("csv", "tsv"):
         yield from _csv(path, text, "\t" if kind == "tsv" else ",", names, header)
         return
-    if kind in ("jsonl", "ndjson"):
+    if kind in ("jsonl", "ndjson") or _is_lines(text):
         numbered: Iterable[tuple[int, str]] = enumerate(text.split("\n"), 1)
         loaded = (
             (f"{path}, line {number}", _json(line, f"{path}, line {number}"))
@@ -73,6 +73,15 @@ def table(path: Path, names: Sequence[str] = (), header: bool = True) -> Iterato
         if not isinstance(row, dict):
             raise AssayError(f"{at} is no JSON object; write one with a key for each column.")
         yield at, row
+
+
+def _is_lines(text: str) -> bool:
+    """Whether a text holds several JSON values, a line each, as MedMCQA's train.json does despite its name."""
+    first, _, rest = text.strip().partition("\n")
+    try:
+        return bool(rest) and isinstance(json.loads(first), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _json(text: str, at: str) -> Any:
@@ -99,6 +108,8 @@ def _csv(path: Path, text: str, comma: str, names: Sequence[str], header: bool) 
     try:
         first = [name.strip() for name in next(reader, [])] if header else []
         columns = list(names) or first
+        if again := [name for place, name in enumerate(columns) if name and name in columns[:place]]:
+            raise AssayError(f"{path} has two columns `{again[0]}`; rename one, or take it out.")
         before = reader.line_num
         for cells in reader:
             at, before = f"{path}, line {before + 1}", reader.line_num

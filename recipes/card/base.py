@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from extraction.contract import Contract
 from extraction.errors import AssayError
@@ -15,7 +17,7 @@ from finetune.processes import say
 from finetune.task import DataRequest, Grade, Task
 from recipes.card.examples import SCHEMA, Asked, examples_of
 from recipes.card.grade import Graded, answer_text, final, graded, named
-from recipes.card.items import Reading, left_and_right
+from recipes.card.items import Reading, known, left_and_right, same_pictures, same_questions
 from recipes.card.measures import measure
 from recipes.card.readers import read_folders, read_table
 from recipes.card.rows import FILE, Row, row_at
@@ -65,18 +67,26 @@ def read_row(row: Row, folder: Path, split: str) -> Reading:
     Raises:
         AssayError: the data are not there or not what they should be, or patients stand on both sides of the split.
     """
-    reading = reader_of(row)(folder, split, row).check(folder)
-    train = Reading() if split == "train" else training_part(row, folder)
+    reading = _part(row, folder, split).check(folder)
+    train = Reading() if split == "train" else training_part(row, folder, split)
     if train.unread:
         reading.said.append(
             "Whether patients or images are on both sides of its split was not checked, as its training part cannot be "
             f"read: {train.unread}"
         )
-    if shared := left_and_right(train, reading):
-        named = ", ".join(Path(one).name for one in shared[:5]) + (
-            f" and {len(shared) - 5} more" if len(shared) > 5 else ""
-        )
-        said = f"{len(shared)} of its patients or images are in its training part, too: {named}"
+    for part, where in ((reading, ""), (train, " of its training part")):
+        unnamed = sum(not item.patient for item in part.items) if row.columns.get("patient") else 0
+        if unnamed:
+            reading.said.append(
+                f"{unnamed} of {len(part.items)} questions{where} name no patient (column `{row.columns['patient']}`): "
+                "whether these are on both sides of its split cannot be told."
+            )
+    for shared, what in _shared(train, reading, row):
+        named = ", ".join(shared[:5]) + (f" and {len(shared) - 5} more" if len(shared) > 5 else "")
+        said = f"{len(shared)} of its {what} in its training part, too: {named}"
+        if row.folders and what.startswith("questions"):  # a published exam is as it is
+            reading.said.append(f"{said}.")
+            continue
         if not row.leak:
             raise AssayError(
                 f"The split {split} of {folder} leaks: {said}. Divide it by patients, or say in {FILE} why it may "
@@ -86,14 +96,43 @@ def read_row(row: Row, folder: Path, split: str) -> Reading:
     return reading
 
 
-def training_part(row: Row, folder: Path) -> Reading:
-    """The training part of a data set, empty where it has none; `unread` says why one that is there is empty."""
+def _shared(train: Reading, reading: Reading, row: Row) -> Iterator[tuple[list[str], str]]:
+    """What stands on both sides of a split, by kinds; pictures are compared by content in a team's own data."""
+    if both := left_and_right(train, reading):
+        yield [Path(one).name for one in both], f"{len(known(reading))} patients or images are"
+    elif not row.folders and (twins := same_pictures(train, reading)):
+        yield twins, "pictures are"
+    if asked := same_questions(train, reading):
+        yield asked, f"questions ({len(reading.items)} in all) are, word for word,"
+
+
+def _part(row: Row, folder: Path, split: str) -> Reading:
+    """A split as its reader gives it, or a share of the training part where that is the validation part, too."""
+    if split == "test" or not row.held_out or row.files.get("validation"):
+        return reader_of(row)(folder, split, row)
+    reading = reader_of(row)(folder, "train", row)
+    names: dict[Any, str] = {}  # of contexts: of a patient, of what is shown; without the folder, which may be moved
+    for item in (every := [*reading.items, *reading.unseen]):
+        names.setdefault(item.patient or item.shown, item.patient or item.id)
+    drawn = sorted(names, key=lambda key: hashlib.sha256(names[key].encode()).hexdigest())
+    held = set(drawn[: max(1, len(drawn) * row.held_out // 100)])
+    own = {item.id for item in every if ((item.patient or item.shown) in held) == (split == "validation")}
+    reading.items = [item for item in reading.items if item.id in own]
+    reading.unseen = [item for item in reading.unseen if item.id in own]
+    return reading
+
+
+def training_part(row: Row, folder: Path, split: str = "test") -> Reading:
+    """The training part of a data set, empty where it has none; `unread` says why one that is there is empty.
+
+    Beside the test it is all of it, also what is held out for validation: checkpoints are chosen on that.
+    """
     beside, none = folder.parent / "train", Reading()
     for place in (folder, beside):
         if place == beside and (folder.name == "train" or not beside.is_dir()):
             continue
         try:
-            reading = reader_of(row)(place, "train", row)
+            reading = reader_of(row)(place, "train", row) if split == "test" else _part(row, place, "train")
         except AssayError as error:
             if place == beside or _has_training(place, row):
                 none.unread = str(error)

@@ -12,7 +12,7 @@ Box = tuple[float, float, float, float]
 """Top, left, bottom, right, in 0 to 1000 of the padded square."""
 
 _LIST = re.compile(r"\[\s*\{.*?\}\s*\]", re.DOTALL)
-_NUMBERS = re.compile(r"\[\s*(-?[\d.]+)\s*,\s*(-?[\d.]+)\s*,\s*(-?[\d.]+)\s*,\s*(-?[\d.]+)\s*\]")
+_NUMBERS = re.compile(r"[\[(]" + ",".join([r"\s*[\"']?(-?[\d.]+)[\"']?\s*"] * 4) + r"[\])]")
 
 
 def in_square(box: Sequence[float], width: float, height: float) -> Box:
@@ -79,10 +79,14 @@ def _are_numbers(values: Sequence[str]) -> bool:
 
 
 def _checked(values: object) -> Box | None:
-    if not isinstance(values, list) or len(values) != 4 or not all(isinstance(v, int | float) for v in values):
+    if not isinstance(values, list) or len(values) != 4:
         return None
-    scale = 1000.0 if max(values) <= 1 else 1.0
-    y0, x0, y1, x1 = (value * scale for value in values)
+    try:
+        sides = [float(value) for value in values]  # some models write them as strings
+    except (TypeError, ValueError):
+        return None
+    scale = 1000.0 if max(sides) <= 1 else 1.0
+    y0, x0, y1, x1 = (side * scale for side in sides)
     inside = all(-1 <= value <= 1001 for value in (y0, x0, y1, x1))
     return (y0, x0, y1, x1) if inside and y0 < y1 and x0 < x1 else None
 

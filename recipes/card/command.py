@@ -14,8 +14,9 @@ from extraction.contract import FILE as CONTRACT
 from extraction.contract import Contract
 from extraction.errors import AssayError
 from extraction.generate.hub import quiet_libraries, shipped
-from recipes.card.lines import By, Card, Line, found
-from recipes.card.rows import Row, by_name, published
+from recipes.card.lines import By, Card, Line
+from recipes.card.places import found
+from recipes.card.rows import FILE, Row, by_name, published
 from recipes.card.show import notes, save, table
 
 _WIDTH = 100  # columns that the table takes
@@ -39,7 +40,11 @@ def _wanted(data: Path, chosen: Sequence[str]) -> tuple[list[tuple[str, Row, Pat
 
 
 def list_data(data: Path, chosen: Sequence[str]) -> None:
-    """Print the rows, and which data are here."""
+    """Print the rows, and which data are here.
+
+    Raises:
+        AssayError: a `row.yaml` is none; all else is printed before.
+    """
     here, bad, absent = _wanted(data, chosen)
     for name, row, folder in here:
         print(f"{name:28} {row.title:44} {folder}")
@@ -47,6 +52,8 @@ def list_data(data: Path, chosen: Sequence[str]) -> None:
         print(f"{line.name:28} {line.missing}")
     for row in absent:
         print(f"{row.name:28} {row.title:44} not here: {row.access}")
+    if bad:
+        raise AssayError(f"The {FILE} of {', '.join(line.name for line in bad)} is to be corrected: see above.")
 
 
 def make_card(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from extraction.document import kinds
+from extraction.document import kinds, open_document
 from extraction.errors import AssayError, DocumentError
 from extraction.example import Branch, Context, Example, ImagePart, Part
 from recipes.card.boxes import written
@@ -87,18 +87,12 @@ def _pictures(reading: Reading, row: Row) -> dict[Path, list[Part]]:
     """Every picture, volume or slide of a reading, opened once; those that cannot be are left out."""
     paths = list(dict.fromkeys(path for item in reading.items for path in item.images))
 
-    said: dict[str, list[str]] = {}
-
-    def opened(path: Path) -> list[Part] | str:
+    def opened(path: Path) -> tuple[list[Part], Sequence[str]] | str:
         try:
-            if row.shown == "picture":
-                return [ImagePart.of(readable(path), square=row.square)]
-            parts, odd = slide_parts(path, row) if row.shown == "slide" else volume_parts(path, row)
+            parts_of = {"picture": picture_parts, "slide": slide_parts}.get(row.shown, volume_parts)
+            return parts_of(path, row)
         except AssayError as error:
             return str(error)
-        for sentence in odd:
-            said.setdefault(sentence, []).append(path.name)
-        return parts
 
     # What is opened by a process of its own per volume or slide has its own memory, too.
     with ThreadPoolExecutor(None if row.shown == "picture" else 2) as pool:
@@ -111,10 +105,28 @@ def _pictures(reading: Reading, row: Row) -> dict[Path, list[Part]]:
     }
     if bad:
         reading.drop(bad, "its image cannot be read")
-    for sentence, names in said.items():
-        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-        reading.said.append(f"{', '.join(names[:2])}{more}: {sentence}")
-    return {path: parts for path, parts in found.items() if not isinstance(parts, str)}
+    shown = {path: one for path, one in found.items() if not isinstance(one, str)}
+    for path, (_, odd) in shown.items():
+        for sentence in odd:
+            reading.odd.setdefault(sentence, []).append(path.name)
+    return {path: parts for path, (parts, _) in shown.items()}
+
+
+def picture_parts(path: Path, row: Row) -> tuple[list[Part], Sequence[str]]:
+    """A picture, padded where the row says so; what is odd about it.
+
+    Raises:
+        AssayError: it cannot be read; limits are not spoken of, as nobody can set them here.
+    """
+    try:
+        document = open_document(readable(path))
+    except DocumentError as error:
+        raise DocumentError(re.sub(r",? or raise (?:the limit )?`\w+`", "", str(error))) from None
+    part = ImagePart.of_page(document, 1)
+    if row.square:
+        part = replace(part, size=(max(part.size),) * 2, square=True)
+    pages = len(document.pages)
+    return [part], [f"only the first of its {pages} pages is shown."] if pages > 1 else []
 
 
 def volume_parts(path: Path, row: Row) -> tuple[list[Part], Sequence[str]]:
@@ -154,10 +166,13 @@ def readable(path: Path) -> Path:
     """
     try:
         with path.open("rb") as file:
-            head = file.read(132)
+            head = file.read(4096)
     except OSError:
         return path  # opening it says what is wrong
-    if kinds.kind_of(head).name != "a DICOM image":
+    kind = kinds.kind_of(head)
+    if kind.name != "a DICOM image":
+        if head and "PDF" in kind.remedy:  # that of a document; a page of text is no picture
+            raise DocumentError(f"{path} is {kind.name} and no picture; put a PNG or JPEG there.")
         return path
     try:
         from recipes.card.dicom import as_png

@@ -38,10 +38,17 @@ class Graded:
 
 
 # "Final Answer", with what may stand between it and the answer: marks of emphasis, a colon, "is", a bracket of LaTeX.
-_FINAL = re.compile(r"final\s+answer\b[\s*_`#]*(?:is\b)?[\s*_`:=]*", re.IGNORECASE)
+# Letters of "answer" may be in another order ("Anwser").
+_FINAL = re.compile(r"final\s+a[nsw]{2,4}[er]{1,3}s?\b[\s*_`#]*(?:is\b)?[\s*_`:=–—-]*", re.IGNORECASE)
+_KEY = re.compile(r"^[\s`]*(?:json\s*)?\{\s*[\"'][\w ]+[\"']\s*:\s*")  # {"answer": "C"}
 _STATED = re.compile(
-    r"\b(?:answer|choice|option|diagnosis)\b[\s*_`]*(?:is\b|:)(?:\s*:)?[\s*_`]*(?!\s*not\b)", re.IGNORECASE
+    r"\b(?:(?:answer|choice|option|diagnosis)\b[\s*_`]*(?:is\b|:)(?:\s*:)?[\s*_`]*(?!\s*not\b)"
+    r"|(?:answer|choice|option|diagnosis)\s+is\s+not\b[^.\n]{1,60}?[,;]\s*(?:but|(?:it|that)\s+is)\s+"
+    r"|(?:i|we)(?:\s+would|\s+will|\s+must|'d|'ll)?\s+(?:choose|pick|select|say|go\s+(?:with|for)|opt\s+for)\b[\s*_`:]*"
+    r"|(?:i|we)\s+(?:think|believe|guess|say)\s+(?:that\s+)?(?:it|this)\s+is\b(?!\s*not\b)[\s*_`:]*)",
+    re.IGNORECASE,
 )
+_IT = re.compile(r"(?:\b(?:it|this)\s+is\b(?!\s*not\b)|^not\b[^.\n]{1,60}?[,;]\s*but\b)[\s*_`:]*", re.IGNORECASE)
 _REFUSED = re.compile(
     r"\b(?:i(?:'m| am)\s+(?:sorry|not able|unable)|i\s+(?:can(?:no|')t|am unable to|won't)\b|as an ai\b|"
     r"cannot (?:answer|provide|determine|give)|not possible to (?:answer|determine))",
@@ -51,11 +58,12 @@ _WRAP = re.compile(r"\\(?:boxed|text|textbf|mathrm|mathbf)\s*\{|[{}$*_`]|\\[()\[
 # A letter that stands for an option: in brackets, or alone before a stop, a line's end, or what the option says.
 _LETTER = (
     r"\(\s*([A-Za-z]{1,2})\s*\)|\[\s*([A-Za-z]{1,2})\s*\]"
-    r"|([A-Z]{1,2})(?=\s*(?:[.):,;]|$|\n|\s[-–—]\s|\s*[/&]|\s+(?:or|and)\s+\(?[A-Z]\b))"
+    r"|([A-Z]{1,2})(?=\s*(?:[.):,;]|$|\n|\s[-–—]\s|\s\(|\s(?:since|because)\b|\s*[/&]|\s+(?:or|and)\s+\(?[A-Z]\b))"
     r"|([a-z])(?=\s*(?:[.)]|$|\n))"
 )
 _HEAD = re.compile(
-    rf"\s*(?:[Tt]he\s+)?(?:correct\s+)?(?:[Aa]nswer\s+(?:is\s+)?)?(?:[Oo]ption\s+|[Cc]hoice\s+)?[\"'“‘]?\s*(?:{_LETTER})"
+    rf"\s*(?:[Tt]he\s+)?(?:(?:correct|best|right|most\s+likely)\s+)?(?:[Aa]nswer\s+(?:is\s+)?)?"
+    rf"(?:(?:[Oo]ption|[Cc]hoice|[Dd]iagnosis)\s+(?:is\s+)?)?[\"'“‘]?\s*(?:{_LETTER})"
 )
 # "Option C is correct", "(C) is the best answer"; not "neither A nor B is correct".
 _CORRECT = re.compile(
@@ -66,8 +74,16 @@ _CORRECT = re.compile(
 )
 _SPOKEN_OF = re.compile(r"\s+(?:is|are|was|were|would|could|may|might|can|seems?|describes?|refers?)\b")
 _MORE = re.compile(rf"\s*[\"'”’.]*\s*(?:,|and|or|&|/|oder|et)\s*(?:or\s+|and\s+)?(?:option\s+)?(?:{_LETTER})")
+_TOGETHER = re.compile(
+    r"\)?(?:\s*(?:,|and|or|&|/)\s*(?:and\s+|or\s+)?(?:option\s+)?\(?[A-Z]{1,2}\b\)?)+\s+(?:are|were)\b(\s+(?:both\s+)?(?:correct|right))?"
+)
 _YES = re.compile(r"[\s\"'“‘(*_`]*(yes|no)\b", re.IGNORECASE)
-_BOTH = re.compile(r"[\s\"'”’).*_`]*(?:or|and|/)[\s\"'“‘(*_`]*(?:yes|no)\b", re.IGNORECASE)
+_BOTH = re.compile(
+    r"[\s\"'”’).*_`]*(?:(?:or|and|/)[\s\"'“‘(*_`]*(?:yes|no)\b|,\s*(?:yes|no)[\s\"'”’).*_`]*$)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_NEXT = re.compile(r"\n\s*\n|\bQuestion\s*\d*\s*:")  # where a short answer ends
+_SAYING = re.compile(r"^(?:the\s+)?(?:correct\s+)?answers?\s*(?:is\b|:)[\s:]*", re.IGNORECASE)
 
 
 def answer_text(reply: str) -> str:
@@ -96,15 +112,43 @@ def choice(reply: str, item: Item) -> Graded:
     """One of the options: its letter, or its own words."""
     reply = answer_text(reply)
     last = final(reply)
+    rest = reply if last is not None else _past_list(reply, item.options)
     # Without a final answer: what the reply begins with, if it is a letter or nothing but an option's words.
-    said = _option(_WRAP.sub("", reply), item.options, begins=True) if last is None else ""
-    for place in [last] if last is not None else _statements(reply):
-        said = said or _option(_WRAP.sub("", place), item.options)
+    said = _option(_plain(rest), item.options, begins=True) if last is None else ""
+    for place in _places(last, rest):
+        said = said or _option(_plain(place), item.options)
         if said == "several":
             return _ungraded(("right",), reply, "several")
         if said:
             return Graded({"right": float(said == item.gold)}, said)
     return _ungraded(("right",), reply)
+
+
+def _plain(text: str) -> str:
+    """A text without marks of emphasis, LaTeX and JSON."""
+    return _WRAP.sub("", _KEY.sub("", text))
+
+
+def _places(last: str | None, reply: str) -> list[str]:
+    """Where an answer may stand, in the order in which they count; behind "Final Answer" first, then in that line."""
+    if last is None:
+        return _statements(reply)
+    line = last.strip().split("\n")[0]
+    return [last, *_statements(line)[:-1], *(line[match.end() :] for match in _IT.finditer(line))]
+
+
+def _past_list(reply: str, options: Mapping[str, str]) -> str:
+    """A reply without the list of the options that it repeats first."""
+    place, count = 0, 0
+    for letter, words in options.items():
+        spaced = r"\s+".join(map(re.escape, words.split()))
+        match = re.compile(rf"[\s*_`-]*\(?{letter}\s*[).:][\s*_`]*{spaced}[\s.,;*_`]*", re.IGNORECASE).match(
+            reply, place
+        )
+        if not match:
+            break
+        place, count = match.end(), count + 1
+    return reply[place:] if count > 1 else reply
 
 
 def _statements(reply: str) -> list[str]:
@@ -139,6 +183,8 @@ def _option(text: str, options: Mapping[str, str], begins: bool = False) -> str:
     letter = next(group for group in match.groups() if group).upper()
     if letter not in options:
         return ""
+    if together := _TOGETHER.match(text, match.end()):  # "A and B are wrong; C is right"
+        return "several" if together.group(1) else ""
     more = _MORE.match(text, match.end())
     if more:
         other = next(group for group in more.groups() if group).upper()
@@ -157,16 +203,24 @@ def _worded(text: str, options: Mapping[str, str], only: bool = False) -> str:
     same = [letter for words, letter in by_words if words == said]
     if len(same) == 1 or only:
         return same[0] if len(same) == 1 else ""
-    begun = [letter for words, letter in by_words if len(words) > 2 and f"{said} ".startswith(f"{words} ")]
-    return begun[0] if begun else ""
+    begun = [(words, letter) for words, letter in by_words if len(words) > 2 and f"{said} ".startswith(f"{words} ")]
+    if not begun:
+        return ""
+    words, letter = begun[0]
+    rest = said[len(words) :].strip()
+    other = rest.removeprefix("or ").removeprefix("and ")
+    for more, named in by_words:
+        if named != letter and more and (other == more or (other != rest and other.startswith(f"{more} "))):
+            return "several"
+    return letter
 
 
 def yes_no(reply: str, item: Item) -> Graded:
     """Yes or no; `value` is 1 for yes."""
     reply = answer_text(reply)
     last = final(reply)
-    for place in [last] if last is not None else _statements(reply):
-        text = _WRAP.sub("", place)
+    for place in _places(last, reply):
+        text = _plain(place)
         if match := _YES.match(text):
             if _BOTH.match(text, match.end()):
                 return _ungraded(("right",), reply, "several")
@@ -179,7 +233,9 @@ def short(reply: str, item: Item) -> Graded:
     """A few words: SQuAD's F1 and exact match, of closed questions and of yes and no apart."""
     reply = answer_text(reply)
     last = final(reply)
-    said = _WRAP.sub("", (reply if last is None else last.strip().split("\n")[0])).strip(" \t\n\"'“”")
+    first = next((part for part in _NEXT.split(reply) if part.strip()), "")
+    said = _plain(first if last is None else _NEXT.split(last.strip().split("\n")[0])[0]).strip(" \t\n\"'“”")
+    said = _SAYING.sub("", said) or said
     gold = str(item.gold)
     scores = {"f1": f1(said, gold), "exact": float(normal(said) == normal(gold) != "")}
     if normal(gold) in ("yes", "no"):

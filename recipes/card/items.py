@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,7 @@ class Reading:
     Attributes:
         left_out: for each reason, where that which was left out stands.
         said: what else a user must know, in sentences.
+        odd: what is odd about pictures, in sentences, each with the names of those.
         unseen: questions whose picture is missing: what a blind answer learns of, and nothing else does.
         unread: why a training part that is there could not be read.
     """
@@ -63,6 +65,7 @@ class Reading:
         self.items: list[Item] = []
         self.left_out: dict[str, list[str]] = {}
         self.said: list[str] = []
+        self.odd: dict[str, list[str]] = {}
         self.unseen: list[Item] = []
         self.unread = ""
         self._ids: set[str] = set()
@@ -101,6 +104,9 @@ class Reading:
         for why, places in self.left_out.items():
             more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
             told.append(f"{len(places)} left out, as {why}: {'; '.join(places[:_SHOWN])}{more}.")
+        for sentence, names in self.odd.items():
+            more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+            told.append(f"{', '.join(names[:2])}{more}: {sentence}")
         return [*told, *self.said]
 
     def check(self, folder: Path) -> Reading:
@@ -115,11 +121,71 @@ class Reading:
         return self
 
 
+def settle(reading: Reading) -> None:
+    """Leave out what is asked again: the same answer once more, and all of a question that has several answers."""
+    groups: dict[Any, list[Item]] = {}
+    for item in reading.items:
+        options = frozenset(" ".join(text.casefold().split()) for text in item.options.values())
+        groups.setdefault((item.images, item.text, item.question, options), []).append(item)
+    twice, other = dict[str, str](), dict[str, str]()
+    for items in groups.values():
+        golds = {" ".join(str(item.options.get(item.gold, item.gold)).casefold().split()) for item in items}
+        if len(golds) == 1:
+            twice |= {item.id: f"{item.at} (as in {items[0].at})" for item in items[1:]}
+        else:
+            other |= {item.id: f"{item.at} ({str(item.gold)[:40]!r})" for item in items}
+    if twice:
+        reading.drop(twice, "the same question with the same answer stands there before")
+    if other:
+        reading.drop(other, "the same question stands there with another answer, too")
+
+
+def one_patient(name: str) -> str:
+    """A patient's name as it is compared: a number is the same with pandas' `.0`."""
+    return name.removesuffix(".0") if name.removesuffix(".0").isdigit() else name
+
+
+def known(reading: Reading) -> set[str]:
+    """Its patients, or the images where no patient is known."""
+    named = ([i.patient] if i.patient else [str(path.resolve()) for path in i.images] for i in reading.items)
+    return {key for keys in named for key in keys}
+
+
 def left_and_right(train: Reading, other: Reading) -> list[str]:
     """The patients that stand in both readings, or the images where no patient is known."""
-
-    def known(reading: Reading) -> set[str]:
-        named = ([i.patient] if i.patient else [str(path.resolve()) for path in i.images] for i in reading.items)
-        return {key for keys in named for key in keys}
-
     return sorted(known(train) & known(other))
+
+
+def same_pictures(train: Reading, other: Reading) -> list[str]:
+    """Images of `other` whose bytes are those of a training image, by any name; only files of one size are read."""
+    of_size: dict[int, set[Path]] = {}
+    for path in {path for item in train.items for path in item.images if path.is_file()}:
+        of_size.setdefault(path.stat().st_size, set()).add(path)
+    digests: dict[int, dict[bytes, Path]] = {}
+    found = []
+    for path in sorted({path for item in other.items for path in item.images if path.is_file()}):
+        size = path.stat().st_size
+        if size not in digests:
+            digests[size] = {_digest(one): one for one in of_size.get(size, ())}
+        if twin := digests[size].get(_digest(path)) if digests[size] else None:
+            found.append(f"{path.name} (as {twin.name})")
+    return found
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def same_questions(train: Reading, other: Reading) -> list[str]:
+    """Questions on text alone, of no known patient, that stand in training word for word, with the same options."""
+
+    def asked(reading: Reading) -> dict[Any, str]:
+        return {
+            (item.text, item.question, frozenset(item.options.values())): item.at
+            for item in reading.items
+            if not item.images and not item.patient
+        }
+
+    own, theirs = asked(other), asked(train)
+    return [at for key, at in own.items() if key in theirs]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,14 +21,14 @@ from recipes.card.examples import answer, examples_of, sampled
 from recipes.card.grade import Graded, answer_text, graded
 from recipes.card.items import Item, Reading
 from recipes.card.measures import Measured, measure
+from recipes.card.places import bare
 from recipes.card.replies import Generations, as_asked, weights
-from recipes.card.rows import FILE, Row, is_of, load_row, published
+from recipes.card.rows import FILE, Row
 
 By = Literal["generation", "likelihood"]
 _FEW = 10  # answers that may all be the same without a word
 _DRAWN = 24  # boxes on the page of a row that has some
 _AHEAD = 16  # contexts whose pictures are opened together
-_DEPTH = 3  # folders below the one that is named, in which data sets are looked for
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ class Line:
         left_out: what of the data could not be used, by reason.
         said: what else must be known, in sentences.
         missing: why there is no figure, in a sentence.
+        unread: whether that is because of the data, so that how to come by them helps.
     """
 
     row: Row
@@ -54,59 +54,7 @@ class Line:
     left_out: dict[str, int] | None = None
     said: tuple[str, ...] = ()
     missing: str = ""
-
-
-def found(data: Path) -> Iterator[tuple[str, Row | AssayError, Path]]:
-    """The data sets of a folder: those with a `row.yaml` (or why it is none), and those under their published names.
-
-    Raises:
-        AssayError: there is no such folder.
-    """
-    if not data.is_dir():
-        raise AssayError(f"The folder {data} does not exist; name the one in which the data sets lie.")
-    seen: dict[str, int] = {}
-    for folder in _folders(data, _DEPTH):
-        own: list[Row] = []
-        if (folder / FILE).is_file():
-            try:
-                own = [checked(load_row(folder / FILE), folder / FILE)]
-            except AssayError as error:  # what is wrong with one stops no other
-                yield folder.name, error, folder
-                continue
-        for row in own or [row for row in published().values() if is_of(row, folder)]:
-            if folder.resolve().name.casefold() in row.parts:
-                yield f"{row.name}.{folder.name}", bare(row, f"{row.title}, {folder.name} alone"), folder
-                continue
-            seen[row.name] = seen.get(row.name, 0) + 1
-            yield (row.name if seen[row.name] == 1 else f"{row.name}.{folder.name}"), row, folder
-
-
-def bare(row: Row, title: str = "") -> Row:
-    """A row without published figures, for data that are not those that they are on."""
-    figures = tuple(figure.model_copy(update={"published": ()}) for figure in row.figures)
-    return row.model_copy(update={"figures": figures, "n": None, "title": title or row.title})
-
-
-def checked(row: Row, file: Path) -> Row:
-    """A row whose recipe asks by rows.
-
-    Raises:
-        AssayError: its recipe does not; the nearest is named.
-    """
-    known = sorted({one.recipe for one in published().values()})
-    if row.recipe not in known:
-        near = difflib.get_close_matches(row.recipe, known, n=1, cutoff=0.3)
-        meant = f"; did you mean {near[0]}?" if near else "."
-        raise AssayError(f"{file}: there is no recipe {row.recipe} for rows{meant} Known are {', '.join(known)}.")
-    return row
-
-
-def _folders(folder: Path, depth: int) -> Iterator[Path]:
-    yield folder
-    if depth:
-        for inner in sorted(folder.iterdir()):
-            if inner.is_dir() and not inner.name.startswith("."):
-                yield from _folders(inner, depth - 1)
+    unread: bool = False
 
 
 def contract_of(row: Row, known: Contract | None, thinking: bool, tokens: int | None) -> Contract:
@@ -152,6 +100,9 @@ class Card:
             )  # published figures that came with `base` are of other questions, unless the count is theirs
         try:
             reading = read_row(row, folder, "test")
+        except AssayError as error:
+            return Line(row, name, self.by, missing=str(error), unread=True)
+        try:
             if any(item.images for item in reading.items) and not self.extractor.backend.sees:
                 return Line(row, name, self.by, missing="the model reads text alone, and it has images")
             every = _contexts(reading.items)
@@ -277,6 +228,8 @@ def _opened(contexts: Sequence[Sequence[Item]], row: Row, reading: Reading) -> I
         for why, places in part.left_out.items():
             for at in places:
                 reading.leave(why, at)
+        for sentence, names in part.odd.items():
+            reading.odd.setdefault(sentence, []).extend(names)
         yield from made
 
 

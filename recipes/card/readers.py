@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from extraction.errors import AssayError
-from recipes.card.items import Item, Reading
+from recipes.card.items import Item, Reading, one_patient, settle
 from recipes.card.options import LETTERS, at_name, base_of, cell, fault, gold_of, one_hot, options_of, told
 from recipes.card.rows import FILE, Row, filled
 from recipes.tables import SUFFIXES, Cells, table
@@ -20,6 +21,9 @@ SPLITS: dict[str, tuple[str, ...]] = {
     "validation": ("validation", "valid", "val", "dev", "validate"),
     "test": ("test", "testing"),
 }
+
+
+_OF_TEXT = ("exams", "notes")  # recipes whose tables may have no images
 
 
 def files_of(folder: Path, split: str, row: Row) -> list[Path]:
@@ -84,6 +88,8 @@ def read_table(folder: Path, split: str, row: Row) -> Reading:
                 reading.leave("its split is none of train, validation and test", f"{at} ({str(own)[:40]!r})")
             elif split_of(own) == split:
                 _add(reading, beside, row, (at, cells), f"{path.name}:{number}", base)
+    if not row.folders:  # published figures are on all questions of their set
+        settle(reading)
     return reading
 
 
@@ -110,6 +116,8 @@ def _check_columns(first: tuple[str, Cells], row: Row) -> None:
         missing = what not in row.columns and not (what == "question" and row.question) and not one_hot(cells, row)
         if missing:
             column(cells, what, at)
+    if row.recipe not in _OF_TEXT and "image" not in row.columns:
+        column(cells, "image", at)
     for name in row.where:
         column(cells, name, at)
 
@@ -128,7 +136,7 @@ def _add(reading: Reading, folder: Path, row: Row, place: tuple[str, Cells], nam
     gold, why = gold_of(cells, row, options, names, base)
     if str(gold) in row.ignore:
         why = f"its answer is {gold!r}"
-    images, missing = _images(folder, cells, row)
+    images, unseen, which = _images(folder, cells, row)
     text = cell(cells, row, "text")
     closed = told(cell(cells, row, "closed"))
     item = Item(
@@ -138,7 +146,7 @@ def _add(reading: Reading, folder: Path, row: Row, place: tuple[str, Cells], nam
         options={letter: one for letter, one in options.items() if one or not row.folders},
         images=images,
         text="\n".join(map(told, text)) if isinstance(text, list) else told(text),
-        patient=told(cell(cells, row, "patient")),
+        patient=one_patient(told(cell(cells, row, "patient"))),
         group=told(cell(cells, row, "group")),
         evidence=tuple(map(int, re.findall(r"\d+", told(cell(cells, row, "evidence"))))) if row.names else (),
         closed=closed.upper() in ("CLOSED", "YES", "TRUE", "1") if closed else None,
@@ -146,32 +154,43 @@ def _add(reading: Reading, folder: Path, row: Row, place: tuple[str, Cells], nam
     )
     if why := why or fault(item, row):
         reading.leave(why, f"{at} ({str(gold)[:40]!r})" if gold and why.startswith("its answer") else at)
-    elif missing:
-        reading.leave("its image is missing", f"{at} ({missing})")
+    elif unseen:
+        reading.leave(unseen, f"{at} ({which})")
         reading.unseen.append(item)
     else:
         reading.add(item)
 
 
-def _images(folder: Path, cells: Cells, row: Row) -> tuple[tuple[Path, ...], str]:
-    """The files of a row's images, and the first that is missing."""
-    if "image" not in row.columns:
-        return (), ""
-    columns = [name.strip() for name in row.columns["image"].split(",")]
+def _images(folder: Path, cells: Cells, row: Row) -> tuple[tuple[Path, ...], str, str]:
+    """The files of a row's images; why the first of them that cannot be shown cannot, and which it is."""
+    if "image" not in row.columns and row.recipe in _OF_TEXT:
+        return (), "", ""
+    columns = [name.strip() for name in row.columns.get("image", "image").split(",")]
     value = cell(cells, row, "image") if len(columns) == 1 else [at_name(cells, name) for name in columns]
     names = [told(one) for one in (value if isinstance(value, list) else [value])]
     if len(columns) > 1 and not all(names):  # one study alone would be asked what has changed
-        return (), f"nothing in the column {columns[names.index('')]}"
+        return (), "its image is missing", f"nothing in the column {columns[names.index('')]}"
     paths = tuple(folder / filled(row.images, image=name) for name in names if name)
-    missing = next((path for path in paths if not _is_there(path, row)), None)
-    return paths, "no file is named" if not paths else str(missing) if missing else ""
+    whole = folder.parent if (folder.parent / FILE).is_file() else folder
+    places = [
+        Path(os.path.normpath(one.absolute())) for one in (whole, (folder / filled(row.images, image="_")).parent)
+    ]
+    for path in paths:
+        if not any(Path(os.path.normpath(path.absolute())).is_relative_to(place) for place in places):
+            return paths, "its image lies outside of the data folder", str(path)
+        if why := _unseen(path, row):
+            return paths, why, str(path)
+    return paths, "" if paths else "its image is missing", "no file is named"
 
 
-def _is_there(path: Path, row: Row) -> bool:
+def _unseen(path: Path, row: Row) -> str:
+    """Why there is no file to open; nothing where there is one."""
     try:
-        return path.is_file() or (row.shown != "picture" and path.is_dir())
+        if path.is_dir():
+            return "its image is a folder" if row.shown == "picture" else ""
+        return "" if path.is_file() else "its image is missing"
     except (OSError, ValueError):  # a whole text, where a name should be
-        return False
+        return "its image is missing"
 
 
 def read_folders(folder: Path, split: str, row: Row) -> Reading:
@@ -239,11 +258,11 @@ def lines_of(path: Path, needed: Sequence[str]) -> Iterator[tuple[str, Cells]]:
     for number, (at, cells) in enumerate(table(path)):
         if not number:
             for name in needed:
-                column(cells, name, at)
+                column(cells, name, at, remedy="its layout is known by its publisher's names: rename the column")
         yield at, cells
 
 
-def column(row: Mapping[str, Any], name: str, at: str, wanted_for: str = "") -> str:
+def column(row: Mapping[str, Any], name: str, at: str, wanted_for: str = "", remedy: str = "") -> str:
     """The name of a column as a table has it, whatever the case of its letters.
 
     Raises:
@@ -256,8 +275,8 @@ def column(row: Mapping[str, Any], name: str, at: str, wanted_for: str = "") -> 
         return folded[name.casefold()]
     near = difflib.get_close_matches(name, list(row), n=1, cutoff=0.4)
     meant = f"; `{near[0]}` is nearest" if near else ""
-    which = wanted_for or name
+    remedy = remedy or f"say which one it is in row.yaml (columns: {{{wanted_for or name}: ...}})"
     raise AssayError(
         f"{at.rpartition(', ')[0] or at} has no column `{name}`{meant}. Its columns are {', '.join(list(row)[:20])}; "
-        f"say which one it is in row.yaml (columns: {{{which}: ...}})."
+        f"{remedy}."
     )

@@ -85,6 +85,9 @@ class Row(Section):
     """Of `folders`, in small letters, those that hold a part of the questions: no published figures stand beside it."""
     files: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Files of each split (train, validation, test), patterns within the folder."""
+    held_out: int = Field(default=0, ge=0, le=90)
+    """Of a hundred contexts of the training part, those that are the validation part, where no files are named for it;
+    at least one. Which they are is drawn by their names, always the same."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Columns by what they hold: id, question, options, answer, evidence, image, text, patient, group, closed, split.
     Options may be several columns, images too (`previous, current`: two studies of a row), and a box: y0, x0, y1,
@@ -148,6 +151,24 @@ def filled(template: str, **values: str) -> str:
     return re.sub(r"\{(\w+)\}", lambda match: values.get(match.group(1), match.group()), template)
 
 
+class _TwiceError(yaml.YAMLError):
+    """A key stands in a mapping twice; YAML forbids it, and PyYAML takes the last."""
+
+    def __init__(self, key: str, line: int):
+        self.key, self.line = key, line
+
+
+class _Loader(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise _TwiceError(key.value, key.start_mark.line + 1)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load_row(path: Path) -> Row:
     """A row of a file; one that says `base: NAME` begins from a published row.
 
@@ -155,9 +176,11 @@ def load_row(path: Path) -> Row:
         AssayError: unreadable, an unknown key (the nearest is named) or a value of the wrong kind.
     """
     try:
-        values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values: Any = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise AssayError(f"{path} cannot be read ({reason(error)}).") from None
+    except _TwiceError as error:
+        raise AssayError(f"{path}, line {error.line}, has the key `{error.key}` a second time; keep one.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise AssayError(f"{path}{f', line {mark.line + 1},' if mark else ''} is no YAML.") from None
@@ -179,6 +202,9 @@ def load_row(path: Path) -> Row:
         key, known = str(detail["loc"][-1]), [*Row.model_fields, *Prompt.model_fields, *Figure.model_fields]
         if detail["type"] == "literal_error":
             key, known = str(detail["input"]), re.findall(r"'([^']+)'", detail["ctx"]["expected"])
+        if detail["type"] == "string_type" and isinstance(detail["input"], bool | int | float):
+            word = "; YAML takes yes, no, on and off for true and false" if isinstance(detail["input"], bool) else ""
+            raise AssayError(f"{path}: {reason(error)}{word}; put it in quotes.") from None
         meant = _meant(key, known) if detail["type"] in ("extra_forbidden", "literal_error") else "."
         raise AssayError(f"{path}: {reason(error)}{meant}") from None
     _check_names(row, path)

@@ -53,8 +53,8 @@ def _interval(measured: Measured | None) -> str:
 
 def notes(line: Line) -> list[str]:
     """What must be known of a line, in sentences."""
-    told = [f"No figure: {line.missing}."] if line.missing else []
-    if line.missing and line.row.access:
+    told = [f"No figure: {line.missing.rstrip('.')}."] if line.missing else []
+    if line.unread and line.row.access:
         told = [f"No figure: {line.missing.rstrip('.')}. Data: {line.row.access}."]
     if line.by == "likelihood":
         told.append("By the likelihood of the options, which is another figure than the published ones.")
@@ -62,7 +62,7 @@ def notes(line: Line) -> list[str]:
         many = ", ".join(f"{count} {why}" for why, count in line.ungraded.items())
         told.append(f"Replies that could not be graded, counted as wrong: {many}.")
     if line.rule:
-        told.append(f"Blind: {line.rule}.")
+        told.append(f"Blind, the best of its rules on these very questions: {line.rule}.")
     exact = [name for name, one in (line.figures or {}).items() if one.exact]
     if exact:
         told.append(
@@ -137,8 +137,10 @@ def page(lines: Sequence[Line], absent: Sequence[Row], model: str) -> str:
         "td,th{text-align:right;padding:.3em .6em;border-top:1px solid #ddd}td:nth-child(-n+2),th:nth-child(-n+2)"
         "{text-align:left}.note td{text-align:left;border:0;color:#666;font-size:.85em}</style>"
         f"<h1>{html.escape(model)}</h1><table>{row(_HEAD, 'th')}{''.join(body)}</table>"
-        "<p>In percent. Published figures: MedGemma 1.5's model card. The blind answer sees no image and no "
-        "question.</p>" + (f"<h2>Not here</h2><ul>{rest}</ul>" if rest else "") + "</html>\n"
+        "<p>In percent. Published figures: MedGemma 1.5's model card. The blind answer is that of "
+        "the best rule, on these very questions, that sees no image.</p>"
+        + (f"<h2>Not here</h2><ul>{rest}</ul>" if rest else "")
+        + "</html>\n"
     )
 
 

@@ -20,7 +20,24 @@ from recipes.card.rows import Row
 _PARTS = {"train": "train", "validation": "validate", "test": "test"}
 _FRONTAL = ("AP", "PA")
 _CHANGES = ("consolidation", "edema", "pleural_effusion", "pneumonia", "pneumothorax")
-_SECTION = re.compile(r"^\s*(?:FINAL REPORT|[A-Z][A-Z /]+):?", re.MULTILINE)
+_KNOWN = (
+    r"(?:WET READ|(?:FINAL|PRELIMINARY) REPORT|EXAMINATION|EXAM|STUDY|PROCEDURE|INDICATIONS?"
+    r"|(?:CLINICAL )?(?:HISTORY|INDICATION|INFORMATION)|REASON FOR (?:EXAM(?:INATION)?|STUDY)|TECHNIQUE|COMPARISONS?"
+    r"|FINDINGS?(?:(?: AND |/)IMPRESSIONS?)?|IMPRESSIONS?|CONCLUSIONS?|RECOMMENDATIONS?(?: AND COMMENTS?)?"
+    r"|NOTIFICATIONS?|ADDENDUM)"
+)
+# A known word with its colon or alone on its line, or capitals with a colon; not "PICC ends in the mid SVC".
+_SECTION = re.compile(
+    rf"^[ \t]*(?:(?P<known>(?i:{_KNOWN})(?=[ \t]*:)|{_KNOWN}(?=[ \t]*$))|[A-Z][A-Z0-9 /,&()-]+(?=:)):?", re.MULTILINE
+)
+_NAMES = {
+    **dict.fromkeys(
+        ("indications", "history", "clinical history", "clinical indication", "clinical information", "reason for exam",
+         "reason for examination", "reason for study"), "indication"
+    ),
+    **dict.fromkeys(("finding", "findings and impression", "findings/impression"), "findings"),
+    "impressions": "impression",
+}  # fmt: skip
 
 
 def image_of(folder: Path, subject: str, study: str, dicom: str) -> Path:
@@ -121,12 +138,14 @@ def read_imagenome(folder: Path, split: str, row: Row) -> Reading:
             reading.leave("its image or scene graph is missing", f"{at} ({missing})")
             continue
         try:
-            objects = json.loads(graph.read_text(encoding="utf-8"))["objects"]
+            objects = [*json.loads(graph.read_text(encoding="utf-8"))["objects"]]
             with Image.open(image) as opened:
                 size = opened.size
-        except (OSError, ValueError, KeyError, Image.DecompressionBombError) as error:
+        except (OSError, ValueError, KeyError, TypeError, Image.DecompressionBombError) as error:
             reading.leave("its image or scene graph cannot be read", f"{graph} ({error})")
             continue
+        if not objects:
+            reading.leave("its scene graph has no object", str(graph))
         for number, one in enumerate(objects, 1):
             _add_box(reading, f"{graph}, object {number}", one, image, size, cells["subject_id"])
     return reading
@@ -170,15 +189,18 @@ def read_mimic_reports(folder: Path, split: str, row: Row) -> Reading:
 
 
 def sections(text: str) -> dict[str, str]:
-    """The sections of a report by their headings in small letters; `history` is an indication."""
-    heads = list(_SECTION.finditer(text))
+    """The sections of a report by their headings in small letters; `history` is an indication.
+
+    Within findings and impression, other words than sections have ("LUNGS:") are theirs.
+    """
+    heads: list[tuple[str, re.Match[str]]] = []
+    for head in _SECTION.finditer(text):
+        if head["known"] or not heads or heads[-1][0] not in ("findings", "impression"):
+            name = " ".join(head.group().rstrip(":").lower().split())
+            heads.append((_NAMES.get(name, name), head))
     found: dict[str, str] = {}
-    for head, after in zip(heads, [*heads[1:], None], strict=True):
-        name = head.group().strip(" :\n").lower()
-        name = (
-            "indication" if name in ("history", "clinical history", "clinical information", "reason for exam") else name
-        )
-        said = " ".join(text[head.end() : after.start() if after else None].split())
+    for (name, head), after in zip(heads, [*heads[1:], None], strict=True):
+        said = " ".join(text[head.end() : after[1].start() if after else None].lstrip(" \t:").split())
         if said:
             found.setdefault(name, said)
     return found

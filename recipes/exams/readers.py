@@ -58,12 +58,13 @@ def _afrimed_v2(folder: Path, split: str, row: Row) -> Reading:
     reading = Reading()
     for path in files_of(folder, split, row):
         for at, cells in table(path):
-            if cells.get("question_type", "mcq") != "mcq":
-                continue
             if split_of(own := cells.get("split", split)) is None:
                 reading.leave("its split is none of train, validation and test", f"{at} ({str(own)[:40]!r})")
                 continue
             if split_of(own) != split:
+                continue
+            if cells.get("question_type", "mcq") != "mcq":
+                reading.leave("it is no question of multiple choice", at)
                 continue
             try:
                 named = {key: str(text) for key, text in json.loads(cells["answer_options"]).items() if text}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,13 +108,13 @@ def read_scin(folder: Path, split: str, row: Row) -> Reading:
         AssayError: a table is missing.
     """
     place = folder / "dataset" if (folder / "dataset").is_dir() else folder
-    labels: dict[str, tuple[str, str]] = {}
+    labels: dict[str, list[str]] = {}
     reading = Reading()
-    for at, cells in lines_of(place / "scin_labels.csv", ("case_id", "dermatologist_skin_condition_on_label_name")):
+    for _, cells in lines_of(place / "scin_labels.csv", ("case_id", "dermatologist_skin_condition_on_label_name")):
         named = _listed(cells["dermatologist_skin_condition_on_label_name"])
         if named:
-            labels[cells["case_id"]] = named[0], at
-    every = sorted({label for label, _ in labels.values()})
+            labels[cells["case_id"]] = named
+    every = sorted({named[0] for named in labels.values()})
     for at, cells in lines_of(place / "scin_cases.csv", ("case_id", "image_1_path")):
         case = cells["case_id"]
         if part_of(case, {"train": 70, "validation": 10, "test": 20}) != split:
@@ -126,7 +127,7 @@ def read_scin(folder: Path, split: str, row: Row) -> Reading:
         if picture is None:
             reading.leave("its image is missing", f"{at} ({name})")
             continue
-        gold, options = four_options(labels[case][0], every, case)
+        gold, options = four_options(labels[case], every, case)
         reading.add(Item(case, row.question, gold, options, (picture,), patient=case, at=at))
     return reading
 
@@ -140,13 +141,16 @@ def _listed(text: Any) -> list[str]:
     return [str(one) for one in made] if isinstance(made, list) else []
 
 
-def four_options(true: str, every: list[str], name: str) -> tuple[str, dict[str, str]]:
-    """The true one among three others, by letter: drawn by the name of the case, so that they are always the same."""
-    draw = random.Random(name)
-    others = draw.sample([one for one in every if one != true], min(3, len(every) - 1))
-    options = [true, *others]
+def four_options(named: Sequence[str], every: Sequence[str], case: str) -> tuple[str, dict[str, str]]:
+    """The first that was named among three others, by letter; what else was named of the case is no wrong option.
+
+    They are drawn by the name of the case, so that they are always the same.
+    """
+    draw = random.Random(case)
+    others = [one for one in every if one not in named]
+    options = [named[0], *draw.sample(others, min(3, len(others)))]
     draw.shuffle(options)
-    return LETTERS[options.index(true)], dict(zip(LETTERS, options, strict=False))
+    return LETTERS[options.index(named[0])], dict(zip(LETTERS, options, strict=False))
 
 
 def read_pcam(folder: Path, split: str, row: Row) -> Reading:

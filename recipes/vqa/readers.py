@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from recipes.tables import table
 
 _PUBLIC, _PICTURES = "VQA_RAD*ataset*ublic*.json", "VQA_RAD*mage*older"
 _SPLIT = "vqa_rad_balanced_split*.tsv"
-_HELD_OUT = 10  # of a hundred training images in the original split, which has no validation part
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, dict[str, Any], Path]]:
@@ -62,12 +60,10 @@ def read_vqa_rad(folder: Path, split: str, row: Row) -> Reading:
 
 
 def read_vqa_rad_original(folder: Path, split: str, row: Row) -> Reading:
-    """The authors' split: `phrase_type` begins with `test`; a tenth of the training images is the validation part."""
+    """The authors' split: `phrase_type` begins with `test`; the row says how many training images are held out."""
     reading = Reading()
     for at, cells, picture in _entries(folder):
-        is_test = str(cells["phrase_type"]).startswith("test")
-        number = int(hashlib.sha256(picture.name.encode()).hexdigest(), 16) % 100
-        part = "test" if is_test else "validation" if number < _HELD_OUT else "train"
+        part = "test" if str(cells["phrase_type"]).startswith("test") else "train"
         if part == split:
             _add(reading, at, cells, picture)
     return reading

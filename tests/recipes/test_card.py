@@ -13,11 +13,12 @@ from extraction.families import family_of
 from finetune.config import DataConfig, load_config
 from finetune.encode import encode_all
 from recipes.card.base import contract, read_row
+from recipes.card.command import list_data
 from recipes.card.examples import examples_of
 from recipes.card.grade import Graded, choice
 from recipes.card.items import Item
-from recipes.card.lines import found
 from recipes.card.measures import measure
+from recipes.card.places import found
 from recipes.card.replies import Generations
 from recipes.card.rows import Figure, by_name, published
 from recipes.card.show import page
@@ -102,8 +103,9 @@ def test_by_likelihood_every_question_has_an_answer(work):
 
 
 def test_a_model_without_eyes_says_so_and_goes_on(work):
-    _, made = card(work, "reads", "--rows", "slake,medqa", "--tokens", "2", "--limit", "2", out="blind")
+    told, made = card(work, "reads", "--rows", "slake,medqa", "--tokens", "2", "--limit", "2", out="blind")
     rows = {row["row"]: row for row in made["rows"]}
+    assert "No figure: the model reads text alone, and it has images." in told and "hub, BoKelvin/SLAKE" not in told
     assert rows["slake"]["missing"] == "the model reads text alone, and it has images"
     assert rows["medqa"]["figures"]["accuracy"]["n"] == 2 and "A sample of 2 contexts." in rows["medqa"]["said"]
 
@@ -111,6 +113,14 @@ def test_a_model_without_eyes_says_so_and_goes_on(work):
 def test_unknown_rows_and_models_taught_otherwise_are_refused(work):
     with pytest.raises(AssayError, match="did you mean slake"):
         card(work, "reads", "--rows", "slaki")
+    with pytest.raises(AssayError, match="--rows names no row"):
+        card(work, "reads", "--rows", "")
+    with pytest.raises(AssayError, match=r"test.jsonl is a file; name the folder"):
+        list_data(work / "data" / "medqa" / "test.jsonl", [])
+    (work / "bad" / "own").mkdir(parents=True)
+    (work / "bad" / "own" / "row.yaml").write_text("recipe: exam\n")
+    with pytest.raises(AssayError, match=r"The row\.yaml of own is to be corrected"):
+        list_data(work / "bad", [])
     with pytest.raises(AssayError, match="was taught records, not answers in words"):
         from recipes.card.command import make_card
 

@@ -58,6 +58,17 @@ def said(reply, options=OPTIONS):
         ("C is the correct answer", "C"),
         ("Fever speaks against A. So **D** is the most likely diagnosis.", "D"),
         ("Final Answer: Option C is correct", "C"),
+        ("Final Answer: C (not A)", "C"),
+        ("Final Answer - C", "C"),
+        ("Final Answer: The correct option is C", "C"),
+        ("Final Answer: I think it is C", "C"),
+        ('Final Answer: {"answer": "C"}', "C"),
+        ('```json\n{"answer": "C"}\n```', "C"),
+        ("The answer is not A, it is C", "C"),
+        ("I would choose C", "C"),
+        ("(A) A benign lesion\n(B) Normal\n(C) Iron deficiency\n(D) Iron deficiency anemia\n\nThe answer is C.", "C"),
+        ("A and B are wrong; C is correct", "C"),
+        ("Final Answer: A and B are wrong; C is correct", "C"),
         ("<unused94>thought\nperhaps (A)... Final Answer: A<unused95>Final Answer: C", "C"),
     ],
 )
@@ -73,6 +84,9 @@ def test_the_first_answer_that_is_stated_counts(reply, letter):
         ("Final Answer: (A) and (C)", "several"),
         ("Final Answer: A or C", "several"),
         ("Final Answer: B, C", "several"),
+        ("Final Answer: A and C are correct", "several"),
+        ("Final Answer: Iron deficiency or Normal", "several"),
+        ("Final Answer: Normal, Iron deficiency", "several"),
         ("I cannot answer this question as I am not a doctor.", "refused"),
         ("I'm sorry, but I am not able to help.", "refused"),
         ("As an AI, I do not diagnose.", "refused"),
@@ -117,6 +131,11 @@ def test_a_pronoun_is_no_option():
         ("Yes", "yes"),
         ("The answer is no", "no"),
         ("Final Answer: yes or no", "several"),
+        ("Final Answer: Yes, no", "several"),
+        ("Final Answer: No, no effusion", "no"),
+        ("Final Answer: The answer is no", "no"),
+        ("Final Answers: no", "no"),
+        ("Final Anwser: yes", "yes"),
         ("There is some cardiomegaly.", "none stated"),
         ("Normal", "none stated"),
         ("", "empty"),
@@ -143,6 +162,9 @@ def test_closed_questions_and_yes_and_no_are_scored_apart():
     side = short("Left", Item("1", "?", "left", closed=True))
     assert side.scores == {"f1": 1.0, "exact": 1.0, "closed": 1.0}
     assert short("yes or no", Item("1", "?", "yes", closed=True)).scores["yes_no"] == 0.0
+    assert short("Final Anwser: The answer is yes", Item("1", "?", "yes", closed=True)).scores["yes_no"] == 1.0
+    for reply in ("left lung\n\nIt lies beside the heart.", "left lung\nQuestion: And now?\nAnswer: heart"):
+        assert short(reply, Item("1", "?", "left lung")).scores["exact"] == 1.0
     assert short("I cannot determine that.", Item("1", "?", "lung")).why == "refused"
 
 
@@ -174,6 +196,9 @@ def test_boxes_are_those_of_the_padded_square():
         '[{"box_2d":[1,2,3,4],"label":"left lung"},{"box_2d":[100,200,300,400],"label":"Heart"}]',
         '[{"box_2d":[0.1,0.2,0.3,0.4],"label":"heart"}]',
         "It is at [100, 200, 300, 400].",
+        "Final Answer: (100,200,300,400)",
+        '[{"box_2d":["100","200","300","400"],"label":"heart"}]',
+        'Final Answer: {"box_2d":["100","200","300","400"]}',
     ],
 )
 def test_boxes_in_either_scale_are_read(reply):

@@ -4,9 +4,11 @@ import json
 
 import pytest
 import yaml
+from PIL import Image
 
 from extraction.errors import AssayError
-from recipes.card.examples import answer, asked
+from recipes.card.base import read_row
+from recipes.card.examples import answer, asked, examples_of
 from recipes.card.grade import box
 from recipes.card.readers import read_folders, read_table
 from recipes.card.rows import row_at
@@ -32,6 +34,16 @@ def test_tables_in_folders_of_their_split(tmp_path):
         for folder in (tmp_path, tmp_path / split):
             [item] = read_table(folder, split, row).items
             assert (item.question, item.images) == (f"{split}?", (tmp_path / split / "1.png",))
+
+
+def test_pictures_are_shown_whether_or_not_their_column_is_named(tmp_path):
+    picture(tmp_path / "1.png")
+    table(tmp_path / "test.csv", [{"Image": "1.png", "question": "Is it?", "answer": "no"}])
+    row = own(tmp_path, grader="yes_no")
+    assert read_table(tmp_path, "test", row).items[0].images == (tmp_path / "1.png",)
+    table(tmp_path / "test.csv", [{"img": "1.png", "question": "Is it?", "answer": "no"}])
+    with pytest.raises(AssayError, match="no column `image`; `img` is nearest"):
+        read_table(tmp_path, "test", row)
 
 
 def test_options_are_shown_without_a_prompt(tmp_path):
@@ -115,7 +127,7 @@ def test_what_nobody_can_answer_is_left_out_with_its_line(tmp_path):
     }  # fmt: skip
     rows = [{"q": "What?", "a": said} for said in ("heart", "nan", None, "?")]
     table(tmp_path / "test.jsonl", rows)
-    row = own(tmp_path, grader="short", columns={"question": "q", "answer": "a"})
+    row = own(tmp_path, recipe="exams", grader="short", columns={"question": "q", "answer": "a"})
     assert read_table(tmp_path, "test", row).counts == {"it has no answer": 3}
 
 
@@ -128,6 +140,8 @@ def test_what_nobody_can_answer_is_left_out_with_its_line(tmp_path):
         ({"images": "{bild}.png"}, "unknown `{bild}` in `images`"),
         ({"columns": {"pateint": "p"}}, "unknown `pateint` in `columns`; did you mean `patient`"),
         ({"files": {"tst": ["a"]}}, "unknown `tst` in `files`; did you mean `test`"),
+        ({"classes": {True: "there"}}, "not True; YAML takes yes, no, on and off for true and false; put it in quotes"),
+        ({"classes": {1: "there"}}, "not 1; put it in quotes"),
         ({"figures": [{"name": "acuracy"}]}, "unknown figure `acuracy`; did you mean `accuracy`"),
         ({"figures": [{"name": "x", "over": "recal"}]}, "did you mean `recall`"),
         ({"figures": [{"name": "x", "score": "f1"}]}, "made of `f1`, which the grader choice does not give"),
@@ -139,7 +153,8 @@ def test_unknown_names_are_refused_with_the_nearest(tmp_path, row, said):
 
 
 def test_a_prompt_s_own_braces_and_columns_that_are_not_there(tmp_path):
-    row = own(tmp_path, files={"test": ["t.csv"]}, grader="yes_no", prompt={"ask": '{question} \\boxed{X} {"a": 1}'},
+    row = own(tmp_path, recipe="exams", files={"test": ["t.csv"]}, grader="yes_no",
+              prompt={"ask": '{question} \\boxed{X} {"a": 1}'},
               columns={"question": "q", "answer": "a", "patient": "fal"})  # fmt: skip
     table(tmp_path / "t.csv", [{"q": "Is it?", "a": "no", "fall": "1"}])
     with pytest.raises(AssayError, match="no column `fal`; `fall` is nearest"):
@@ -150,7 +165,8 @@ def test_a_prompt_s_own_braces_and_columns_that_are_not_there(tmp_path):
 
 def test_splits_of_a_column_that_are_none_are_counted(tmp_path):
     table(tmp_path / "t.csv", [{"q": "Is it?", "a": "no", "s": split} for split in ("Test", "tst", "train")])
-    row = own(tmp_path, grader="yes_no", columns={"question": "q", "answer": "a", "split": "s"})
+    columns = {"question": "q", "answer": "a", "split": "s"}
+    row = own(tmp_path, recipe="exams", grader="yes_no", columns=columns)
     reading = read_table(tmp_path, "test", row)
     assert len(reading.items) == 1
     assert reading.left_out == {
@@ -190,3 +206,67 @@ def test_odd_notes(tmp_path):
     (folder / "discharge.csv").write_text("subject_id,charttime,text\n7,2180\n")
     with pytest.raises(AssayError, match=r"discharge\.csv, line 2, is cut off"):
         read_ehr_note_qa(folder, "test", row_at(folder))
+
+
+def test_questions_that_are_repeated_count_once_and_those_with_two_answers_not_at_all(tmp_path):
+    for name in "ab":
+        picture(tmp_path / f"{name}.png")
+    said = (
+        ("a", "Well?", "yes"),
+        ("a", "Well?", "Yes"),
+        ("b", "Well?", "yes"),
+        ("b", "Well?", "no"),
+        ("b", "Ill?", "no"),
+    )
+    table(tmp_path / "test.csv", [{"image": f"{i}.png", "question": q, "answer": a} for i, q, a in said])
+    reading = read_table(tmp_path, "test", own(tmp_path, grader="yes_no"))
+    assert [item.question for item in reading.items] == ["Well?", "Ill?"]
+    assert list(reading.counts.values()) == [1, 2] and "line 3 (as in" in reading.told()[0]
+    assert "line 4 ('yes')" in reading.told()[1] and "line 5 ('no')" in reading.told()[1]
+
+
+def test_leaks_by_a_number_s_writing_a_picture_s_bytes_and_a_question_s_words(tmp_path):
+    def sides(name, train, test, **row):
+        for split, rows in (("train", train), ("test", test)):
+            table(tmp_path / name / split / "t.csv", rows)
+        return own(tmp_path / name, grader="yes_no", **row), tmp_path / name / "test"
+
+    asked = {"question": "Is it?", "answer": "no"}
+    for place, colour in (("train/a", 1), ("train/b", 2), ("test/c", 1), ("test/d", 3)):
+        picture(tmp_path / "own" / f"{place}.png", (colour, 9, 9))
+    train, test = ([{"image": f"{name}.png", **asked} for name in names] for names in ("ab", "cd"))
+    with pytest.raises(AssayError, match=r"1 of its pictures are in its .* c\.png \(as a\.png\)"):
+        read_row(*sides("own", train, test), "test")
+    patients = [[{**one, "p": p} for one, p in zip(rows, own, strict=True)]
+                for rows, own in ((train, ("17.0", "")), (test, ("17", "18")))]  # fmt: skip
+    with pytest.raises(AssayError, match="1 of its 2 patients or images are in its training part, too: 17"):
+        read_row(*sides("own", *patients, columns={"patient": "p"}), "test")
+    patients[1][0]["p"] = ""
+    row = sides("own", *patients, columns={"patient": "p"}, leak="Known.")
+    assert "1 of 2 questions name no patient (column `p`)" in read_row(*row, "test").said[0]
+    with pytest.raises(AssayError, match=r"1 of its questions .1 in all. are, word for word, in its training part"):
+        read_row(*sides("exam", [asked], [asked], recipe="exams"), "test")
+
+
+def test_pictures_outside_folders_and_pages_are_said(tmp_path):
+    data, frames = tmp_path / "own", [Image.new("L", (8, 8), shade) for shade in (0, 9)]
+    for name in (data / "images" / "a.png", tmp_path / "other.png"):
+        picture(name)
+    frames[0].save(data / "images" / "b.tif", save_all=True, append_images=frames[1:])
+    (data / "test" / "deep").mkdir(parents=True)
+    names = ("../images/a.png", str(tmp_path / "other.png"), "../../other.png", "deep", "../images/b.tif")
+    table(data / "test" / "t.csv", [{"image": name, "question": f"Is it {name}?", "answer": "no"} for name in names])
+    row = own(data, grader="yes_no")
+    reading = read_table(data / "test", "test", row)
+    assert reading.counts == {"its image lies outside of the data folder": 2, "its image is a folder": 1}
+    examples_of(reading, row)
+    assert reading.told()[-1] == "b.tif: only the first of its 2 pages is shown."
+
+
+def test_a_name_that_stands_twice_is_refused(tmp_path):
+    (tmp_path / "row.yaml").write_text("recipe: vqa\ngrader: short\nrecipe: exams\n")
+    with pytest.raises(AssayError, match="line 3, has the key `recipe` a second time"):
+        row_at(tmp_path)
+    (tmp_path / "test.csv").write_text("q,a,q\nIs it?,no,Was it?\n")
+    with pytest.raises(AssayError, match=r"test\.csv has two columns `q`"):
+        read_table(tmp_path, "test", own(tmp_path, recipe="exams", grader="yes_no"))

@@ -47,7 +47,9 @@ def test_vqa_rad_balanced_and_original(tmp_path):
     assert [item.closed for item in read(folder, "validation").items] == [True]
     original = read(folder, row=by_name("vqa_rad_original"))
     assert [item.id for item in original.items] == ["1", "4"]
-    assert "synpic1.jpg. The original split shows the same images in training and test" in original.said[0]
+    assert original.said[0].startswith(
+        "1 of its 2 patients or images are in its training part, too: synpic1.jpg. The original split shows"
+    )
     (folder / "vqa_rad_balanced_split_and_human_eval_inclusions.tsv").unlink()
     with pytest.raises(AssayError, match="which says what is trained and what is not"):
         read(folder)
@@ -103,7 +105,7 @@ def test_scin_has_four_options_that_are_always_the_same(tmp_path):
     folder = tmp_path / "scin"
     cases = [{"case_id": f"{n}", "image_1_path": f"dataset/images/{n}.png"} for n in range(40)]
     names = ("Eczema", "Psoriasis", "Acne", "Urticaria", "Tinea")
-    labels = [{"case_id": f"{n}", "dermatologist_skin_condition_on_label_name": str([names[n % 5], "Other"])}
+    labels = [{"case_id": f"{n}", "dermatologist_skin_condition_on_label_name": str([names[n % 5], names[(n + 1) % 5]])}
               for n in range(39)]  # fmt: skip
     table(folder / "dataset" / "scin_cases.csv", cases)
     table(folder / "dataset" / "scin_labels.csv", labels)
@@ -113,6 +115,7 @@ def test_scin_has_four_options_that_are_always_the_same(tmp_path):
     assert first.items == again.items and len(first.items) > 2
     for item in first.items:
         assert item.options[item.gold] == names[int(item.id) % 5] and len(set(item.options.values())) == 4
+        assert names[(int(item.id) + 1) % 5] not in item.options.values()  # it was named of the same case
     parts = [read(folder, split).items for split in ("train", "validation", "test")]
     assert sum(map(len, parts)) == 39
 
@@ -177,6 +180,21 @@ def test_mimic_reports_from_indication_to_impression(tmp_path):
     assert example.branches[0].parts == ('"Cough for two days. findings:"',)
     assert example.branches[0].gold == {"answer": "The heart is large. No effusion.\nImpression: Cardiomegaly."}
     assert sections("FINDINGS: a\nHISTORY: b") == {"findings": "a", "indication": "b"}
+    text = (
+        " FINAL REPORT\n CHEST, PA AND LATERAL:  ___\n\n"
+        " REASON FOR EXAMINATION: Line.\n\n COMPARISON:  None.\n\n Findings\n"
+        " FINDINGS:  Left\n PICC terminates in the mid SVC.\n PA and lateral views.\n A small nodule.\n LUNGS: Clear.\n"
+        " IMPRESSION\n ET tube is low.\n\n NOTIFICATION:  By phone.\n"
+    )
+    told = sections(text)
+    assert (
+        told["findings"] == "Left PICC terminates in the mid SVC. PA and lateral views. A small nodule. LUNGS: Clear."
+    )
+    assert (told["impression"], told["indication"], told["comparison"]) == (
+        "ET tube is low.",
+        "Line.",
+        "None. Findings",
+    )
 
 
 def test_ms_cxr_t_shows_the_previous_image_first(tmp_path):
@@ -207,6 +225,11 @@ def test_imagenome_s_boxes_are_of_the_padded_square(tmp_path):
         ("cardiac silhouette", (500.0, 300.0, 900.0, 700.0))
     ] * 2
     assert reading.counts == {"a box leaves its image": 2, "an object has no box": 2}
+    graphs = sorted((folder / "silver_dataset" / "scene_graph").iterdir())
+    for text, why in (('{"objects": null}', "its image or scene graph cannot be read"), ("[]", None),
+                      ('{"objects": []}', "its scene graph has no object")):  # fmt: skip
+        graphs[0].write_text(text)
+        assert read(folder).counts.get(why or "its image or scene graph cannot be read") == 1
     example = examples_of(reading, row_at(folder))[0]
     assert isinstance(example.context.parts[0], str) and example.context.parts[1].size == (100, 100)
     assert '"box_2d":[500,300,900,700],"label":"cardiac silhouette"' in example.branches[0].gold["answer"]
@@ -230,6 +253,10 @@ def test_chexpert_and_chestxray14(tmp_path):
     assert [(item.group, item.gold, item.patient) for item in reading.items] == [
         ("Atelectasis", "no", "patient64541"), ("Cardiomegaly", "yes", "patient64541"), ("Edema", "no", "patient64541")
     ]  # fmt: skip
+    table(folder / "valid.csv", [{"Path": path, "Pleural effusions": 1, "Edema": 0, "Atelectasis": 0, "Cardiomegaly": 0,
+                                  "Consolidation": 0}])  # fmt: skip
+    with pytest.raises(AssayError, match=r"`Pleural effusions` is nearest.*publisher's names: rename the column"):
+        read(folder)
     nih = tmp_path / "ChestX-ray14"
     for name in ("00000001_000.png", "00000002_000.png"):
         picture(nih / "images_001" / "images" / name)
@@ -291,6 +318,9 @@ def test_pictures_that_cannot_be_read_are_left_out_and_counted(tmp_path, capsys)
     assert examples[2].context.parts[0].draw().getpixel((3, 3)) == (156, 156, 156)
     reading = examples[0].branches[0].source.reading
     assert reading.counts == {"its image is missing": 1, "its image cannot be read": 4}
+    by_name = {name: at for at in reading.left_out["its image cannot be read"] for name in names if name in at}
+    assert "is plain text and no picture; put a PNG" in by_name["words.png"]
+    assert "save it smaller." in by_name["bomb.png"] and "limit" not in by_name["bomb.png"]
     told = "".join(capsys.readouterr())
     assert "test.csv, line 3 (" in told and "cut.png" in told and "test.csv, line 9 (" in told
 
@@ -318,10 +348,12 @@ def test_a_patient_on_both_sides_of_a_split_is_named(tmp_path):
         table(folder / split / "t.csv", rows)
     columns = "columns: {image: image, question: q, answer: y, patient: patient}\n"
     (folder / "row.yaml").write_text(f"recipe: vqa\ngrader: yes_no\n{columns}")
-    with pytest.raises(AssayError, match="leaks: 1 of its patients or images are in its training part, too: p2"):
+    with pytest.raises(AssayError, match="leaks: 1 of its 2 patients or images are in its training part, too: p2"):
         read(folder / "test")
     (folder / "row.yaml").write_text(f"recipe: vqa\ngrader: yes_no\nleak: It is known.\n{columns}")
-    assert read(folder / "test").said == ["1 of its patients or images are in its training part, too: p2. It is known."]
+    assert read(folder / "test").said == [
+        "1 of its 2 patients or images are in its training part, too: p2. It is known."
+    ]
 
 
 @pytest.mark.parametrize("name", list(published()))

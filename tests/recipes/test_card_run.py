@@ -12,6 +12,7 @@ from recipes.card import command, examples, lines
 from recipes.card.blind import blind
 from recipes.card.examples import sampled
 from recipes.card.items import Item
+from recipes.card.places import found
 from recipes.card.replies import as_asked, weights
 from recipes.card.rows import by_name
 from tests.recipes.pictures import picture, table
@@ -149,6 +150,25 @@ def test_published_figures_stand_beside_their_own_questions_only(card):
     assert shown == {
         "medqa": True, "medxpertqa_text.medxpertqa-r": False, "medxpertqa_text.medxpertqa-u": False, "own": False
     }  # fmt: skip
+
+
+def test_a_data_set_is_listed_once_and_two_of_one_name_by_their_folders(card):
+    question = {"id": "1", "question": "Which?", "options": OPTIONS, "label": "A"}
+    table(card.data / "MedXpertQA" / "Text" / "test.jsonl", [question])
+    for name in "abc":
+        table(card.data / name / "medqa" / "test.jsonl", [{"question": "Why?", "options": OPTIONS, "answer_idx": "A"}])
+    for nih in ("ChestX-ray14", "ChestX-ray14/four_findings_expert_labels"):
+        table(card.data / nih / "Data_Entry_2017.csv", [{"x": 1}])
+    table(card.data / "ChestX-ray14" / "four_findings_expert_labels" / "test_labels.csv", [{"x": 1}])
+    assert [(name, row.title) for name, row, _ in found(card.data)] == [
+        ("cxr14", "ChestX-ray14, 14 text-mined findings"),
+        ("cxr14_adjudicated", "ChestX-ray14, adjudicated findings"),
+        ("medxpertqa_text", "MedXpertQA, text"),
+        ("medqa", "MedQA (4 options) (medqa)"),
+        ("medqa.medqa", "MedQA (4 options) (a/medqa)"),
+        ("medqa.b.medqa", "MedQA (4 options) (b/medqa)"),
+        ("medqa.c.medqa", "MedQA (4 options) (c/medqa)"),
+    ]
 
 
 def test_a_training_part_that_cannot_be_read_is_said(card):

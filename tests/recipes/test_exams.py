@@ -11,7 +11,7 @@ from extraction.room import Room
 from finetune.config import RunConfig
 from finetune.task import DataRequest, evaluate, load_task, read_examples
 from recipes.card.base import read_row
-from recipes.card.rows import by_name, row_at
+from recipes.card.rows import by_name, published, row_at
 from recipes.exams.task import TASK
 
 
@@ -45,11 +45,25 @@ def test_medmcqa_counts_its_answers_from_0_or_from_1(tmp_path, cop, letters):
     folder = tmp_path / "medmcqa"
     columns = {"opa": "one", "opb": "two", "opc": "three", "opd": "four", "choice_type": "single", "exp": "so"}
     rows = [{"id": f"q{n}", "question": f"Which {n}?", "cop": answer, **columns} for n, answer in enumerate(cop)]
-    write(folder / "dev.json", rows)
-    (folder / "dev.json").rename(folder / "dev.jsonl")
+    write(folder / "dev.json", rows)  # JSON lines, as its authors have them
     row = row_at(folder)
-    assert "".join(gold for _, _, gold in told(row, folder, "validation")) == letters
-    assert told(row, folder, "validation")[0][1]["D"] == "four"
+    assert "".join(gold for _, _, gold in told(row, folder)) == letters
+    assert told(row, folder)[0][1]["D"] == "four"
+
+
+def test_a_part_of_training_is_held_out_where_there_is_no_other(tmp_path):
+    folder = tmp_path / "MedXpertQA"
+    rows = [
+        {"id": f"T-{n}", "question": f"Which {n}?", "options": {"A": "a", "B": "b"}, "label": "A"} for n in range(5)
+    ]
+    write(folder / "Text" / "dev.jsonl", rows)
+    write(folder / "Text" / "test.jsonl", [{**rows[0], "id": "T-9", "question": "When?"}])
+    row = by_name("medxpertqa_text")
+    train, held = ({item.id for item in read_row(row, folder, split).items} for split in ("train", "validation"))
+    assert (len(train), len(held)) == (4, 1) and not train & held
+    split = {name: row.files for name, row in published().items() if set(row.files.get("validation", ())) & {
+        one for part in ("train", "test") for one in row.files.get(part, ())}}  # fmt: skip
+    assert set(split) == {"cxr14_adjudicated", "eyepacs", "pubmedqa"}  # which their readers divide
 
 
 def test_answers_that_fit_both_ways_of_counting_are_refused(tmp_path):
@@ -103,7 +117,9 @@ def test_afrimedqa_version_2_leaves_out_several_right_answers(tmp_path):
     assert [(i.question, i.gold, dict(i.options)) for i in reading.items] == [
         ("Which 1?", "B", {"A": "malaria", "B": "dengue"})
     ]
-    assert reading.counts == {"several of its options are right": 1}
+    assert reading.counts == {
+        "several of its options are right": 1, "it is no question of multiple choice": 1
+    }  # fmt: skip
 
 
 def test_the_question_is_asked_word_for_word(tmp_path):
@@ -179,7 +195,7 @@ def test_a_team_s_own_table_needs_no_python(tmp_path):
     ]
     assert test[0].branches[0].gold == {"answer": "A"}
     (tmp_path / "own" / "test" / "b.csv").write_text(head + "Oben?,ja,nein,ja,p1\n")
-    with pytest.raises(AssayError, match="leaks: 1 of its patients or images are in its training part, too: p1"):
+    with pytest.raises(AssayError, match="leaks: 1 of its 1 patients or images are in its training part, too: p1"):
         read_examples(TASK, wanted[1])
 
 
