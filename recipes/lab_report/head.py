@@ -41,7 +41,8 @@ _PLACE = re.compile(
     re.I,
 )
 _HEADLINE = re.compile(
-    r"\b(?:report|results?|findings|levels|summary|overview|test|tests|\w*verslag|uitslag\w*|bevindingen|\w*waarden|\w*werte"
+    r"\b(?:report|results?|findings|levels|summary|overview|details?|data|info(?:rmation)?|dossier|gegevens|daten"
+    r"|données|datos|dati|dados|test|tests|\w*verslag|uitslag\w*|bevindingen|\w*waarden|\w*werte"
     r"|synthèse|hallazgos|valores|achados|riscontri|ευρήματα|bulguları|заключение|badania|fynd|\w*resultaten|protocol|befund\w*|\w*bericht|compte|résultats?"
     r"|d'analyses|informe|resultados?|laudo|boletim|relatório|referto|esami|analisi cliniche|αποτελ\w+|έλεγχος"
     r"|результат\w*|протокол|sprawozdanie|wyniki|sonu\w+|raporu|nález|výsled\w+|provsvar|laboratoriesvar|rapport"
@@ -323,7 +324,8 @@ def _laboratory(lines: Sequence[_Line], height: float) -> list[Token]:
                 continue
             place, within = bool(_PLACE.search(part)), len(part) < len(text.rstrip(" ,:"))
             addressed = within or _addressed(cell, lines[number + 1 : number + 4])
-            if (place or (number == 0 and addressed)) if top else (place and within):
+            named = place and (addressed or len(own) > 1)
+            if (named or (number == 0 and addressed)) if top else (place and within):
                 size = max(token.box[3] - token.box[1] for token in own)
                 found.append((size + 2 * place + 2 * addressed - (0 if top else 50), own))
     return max(found, key=lambda one: one[0])[1] if found else []
