@@ -79,8 +79,8 @@ def split(folder: Path, out: Path, by: str | None, shares: Mapping[str, float], 
     """
     if not folder.is_dir():
         raise AssayError(f"The data folder {folder} does not exist.")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise AssayError(f"{out} is there already; choose another folder.")
+    if out.exists() and (not out.is_dir() or any(path.is_file() for path in out.rglob("*"))):
+        raise AssayError(f"{out} is there already, and holds files; choose another folder.")
     if out.resolve().is_relative_to(folder.resolve()):
         raise AssayError(f"{out} lies in {folder}, which would then hold its files twice; choose one outside of it.")
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _hidden(path.relative_to(folder))]
@@ -91,6 +91,8 @@ def split(folder: Path, out: Path, by: str | None, shares: Mapping[str, float], 
         raise AssayError(f"The data folder {folder} holds no file to divide.")
     _check_items(items, by)
     parts = _parts(items, shares, seed)
+    if out.is_dir():  # empty folders, as `assay init` makes them
+        shutil.rmtree(out)
     with whole_folder(out) as made:
         for part, own in parts.items():
             _write(own, made / part, part, link)

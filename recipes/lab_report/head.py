@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from extraction.document import Document, Page
@@ -18,7 +18,17 @@ from extraction.evidence import PageEvidence
 from extraction.values.dates import moments
 from extraction.values.signs import PLAIN, is_rtl
 from recipes.lab_report.fields import HEAD
-from recipes.lab_report.head_labels import DATES, SEPARATORS, TITLE, Token, key, labels_of, parts, table
+from recipes.lab_report.head_labels import (
+    DATES,
+    SEPARATORS,
+    TITLE,
+    Token,
+    fields_named,
+    key,
+    labels_of,
+    parts,
+    table,
+)
 from recipes.lab_report.lines import names_columns
 
 Box = tuple[float, float, float, float]
@@ -27,7 +37,12 @@ GUESSED = 0.85
 """Confidence of what has no label."""
 _NUMBERS = ("patient_id", "sample_id")
 _NAMES = ("patient_name", "ordered_by", "laboratory")
-_NUMBER = re.compile(r"[^\W_]*\d[\w./-]*(?: [\d./-]+)*|[A-Z]{1,4}[ -]\d[\w./-]*")
+_NUMBER = re.compile(r"(?:[A-Z]{1,4}[ -])?[^\W_]*\d[\w./-]*(?: (?:/ )?[\w./-]*\d[\w./-]*)*(?: [A-Z](?= |$))?")
+_BOX, _TICKED = re.compile(r"\[ ?[xX✓✗]?\]|[☐☑☒]|\([xX]?\)"), re.compile(r"\[[xX✓✗]\]|[☑☒]|\([xX]\)")
+_PARTICLES = frozenset(
+    "de del della di da do dos das du van von der den des la le les el al bin bint ibn y e ter ten zu af av und of md"
+    " phd dr med".split()
+)
 _TIME = re.compile(r"\d{1,2}[:.hH]\d\d(?::\d\d)?(?: ?[AaPp]\.?[Mm]\.?)?(?: ?Uhr)?")
 _CODE = re.compile(r"[A-Z]{0,3}\d[\d.-]{4,}")
 _TEL = re.compile(r"(?:\bt|\btel|\bph|\bfon|\bτηλ|тел|電話|电话|هاتف|ت|טל)[a-zé.]*:? ?[+(\d]", re.I)
@@ -42,11 +57,12 @@ _PLACE = re.compile(
 )
 _HEADLINE = re.compile(
     r"\b(?:report|results?|findings|levels|summary|overview|details?|data|info(?:rmation)?|dossier|gegevens|daten"
-    r"|données|datos|dati|dados|test|tests|\w*verslag|uitslag\w*|bevindingen|\w*waarden|\w*werte"
-    r"|synthèse|hallazgos|valores|achados|riscontri|ευρήματα|bulguları|заключение|badania|fynd|\w*resultaten|protocol|befund\w*|\w*bericht|compte|résultats?"
-    r"|d'analyses|informe|resultados?|laudo|boletim|relatório|referto|esami|analisi cliniche|αποτελ\w+|έλεγχος"
-    r"|результат\w*|протокол|sprawozdanie|wyniki|sonu\w+|raporu|nález|výsled\w+|provsvar|laboratoriesvar|rapport"
-    r"|pagina|page|seite|copy|cumulative|statement|biologie médicale|blood|department|analys\w*)\b"
+    r"|données|datos|dati|dados|test|tests|\w*verslag|uitslag\w*|bevindingen|\w*waarden|\w*werte|synthèse|hallazgos"
+    r"|valores|achados|riscontri|ευρήματα|bulguları|заключение|badania|fynd|\w*resultaten|protocol|befund\w*|\w*bericht"
+    r"|compte|résultats?|d'analyses|informe|resultados?|laudo|boletim|relatório|referto|esami|analisi cliniche"
+    r"|αποτελ\w+|έλεγχος|результат\w*|протокол|sprawozdanie|wyniki|sonu\w+|raporu|nález|výsled\w+|provsvar"
+    r"|laboratoriesvar|rapport|fachärzt\w*|facharzt\w*|\w+medizin|pathologist|biologiste|director|pagina|page|seite"
+    r"|copy|cumulative|statement|biologie médicale|blood|department|analys\w*)\b"
     r"|報告|报告|結果|结果|تقرير|نتائج|דוח|תוצאות",
     re.I,
 )
@@ -73,7 +89,7 @@ def read_head(document: Document, evidence: Mapping[tuple[str | int, ...], PageE
     for page in document.pages:
         lines = list(_lines(page, [one for path, one in evidence.items() if path[-1] == "result"]))
         foot = next((n for n, line in enumerate(lines) if line.y0 > 0.8 * page.height), len(lines))
-        for field, place in _labelled(lines[:foot]):
+        for field, place in _whole_name(_labelled(lines[:foot])):
             found.setdefault(field, place)
         for field, place in _labelled(lines[foot:]):  # the laboratory's own numbers stand there
             if field in ("received", "reported", "report_status"):
@@ -109,8 +125,21 @@ def _line(page: Page, row: TextRow, leftwards: bool) -> _Line:
     return _Line(page.number, cells, row.y0, row.y1)
 
 
+def _whole_name(told: Iterator[tuple[str, PageEvidence]]) -> Iterator[tuple[str, PageEvidence]]:
+    """Fields with their places, the two parts of a patient's name put together where each has a label of its own."""
+    said = list(told)
+    first = {part: next((place for field, place in said if field == part), None) for part in ("surname", "given")}
+    one, other = first["surname"], first["given"]
+    if one and other and other.text not in one.text:
+        x0, y0, x1, y1 = one.box
+        box = min(x0, other.box[0]), min(y0, other.box[1]), max(x1, other.box[2]), max(y1, other.box[3])
+        one = replace(one, text=f"{one.text}, {other.text}", score=min(one.score, other.score), box=box)
+    for field, place in said:
+        yield ("patient_name", one or place) if field in first else (field, place)
+
+
 def _labelled(lines: Sequence[_Line]) -> Iterator[tuple[str, PageEvidence]]:
-    """Fields with what stands beside or below their labels."""
+    """Fields with what stands beside or below their labels; parts of a patient's name as `given` and `surname`."""
     for number, line in enumerate(lines):
         below = lines[number + 1] if number + 1 < len(lines) else None
         for place, cell in enumerate(line.cells):
@@ -128,8 +157,10 @@ def _labelled(lines: Sequence[_Line]) -> Iterator[tuple[str, PageEvidence]]:
                     value = _going_on(value, line, place + 1)
                 if not value and beside and below:
                     value = _below(cell[label.start : label.stop], line, below)
-                if value:
-                    yield from _told(label.fields, value, line.page)
+                word = key(_text(cell[label.start : label.stop]))
+                part = next((one for one in ("given", "surname") if word in table()[one]), "patient_name")
+                for field, own in _told(label.fields, value, line.page) if value else ():
+                    yield (part if field == "patient_name" else field), own
 
 
 def _beside(line: _Line, place: int) -> list[Token]:
@@ -159,9 +190,11 @@ def _below(label: Sequence[Token], line: _Line, below: _Line) -> list[Token]:
     if below.y0 - line.y1 > 1.2 * height:
         return []
     x0, x1 = min(token.box[0] for token in label), max(token.box[2] for token in label)
-    for cell in below.cells:
+    for number, cell in enumerate(below.cells):
         c0, c1 = min(token.box[0] for token in cell), max(token.box[2] for token in cell)
-        if (abs(c0 - x0) < 4 or abs(c1 - x1) < 4 or (x0 <= c0 and c1 <= x1)) and not labels_of(cell):
+        before = labels_of(below.cells[number - 1]) if number else []
+        labelled = bool(before) and before[-1].stop == len(below.cells[number - 1])  # the label beside it
+        if (abs(c0 - x0) < 4 or abs(c1 - x1) < 4 or (x0 <= c0 and c1 <= x1)) and not (labelled or labels_of(cell)):
             return cell
     return []
 
@@ -173,6 +206,8 @@ def _text(tokens: Sequence[Token]) -> str:
 def _told(fields: Collection[str], value: Sequence[Token], page: int) -> Iterator[tuple[str, PageEvidence]]:
     """The field among those that a label may name which a value can be, with the part of the value that is it."""
     text = _text(value)
+    if key(text) in table()["nothing"]:
+        return
     days = [field for field in DATES if field in fields]
     if "age_and_sex" in fields or "sex" in fields:
         if sex := _sex(value):
@@ -196,23 +231,36 @@ def _of_kind(field: str, value: Sequence[Token], text: str) -> list[Token]:
     if field in _NUMBERS:
         number = _NUMBER.match(text.lstrip("*"))
         shift = len(text) - len(text.lstrip("*"))
-        if number and not moments(text) and " - " not in number[0]:
+        if number and not moments(number[0]) and " - " not in number[0]:
             return _span(value, shift, shift + number.end())
     elif field == "report_status":
-        words = [token for token in value if any(map(str.isalpha, token.text))]
-        if words and len(value) <= 4 and not any(map(str.isdigit, text)):
+        words = [key(token.text) for token in value if any(map(str.isalpha, token.text))]
+        known = key(text) in table()["statuses"] or any(word in table()["statuses"] for word in words)
+        if words and len(value) <= 4 and not any(map(str.isdigit, text)) and (known or len(words) == 1):
             return list(value)
     elif field in _NAMES:
         end = re.search(r"[\d(°|]|  |, ?(?=\d)|$", text)
         assert end
         name = text[: end.start()].rstrip(" ,;-/")
-        if sum(map(str.isalpha, name)) > 1 and len(name.split()) < 9 and (name[0].isupper() or not name[0].islower()):
+        if sum(map(str.isalpha, name)) > 1 and len(name.split()) < 9 and _is_name(name):
             return _span(value, 0, len(name))
     return []
 
 
+def _is_name(text: str) -> bool:
+    """Whether words can be a name: no label, no word of a headline alone, and none in small letters but particles."""
+    words = re.findall(r"[^\W\d_]+", text)
+    small = [word for word in words if word.islower() and word not in _PARTICLES and len(word) > 1]
+    headline = all(_HEADLINE.fullmatch(word) for word in words)
+    return bool(words) and not small and not headline and not fields_named(text)
+
+
 def _sex(value: Sequence[Token]) -> list[Token]:
-    """The word of a value that is a sex."""
+    """The word of a value that is a sex; of boxes to tick, the one that is ticked."""
+    texts = [token.text for token in value]
+    if any(_BOX.fullmatch(text) or text == "[" for text in texts):
+        ticked = next((n for n, text in enumerate(texts) if _TICKED.fullmatch(text)), len(texts))
+        value = value[ticked + 1 : ticked + 2]
     for token in value:
         for part in re.finditer(r"[^\W\d_][\w.-]*", token.text):
             if key(part[0]) in table()["sexes"]:
@@ -318,9 +366,15 @@ def _laboratory(lines: Sequence[_Line], height: float) -> list[Token]:
             text = _text(cell)
             part = re.split(r" (?:[-–|·]|- ) (?=[^-–|·]*\d)", text)[0].rstrip(" ,:")
             own = _span(cell, 0, len(part))
-            if sum(map(str.isalpha, part)) < 4 or any(map(str.isdigit, part)) or len(own) > 10:
+            numbered = any(map(str.isdigit, part)) and not (number == 0 and _PLACE.match(part) and not moments(part))
+            if sum(map(str.isalpha, part)) < 4 or numbered or len(own) > 10:
                 continue
-            if _HEADLINE.search(part) or any(label.colon for label in labels_of(own)) or TITLE.match(part):
+            if (
+                fields_named(part)
+                or _HEADLINE.search(part)
+                or any(label.colon for label in labels_of(own))
+                or TITLE.match(part)
+            ):
                 continue
             place, within = bool(_PLACE.search(part)), len(part) < len(text.rstrip(" ,:"))
             addressed = within or _addressed(cell, lines[number + 1 : number + 4])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -71,11 +71,13 @@ def _known() -> dict[str, frozenset[str]]:
     for field in (*HEAD, "age_and_sex", "other"):
         for one in table()[field]:
             known.setdefault(one, set()).add(field)
+    for one in table()["given"] | table()["surname"]:
+        known.setdefault(one, set()).add("patient_name")
     return {one: frozenset(fields) for one, fields in known.items()}
 
 
 @cache
-def _names(text: str) -> frozenset[str]:
+def fields_named(text: str) -> frozenset[str]:
     """The fields that a text may be the label of; `other` for one of something else, nothing for no label."""
     if len(text) > 60:
         return frozenset()
@@ -89,7 +91,7 @@ def _names(text: str) -> frozenset[str]:
     if not named and len(parts) == 2 and {"sex"} in parts and any("other" in part for part in parts):
         return frozenset({"age_and_sex"})
     if not named and "/" in text:  # one label in two languages
-        sides = [_names(side.strip()) for side in text.split("/") if side.strip()]
+        sides = [fields_named(side.strip()) for side in text.split("/") if side.strip()]
         named = frozenset.intersection(*sides) if len(sides) > 1 else frozenset()
     return named
 
@@ -107,16 +109,43 @@ def parts(token: Token) -> Iterator[Token]:
 
 
 def labels_of(tokens: Sequence[Token]) -> list[Label]:
-    """The labels of a cell: those with a colon anywhere, others where the cell or a part of it begins."""
+    """The labels of a cell: those with a colon anywhere, others where the cell or a part of it begins.
+
+    One that is not known, or is another person's or an earlier sample's ("Mother DOB:"), names no field.
+    """
     found: list[Label] = []
     start = 0
     while start < len(tokens):
-        begins = start == 0 or tokens[start - 1].text in SEPARATORS
+        before = tokens[start - 1].text if start else ""
+        begins = start == 0 or before in SEPARATORS
         label = next(_labels_at(tokens, start, begins), None)
+        if not label and before.endswith(","):  # "Roe Jane, born 1-2-1990"
+            label = next((one for one in _labels_at(tokens, start, True) if one.fields <= {"birth_date"}), None)
+        if not label and _is_label(tokens[start].text):
+            label = Label(start, start + 1, frozenset(), True)
         if label:
+            compound = bool(found) and found[-1].stop == label.start and label.colon and not found[-1].colon
+            if compound:
+                label = Label(found.pop().start, label.stop, frozenset(), True)
+            elif _qualified(tokens, label, found):
+                label = replace(label, fields=frozenset())
             found.append(label)
         start = label.stop if label else start + 1
     return found
+
+
+def _is_label(text: str) -> bool:
+    """Whether a word ends as a label does; no clock does."""
+    return len(text) > 2 and text.endswith(":") and any(map(str.isalpha, text))
+
+
+def _qualified(tokens: Sequence[Token], label: Label, before: Sequence[Label]) -> bool:
+    """Whether words before a label say that it is another's: such a word anywhere in the cell, or one right before."""
+    texts = [token.text for token in tokens[: label.start]]
+    if any({key(text), key(text).removesuffix("s")} & table()["qualifiers"] for text in texts):
+        return True
+    apart = not texts or texts[-1] in SEPARATORS or texts[-1][-1] in ",;|"
+    return not (before or apart) and len(texts) < 4 and all(map(str.isalpha, "".join(texts)))
 
 
 def _labels_at(tokens: Sequence[Token], start: int, begins: bool) -> Iterator[Label]:
@@ -130,7 +159,7 @@ def _labels_at(tokens: Sequence[Token], start: int, begins: bool) -> Iterator[La
         colon = text.endswith(":")
         if bare and len(texts) == 1:
             continue
-        if (colon or begins) and (fields := _names(text.rstrip(": "))):
+        if (colon or begins) and (fields := fields_named(text.rstrip(": "))):
             follows = stop < len(tokens) and tokens[stop].text == ":"
             # A title before a name, and a word of a laboratory's own name, are labels only with a colon.
             if colon or follows or not (TITLE.fullmatch(text) or fields & {"laboratory"}):
