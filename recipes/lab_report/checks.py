@@ -18,7 +18,9 @@ from extraction.schema import pointer
 from extraction.values import type_range, type_value
 from recipes.lab_report.columns import day_sheets, with_joined_limits
 from recipes.lab_report.flags import read_flags
-from recipes.lab_report.head import read_head
+from recipes.lab_report.head import labelled_days, read_head
+from recipes.lab_report.head_labels import key as label_key
+from recipes.lab_report.head_labels import table
 from recipes.lab_report.interpretation import contradiction, interpret
 from recipes.lab_report.left_out import columns_left_out, lines_left_out, nothing_read
 from recipes.lab_report.lines import (
@@ -178,6 +180,7 @@ class LabChecks(Checks):
         own = blocks(document)
         yield from _across(own, evidence)
         yield from _undated(own, evidence, contract)
+        yield from _of_another_day(document, evidence)
 
     def filled(
         self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence]
@@ -249,6 +252,20 @@ def _undated(blocks: list[Block], evidence: Mapping[Path, PageEvidence], contrac
         if block.kind == "date":
             yield Issue("value_left_out", f"The day of collection, {block.text}, is in no row.", page=block.page)
             return
+
+
+def _of_another_day(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
+    """An issue for each time of collection that stands beside the label of another day, as that of printing."""
+    times = {path: place for path, place in evidence.items() if path[-1] == "sample_collection_time"}
+    days = list(labelled_days(document)) if times else []
+    for path, place in times.items():
+        for label, fields, day in days:
+            bare = label_key(label) in table()["when"]  # "Date" alone may be the sample's
+            same = day.page == place.page and overlap(day.box, place.box) > _SAME
+            if same and fields and "collected" not in fields and not bare:
+                message = f"“{place.text}” stands beside “{label}”, which is not when the sample was taken."
+                yield Issue("misplaced", message, pointer(path))
+                break
 
 
 def _covers(name: PageEvidence, place: PageEvidence) -> bool:

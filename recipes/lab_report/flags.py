@@ -95,13 +95,16 @@ def _rests(page: Page, result: Box, own: Sequence[Box]) -> Iterator[tuple[str, B
     line = sorted((word for word in page.words if _level(word.box, result)), key=lambda word: word.box[0])
     for number, word in enumerate(line):
         x0, y0, x1, y1 = word.box
-        covered = [box for box in own if _level(box, word.box) and min(box[2], x1) - max(box[0], x0) > 0.5]
+        covered = [box for box in own if _covers(box, word.box)]
         text = word.text.translate(PLAIN)
         if not covered:
             near = [
                 one for one in line[max(0, number - 1) : number + 2] if one is not word and _gap(one, word) < _BLANK
             ]
-            if not (text == "-" and len(near) == 2 and all(one.text[:1].isdigit() for one in near)):
+            numbers = [one for one in near if one.text[:1].isdigit()]
+            # A dash between two numbers is a range's; a mark right behind a number that is none of the row's is its.
+            other = [one for one in numbers if one.box[2] <= x0 and not any(_covers(box, one.box) for box in own)]
+            if not ((text == "-" and len(numbers) == 2) or other):
                 yield text, word.box, word.score
         elif all(box == result and box[2] - box[0] < 0.97 * (x1 - x0) for box in covered):
             step = (x1 - x0) / max(len(text), 1)
@@ -110,6 +113,10 @@ def _rests(page: Page, result: Box, own: Sequence[Box]) -> Iterator[tuple[str, B
                 yield text[:before], (x0, y0, x0 + before * step, y1), word.score
             if behind > 0:
                 yield text[-behind:], (x1 - behind * step, y0, x1, y1), word.score
+
+
+def _covers(box: Box, word: Box) -> bool:
+    return _level(box, word) and min(box[2], word[2]) - max(box[0], word[0]) > 0.5
 
 
 def _gap(one: Word, other: Word) -> float:

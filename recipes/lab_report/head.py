@@ -138,8 +138,25 @@ def _whole_name(told: Iterator[tuple[str, PageEvidence]]) -> Iterator[tuple[str,
         yield ("patient_name", one or place) if field in first else (field, place)
 
 
+def labelled_days(document: Document) -> Iterator[tuple[str, frozenset[str], PageEvidence]]:
+    """The days that stand beside or below a label on a document's pages: the label, what it may name, the day."""
+    for page in document.pages:
+        for label, fields, value in _values(list(_lines(page, ()))):
+            day = next(iter(moments(_text(value))), None)
+            if day:
+                yield label, fields, _evidence(_span(value, day.start, day.end), page.number)
+
+
 def _labelled(lines: Sequence[_Line]) -> Iterator[tuple[str, PageEvidence]]:
     """Fields with what stands beside or below their labels; parts of a patient's name as `given` and `surname`."""
+    for label, fields, value in _values(lines):
+        part = next((one for one in ("given", "surname") if key(label) in table()[one]), "patient_name")
+        for field, own in _told(fields, value, lines[0].page):
+            yield (part if field == "patient_name" else field), own
+
+
+def _values(lines: Sequence[_Line]) -> Iterator[tuple[str, frozenset[str], list[Token]]]:
+    """Labels, what they may name, and what stands beside or below them."""
     for number, line in enumerate(lines):
         below = lines[number + 1] if number + 1 < len(lines) else None
         for place, cell in enumerate(line.cells):
@@ -157,10 +174,8 @@ def _labelled(lines: Sequence[_Line]) -> Iterator[tuple[str, PageEvidence]]:
                     value = _going_on(value, line, place + 1)
                 if not value and beside and below:
                     value = _below(cell[label.start : label.stop], line, below)
-                word = key(_text(cell[label.start : label.stop]))
-                part = next((one for one in ("given", "surname") if word in table()[one]), "patient_name")
-                for field, own in _told(label.fields, value, line.page) if value else ():
-                    yield (part if field == "patient_name" else field), own
+                if value:
+                    yield _text(cell[label.start : label.stop]).rstrip(" :"), label.fields, value
 
 
 def _beside(line: _Line, place: int) -> list[Token]:
@@ -251,7 +266,7 @@ def _is_name(text: str) -> bool:
     """Whether words can be a name: no label, no word of a headline alone, and none in small letters but particles."""
     words = re.findall(r"[^\W\d_]+", text)
     small = [word for word in words if word.islower() and word not in _PARTICLES and len(word) > 1]
-    headline = all(_HEADLINE.fullmatch(word) for word in words)
+    headline = all(_HEADLINE.fullmatch(word) or word in _PARTICLES for word in words)
     return bool(words) and not small and not headline and not fields_named(text)
 
 

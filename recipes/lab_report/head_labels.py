@@ -85,7 +85,9 @@ def fields_named(text: str) -> frozenset[str]:
     words = text.replace("/", " / ").split()
     core = key("".join(word for word in words if key(word) not in table()["when"]))
     cores = {core, *(core.removesuffix(end) for end in _WHEN_ENDS), *(core.removeprefix(end) for end in _WHEN_ENDS)}
-    dates = frozenset(field for one in cores for field in _known().get(one, ()) if field in (*DATES, "other"))
+    # "Name of the patient" is known without its small words; so is "Date of collection", of days.
+    bare = (*DATES, "other", "patient_name")
+    dates = frozenset(field for one in cores for field in _known().get(one, ()) if field in bare)
     named = whole | dates
     parts = [_known().get(key(part), frozenset()) for part in re.split(r"[/,&+]", text)]
     if not named and len(parts) == 2 and {"sex"} in parts and any("other" in part for part in parts):

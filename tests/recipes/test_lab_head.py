@@ -55,6 +55,36 @@ MRN: 553-77      Referred by: Dr. Jane Roe      Report status: Final"""
     }  # fmt: skip
 
 
+def test_what_is_another_persons_or_an_earlier_samples_or_nothing_is_not_the_patients():
+    page = """Patient:                      Sex: [ ] M [x] F
+Mother: Jane Roe              Mother DOB: 01/01/1990
+MRN:                          Previous sample: 2023-01-05
+Doctor: None given            Date of last report: 2023-01-07
+Sample status: haemolysed     Next of kin: Bob Roe, DOB: 02/02/1992
+Name: Full blood count        Lab no: 24 1187 B"""
+    assert head_of(page)[0] == {"sex": "F", "sample_id": "24 1187 B"}
+
+
+def test_a_name_in_two_parts_is_one():
+    assert head_of("Apellidos: García López\nNombre: María del Carmen")[0]["patient_name"] == (
+        "García López, María del Carmen"
+    )
+    assert head_of("Name: Weiß\nVorname: Otto")[0]["patient_name"] == "Weiß, Otto"
+    assert head_of("Name: Otto Weiß")[0]["patient_name"] == "Otto Weiß"
+
+
+def test_a_time_of_collection_is_none_that_stands_beside_another_days_label():
+    rows = [{"sample_collection_time": "05-04-2024"}, ["Potassium", "4.1", "mmol/L", "3.5 - 5.1"]]
+    answer = json.dumps({"tests": rows})
+
+    def read(label):
+        [record] = Extractor(Scripted(answer), CONTRACT).read([document_of(f"{label}: 05.04.2024\n\n{TABLE}")])
+        return record.data["tests"][0]["sample_collection_time"], record.status
+
+    assert read("Date printed") == read("Reported") == (None, "partial")
+    assert read("Collected") == read("Date") == ("05-04-2024", "ok")
+
+
 def test_a_patient_on_an_envelopes_window_and_the_laboratory_have_no_label_and_are_less_sure():
     page = """Quarry Hollow Diagnostics
 183 Maple Hollow Dr, Fernbrook - Tel. (527) 555-3245
@@ -92,6 +122,7 @@ def test_what_a_page_does_not_say_is_null_and_nothing_below_the_results_is_a_hea
         ("141 *      mmol/L    135 - 145", None),  # a footnote's
         ("141        mmol/L    135 - 145     B", None),  # a laboratory's letter
         ("141        mmol/L    135 - 145     N", None),
+        ("141        mmol/L    135 - 145     156 H", None),  # of an earlier result
         ("151        mmol/L    135 - 145 (target 120 - 160)", None),  # a dash of a range that was not read
     ],
 )
