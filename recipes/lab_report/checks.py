@@ -254,6 +254,9 @@ def _undated(blocks: list[Block], evidence: Mapping[Path, PageEvidence], contrac
             return
 
 
+_OTHER_DAYS = {"birth_date", "received", "reported", "other"}
+
+
 def _of_another_day(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
     """An issue for each time of collection that stands beside the label of another day, as that of printing."""
     times = {path: place for path, place in evidence.items() if path[-1] == "sample_collection_time"}
@@ -262,7 +265,7 @@ def _of_another_day(document: Document, evidence: Mapping[Path, PageEvidence]) -
         for label, fields, day in days:
             bare = label_key(label) in table()["when"]  # "Date" alone may be the sample's
             same = day.page == place.page and overlap(day.box, place.box) > _SAME
-            if same and fields and "collected" not in fields and not bare:
+            if same and fields & _OTHER_DAYS and "collected" not in fields and not bare:
                 message = f"“{place.text}” stands beside “{label}”, which is not when the sample was taken."
                 yield Issue("misplaced", message, pointer(path))
                 break
