@@ -1,11 +1,11 @@
-"""What the checks of a lab report's rows do by themselves, without a model: true rows doubted, rows left out unnoticed.
+"""What code does with lab reports, without a model: heads and flags; true rows doubted, rows left out unnoticed.
 
 .venv/bin/python scripts/check_rows.py --split validation --count 60 --seed 1902 --json rows.json
 
-Synthetic reports are answered with their true records, so every record that is not `ok` is a false alarm. Then single
-rows are taken out of the true answer, one at a time, as a model leaves them out: a record that does not say so would
-lose a result in silence. The checks were written by reports of the training families, and mended once after a look at
-the validation families of seed 901: no figure should be quoted for those.
+Synthetic reports are answered with their true rows; heads and flags are read by code and scored. Every record that is
+not `ok` is a false alarm. Then single rows are taken out of the true answer, one at a time, as a model leaves them out:
+a record that does not say so would lose a result in silence. The checks of rows were written by reports of the training
+families, and mended once after a look at the validation families of seed 901: no figure should be quoted for those.
 """
 
 from __future__ import annotations
@@ -56,6 +56,12 @@ def run(options: Any) -> None:
     figures = measure(options.split, options.count, options.seed, options.rows)
     console = Console()
     console.print(f"{options.split}, seed {options.seed}: of {figures['reports']} true answers {figures['ok']} are ok")
+    heads = figures["heads"]
+    low, high = heads["interval"]
+    console.print(
+        f"heads and flags: micro F1 {heads['micro_f1']:.3f} (95% {low:.3f} to {high:.3f}): "
+        + ", ".join(f"{name} {own['f1']:.3f} ({own['tp'] + own['fn']})" for name, own in heads["fields"].items())
+    )
     doubts = Table("what the others say", "records", title="false alarms", title_justify="left")
     for code, count in figures["alarms"].items():
         doubts.add_row(code, str(count))
@@ -72,10 +78,13 @@ def measure(split: str, count: int, seed: int, rows: int = 3) -> dict[str, Any]:
     from tqdm import tqdm
 
     from extraction.api import Extractor
+    from extraction.score import Pair, score
     from finetune.data import divide, read_documents
+    from recipes.lab_report.fields import HEAD
     from recipes.lab_report.synthetic import families, write_reports
     from recipes.lab_report.task import CONTRACT
 
+    pairs = []
     ok, alarms, left_out = 0, Counter[str](), {kind: [0, 0] for kind in KINDS}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "reports"
@@ -88,6 +97,7 @@ def measure(split: str, count: int, seed: int, rows: int = 3) -> dict[str, Any]:
         for example in tqdm(examples, unit="report", leave=False):
             taught = divide(example, CONTRACT, Answers([]).fits)
             record = read(example, taught)
+            pairs.append(Pair(None, example.branches[0].gold, example.context.name).predicted(record.to_dict()))
             ok += record.status == "ok"
             alarms.update({issue.code for issue in record.issues})
             known = Counter((issue.code, issue.message) for issue in record.issues)
@@ -100,7 +110,16 @@ def measure(split: str, count: int, seed: int, rows: int = 3) -> dict[str, Any]:
                     issues = Counter((issue.code, issue.message) for issue in read(example, less).issues)
                     left_out[kind][0] += 1
                     left_out[kind][1] += any(code in _SAID and row["result"] in said for code, said in issues - known)
-    return {"reports": len(examples), "ok": ok, "alarms": dict(alarms.most_common()), "left_out": left_out}
+    beside = score(pairs, CONTRACT, fields=(*HEAD, "flag")).to_dict()
+    heads = {
+        "micro_f1": beside["micro_f1"],
+        "interval": beside["interval"]["micro_f1"] or [beside["micro_f1"]] * 2,
+        "fields": {
+            name: {kind: own[kind] for kind in ("f1", "tp", "fp", "fn")} for name, own in beside["fields"].items()
+        },
+    }
+    alarm = dict(alarms.most_common())
+    return {"reports": len(examples), "heads": heads, "ok": ok, "alarms": alarm, "left_out": left_out}
 
 
 def _has_digit(row: dict[str, Any]) -> bool:

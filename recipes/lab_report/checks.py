@@ -6,16 +6,19 @@ A model that takes one column for the next is sure of every value: values in eac
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from extraction.checks import Checks, MissedLine, Path, Sheet
-from extraction.document import Document, Lines
+from extraction.document import Document, Lines, Page
+from extraction.document.rows import gather_rows
 from extraction.document.windows import overlap
 from extraction.evidence import PageEvidence, Rest
 from extraction.record.record import Issue, SetAside
 from extraction.schema import pointer
 from extraction.values import type_range, type_value
+from extraction.values.dates import moments
 from recipes.lab_report.columns import day_sheets, with_joined_limits
 from recipes.lab_report.flags import read_flags
 from recipes.lab_report.head import labelled_days, read_head
@@ -27,6 +30,7 @@ from recipes.lab_report.lines import (
     Block,
     Titles,
     blocks,
+    cells_of,
     earlier_columns,
     headings_like,
     is_finding,
@@ -258,17 +262,31 @@ _OTHER_DAYS = {"birth_date", "received", "reported", "other"}
 
 
 def _of_another_day(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
-    """An issue for each time of collection that stands beside the label of another day, as that of printing."""
+    """An issue for each time of collection that stands beside the label of another day alone, as that of printing."""
     times = {path: place for path, place in evidence.items() if path[-1] == "sample_collection_time"}
     days = list(labelled_days(document)) if times else []
+    # "Date" alone may be the sample's.
+    others = [
+        (label, day)
+        for label, fields, day in days
+        if fields & _OTHER_DAYS and "collected" not in fields and label_key(label) not in table()["when"]
+    ]
+    said = Counter(moment.day for page in document.pages for row in _texts(page) for moment in moments(row))
     for path, place in times.items():
-        for label, fields, day in days:
-            bare = label_key(label) in table()["when"]  # "Date" alone may be the sample's
-            same = day.page == place.page and overlap(day.box, place.box) > _SAME
-            if same and fields & _OTHER_DAYS and "collected" not in fields and not bare:
+        for label, day in others:
+            if day.page != place.page or overlap(day.box, place.box) <= _SAME:
+                continue
+            its = {moment.day for moment in moments(day.text)}
+            if all(said[one] <= sum(one in {m.day for m in moments(other.text)} for _, other in others) for one in its):
                 message = f"“{place.text}” stands beside “{label}”, which is not when the sample was taken."
                 yield Issue("misplaced", message, pointer(path))
-                break
+            break
+
+
+def _texts(page: Page) -> Iterator[str]:
+    for row in gather_rows(page.words) if page.words else ():
+        for cell in cells_of(page, row):
+            yield cell.text
 
 
 def _covers(name: PageEvidence, place: PageEvidence) -> bool:
