@@ -11,18 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import init_empty_weights
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from extraction.errors import AssayError
 from recipes.contrastive.images import Preprocess, picture_of
-from recipes.contrastive.layouts import published_names
+from recipes.contrastive.layouts import open_clip_model, published_names
 from recipes.contrastive.load import encode_pixels, encode_texts, load
 from tests.recipes.dual_encoders import (
     MEAN,
     STD,
     figure,
     meta_model,
+    published_config,
     published_shapes,
     tiny_biomedclip,
     tiny_transformers,
@@ -192,6 +194,35 @@ def test_a_config_with_other_values_than_wanted_is_refused(folders, tmp_path, sp
     changed(folder, "open_clip_config.json", spoil)
     with pytest.raises(AssayError, match=said):
         load(str(folder))
+
+
+def test_heads_are_those_that_the_config_tells_and_roberta_is_refused():
+    def made(vision=None, text=None, **shapes):
+        config = published_config()["model_cfg"]
+        config["vision_cfg"] |= vision or {}
+        config["text_cfg"] |= text or {}
+        with init_empty_weights(include_buffers=False):
+            known = published_shapes(width=1280, depth=1) | shapes
+            model = open_clip_model(config, known, "a folder")
+        return model.vision.config.num_attention_heads, model.text.config.num_attention_heads
+
+    huge = {"timm_model_name": "vit_huge_patch14_224"}
+    assert made(huge) == (16, 20) and made() == (20, 20)
+    mini = {"hf_model_name": "all-MiniLM-L12-v2"}
+    assert made(huge, {**mini, "hf_model_config": {"num_attention_heads": 40}}) == (16, 40)
+    assert made({"timm_model_name": "vit_own", "head_width": 128}) == (10, 20)
+    embeddings = "text.transformer.embeddings"
+    for changes, said in (
+        ({"text": mini}, "all-MiniLM.* not known here; write text_cfg.hf_model_config.num_attention_heads"),
+        ({"vision": {"timm_model_name": "vit_own"}}, "vit_own.* not known here; write vision_cfg.head_width"),
+        ({"vision": {"timm_model_name": "vit_so400m_patch14"}}, "1280 wide, which heads of 72 do not divide"),
+        ({"text": {"hf_model_name": "FacebookAI/xlm-roberta-base"}}, "RoBERTa as its text tower"),
+        ({f"{embeddings}.token_type_embeddings.weight": (1, 1280)}, "RoBERTa as its text tower"),
+        ({f"{embeddings}.position_embeddings.weight": (514, 1280)}, "RoBERTa as its text tower"),
+        ({"text": {"hf_model_config": {"model_type": "electra"}}}, "electra as its text tower"),
+    ):
+        with pytest.raises(AssayError, match=said):
+            made(**changes)
 
 
 @pytest.mark.parametrize(
