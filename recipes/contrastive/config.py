@@ -61,6 +61,10 @@ class LossConfig(Section):
     hard_negatives: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Weight wrong pairs of InfoNCE by exp(this x similarity) (arXiv 2010.04592); 0: all alike."""
 
+    def is_sigmoid(self, made_with_sigmoid: bool) -> bool:
+        """Whether the loss of a run is the sigmoid one, of a model that was made with it or not."""
+        return made_with_sigmoid if self.kind == "auto" else self.kind == "sigmoid"
+
 
 class RetrievalConfig(Section):
     """Finding held-out captions and images during training."""

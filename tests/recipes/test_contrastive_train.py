@@ -300,6 +300,13 @@ def test_what_cannot_be_trained_is_refused(work, change, said):
         run(config(work, f"refused-{abs(hash(change))}", change))
 
 
+@pytest.mark.parametrize(("model", "kind"), [("siglip", "auto"), ("open_clip", "sigmoid")])
+def test_hard_negatives_are_refused_by_the_loss_that_is_trained(work, model, kind):
+    changes = ("loss.hard_negatives=0.5", f"loss.kind={kind}")
+    with pytest.raises(AssayError, match="the loss of this run is sigmoid; leave it out, or set loss.kind=info_nce"):
+        run(config(work, f"hard-{kind}", *changes, model=model))
+
+
 def test_a_plan_says_what_would_be_trained(work):
     from finetune.run import own_run
 
