@@ -237,6 +237,11 @@ def test_heads_are_those_that_the_config_tells_and_roberta_is_refused():
         ({"size": {"longest_edge": 32}}, "must name shortest_edge, or height and width"),
         ({"crop_size": [32, 32]}, "crop_size is"),
         ({"resample": "bicubic"}, "resample is 'bicubic'"),
+        ({"do_resize": False}, "images would keep sizes"),
+        ({"size": {"shortest_edge": 32}, "do_center_crop": False}, "images would keep sizes"),
+        ({"size": {"height": 40, "width": 40}, "crop_size": 32}, "crop_size cuts what size"),
+        ({"do_normalize": "no"}, "do_normalize is 'no', and must be true or false"),
+        ({"rescale_factor": 0}, "rescale_factor is .*1 numbers above 0"),
     ],
 )
 def test_preprocessing_of_a_wrong_kind_is_refused(folders, tmp_path, change, said):
@@ -244,6 +249,23 @@ def test_preprocessing_of_a_wrong_kind_is_refused(folders, tmp_path, change, sai
     changed(folder, "preprocessor_config.json", lambda values: values.update(change))
     with pytest.raises(AssayError, match=rf"preprocessor_config\.json is no image preprocessing \(.*{said}"):
         load(str(folder))
+
+
+@pytest.mark.parametrize(
+    "change", [{"do_normalize": False}, {"rescale_factor": 1 / 127.5}, {"do_rescale": False}, {"crop_size": None}]
+)
+def test_steps_of_preprocessing_are_those_of_the_config(change):
+    from transformers import CLIPImageProcessor
+
+    own = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}, "resample": 3}
+    if "crop_size" in change:  # size alone, brought to without keeping the ratio
+        own, change = {**own, "size": {"height": 32, "width": 32}}, {"do_center_crop": False}
+    values = {**own, "image_mean": list(MEAN), "image_std": list(STD), **change}
+    image = pictures()[1]
+    expected = CLIPImageProcessor(**values)(image, return_tensors="pt")["pixel_values"][0]
+    preprocess = Preprocess.of_transformers(values)
+    made = preprocess.normalise(torch.from_numpy(preprocess.pixels(image)[None].copy()))[0]
+    assert (made - expected).abs().max() <= 2e-2 * expected.abs().max()
 
 
 def test_a_vqa_head_is_no_dual_encoder(tmp_path):
