@@ -15,7 +15,7 @@ from typing import Any
 from extraction.errors import AssayError
 from finetune.processes import say
 from recipes.contrastive.config import PairsConfig
-from recipes.contrastive.folders import class_folders, tell_left_out
+from recipes.contrastive.folders import class_folders, tell_left_out, tell_loose
 from recipes.contrastive.images import SUFFIXES, Picture
 from recipes.contrastive.patients import patient_column
 from recipes.tables import table
@@ -178,7 +178,9 @@ def _classes(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
     for template in config.templates:
         if "{}" not in template:
             raise AssayError(f"data.templates: “{template}” has no {{}}, where the class belongs.")
-    for name, images in class_folders(path).items():
+    folders = class_folders(path)
+    tell_loose(path, left)
+    for name, images in folders.items():
         tell_left_out(path / name, left)
         said = name.replace("_", " ")
         captions = tuple(template.replace("{}", said) for template in config.templates)

@@ -134,7 +134,9 @@ class Preprocess:
         size = (edge, cut.get("width", edge))
         shortest = "shortest_edge" in sized
         if not _flag(config, "do_resize") or (shortest and not crops):
-            raise ValueError("do_resize or do_center_crop is off, and images would keep sizes that the tower cannot take")
+            raise ValueError(
+                "do_resize or do_center_crop is off, and images would keep sizes that the tower cannot take"
+            )
         if not shortest and size != (sized.get("height"), sized.get("width")):
             raise ValueError("crop_size cuts what size brings to other height and width, which is not known here")
         resample = config.get("resample", 3)

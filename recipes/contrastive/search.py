@@ -6,7 +6,6 @@ import base64
 import html
 import io
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,6 @@ from recipes.contrastive.load import Dual, encode_pixels, encode_texts, identity
 from recipes.contrastive.stored import Item
 
 _FILE = re.compile(r"\S+\.[A-Za-z]\w{1,3}")
-_OTHERS = {".dcm": "DICOM images", ".svs": "slides", ".ndpi": "slides", ".mrxs": "slides", ".nii": "volumes"}
 _SIDE = 220  # pixels of a picture's longer side in the page
 _CSS = """
 <style>.hits { display: flex; flex-wrap: wrap; gap: 1rem } .hits figure { width: 230px; background: #f6f8fa;
@@ -41,13 +39,10 @@ class Filled:
     kept: int
     dropped: int
     left: Left
-    skipped: Counter[str]
     how: str
 
     def __str__(self) -> str:
         said = f"{self.added} images added, {self.kept} there already, {self.dropped} gone or changed; {self.how}"
-        if self.skipped:
-            said += f"\nNot read: {', '.join(f'{kind} ({count})' for kind, count in sorted(self.skipped.items()))}"
         return said + (f"\nLeft out: {self.left}" if self.left.counts else "")
 
 
@@ -110,8 +105,7 @@ def _fill(index: Index, folder: Path, here: Sequence[Item], dual: Dual, left: Le
                 yield from ((new[number], vector) for number, vector in zip(numbers, vectors, strict=True))
 
     added = index.add(rows())
-    skipped = Counter(kind for path in folder.rglob("*") if (kind := _OTHERS.get(path.suffix.lower())))
-    return Filled(added, len(here) - len(new), len(gone), left, skipped, index.build())
+    return Filled(added, len(here) - len(new), len(gone), left, index.build())
 
 
 def query_vector(dual: Dual, query: str) -> np.ndarray:

@@ -15,7 +15,7 @@ from recipes.cli import app
 from recipes.contrastive import index as index_module
 from recipes.contrastive import stored
 from recipes.contrastive.adapter import add_towers_adapter
-from recipes.contrastive.benchmarks import benchmark_of, benchmarks, read_labelled
+from recipes.contrastive.benchmarks import Benchmark, benchmark_of, benchmarks, read_labelled
 from recipes.contrastive.classify import auroc_interval, class_vectors, judged, zero_shot
 from recipes.contrastive.config import PairsConfig, TowersConfig
 from recipes.contrastive.data import Left, pieces, read_pairs
@@ -161,6 +161,31 @@ def test_classes_of_the_teaching_images_alone_are_named_and_captions_are_told_ap
     assert found.labels == [0, 1] and "no class that is tested (1: " in str(left) and "c with 1 images" in str(left)
     with pytest.raises(AssayError, match=r"x y and .*x_y would have one name"):
         read_pairs(tmp_path / "own", PairsConfig(train=tmp_path, validation=tmp_path), Left())
+
+
+def test_files_that_are_no_images_and_loose_pictures_are_counted_and_named(tmp_path):
+    for name in ("a/1.png", "b/1.png", "loose.png", "c/1.dcm"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name, "PNG")
+    for name in ("a/1.2.840.7", "a/scan.dicom", "b/2.jp2", "b/3.jfif", "b/v.nii.gz", "loose.dcm"):
+        (tmp_path / name).write_bytes(b"\0" * 128 + b"DICM")
+    (tmp_path / "b" / "note.txt").write_text("seen")
+    left = Left()
+    benchmark = Benchmark("own", ("a {}",), {"a": ("a",), "b": ("b",)})
+    assert read_labelled(tmp_path, benchmark, left).labels == [0, 1]
+    assert left.counts["DICOM images"] == 2 and left.counts["image beside the class folders"] == 2
+    assert "names (1: " in str(left) and set(left.counts) >= {
+        "volumes",
+        "images of a kind that is not read",
+        "folder of no class that is tested",
+    }
+    shutil.rmtree(tmp_path / "c")
+    again = Left()
+    assert len(read_pairs(tmp_path, PairsConfig(train=tmp_path, validation=tmp_path), again)) == 2
+    assert again.counts["image beside the class folders"] == 2 and "2.jp2" in str(again)
+    (tmp_path / "b" / "1.png").unlink()
+    with pytest.raises(AssayError, match=r"class b .* no example; what is there is left out: .*\.jp2"):
+        benchmark_of(None, tmp_path, ())
 
 
 def test_rsna_is_read_as_it_comes(tmp_path):
@@ -318,7 +343,7 @@ def test_an_index_grows_by_what_is_new_and_forgets_what_is_gone(work, tmp_path, 
     out = tmp_path / "index"
     said = run(capsys, "index", images, "--out", out, "--model", work / "open_clip")
     assert "10 images added, 0 there already" in said and "searched exactly" in said
-    assert "DICOM images (1)" in said and "bad.png is damaged" in said
+    assert "DICOM images (1: " in said and "bad.png is damaged" in said
     own = str((images / "deep" / "own.png").resolve())
     found = json.loads(run(capsys, "search", out, images / "deep" / "own.png", "--json", "--count", 3))
     assert found[0]["image"] == own and found[0]["score"] == pytest.approx(1, abs=1e-3) and len(found) == 3
