@@ -14,6 +14,7 @@ import numpy as np
 
 from extraction.errors import AssayError
 from finetune.page import page
+from finetune.processes import say
 from recipes.contrastive.data import Left
 from recipes.contrastive.embed import embed
 from recipes.contrastive.folders import images_of, tell_left_out
@@ -126,6 +127,8 @@ def query_vector(dual: Dual, query: str) -> np.ndarray:
         raise AssayError(f"{query} is a folder; name an image, or search for a text.")
     if _FILE.fullmatch(query) or ("/" in query and _FILE.fullmatch(query.split()[-1])):
         raise AssayError(f"There is no file {query}; name an image, or search for a text.")
+    if cut := dual.words.told_cut([query], "texts to search for"):
+        say(f"Note: {cut}.")
     return np.asarray(encode_texts(dual, [query]).numpy())
 
 

@@ -303,7 +303,7 @@ def test_what_cannot_be_trained_is_refused(work, change, said):
 @pytest.mark.parametrize(("model", "kind"), [("siglip", "auto"), ("open_clip", "sigmoid")])
 def test_hard_negatives_are_refused_by_the_loss_that_is_trained(work, model, kind):
     changes = ("loss.hard_negatives=0.5", f"loss.kind={kind}")
-    with pytest.raises(AssayError, match="the loss of this run is sigmoid; leave it out, or set loss.kind=info_nce"):
+    with pytest.raises(AssayError, match=r"the loss of this run is sigmoid; leave it out, or set loss\.kind=info_nce"):
         run(config(work, f"hard-{kind}", *changes, model=model))
 
 

@@ -26,6 +26,7 @@ from recipes.contrastive.onnx import write_onnx
 from recipes.contrastive.patients import check_patients
 from recipes.contrastive.probe import curve, fit, point
 from recipes.contrastive.retrieval import interval
+from recipes.contrastive.search import query_vector
 from recipes.contrastive.stored import Item
 from recipes.tables import table
 from tests.recipes.dual_encoders import figure, figures, published_shapes, tiny_biomedclip, tiny_transformers
@@ -249,6 +250,16 @@ def test_a_class_is_the_mean_of_its_templates(work):
     assert np.allclose(class_vectors(dual, benchmark)[1], mean / mean.norm(), atol=1e-6)
     with pytest.raises(AssayError, match=r"has no \{\}"):
         benchmark_of(None, work / "classes", ("a photo",))
+
+
+def test_long_templates_and_queries_are_cut_and_said(work, capsys):
+    dual = load(str(work / "open_clip"))
+    class_vectors(dual, benchmark_of(None, work / "classes", ("{} " + "red " * 40,)))
+    assert "Note: 2 of 2 texts of classes longer than 32 tokens and cut there." in capsys.readouterr().err
+    with pytest.raises(AssayError, match="classes “cold figure” and “warm figure” are the same 32 tokens"):
+        class_vectors(dual, benchmark_of(None, work / "classes", ("red " * 40 + "{}",)))
+    query_vector(dual, "a red circle " * 20)
+    assert "Note: 1 of 1 texts to search for longer than 32 tokens and cut there." in capsys.readouterr().err
 
 
 def test_figures_are_those_of_the_definition():
