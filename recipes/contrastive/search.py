@@ -119,17 +119,25 @@ def query_vector(dual: Dual, query: str) -> np.ndarray:
 
     if not query.strip():
         raise AssayError("There is nothing to search for; give a text, or an image's file.")
-    path = Path(query)
-    if len(query) < 1000 and path.is_file():
+    path = _there(query)
+    if path and path.is_file():
         pixels = dual.preprocess.pixels(Picture(path).open())
         return np.asarray(encode_pixels(dual, torch.from_numpy(pixels[None].copy())).numpy())
-    if len(query) < 1000 and path.is_dir():
+    if path and path.is_dir():
         raise AssayError(f"{query} is a folder; name an image, or search for a text.")
     if _FILE.fullmatch(query) or ("/" in query and _FILE.fullmatch(query.split()[-1])):
         raise AssayError(f"There is no file {query}; name an image, or search for a text.")
     if cut := dual.words.told_cut([query], "texts to search for"):
         say(f"Note: {cut}.")
     return np.asarray(encode_texts(dual, [query]).numpy())
+
+
+def _there(query: str) -> Path | None:
+    """The file or folder that a query names; None for a text, which may be longer than a name can be."""
+    try:
+        return path if (path := Path(query)).exists() else None
+    except OSError:
+        return None
 
 
 def search(index: Index, dual: Dual, query: str, count: int, exact: bool = False) -> list[Hit]:
@@ -148,10 +156,8 @@ def search(index: Index, dual: Dual, query: str, count: int, exact: bool = False
 def hits_page(query: str, hits: Sequence[Hit], model: str) -> str:
     """A page of its own with the pictures that were found, small, and their similarities."""
     asked = html.escape(query)
-    if len(query) < 1000 and Path(query).is_file():
-        asked = (
-            f"{html.escape(Path(query).name)}</h1><p><img alt='what was searched for' src='{_small(Path(query))}'></p>"
-        )
+    if path := _there(query):
+        asked = f"{html.escape(path.name)}</h1><p><img alt='what was searched for' src='{_small(path)}'></p>"
     else:
         asked = f"“{asked}”</h1>"
     cards = "".join(

@@ -19,6 +19,7 @@ from extraction.errors import AssayError
 from recipes.contrastive.images import Preprocess, picture_of
 from recipes.contrastive.layouts import open_clip_model, published_names
 from recipes.contrastive.load import encode_pixels, encode_texts, load
+from recipes.contrastive.words import Words
 from tests.recipes.dual_encoders import (
     MEAN,
     STD,
@@ -223,6 +224,13 @@ def test_heads_are_those_that_the_config_tells_and_roberta_is_refused():
     ):
         with pytest.raises(AssayError, match=said):
             made(**changes)
+
+
+def test_cut_texts_are_counted_by_bytes():
+    def by_bytes(texts, verbose):
+        return {"input_ids": [[0, *text.encode(), 1] for text in texts]}
+
+    assert Words(by_bytes, 10, fixed=False, cleaned=False).count_cut(["über", "µµµµµ", "longer text"]) == 2
 
 
 @pytest.mark.parametrize(

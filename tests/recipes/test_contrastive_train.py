@@ -232,6 +232,17 @@ def test_evaluation_reads_as_the_run_did_and_by_all_captions(work, tmp_path):
         assert found["index_text_to_image@10"] == pytest.approx(found["text_to_image_recall@10"], abs=0.03)
 
 
+def test_cut_captions_are_counted_in_evaluation(work, capsys):
+    from recipes.contrastive.evaluate import evaluate
+
+    rows = "".join(f"{number}.png,{number} {'long words ' * 50},r\n" for number in range(3))
+    path = work / "validation" / "cut.csv"
+    path.write_text(f"image,caption,patient\n{rows}gone.png,a,r\n")
+    evaluate(str(work / "open_clip"), path)
+    said = capsys.readouterr().err
+    assert "3 of 3 captions longer than 32 tokens and cut there." in said and "no such image (1: " in said
+
+
 def _said(capsys, work):
     work()
     return capsys.readouterr().err
