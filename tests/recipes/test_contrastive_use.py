@@ -575,6 +575,19 @@ def test_a_table_is_parted_as_its_header_is(tmp_path, name, mark):
     assert rows == [{"image": "0.png", "caption": "One, two; three."}]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.csv", "image,caption,caption\n0.png,One.,Two.\n", r"a\.csv has two columns `caption`; rename one"),
+        ("a.jsonl", '{"image": "0.png", "image": "1.png"}\n', r"a\.jsonl, line 1 has the key `image` twice"),
+    ],
+)
+def test_a_name_that_is_there_twice_is_refused(tmp_path, name, text, said):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(AssayError, match=said):
+        list(table(tmp_path / name))
+
+
 def test_captions_are_parted():
     said = "CT findings. (A) A mass of 3.2 cm. (B, C) After surgery, e.g. no mass."
     assert pieces(said, "whole") == [said]
