@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from finetune.config import LISTED, BaseConfig, LoraConfig, Section, TrainConfig
+from finetune.config import EMPTY, LISTED, BaseConfig, LoraConfig, Section, TrainConfig
 
 Format = Literal["auto", "pairs", "pmc", "classes", "webdataset"]
 
@@ -25,11 +25,11 @@ class PairsConfig(Section):
     """Column, or key, of the image's path, as seen from the file's folder."""
     caption: str = "caption"
     """Column, or key, of the caption: a text, or a list of them."""
-    patient: str = "patient"
+    patient: Annotated[str, EMPTY] = "patient"
     """Column, or key, of what must not be in training and validation both; empty where there is no such column."""
     shared_patients: bool = False
     """Go on where a patient is in both, and say so."""
-    label: str = ""
+    label: Annotated[str, EMPTY] = ""
     """Column, or key, of a class: pairs of one class are right for each other. Captions that are equal always are."""
     templates: Annotated[tuple[str, ...], LISTED] = ("a photo of {}",)
     """For folders of classes: captions, the class in the place of {}."""

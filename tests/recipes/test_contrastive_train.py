@@ -334,6 +334,11 @@ def test_a_bare_name_is_a_list_of_one(work):
         config(work, "bare", "adapter.towers=txt")
 
 
+def test_a_text_that_may_be_empty_is_emptied_on_the_command_line(work):
+    assert config(work, "bare", "data.patient=").data.patient == ""
+    assert config(work, "bare", "data.patient=''", "data.label=").data.label == ""
+
+
 def test_an_unknown_key_names_the_nearest(work):
     with pytest.raises(AssayError, match=r"did you mean `adapter\.towers`"):
         config(work, "typo", "adapter.tower=image")
