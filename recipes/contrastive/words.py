@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+CLEANING = "HTML entities unescaped twice, then blanks and line ends made one blank and taken off both ends"
+
 
 @dataclass(frozen=True)
 class Words:

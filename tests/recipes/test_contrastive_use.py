@@ -117,7 +117,9 @@ def test_onnx_towers_are_torchs(work, tmp_path, kind):
     (made,) = session.run(None, fed)
     expected = encode_texts(dual, ["a longer text than those, of more words"])
     assert np.abs(made - expected.numpy()).max() <= 1e-4 and image.shape[1] == made.shape[1] == text.shape[1]
-    assert json.loads((tmp_path / "onnx" / "preprocessing.json").read_text())["text_tokens"] == dual.words.length
+    facts = json.loads((tmp_path / "onnx" / "preprocessing.json").read_text())
+    assert facts["text_tokens"] == dual.words.length and facts["divisor"] == 255
+    assert ("HTML" in facts["text_cleaning"]) == (kind != "siglip") == ("to the even" in str(facts["cut_begins"]))
 
 
 def test_the_papers_benchmarks_have_their_words(tmp_path):
@@ -594,6 +596,10 @@ def test_captions_are_parted():
     assert pieces(said, "part") == ["CT findings. A mass of 3.2 cm.", "CT findings. After surgery, e.g. no mass."]
     assert pieces(said, "sentence")[1] == "(A) A mass of 3.2 cm."
     assert pieces("Only one (A).", "part") == ["Only one (A)."]
+    assert pieces("(A) CT. (B) MRI of the lesion shown in (A).", "part") == ["CT.", "MRI of the lesion shown in (A)."]
+    for whole in ("CT (A) and MRI (B) of a mass.", "(A) CT, larger than in (B)", "(a) CT. See (a)."):
+        assert pieces(whole, "part") == [whole]
+    assert pieces("(a) CT; (b) MRI. (a) is early.", "part") == ["CT;", "MRI. (a) is early."]
 
 
 def test_a_patient_is_in_one_set_alone(tmp_path):
