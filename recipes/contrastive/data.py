@@ -21,8 +21,8 @@ from recipes.contrastive.patients import patient_column
 from recipes.tables import table
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z(])")
-# (A) ..., (b) ..., also (A, B) and (A-C), at the beginning of a sub-caption (common in PMC figures): where a sentence or
-# a part of one begins and goes on, for “shown in (A).” is a reference.
+# (A) ..., (b) ..., also (A, B) and (A-C), at the beginning of a sub-caption (common in PMC figures): where a sentence
+# or a part of one begins and goes on, for “shown in (A).” is a reference.
 _PART = re.compile(
     r"(?:^|[.;:,!?)\]]|\n|\band(?=\s)|&)\s*(?P<mark>\([A-Za-z](?:\s*[,&–-]\s*[A-Za-z])*\))\s*(?=[^\s.;:,!?)\]])"
 )

@@ -258,14 +258,6 @@ def _adapted(dual: Dual, adapter: Path) -> Any:
     return model
 
 
-def identity(name: str) -> dict[str, str]:
-    """What tells a model's vectors from another's: samples of its weights, and of its adapter's."""
-    adapter = adapter_of(name)
-    base = _base(adapter)[0] if adapter else name
-    made = {"base": sampled(str(_folder(base)))}
-    return made | ({"adapter": sampled(str(adapter))} if adapter else {})
-
-
 def encode_texts(dual: Dual, texts: Sequence[str], batch: int = 64) -> Any:
     """Vectors [n, width] of texts, on the CPU in float32; raises as `finite`."""
     import torch

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import io
+import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from extraction.errors import AssayError
+from extraction.generate.weights import sampled
 from finetune.page import page
 from finetune.processes import say
 from recipes.contrastive.data import Left
@@ -20,9 +23,10 @@ from recipes.contrastive.embed import embed
 from recipes.contrastive.folders import images_of, tell_left_out
 from recipes.contrastive.images import Picture, UnreadableError
 from recipes.contrastive.index import Hit, Index
-from recipes.contrastive.load import Dual, encode_pixels, encode_texts, identity
+from recipes.contrastive.load import Dual, adapter_of, encode_pixels, encode_texts
 from recipes.contrastive.stored import Item
 
+_TOKENS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")
 _FILE = re.compile(r"\S+\.[A-Za-z]\w{1,3}")
 _SIDE = 220  # pixels of a picture's longer side in the page
 _CSS = """
@@ -61,9 +65,25 @@ def fill(index: Index, folder: Path, dual: Dual) -> Filled:
     if not here and not index.there():
         raise _no_image(folder, left)
     name = str(Path(dual.name).resolve()) if Path(dual.name).exists() else dual.name  # searched from anywhere
-    index.begin(name, identity(dual.name), encode_texts(dual, ["a"]).shape[1])
+    index.begin(name, identity(dual), encode_texts(dual, ["a"]).shape[1])
     with index.filling():
         return _fill(index, folder, here, dual, left)
+
+
+def identity(dual: Dual) -> dict[str, str]:
+    """What tells a model's vectors from another's: samples of its weights, its adapter's, and how it is fed."""
+    adapter = adapter_of(dual.name)
+    tokens = hashlib.sha256()
+    for file in sorted(dual.source / name for name in _TOKENS):
+        if file.exists():
+            tokens.update(f"{file.name} {file.stat().st_size} ".encode() + file.read_bytes())
+    words = {key: getattr(dual.words, key) for key in ("length", "fixed", "cleaned")}
+    made = {
+        "base": sampled(str(dual.source)),
+        "preprocessing": json.dumps(asdict(dual.preprocess), sort_keys=True),
+        "tokenizer": f"{tokens.hexdigest()} {json.dumps(words)}",
+    }
+    return made | ({"adapter": sampled(str(adapter))} if adapter else {})
 
 
 def _items(folder: Path, left: Left) -> list[Item]:
@@ -146,7 +166,7 @@ def search(index: Index, dual: Dual, query: str, count: int, exact: bool = False
     Raises:
         AssayError: see `query_vector`; or the index is another model's, or holds no image.
     """
-    index.check(dual.name, identity(dual.name))
+    index.check(dual.name, identity(dual))
     if len(index.dropped()) >= index.starts[-1]:
         raise AssayError(f"The index in {index.folder} holds no image; add some: assay index IMAGES --out FOLDER.")
     rows, scores = index.search(query_vector(dual, query), count, exact)

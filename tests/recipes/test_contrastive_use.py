@@ -428,6 +428,28 @@ def test_pages_links_and_hidden_files_are_counted_and_named(work, tmp_path, caps
         run(capsys, "search", out, "a", "--html", tmp_path / "none" / "page.html")
 
 
+def test_an_index_of_a_model_that_is_fed_otherwise_is_refused(work, tmp_path, capsys):
+    model = shutil.copytree(work / "open_clip", tmp_path / "model")
+    out = tmp_path / "index"
+    run(capsys, "index", work / "classes", "--out", out, "--model", model)
+    config, vocabulary = model / "open_clip_config.json", model / "tokenizer.json"
+    for file, old, new, said in (
+        (config, '"mean": [0.48', '"mean": [0.47', "has another preprocessing; name"),
+        (vocabulary, '"red"', '"rad"', "has another tokenizer; name"),
+    ):
+        before = file.read_text()
+        file.write_text(before.replace(old, new))
+        assert before != file.read_text()
+        for asked in (("search", out, "a"), ("index", work / "classes", "--out", out)):
+            with pytest.raises(AssayError, match=said):
+                run(capsys, *asked)
+        file.write_text(before)
+    facts = json.loads((out / "index.json").read_text())  # of an index that is older, the weights alone are known
+    facts["identity"] = {"base": facts["identity"]["base"]}
+    (out / "index.json").write_text(json.dumps(facts))
+    run(capsys, "search", out, "a")
+
+
 def cut(file):
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
