@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from extraction.errors import AssayError, reason
 from extraction.generate.hub import FACTS, fetch, quiet_libraries
-from extraction.generate.weights import check_base, sampled
+from extraction.generate.weights import check_base
 from recipes.contrastive.belong import FAMILIES, check_family, checked
 from recipes.contrastive.images import Preprocess
 from recipes.contrastive.layouts import OPEN_CLIP, TRANSFORMERS, fill, open_clip_model, transformers_model

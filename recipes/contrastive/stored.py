@@ -98,7 +98,7 @@ class Stored:
             raise AssayError(f"{self.folder} holds no index; make one: assay index IMAGES --out FOLDER.")
         with reading(self.folder / FACTS):
             found = dict(json.loads((self.folder / FACTS).read_text(encoding="utf-8")))
-            return {"model": found["model"], "identity": found["identity"], "width": found["width"], **found}
+            return {"model": found["model"], "width": found["width"], **found, "identity": dict(found["identity"])}
 
     def check(self, model: str, identity: dict[str, str]) -> None:
         """Raise AssayError where the vectors are of another model, or of one fed otherwise: neighbours mean nothing."""
