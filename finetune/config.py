@@ -19,6 +19,8 @@ from extraction.target import Style
 
 # For lists of names: one name alone, as people write it on a command line, is a list of one.
 LISTED = BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
+# For texts that may be empty: a key without a value, as in `data.patient=` on a command line, is the empty text.
+EMPTY = BeforeValidator(lambda value: "" if value is None else value)
 
 
 class Section(BaseModel):

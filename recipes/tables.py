@@ -86,9 +86,19 @@ def _is_lines(text: str) -> bool:
 
 def _json(text: str, at: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=lambda pairs: _object(pairs, at))
     except (ValueError, RecursionError) as error:
         raise AssayError(f"{at} is not JSON ({error}); correct it or take it out.") from None
+
+
+def _object(pairs: list[tuple[str, Any]], at: str) -> Cells:
+    """A JSON object, unless a key is there twice, of which the last would win unasked."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        again = next(name for name in names if names.count(name) > 1)
+        raise AssayError(f"{at} has the key `{again}` twice in an object; rename one, or take it out.")
+    return made
 
 
 def _delimiter(text: str, usual: str) -> str:

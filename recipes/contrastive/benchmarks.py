@@ -13,7 +13,15 @@ import yaml
 
 from extraction.errors import AssayError
 from recipes.contrastive.data import Left
-from recipes.contrastive.folders import check_apart, class_folders, images_of, said_of, tell_left_out
+from recipes.contrastive.folders import (
+    check_apart,
+    class_folders,
+    images_of,
+    is_picture,
+    said_of,
+    tell_left_out,
+    tell_loose,
+)
 from recipes.contrastive.images import Picture, UnreadableError
 from recipes.tables import table
 
@@ -157,11 +165,12 @@ def read_labelled(folder: Path, benchmark: Benchmark, left: Left, split: str = "
 
 
 def _tell_others(known: Mapping[Path, int], left: Left) -> None:
-    """Count in `left` the folders beside the classes' own whose images are of no class that is asked for."""
+    """Count in `left` the pictures, and folders of them, beside the classes' own: of no class that is asked for."""
     for parent in sorted({one.parent for one in known}):
+        tell_loose(parent, left)
         for one in sorted(parent.iterdir()):
             other = one.is_dir() and not one.name.startswith(".") and not any(k.is_relative_to(one) for k in known)
-            if other and (images := len(images_of(one))):
+            if other and (images := sum(map(is_picture, one.rglob("*")))):
                 left.add("folder of no class that is tested", f"{one} with {images} images")
 
 

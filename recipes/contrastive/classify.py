@@ -12,6 +12,7 @@ from scipy.special import logsumexp
 
 from extraction.errors import AssayError
 from extraction.score.reliability import area_under_curve
+from finetune.processes import say
 from recipes.contrastive.benchmarks import Benchmark, Labelled, read_labelled
 from recipes.contrastive.data import Left
 from recipes.contrastive.embed import embed_all
@@ -63,8 +64,22 @@ def read_features(
 
 
 def class_vectors(dual: Dual, benchmark: Benchmark) -> np.ndarray:
-    """A vector of length 1 for each class: the mean of its templates' vectors (arXiv 2103.00020, 3.1.4)."""
+    """A vector of length 1 for each class: the mean of its templates' vectors (arXiv 2103.00020, 3.1.4).
+
+    Raises:
+        AssayError: two classes are the same to the model, as texts are whose difference lies behind the cut.
+    """
     said = [template.replace("{}", name) for name in benchmark.classes for template in benchmark.templates]
+    if cut := dual.words.told_cut(said, "texts of classes"):
+        say(f"Note: {cut}.")
+    fed: dict[Any, str] = {}
+    ids = dual.words.encode(said)["input_ids"].reshape(len(benchmark.classes), -1).tolist()
+    for name, own in zip(benchmark.classes, ids, strict=True):
+        if (other := fed.setdefault(tuple(own), name)) != name:
+            raise AssayError(
+                f"The classes “{other}” and “{name}” are the same {dual.words.length} tokens or fewer to {dual.name}, "
+                "and cannot be told apart; shorten the templates, or name the classes by words that it knows."
+            )
     vectors = encode_texts(dual, said).numpy().reshape(len(benchmark.classes), len(benchmark.templates), -1).mean(1)
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 

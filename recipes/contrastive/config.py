@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from finetune.config import LISTED, BaseConfig, LoraConfig, Section, TrainConfig
+from finetune.config import EMPTY, LISTED, BaseConfig, LoraConfig, Section, TrainConfig
 
 Format = Literal["auto", "pairs", "pmc", "classes", "webdataset"]
 
@@ -25,11 +25,11 @@ class PairsConfig(Section):
     """Column, or key, of the image's path, as seen from the file's folder."""
     caption: str = "caption"
     """Column, or key, of the caption: a text, or a list of them."""
-    patient: str = "patient"
+    patient: Annotated[str, EMPTY] = "patient"
     """Column, or key, of what must not be in training and validation both; empty where there is no such column."""
     shared_patients: bool = False
     """Go on where a patient is in both, and say so."""
-    label: str = ""
+    label: Annotated[str, EMPTY] = ""
     """Column, or key, of a class: pairs of one class are right for each other. Captions that are equal always are."""
     templates: Annotated[tuple[str, ...], LISTED] = ("a photo of {}",)
     """For folders of classes: captions, the class in the place of {}."""
@@ -60,6 +60,10 @@ class LossConfig(Section):
     """What pairs of one caption (or one label) are for each other: also right (arXiv 2204.03610), or wrong."""
     hard_negatives: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Weight wrong pairs of InfoNCE by exp(this x similarity) (arXiv 2010.04592); 0: all alike."""
+
+    def is_sigmoid(self, made_with_sigmoid: bool) -> bool:
+        """Whether the loss of a run is the sigmoid one, of a model that was made with it or not."""
+        return made_with_sigmoid if self.kind == "auto" else self.kind == "sigmoid"
 
 
 class RetrievalConfig(Section):

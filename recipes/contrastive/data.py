@@ -15,14 +15,17 @@ from typing import Any
 from extraction.errors import AssayError
 from finetune.processes import say
 from recipes.contrastive.config import PairsConfig
-from recipes.contrastive.folders import class_folders, tell_left_out
+from recipes.contrastive.folders import class_folders, tell_left_out, tell_loose
 from recipes.contrastive.images import SUFFIXES, Picture
 from recipes.contrastive.patients import patient_column
 from recipes.tables import table
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z(])")
-# (A) ..., (b) ..., also (A, B) and (A-C), at the beginning of a sub-caption (common in PMC figures).
-_PART = re.compile(r"\(([A-Za-z])(?:\s*[,&–-]\s*[A-Za-z])*\)\s*")
+# (A) ..., (b) ..., also (A, B) and (A-C), at the beginning of a sub-caption (common in PMC figures): where a sentence
+# or a part of one begins and goes on, for “shown in (A).” is a reference.
+_PART = re.compile(
+    r"(?:^|[.;:,!?)\]]|\n|\band(?=\s)|&)\s*(?P<mark>\([A-Za-z](?:\s*[,&–-]\s*[A-Za-z])*\))\s*(?=[^\s.;:,!?)\]])"
+)
 _NAMED = 5
 
 
@@ -178,7 +181,9 @@ def _classes(path: Path, config: PairsConfig, left: Left) -> Iterator[Pair]:
     for template in config.templates:
         if "{}" not in template:
             raise AssayError(f"data.templates: “{template}” has no {{}}, where the class belongs.")
-    for name, images in class_folders(path).items():
+    folders = class_folders(path)
+    tell_loose(path, left)
+    for name, images in folders.items():
         tell_left_out(path / name, left)
         said = name.replace("_", " ")
         captions = tuple(template.replace("{}", said) for template in config.templates)
@@ -263,10 +268,13 @@ def pieces(caption: str, how: str) -> list[str]:
     """
     if how == "sentence":
         return [one for one in _SENTENCE.split(caption.strip()) if one]
-    marks = list(_PART.finditer(caption)) if how == "part" else []
+    found: dict[str, re.Match[str]] = {}
+    for mark in _PART.finditer(caption) if how == "part" else ():
+        found.setdefault(mark["mark"].casefold(), mark)  # a mark that is there again is a reference to its part
+    marks = list(found.values())
     if len(marks) < 2:
         return [caption]
-    ends = [mark.start() for mark in marks[1:]] + [len(caption)]
-    head = caption[: marks[0].start()].strip()
+    ends = [mark.start("mark") for mark in marks[1:]] + [len(caption)]
+    head = caption[: marks[0].start("mark")].strip()
     made = [caption[mark.end() : end].strip() for mark, end in zip(marks, ends, strict=True)]
     return [f"{head} {one}".strip() for one in made if one] or [caption]

@@ -30,10 +30,8 @@ def evaluate(model: str, data: Path) -> dict[str, float]:
     dual = load(model)
     numbers, image = embed_all(dual, [pair.image for pair in pairs], left, "reading images")
     captions, images, texts = captions_of([pairs[number] for number in numbers])
-    if cut := dual.words.count_cut(captions):
-        left.add(f"captions longer than {dual.words.length} tokens, cut there", str(cut))
-    if left.counts:
-        print(f"Note: {left}.", file=sys.stderr)
+    if notes := [one for one in (str(left), dual.words.told_cut(captions, "captions")) if one]:
+        print(f"Note: {'; '.join(notes)}.", file=sys.stderr)
     if len(numbers) < 2:
         raise AssayError(f"Fewer than two images of {data} can be read, so nothing can be found among them.")
     text = encode_texts(dual, captions).numpy()

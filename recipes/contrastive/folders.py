@@ -12,6 +12,16 @@ from recipes.contrastive.images import SUFFIXES
 if TYPE_CHECKING:
     from recipes.contrastive.data import Left
 
+# Pictures that are of no suffix that is read, and what they are called where they are left out.
+_UNREAD = {
+    **dict.fromkeys((".dcm", ".dicom", ".ima"), "DICOM images"),
+    **dict.fromkeys((".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".bif"), "slides"),
+    **dict.fromkeys((".nii", ".nii.gz", ".nrrd", ".mha", ".mhd"), "volumes"),
+    **dict.fromkeys((".jfif", ".jpe"), "JPEG images of another suffix than .jpg"),
+    **dict.fromkeys((".jp2", ".j2k", ".avif", ".jxl", ".dib", ".pgm", ".ppm"), "images of a kind that is not read"),
+}
+_OTHER = "files that are no images by their names"
+
 
 def class_folders(path: Path) -> dict[str, list[Path]]:
     """The images of each class, of a folder with a folder for each.
@@ -28,7 +38,12 @@ def class_folders(path: Path) -> dict[str, list[Path]]:
     made = {folder.name: images_of(folder) for folder in folders}
     for name, images in made.items():
         if not images:
-            raise AssayError(f"The class {name} in {path} has no example; put images there, or take the folder out.")
+            left = {kind: one for one in (path / name).rglob("*") if one.is_file() and (kind := unread(one))}
+            there = f"; what is there is left out: {', '.join(f'{k} ({one.name})' for k, one in left.items())}"
+            raise AssayError(
+                f"The class {name} in {path} has no example{there if left else ''}; put images there, or take the "
+                "folder out."
+            )
     return made
 
 
@@ -41,14 +56,46 @@ def images_of(folder: Path) -> list[Path]:
     )
 
 
+def unread(file: Path) -> str:
+    """What a file is whose name is no image's, for people; empty for those that `images_of` gives, and hidden ones."""
+    name = file.name.lower()
+    if name.startswith(".") or file.suffix.lower() in SUFFIXES:
+        return ""
+    known = next((kind for suffix, kind in _UNREAD.items() if name.endswith(suffix)), "")
+    return known or ("DICOM images" if _is_dicom(file) else _OTHER)
+
+
+def is_picture(file: Path) -> bool:
+    """Whether a file is an image, read here or not; hidden ones are not."""
+    return file.is_file() and not file.name.startswith(".") and unread(file) != _OTHER
+
+
+def _is_dicom(file: Path) -> bool:
+    """By its bytes: archives name files by their UID or number alone."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
 def tell_left_out(folder: Path, left: Left) -> None:
-    """Count in `left` what `images_of` does not see: images that are hidden, folders that are links."""
+    """Count in `left` what `images_of` does not see: hidden images, links to folders, files that are no images."""
     for one in sorted(folder.rglob("*")):
         if any(part.startswith(".") for part in one.relative_to(folder).parts):
             if one.suffix.lower() in SUFFIXES and one.is_file():
                 left.add("hidden image", str(one))
         elif one.is_symlink() and one.is_dir():
             left.add("link to a folder, not followed", str(one))
+        elif one.is_file() and (kind := unread(one)):
+            left.add(kind, str(one))
+
+
+def tell_loose(folder: Path, left: Left) -> None:
+    """Count in `left` the pictures that lie beside class folders, and so are of no class."""
+    for one in sorted(folder.iterdir()):
+        if is_picture(one):
+            left.add("image beside the class folders", str(one))
 
 
 def said_of(name: str) -> str:

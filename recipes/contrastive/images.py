@@ -92,9 +92,10 @@ class Preprocess:
             their ratio.
         shorter: what the shorter side is brought to before the cut.
         resample: Pillow's number of the filter.
-        mean, std: of red, green and blue, between 0 and 1.
+        mean, std: of red, green and blue, after the division.
         floor: where the middle lies between two pixels, the cut begins at the first (transformers); without it, at the
             even one (torchvision, and so open_clip).
+        divisor: what values of 0 to 255 are divided by.
     """
 
     size: tuple[int, int]
@@ -104,6 +105,7 @@ class Preprocess:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     floor: bool = False
+    divisor: float = 255.0
 
     @classmethod
     def of_open_clip(cls, config: Mapping[str, Any], image_size: int) -> Preprocess:
@@ -124,16 +126,29 @@ class Preprocess:
 
     @classmethod
     def of_transformers(cls, config: Mapping[str, Any]) -> Preprocess:
-        """The preprocessing of a `preprocessor_config.json` of CLIP or SigLIP."""
+        """The preprocessing of a `preprocessor_config.json` of CLIP or SigLIP; ValueError says what cannot be done."""
         sized = _sides(config["size"], "size", "shortest_edge")
-        cut = _sides(config.get("crop_size") or sized, "crop_size", "height")
+        crops = _flag(config, "do_center_crop")
+        cut = _sides((config.get("crop_size") if crops else None) or sized, "crop_size", "height")
         edge = cut.get("height", cut.get("shortest_edge", 0))
         size = (edge, cut.get("width", edge))
+        shortest = "shortest_edge" in sized
+        if not _flag(config, "do_resize") or (shortest and not crops):
+            raise ValueError(
+                "do_resize or do_center_crop is off, and images would keep sizes that the tower cannot take"
+            )
+        if not shortest and size != (sized.get("height"), sized.get("width")):
+            raise ValueError("crop_size cuts what size brings to other height and width, which is not known here")
         resample = config.get("resample", 3)
         if type(resample) is not int or not 0 <= resample <= 5:
             raise ValueError(f"resample is {resample!r}, and must be Pillow's number of a filter, 0 to 5")
-        mean, std = _numbers(config["image_mean"], "image_mean", 3), _numbers(config["image_std"], "image_std", 3)
-        return cls(size, "shortest_edge" in sized, sized.get("shortest_edge", edge), resample, mean, std, floor=True)
+        divisor = 1.0
+        if _flag(config, "do_rescale"):
+            divisor = 1 / _numbers([config.get("rescale_factor", 1 / 255)], "rescale_factor", 1, positive=True)[0]
+        mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+        if _flag(config, "do_normalize"):
+            mean, std = _numbers(config["image_mean"], "image_mean", 3), _numbers(config["image_std"], "image_std", 3)
+        return cls(size, shortest, sized.get("shortest_edge", edge), resample, mean, std, True, divisor)
 
     def pixels(self, image: Image.Image) -> np.ndarray:
         """An RGB image brought to size: uint8 [height, width, 3]. What follows, `normalise`, is exact in it."""
@@ -154,13 +169,21 @@ class Preprocess:
 
         mean = torch.tensor(self.mean, device=pixels.device).view(1, 3, 1, 1)
         std = torch.tensor(self.std, device=pixels.device).view(1, 3, 1, 1)
-        return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
+        return (pixels.permute(0, 3, 1, 2).float() / self.divisor - mean) / std
 
 
-def _numbers(value: Any, name: str, count: int, whole: bool = False) -> tuple[Any, ...]:
+def _flag(config: Mapping[str, Any], name: str) -> bool:
+    """A step that is done unless the config says no; ValueError where it says neither."""
+    value = config.get(name)
+    if value not in (None, True, False):
+        raise ValueError(f"{name} is {value!r}, and must be true or false")
+    return value is None or bool(value)
+
+
+def _numbers(value: Any, name: str, count: int, whole: bool = False, positive: bool = False) -> tuple[Any, ...]:
     """So many finite numbers of a config, above 0 where they are pixels or deviations; else a ValueError says why."""
     known = value if isinstance(value, list) else []
-    positive = whole or name.endswith("std")
+    positive = positive or whole or name.endswith("std")
     kinds = (int,) if whole else (int, float)
     if len(known) != count or not all(type(n) in kinds and math.isfinite(n) and (n > 0 or not positive) for n in known):
         wanted = f"{count} {'whole ' if whole else ''}numbers{' above 0' if positive else ''}"

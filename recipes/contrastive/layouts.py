@@ -20,7 +20,17 @@ from recipes.contrastive.model import DualEncoder, Temperature
 Shapes = Mapping[str, tuple[int, ...]]
 
 OPEN_CLIP, TRANSFORMERS = "open_clip_config.json", "config.json"
-HEAD_WIDTH = 64  # of an attention head, in every ViT and BERT of these families
+HEAD_WIDTH = 64  # of an attention head, in the ViTs and BERTs whose names are known to have it
+# No tensor tells how many heads an attention has, and another number of them gives other vectors unasked: timm's names
+# tell (width of a head), of BERTs the names of those with heads of HEAD_WIDTH.
+_VIT_HEADS = {
+    **dict.fromkeys(("tiny", "small", "medium", "base", "large"), HEAD_WIDTH),
+    **{"huge": 80, "giant": 88, "gigantic": 104, "so400m": 72},
+}
+_BERTS = re.compile(
+    r"(.*[/_-])?((pubmed|biomed|cxr-|bio|clinical|sci|sap)bert|bert[-_](tiny|mini|small|medium|base|large)).*"
+)
+_ROBERTAS = re.compile(r"roberta|xlm|bertweet|camembert")
 # Ours, then theirs; timm keeps query, key and value in one tensor, in this order.
 _OPEN_CLIP = (
     (r"vision\.layers\.(\d+)\.attention\.[qkv]_proj\.", r"visual.trunk.blocks.\1.attn.qkv."),
@@ -113,7 +123,8 @@ def open_clip_model(config: Mapping[str, Any], shapes: Shapes, source: str) -> D
         shapes: of the state dict's tensors.
 
     Raises:
-        AssayError: other towers than a timm ViT and a BERT, or other pooling than theirs in BiomedCLIP.
+        AssayError: other towers than a timm ViT and a BERT, other pooling than theirs in BiomedCLIP, or towers whose
+            number of attention heads nothing tells.
     """
     vision, text = config.get("vision_cfg", {}), config.get("text_cfg", {})
     _check_open_clip(vision, text, shapes, source)
@@ -121,8 +132,8 @@ def open_clip_model(config: Mapping[str, Any], shapes: Shapes, source: str) -> D
     projection = nn.Linear(_shape(shapes, "visual.trunk.norm.weight", source)[0], width, bias=False)
     bias = torch.zeros(shapes["logit_bias"]) if "logit_bias" in shapes else None
     return DualEncoder(
-        _vit(shapes, int(vision["image_size"]), source),
-        _bert(shapes, source),
+        _vit(shapes, int(vision["image_size"]), _vit_head(vision, source), source),
+        _bert(shapes, text, source),
         projection,
         _text_projection(shapes, source),
         Temperature(torch.zeros(()), bias),
@@ -131,10 +142,21 @@ def open_clip_model(config: Mapping[str, Any], shapes: Shapes, source: str) -> D
 
 
 def _check_open_clip(vision: Mapping[str, Any], text: Mapping[str, Any], shapes: Shapes, source: str) -> None:
+    embeddings = "text.transformer.embeddings"
+    named = " ".join(str(text.get(key, "")) for key in ("hf_model_name", "hf_tokenizer_name")).casefold()
+    kind = _told(text).get("model_type", "bert")
+    # RoBERTa's tensors have BERT's names, and its positions begin at 2.
+    roberta = (
+        bool(_ROBERTAS.search(named))
+        or shapes.get(f"{embeddings}.token_type_embeddings.weight", (2,))[0] == 1
+        or shapes.get(f"{embeddings}.position_embeddings.weight", (0,))[0] == 514
+    )
     known = (
         (str(vision.get("timm_model_name", "")).startswith("vit_"), "a vision tower other than timm's ViT"),
         ("visual.trunk.blocks.0.attn.qkv.weight" in shapes, "a vision tower other than timm's ViT"),
         ("text.transformer.encoder.layer.0.attention.self.query.weight" in shapes, "a text tower other than BERT"),
+        (not roberta, "RoBERTa as its text tower"),
+        (kind == "bert", f"{kind} as its text tower"),
         (text.get("hf_pooler_type") == "cls_last_hidden_state_pooler", f"the pooling {text.get('hf_pooler_type')}"),
         (vision.get("timm_pool") in ("", "token", None), f"the pooling {vision.get('timm_pool')}"),
         (vision.get("timm_proj") == "linear", f"the projection {vision.get('timm_proj')}"),
@@ -147,6 +169,47 @@ def _check_open_clip(vision: Mapping[str, Any], text: Mapping[str, Any], shapes:
             )
 
 
+def _told(text: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a config says of the text tower itself, beside the name that stands for it on the hub."""
+    told: Mapping[str, Any] = text.get("hf_model_config") or {}
+    return told
+
+
+def _vit_head(vision: Mapping[str, Any], source: str) -> int:
+    """The width of a timm ViT's attention heads."""
+    name = str(vision["timm_model_name"])
+    width = _VIT_HEADS.get(name.split("_")[1], vision.get("head_width"))
+    if type(width) is not int or width < 1:
+        raise AssayError(
+            f"{source} has the vision tower {name}, and how wide its attention heads are is not known here; write "
+            f"vision_cfg.head_width into its {OPEN_CLIP}."
+        )
+    return width
+
+
+def _bert_heads(text: Mapping[str, Any], width: int, source: str) -> int:
+    """The number of a BERT's attention heads."""
+    name, told = str(text.get("hf_model_name", "")), _told(text).get("num_attention_heads")
+    if told is None and _BERTS.fullmatch(name.casefold()):
+        return max(1, width // HEAD_WIDTH)
+    if type(told) is not int or told < 1 or width % told:
+        raise AssayError(
+            f"{source} has the text tower {name or 'without a name'}, and how many attention heads it has is not known "
+            f"here; write text_cfg.hf_model_config.num_attention_heads into its {OPEN_CLIP}."
+        )
+    return told
+
+
+def _heads(width: int, head: int, source: str) -> int:
+    """How many heads of a width there are; a narrower tower has one."""
+    if width > head and width % head:
+        raise AssayError(
+            f"{source} has a vision tower {width} wide, which heads of {head} do not divide: its config is another "
+            "model's; take config and weights from one model."
+        )
+    return max(1, width // head)
+
+
 def _shape(shapes: Shapes, name: str, source: str) -> tuple[int, ...]:
     if name not in shapes:
         raise AssayError(f"The weights in {source} are not whole: {name} is missing; copy or fetch them again.")
@@ -157,14 +220,14 @@ def _depth(shapes: Shapes, prefix: str) -> int:
     return 1 + max(int(found.group(1)) for name in shapes if (found := re.match(rf"{re.escape(prefix)}(\d+)\.", name)))
 
 
-def _vit(shapes: Shapes, image_size: int, source: str) -> nn.Module:
+def _vit(shapes: Shapes, image_size: int, head: int, source: str) -> nn.Module:
     from transformers import ViTConfig, ViTModel
 
     width, channels, patch, _ = _shape(shapes, "visual.trunk.patch_embed.proj.weight", source)
     config = ViTConfig(
         hidden_size=width,
         num_hidden_layers=_depth(shapes, "visual.trunk.blocks."),
-        num_attention_heads=max(1, width // HEAD_WIDTH),
+        num_attention_heads=_heads(width, head, source),
         intermediate_size=_shape(shapes, "visual.trunk.blocks.0.mlp.fc1.weight", source)[0],
         image_size=image_size,
         patch_size=patch,
@@ -177,7 +240,7 @@ def _vit(shapes: Shapes, image_size: int, source: str) -> nn.Module:
     return ViTModel(config, add_pooling_layer=False)
 
 
-def _bert(shapes: Shapes, source: str) -> nn.Module:
+def _bert(shapes: Shapes, text: Mapping[str, Any], source: str) -> nn.Module:
     from transformers import BertConfig, BertModel
 
     embeddings = "text.transformer.embeddings"
@@ -186,7 +249,7 @@ def _bert(shapes: Shapes, source: str) -> nn.Module:
         vocab_size=vocabulary,
         hidden_size=width,
         num_hidden_layers=_depth(shapes, "text.transformer.encoder.layer."),
-        num_attention_heads=max(1, width // HEAD_WIDTH),
+        num_attention_heads=_bert_heads(text, width, source),
         intermediate_size=_shape(shapes, "text.transformer.encoder.layer.0.intermediate.dense.weight", source)[0],
         max_position_embeddings=_shape(shapes, f"{embeddings}.position_embeddings.weight", source)[0],
         type_vocab_size=_shape(shapes, f"{embeddings}.token_type_embeddings.weight", source)[0],

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from extraction.errors import AssayError, reason
 from extraction.generate.hub import FACTS, fetch, quiet_libraries
-from extraction.generate.weights import check_base, sampled
+from extraction.generate.weights import check_base
 from recipes.contrastive.belong import FAMILIES, check_family, checked
 from recipes.contrastive.images import Preprocess
 from recipes.contrastive.layouts import OPEN_CLIP, TRANSFORMERS, fill, open_clip_model, transformers_model
@@ -256,14 +256,6 @@ def _adapted(dual: Dual, adapter: Path) -> Any:
             f"modules that the model does not have ({lost[0]} is one of them)."
         )
     return model
-
-
-def identity(name: str) -> dict[str, str]:
-    """What tells a model's vectors from another's: samples of its weights, and of its adapter's."""
-    adapter = adapter_of(name)
-    base = _base(adapter)[0] if adapter else name
-    made = {"base": sampled(str(_folder(base)))}
-    return made | ({"adapter": sampled(str(adapter))} if adapter else {})
 
 
 def encode_texts(dual: Dual, texts: Sequence[str], batch: int = 64) -> Any:

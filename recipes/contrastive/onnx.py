@@ -16,6 +16,7 @@ from extraction.files import whole_folder, write_whole
 from finetune.run import empty_place
 from recipes.contrastive.load import Dual, encoder, load
 from recipes.contrastive.merge import PROBES, probe_pixels, vectors
+from recipes.contrastive.words import CLEANING
 
 IMAGE, TEXT, FACTS = "image.onnx", "text.onnx", "preprocessing.json"
 
@@ -113,13 +114,18 @@ def _facts(dual: Dual) -> dict[str, Any]:
     """How pictures and texts become inputs, and similarities probabilities."""
     temperature = encoder(dual.model).temperature
     temperature = getattr(temperature, "modules_to_save", {"default": temperature})["default"]
+    halves = "rounded down" if dual.preprocess.floor else "rounded, a half to the even number"
     return {
         "size": dual.preprocess.size,
         "resize": "shorter side, then the middle" if dual.preprocess.shortest else "both sides",
         "shorter_side": dual.preprocess.shorter,
+        "longer_side": "shorter_side * longer / shorter, rounded down" if dual.preprocess.shortest else None,
+        "cut_begins": f"at half of what is over, {halves}" if dual.preprocess.shortest else None,
         "pillow_resample": dual.preprocess.resample,
+        "divisor": dual.preprocess.divisor,
         "mean": dual.preprocess.mean,
         "std": dual.preprocess.std,
+        "text_cleaning": CLEANING if dual.words.cleaned else "none",
         "text_tokens": dual.words.length,
         "padding": "to text_tokens, no mask" if dual.words.fixed else "to the longest, masked",
         "logit_scale": float(temperature.scale.detach().exp().sum()),

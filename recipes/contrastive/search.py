@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import io
+import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from extraction.errors import AssayError
+from extraction.generate.weights import sampled
 from finetune.page import page
+from finetune.processes import say
 from recipes.contrastive.data import Left
 from recipes.contrastive.embed import embed
 from recipes.contrastive.folders import images_of, tell_left_out
 from recipes.contrastive.images import Picture, UnreadableError
 from recipes.contrastive.index import Hit, Index
-from recipes.contrastive.load import Dual, encode_pixels, encode_texts, identity
+from recipes.contrastive.load import Dual, adapter_of, encode_pixels, encode_texts
 from recipes.contrastive.stored import Item
 
+_TOKENS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")
 _FILE = re.compile(r"\S+\.[A-Za-z]\w{1,3}")
-_OTHERS = {".dcm": "DICOM images", ".svs": "slides", ".ndpi": "slides", ".mrxs": "slides", ".nii": "volumes"}
 _SIDE = 220  # pixels of a picture's longer side in the page
 _CSS = """
 <style>.hits { display: flex; flex-wrap: wrap; gap: 1rem } .hits figure { width: 230px; background: #f6f8fa;
@@ -41,13 +44,10 @@ class Filled:
     kept: int
     dropped: int
     left: Left
-    skipped: Counter[str]
     how: str
 
     def __str__(self) -> str:
         said = f"{self.added} images added, {self.kept} there already, {self.dropped} gone or changed; {self.how}"
-        if self.skipped:
-            said += f"\nNot read: {', '.join(f'{kind} ({count})' for kind, count in sorted(self.skipped.items()))}"
         return said + (f"\nLeft out: {self.left}" if self.left.counts else "")
 
 
@@ -65,9 +65,25 @@ def fill(index: Index, folder: Path, dual: Dual) -> Filled:
     if not here and not index.there():
         raise _no_image(folder, left)
     name = str(Path(dual.name).resolve()) if Path(dual.name).exists() else dual.name  # searched from anywhere
-    index.begin(name, identity(dual.name), encode_texts(dual, ["a"]).shape[1])
+    index.begin(name, identity(dual), encode_texts(dual, ["a"]).shape[1])
     with index.filling():
         return _fill(index, folder, here, dual, left)
+
+
+def identity(dual: Dual) -> dict[str, str]:
+    """What tells a model's vectors from another's: samples of its weights, its adapter's, and how it is fed."""
+    adapter = adapter_of(dual.name)
+    tokens = hashlib.sha256()
+    for file in sorted(dual.source / name for name in _TOKENS):
+        if file.exists():
+            tokens.update(f"{file.name} {file.stat().st_size} ".encode() + file.read_bytes())
+    words = {key: getattr(dual.words, key) for key in ("length", "fixed", "cleaned")}
+    made = {
+        "base": sampled(str(dual.source)),
+        "preprocessing": json.dumps(asdict(dual.preprocess), sort_keys=True),
+        "tokenizer": f"{tokens.hexdigest()} {json.dumps(words)}",
+    }
+    return made | ({"adapter": sampled(str(adapter))} if adapter else {})
 
 
 def _items(folder: Path, left: Left) -> list[Item]:
@@ -110,8 +126,7 @@ def _fill(index: Index, folder: Path, here: Sequence[Item], dual: Dual, left: Le
                 yield from ((new[number], vector) for number, vector in zip(numbers, vectors, strict=True))
 
     added = index.add(rows())
-    skipped = Counter(kind for path in folder.rglob("*") if (kind := _OTHERS.get(path.suffix.lower())))
-    return Filled(added, len(here) - len(new), len(gone), left, skipped, index.build())
+    return Filled(added, len(here) - len(new), len(gone), left, index.build())
 
 
 def query_vector(dual: Dual, query: str) -> np.ndarray:
@@ -124,15 +139,25 @@ def query_vector(dual: Dual, query: str) -> np.ndarray:
 
     if not query.strip():
         raise AssayError("There is nothing to search for; give a text, or an image's file.")
-    path = Path(query)
-    if len(query) < 1000 and path.is_file():
+    path = _there(query)
+    if path and path.is_file():
         pixels = dual.preprocess.pixels(Picture(path).open())
         return np.asarray(encode_pixels(dual, torch.from_numpy(pixels[None].copy())).numpy())
-    if len(query) < 1000 and path.is_dir():
+    if path and path.is_dir():
         raise AssayError(f"{query} is a folder; name an image, or search for a text.")
     if _FILE.fullmatch(query) or ("/" in query and _FILE.fullmatch(query.split()[-1])):
         raise AssayError(f"There is no file {query}; name an image, or search for a text.")
+    if cut := dual.words.told_cut([query], "texts to search for"):
+        say(f"Note: {cut}.")
     return np.asarray(encode_texts(dual, [query]).numpy())
+
+
+def _there(query: str) -> Path | None:
+    """The file or folder that a query names; None for a text, which may be longer than a name can be."""
+    try:
+        return path if (path := Path(query)).exists() else None
+    except OSError:
+        return None
 
 
 def search(index: Index, dual: Dual, query: str, count: int, exact: bool = False) -> list[Hit]:
@@ -141,7 +166,7 @@ def search(index: Index, dual: Dual, query: str, count: int, exact: bool = False
     Raises:
         AssayError: see `query_vector`; or the index is another model's, or holds no image.
     """
-    index.check(dual.name, identity(dual.name))
+    index.check(dual.name, identity(dual))
     if len(index.dropped()) >= index.starts[-1]:
         raise AssayError(f"The index in {index.folder} holds no image; add some: assay index IMAGES --out FOLDER.")
     rows, scores = index.search(query_vector(dual, query), count, exact)
@@ -151,10 +176,8 @@ def search(index: Index, dual: Dual, query: str, count: int, exact: bool = False
 def hits_page(query: str, hits: Sequence[Hit], model: str) -> str:
     """A page of its own with the pictures that were found, small, and their similarities."""
     asked = html.escape(query)
-    if len(query) < 1000 and Path(query).is_file():
-        asked = (
-            f"{html.escape(Path(query).name)}</h1><p><img alt='what was searched for' src='{_small(Path(query))}'></p>"
-        )
+    if path := _there(query):
+        asked = f"{html.escape(path.name)}</h1><p><img alt='what was searched for' src='{_small(path)}'></p>"
     else:
         asked = f"“{asked}”</h1>"
     cards = "".join(

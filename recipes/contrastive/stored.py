@@ -21,6 +21,7 @@ from extraction.errors import AssayError
 from extraction.files import write_whole
 
 FACTS, PARTS, DROPPED, LOCK = "index.json", "parts", "dropped.json", "filling.lock"
+_FED = ("preprocessing", "tokenizer")
 PART = 16_384  # images of a part
 
 
@@ -97,15 +98,18 @@ class Stored:
             raise AssayError(f"{self.folder} holds no index; make one: assay index IMAGES --out FOLDER.")
         with reading(self.folder / FACTS):
             found = dict(json.loads((self.folder / FACTS).read_text(encoding="utf-8")))
-            return {"model": found["model"], "identity": found["identity"], "width": found["width"], **found}
+            return {"model": found["model"], "width": found["width"], **found, "identity": dict(found["identity"])}
 
     def check(self, model: str, identity: dict[str, str]) -> None:
-        """Raise AssayError where the vectors are another model's: their neighbours would mean nothing."""
+        """Raise AssayError where the vectors are of another model, or of one fed otherwise: neighbours mean nothing."""
         facts = self.facts
-        if facts["identity"] != identity:
+        # An index that is older than the notes of how a model is fed tells nothing of it.
+        known = {key: identity[key] for key in _FED if key in identity} | facts["identity"]
+        if other := [key for key in (*known, *identity) if known.get(key) != identity.get(key)]:
+            what = f"another {other[0]}" if other[0] in _FED else "other weights"
             raise AssayError(
-                f"The index in {self.folder} was made by {facts['model']}, and {model} has other weights; name the "
-                "model that made it, or index the images again into another folder."
+                f"The index in {self.folder} was made by {facts['model']}, and {model} has {what}; name the model that "
+                "made it, or index the images again into another folder."
             )
 
     def write_facts(self, facts: dict[str, Any]) -> None:

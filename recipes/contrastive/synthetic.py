@@ -144,14 +144,18 @@ def write_model(
     import torch
     from safetensors.torch import save_file
 
-    from recipes.contrastive.layouts import OPEN_CLIP, published_state
+    from recipes.contrastive.layouts import HEAD_WIDTH, OPEN_CLIP, published_state
 
     torch.manual_seed(seed)
     config = {
         "model_cfg": {
             "embed_dim": embed,
             "vision_cfg": {"timm_model_name": "vit_small", "timm_pool": "", "timm_proj": "linear", "image_size": side},
-            "text_cfg": {"hf_pooler_type": "cls_last_hidden_state_pooler", "context_length": 32},
+            "text_cfg": {
+                "hf_pooler_type": "cls_last_hidden_state_pooler",
+                "hf_model_config": {"num_attention_heads": width // HEAD_WIDTH},
+                "context_length": 32,
+            },
         },
         "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
     }

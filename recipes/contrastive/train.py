@@ -81,8 +81,6 @@ def check_config(config: ContrastiveConfig) -> None:
         raise AssayError(
             "train.quantization and train.activation_offloading are not for dual encoders; leave them out."
         )
-    if config.loss.hard_negatives and config.loss.kind == "sigmoid":
-        raise AssayError("loss.hard_negatives weighs the wrong pairs of info_nce; leave it out, or set loss.kind.")
     check_trackers(settings.report_to)
     check_launch()
 
@@ -91,7 +89,7 @@ def read_data(config: ContrastiveConfig) -> tuple[list[Pair], list[Pair]]:
     """Pairs to train on and pairs to judge by; what is left out, cut or shared is said.
 
     Raises:
-        AssayError: see `read_pairs` and `check_patients`; or there are fewer pairs than a batch.
+        AssayError: see `read_pairs`, `check_patients` and `check_loss`; or there are fewer pairs than a batch.
     """
     data = config.data
 
@@ -113,13 +111,24 @@ def read_data(config: ContrastiveConfig) -> tuple[list[Pair], list[Pair]]:
             f"{data.train} holds {len(pairs)} pairs, less than a batch of {batch}; set train.batch_size to "
             f"{len(pairs) // world_size()} or less."
         )
-    words = shape_of(config.model).words
+    dual = shape_of(config.model)
+    check_loss(config, dual.sigmoid)
+    words = dual.words
     shown = [text for pair in pairs for caption in pair.captions for text in pieces(caption, data.captions)]
     judged = [caption for pair in held_out for caption in pair.captions]
     cut = [one for one in (words.told_cut(shown, "texts"), words.told_cut(judged, "held-out captions")) if one]
     say(", ".join([f"{len(pairs)} pairs to train on", f"{len(held_out)} held out", *cut]))
     rng = random.Random(config.train.seed)
     return pairs, rng.sample(held_out, min(len(held_out), config.evaluate.pairs))
+
+
+def check_loss(config: ContrastiveConfig, sigmoid: bool) -> None:
+    """Refuse hard negatives where the loss is the sigmoid one, by the config's word or by the model's making."""
+    if config.loss.hard_negatives and config.loss.is_sigmoid(sigmoid):
+        raise AssayError(
+            "loss.hard_negatives weighs the wrong pairs of info_nce, and the loss of this run is sigmoid; leave it "
+            "out, or set loss.kind=info_nce."
+        )
 
 
 def judge_of(dual: Dual, held_out: Sequence[Pair]) -> Callable[[Any], dict[str, float]]:

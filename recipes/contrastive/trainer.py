@@ -78,8 +78,7 @@ class PairTrainer(Judging, Trainer):
     def __init__(self, *, config: ContrastiveConfig, dual: Dual, judge: Any, folder: RunFolder, **arguments: Any):
         self.judge, self.unreadable = judge, 0
         self.config, self.normalise = config, dual.preprocess.normalise
-        kind = config.loss.kind
-        self.sigmoid = dual.sigmoid if kind == "auto" else kind == "sigmoid"
+        self.sigmoid = config.loss.is_sigmoid(dual.sigmoid)
         super().__init__(**arguments)
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             raise AssayError("Dual encoders fit every GPU: launch them with recipes/accelerate/ddp.yaml.")

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+CLEANING = "HTML entities unescaped twice, then blanks and line ends made one blank and taken off both ends"
+
 
 @dataclass(frozen=True)
 class Words:
@@ -40,8 +42,10 @@ class Words:
 
     def count_cut(self, texts: Sequence[str]) -> int:
         """How many texts are longer than the model takes, so that their ends are cut."""
-        # A token has at least one letter: short texts need no look.
-        long = [self.clean(text) for text in texts if len(text) > self.length - 2]
+        # A token has at least one byte of UTF-8 (a letter may be several tokens): short texts need no look.
+        long = [
+            clean for text in texts if len((clean := self.clean(text)).encode("utf-8", "replace")) > self.length - 2
+        ]
         found = 0
         for start in range(0, len(long), 1024):
             ids = self.tokenizer(long[start : start + 1024], verbose=False)["input_ids"]

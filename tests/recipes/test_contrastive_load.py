@@ -11,18 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import init_empty_weights
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from extraction.errors import AssayError
 from recipes.contrastive.images import Preprocess, picture_of
-from recipes.contrastive.layouts import published_names
+from recipes.contrastive.layouts import open_clip_model, published_names
 from recipes.contrastive.load import encode_pixels, encode_texts, load
+from recipes.contrastive.words import Words
 from tests.recipes.dual_encoders import (
     MEAN,
     STD,
     figure,
     meta_model,
+    published_config,
     published_shapes,
     tiny_biomedclip,
     tiny_transformers,
@@ -194,6 +197,42 @@ def test_a_config_with_other_values_than_wanted_is_refused(folders, tmp_path, sp
         load(str(folder))
 
 
+def test_heads_are_those_that_the_config_tells_and_roberta_is_refused():
+    def made(vision=None, text=None, **shapes):
+        config = published_config()["model_cfg"]
+        config["vision_cfg"] |= vision or {}
+        config["text_cfg"] |= text or {}
+        with init_empty_weights(include_buffers=False):
+            known = published_shapes(width=1280, depth=1) | shapes
+            model = open_clip_model(config, known, "a folder")
+        return model.vision.config.num_attention_heads, model.text.config.num_attention_heads
+
+    huge = {"timm_model_name": "vit_huge_patch14_224"}
+    assert made(huge) == (16, 20) and made() == (20, 20)
+    mini = {"hf_model_name": "all-MiniLM-L12-v2"}
+    assert made(huge, {**mini, "hf_model_config": {"num_attention_heads": 40}}) == (16, 40)
+    assert made({"timm_model_name": "vit_own", "head_width": 128}) == (10, 20)
+    embeddings = "text.transformer.embeddings"
+    for changes, said in (
+        ({"text": mini}, "all-MiniLM.* not known here; write text_cfg.hf_model_config.num_attention_heads"),
+        ({"vision": {"timm_model_name": "vit_own"}}, "vit_own.* not known here; write vision_cfg.head_width"),
+        ({"vision": {"timm_model_name": "vit_so400m_patch14"}}, "1280 wide, which heads of 72 do not divide"),
+        ({"text": {"hf_model_name": "FacebookAI/xlm-roberta-base"}}, "RoBERTa as its text tower"),
+        ({f"{embeddings}.token_type_embeddings.weight": (1, 1280)}, "RoBERTa as its text tower"),
+        ({f"{embeddings}.position_embeddings.weight": (514, 1280)}, "RoBERTa as its text tower"),
+        ({"text": {"hf_model_config": {"model_type": "electra"}}}, "electra as its text tower"),
+    ):
+        with pytest.raises(AssayError, match=said):
+            made(**changes)
+
+
+def test_cut_texts_are_counted_by_bytes():
+    def by_bytes(texts, verbose):
+        return {"input_ids": [[0, *text.encode(), 1] for text in texts]}
+
+    assert Words(by_bytes, 10, fixed=False, cleaned=False).count_cut(["über", "µµµµµ", "longer text"]) == 2
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -206,6 +245,11 @@ def test_a_config_with_other_values_than_wanted_is_refused(folders, tmp_path, sp
         ({"size": {"longest_edge": 32}}, "must name shortest_edge, or height and width"),
         ({"crop_size": [32, 32]}, "crop_size is"),
         ({"resample": "bicubic"}, "resample is 'bicubic'"),
+        ({"do_resize": False}, "images would keep sizes"),
+        ({"size": {"shortest_edge": 32}, "do_center_crop": False}, "images would keep sizes"),
+        ({"size": {"height": 40, "width": 40}, "crop_size": 32}, "crop_size cuts what size"),
+        ({"do_normalize": "no"}, "do_normalize is 'no', and must be true or false"),
+        ({"rescale_factor": 0}, "rescale_factor is .*1 numbers above 0"),
     ],
 )
 def test_preprocessing_of_a_wrong_kind_is_refused(folders, tmp_path, change, said):
@@ -213,6 +257,23 @@ def test_preprocessing_of_a_wrong_kind_is_refused(folders, tmp_path, change, sai
     changed(folder, "preprocessor_config.json", lambda values: values.update(change))
     with pytest.raises(AssayError, match=rf"preprocessor_config\.json is no image preprocessing \(.*{said}"):
         load(str(folder))
+
+
+@pytest.mark.parametrize(
+    "change", [{"do_normalize": False}, {"rescale_factor": 1 / 127.5}, {"do_rescale": False}, {"crop_size": None}]
+)
+def test_steps_of_preprocessing_are_those_of_the_config(change):
+    from transformers import CLIPImageProcessor
+
+    own = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}, "resample": 3}
+    if "crop_size" in change:  # size alone, brought to without keeping the ratio
+        own, change = {**own, "size": {"height": 32, "width": 32}}, {"do_center_crop": False}
+    values = {**own, "image_mean": list(MEAN), "image_std": list(STD), **change}
+    image = pictures()[1]
+    expected = CLIPImageProcessor(**values)(image, return_tensors="pt")["pixel_values"][0]
+    preprocess = Preprocess.of_transformers(values)
+    made = preprocess.normalise(torch.from_numpy(preprocess.pixels(image)[None].copy()))[0]
+    assert (made - expected).abs().max() <= 2e-2 * expected.abs().max()
 
 
 def test_a_vqa_head_is_no_dual_encoder(tmp_path):

@@ -232,6 +232,17 @@ def test_evaluation_reads_as_the_run_did_and_by_all_captions(work, tmp_path):
         assert found["index_text_to_image@10"] == pytest.approx(found["text_to_image_recall@10"], abs=0.03)
 
 
+def test_cut_captions_are_counted_in_evaluation(work, capsys):
+    from recipes.contrastive.evaluate import evaluate
+
+    rows = "".join(f"{number}.png,{number} {'long words ' * 50},r\n" for number in range(3))
+    path = work / "validation" / "cut.csv"
+    path.write_text(f"image,caption,patient\n{rows}gone.png,a,r\n")
+    evaluate(str(work / "open_clip"), path)
+    said = capsys.readouterr().err
+    assert "3 of 3 captions longer than 32 tokens and cut there." in said and "no such image (1: " in said
+
+
 def _said(capsys, work):
     work()
     return capsys.readouterr().err
@@ -300,6 +311,13 @@ def test_what_cannot_be_trained_is_refused(work, change, said):
         run(config(work, f"refused-{abs(hash(change))}", change))
 
 
+@pytest.mark.parametrize(("model", "kind"), [("siglip", "auto"), ("open_clip", "sigmoid")])
+def test_hard_negatives_are_refused_by_the_loss_that_is_trained(work, model, kind):
+    changes = ("loss.hard_negatives=0.5", f"loss.kind={kind}")
+    with pytest.raises(AssayError, match=r"the loss of this run is sigmoid; leave it out, or set loss\.kind=info_nce"):
+        run(config(work, f"hard-{kind}", *changes, model=model))
+
+
 def test_a_plan_says_what_would_be_trained(work):
     from finetune.run import own_run
 
@@ -314,6 +332,11 @@ def test_a_bare_name_is_a_list_of_one(work):
     assert made.adapter.towers == ("text",) and made.data.templates == ("an image of {}",)
     with pytest.raises(AssayError, match="'image' or 'text', not 'txt'"):
         config(work, "bare", "adapter.towers=txt")
+
+
+def test_a_text_that_may_be_empty_is_emptied_on_the_command_line(work):
+    assert config(work, "bare", "data.patient=").data.patient == ""
+    assert config(work, "bare", "data.patient=''", "data.label=").data.label == ""
 
 
 def test_an_unknown_key_names_the_nearest(work):

@@ -15,7 +15,7 @@ from recipes.cli import app
 from recipes.contrastive import index as index_module
 from recipes.contrastive import stored
 from recipes.contrastive.adapter import add_towers_adapter
-from recipes.contrastive.benchmarks import benchmark_of, benchmarks, read_labelled
+from recipes.contrastive.benchmarks import Benchmark, benchmark_of, benchmarks, read_labelled
 from recipes.contrastive.classify import auroc_interval, class_vectors, judged, zero_shot
 from recipes.contrastive.config import PairsConfig, TowersConfig
 from recipes.contrastive.data import Left, pieces, read_pairs
@@ -26,6 +26,7 @@ from recipes.contrastive.onnx import write_onnx
 from recipes.contrastive.patients import check_patients
 from recipes.contrastive.probe import curve, fit, point
 from recipes.contrastive.retrieval import interval
+from recipes.contrastive.search import query_vector
 from recipes.contrastive.stored import Item
 from recipes.tables import table
 from tests.recipes.dual_encoders import figure, figures, published_shapes, tiny_biomedclip, tiny_transformers
@@ -116,7 +117,9 @@ def test_onnx_towers_are_torchs(work, tmp_path, kind):
     (made,) = session.run(None, fed)
     expected = encode_texts(dual, ["a longer text than those, of more words"])
     assert np.abs(made - expected.numpy()).max() <= 1e-4 and image.shape[1] == made.shape[1] == text.shape[1]
-    assert json.loads((tmp_path / "onnx" / "preprocessing.json").read_text())["text_tokens"] == dual.words.length
+    facts = json.loads((tmp_path / "onnx" / "preprocessing.json").read_text())
+    assert facts["text_tokens"] == dual.words.length and facts["divisor"] == 255
+    assert ("HTML" in facts["text_cleaning"]) == (kind != "siglip") == ("to the even" in str(facts["cut_begins"]))
 
 
 def test_the_papers_benchmarks_have_their_words(tmp_path):
@@ -161,6 +164,31 @@ def test_classes_of_the_teaching_images_alone_are_named_and_captions_are_told_ap
     assert found.labels == [0, 1] and "no class that is tested (1: " in str(left) and "c with 1 images" in str(left)
     with pytest.raises(AssayError, match=r"x y and .*x_y would have one name"):
         read_pairs(tmp_path / "own", PairsConfig(train=tmp_path, validation=tmp_path), Left())
+
+
+def test_files_that_are_no_images_and_loose_pictures_are_counted_and_named(tmp_path):
+    for name in ("a/1.png", "b/1.png", "loose.png", "c/1.dcm"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name, "PNG")
+    for name in ("a/1.2.840.7", "a/scan.dicom", "b/2.jp2", "b/3.jfif", "b/v.nii.gz", "loose.dcm"):
+        (tmp_path / name).write_bytes(b"\0" * 128 + b"DICM")
+    (tmp_path / "b" / "note.txt").write_text("seen")
+    left = Left()
+    benchmark = Benchmark("own", ("a {}",), {"a": ("a",), "b": ("b",)})
+    assert read_labelled(tmp_path, benchmark, left).labels == [0, 1]
+    assert left.counts["DICOM images"] == 2 and left.counts["image beside the class folders"] == 2
+    assert "names (1: " in str(left) and set(left.counts) >= {
+        "volumes",
+        "images of a kind that is not read",
+        "folder of no class that is tested",
+    }
+    shutil.rmtree(tmp_path / "c")
+    again = Left()
+    assert len(read_pairs(tmp_path, PairsConfig(train=tmp_path, validation=tmp_path), again)) == 2
+    assert again.counts["image beside the class folders"] == 2 and "2.jp2" in str(again)
+    (tmp_path / "b" / "1.png").unlink()
+    with pytest.raises(AssayError, match=r"class b .* no example; what is there is left out: .*\.jp2"):
+        benchmark_of(None, tmp_path, ())
 
 
 def test_rsna_is_read_as_it_comes(tmp_path):
@@ -224,6 +252,16 @@ def test_a_class_is_the_mean_of_its_templates(work):
     assert np.allclose(class_vectors(dual, benchmark)[1], mean / mean.norm(), atol=1e-6)
     with pytest.raises(AssayError, match=r"has no \{\}"):
         benchmark_of(None, work / "classes", ("a photo",))
+
+
+def test_long_templates_and_queries_are_cut_and_said(work, capsys):
+    dual = load(str(work / "open_clip"))
+    class_vectors(dual, benchmark_of(None, work / "classes", ("{} " + "red " * 40,)))
+    assert "Note: 2 of 2 texts of classes longer than 32 tokens and cut there." in capsys.readouterr().err
+    with pytest.raises(AssayError, match="classes “cold figure” and “warm figure” are the same 32 tokens"):
+        class_vectors(dual, benchmark_of(None, work / "classes", ("red " * 40 + "{}",)))
+    query_vector(dual, "a red circle " * 20)
+    assert "Note: 1 of 1 texts to search for longer than 32 tokens and cut there." in capsys.readouterr().err
 
 
 def test_figures_are_those_of_the_definition():
@@ -318,7 +356,7 @@ def test_an_index_grows_by_what_is_new_and_forgets_what_is_gone(work, tmp_path, 
     out = tmp_path / "index"
     said = run(capsys, "index", images, "--out", out, "--model", work / "open_clip")
     assert "10 images added, 0 there already" in said and "searched exactly" in said
-    assert "DICOM images (1)" in said and "bad.png is damaged" in said
+    assert "DICOM images (1: " in said and "bad.png is damaged" in said
     own = str((images / "deep" / "own.png").resolve())
     found = json.loads(run(capsys, "search", out, images / "deep" / "own.png", "--json", "--count", 3))
     assert found[0]["image"] == own and found[0]["score"] == pytest.approx(1, abs=1e-3) and len(found) == 3
@@ -388,6 +426,28 @@ def test_pages_links_and_hidden_files_are_counted_and_named(work, tmp_path, caps
             run(capsys, "search", out, tmp_path / query)
     with pytest.raises(AssayError, match=r"There is no folder .*none for the page; make it"):
         run(capsys, "search", out, "a", "--html", tmp_path / "none" / "page.html")
+
+
+def test_an_index_of_a_model_that_is_fed_otherwise_is_refused(work, tmp_path, capsys):
+    model = shutil.copytree(work / "open_clip", tmp_path / "model")
+    out = tmp_path / "index"
+    run(capsys, "index", work / "classes", "--out", out, "--model", model)
+    config, vocabulary = model / "open_clip_config.json", model / "tokenizer.json"
+    for file, old, new, said in (
+        (config, '"mean": [0.48', '"mean": [0.47', "has another preprocessing; name"),
+        (vocabulary, '"red"', '"rad"', "has another tokenizer; name"),
+    ):
+        before = file.read_text()
+        file.write_text(before.replace(old, new))
+        assert before != file.read_text()
+        for asked in (("search", out, "a"), ("index", work / "classes", "--out", out)):
+            with pytest.raises(AssayError, match=said):
+                run(capsys, *asked)
+        file.write_text(before)
+    facts = json.loads((out / "index.json").read_text())  # of an index that is older, the weights alone are known
+    facts["identity"] = {"base": facts["identity"]["base"]}
+    (out / "index.json").write_text(json.dumps(facts))
+    run(capsys, "search", out, "a")
 
 
 def cut(file):
@@ -539,12 +599,29 @@ def test_a_table_is_parted_as_its_header_is(tmp_path, name, mark):
     assert rows == [{"image": "0.png", "caption": "One, two; three."}]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.csv", "image,caption,caption\n0.png,One.,Two.\n", r"a\.csv has two columns `caption`; rename one"),
+        ("a.jsonl", '{"image": "0.png", "image": "1.png"}\n', r"a\.jsonl, line 1 has the key `image` twice"),
+    ],
+)
+def test_a_name_that_is_there_twice_is_refused(tmp_path, name, text, said):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(AssayError, match=said):
+        list(table(tmp_path / name))
+
+
 def test_captions_are_parted():
     said = "CT findings. (A) A mass of 3.2 cm. (B, C) After surgery, e.g. no mass."
     assert pieces(said, "whole") == [said]
     assert pieces(said, "part") == ["CT findings. A mass of 3.2 cm.", "CT findings. After surgery, e.g. no mass."]
     assert pieces(said, "sentence")[1] == "(A) A mass of 3.2 cm."
     assert pieces("Only one (A).", "part") == ["Only one (A)."]
+    assert pieces("(A) CT. (B) MRI of the lesion shown in (A).", "part") == ["CT.", "MRI of the lesion shown in (A)."]
+    for whole in ("CT (A) and MRI (B) of a mass.", "(A) CT, larger than in (B)", "(a) CT. See (a)."):
+        assert pieces(whole, "part") == [whole]
+    assert pieces("(a) CT; (b) MRI. (a) is early.", "part") == ["CT;", "MRI. (a) is early."]
 
 
 def test_a_patient_is_in_one_set_alone(tmp_path):
