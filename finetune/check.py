@@ -244,7 +244,7 @@ def _check_copies(train: Sequence[Example], judged: Sequence[Example], note: Not
 
 
 def _check_groups(task: Task, train: Sequence[Example], judged: Sequence[Example], note: Note) -> None:
-    """Note held-out examples of a patient, laboratory or vendor of the training data."""
+    """Note held-out examples of a patient, institution or vendor of the training data."""
     trained: dict[tuple[str, str], list[str]] = defaultdict(list)
     for example in train:
         for by, value in task.groups(example).items():

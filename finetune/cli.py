@@ -328,7 +328,7 @@ def split(
     seed: Annotated[int, typer.Option(help="Same seed, same parts.")] = 0,
     link: Annotated[bool, typer.Option("--link", help="Make links to the files, not copies.")] = False,
 ) -> None:
-    """Divide labelled data so that no patient, laboratory or vendor stands in two parts."""
+    """Divide labelled data so that no patient, institution or vendor stands in two parts."""
     from finetune.split import split as divide
 
     print(divide(folder, out, by, {"validation": validation, "test": test}, seed, link))

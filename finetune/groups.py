@@ -1,4 +1,4 @@
-"""Whose a document is: the patient, laboratory or vendor that must not be on both sides of a split."""
+"""Whose a document is: the patient, institution or vendor that must not be on both sides of a split."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 _PATIENT = re.compile(r"(?:^|_)(?:patient|subject)(?:_(?:id|number|no|nr|name|mrn))?$|(?:^|_)mrn$")
 _MAKER = re.compile(
-    r"(?:^|_)(?:lab|laboratory|hospital|clinic|institution|vendor|supplier|seller|issuer|merchant|sender)"
+    r"(?:^|_)(?:lab(?:oratory)?|hospital|clinic|institution|vendor|supplier|seller|issuer|merchant|sender)"
     r"(?:_(?:id|number|no|nr|name))?$"
 )
 
@@ -19,7 +19,7 @@ def is_patient(told_by: str) -> bool:
 
 
 def named_groups(answers: Sequence[Any]) -> dict[str, str]:
-    """The fields of answers that name a patient, laboratory or vendor (not within lists), with their values."""
+    """The fields of answers that name a patient, institution or vendor (not within lists), with their values."""
     found = {path: value for answer in answers for path, value in scalars(answer)}
     return {
         path: value for path, value in found.items() if _PATIENT.search(_snake(path)) or _MAKER.search(_snake(path))

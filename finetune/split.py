@@ -1,4 +1,4 @@
-"""A folder of labelled data made into folders to train on, to be judged by and to test on: no patient, laboratory or
+"""A folder of labelled data made into folders to train on, to be judged by and to test on: no patient, institution or
 vendor stands in two of them."""
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ class Task:
         raise NotImplementedError
 
     def groups(self, example: Example) -> Mapping[str, str]:
-        """Whose an example is, by what tells it (`patient`, `laboratory`); by the fields of its answers here."""
+        """Whose an example is, by what tells it (`patient`, `vendor`); by the fields of its answers here."""
         return named_groups([branch.gold for branch in example.branches])
 
     def right(self, branch: Branch, record: Record) -> bool:

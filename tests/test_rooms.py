@@ -13,6 +13,7 @@ WORDS = re.compile(
     r"|[\"']results?[\"']|\b(?:CARRIED|LAB_KEY|LAB_FIELDS|CORE_FIELDS|check_rows)\b",
 )
 FIRST_VERSION = ("extraction/contract.py", "check_rows")  # contracts of version 1 had no checks but these
+FHIR = ("extraction/export/fhir.py", '"result"')  # a key of FHIR's own
 
 
 def sources(package):
@@ -29,7 +30,7 @@ def test_no_words_of_one_task_stand_in_the_general_packages(package):
         for path in sources(package)
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         for match in WORDS.finditer(line)
-        if (path.relative_to(ROOT).as_posix(), match.group()) != FIRST_VERSION
+        if (path.relative_to(ROOT).as_posix(), match.group()) not in (FIRST_VERSION, FHIR)
     ]
     assert not found, "\n".join(found)
 

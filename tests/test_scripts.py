@@ -324,3 +324,14 @@ def test_prove_volumes_looks_at_the_slices():
     figures = importlib.import_module("prove_volumes").prove("volume", steps=400, count=300, slices=8)
     assert min(figures["finding"], figures["where"]) >= 0.9
     assert max(figures["finding, swapped"], figures["where, swapped"]) <= 0.1
+
+
+@pytest.mark.proof
+def test_prove_gguf(tmp_path):
+    pytest.importorskip("xllamacpp")
+    assert start("prove_gguf.py", "--reports", 1, "--tokens", 8, "--out", tmp_path / "run")
+
+
+@pytest.mark.proof
+def test_prove_reward(tmp_path):
+    assert start("prove_reward.py", "--steps", 1, "--documents", 2, "--out", tmp_path / "run")

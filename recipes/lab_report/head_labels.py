@@ -1,6 +1,6 @@
 """The labels of a report's head: words that say of what stands beside or below them whose or which it is.
 
-The table is `head.yaml`. Which field a label of two ("Sample") names, the form of what stands
+The table is `vocabulary/head.yaml`. Which field a label of two ("Sample") names, the form of what stands
 beside it tells (`head.py`).
 """
 
@@ -60,7 +60,7 @@ def key(text: str) -> str:
 @cache
 def table() -> dict[str, frozenset[str]]:
     """The labels' table: of each field its keys, and the words of `when`, `sexes` and `statuses`."""
-    table = yaml.safe_load((Path(__file__).parent / "head.yaml").read_text(encoding="utf-8"))
+    table = yaml.safe_load((Path(__file__).parent / "vocabulary" / "head.yaml").read_text(encoding="utf-8"))
     return {field: frozenset(filter(None, map(key, words.split(";")))) for field, words in table.items()}
 
 
