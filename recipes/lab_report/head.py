@@ -1,8 +1,8 @@
 """A report's head, read by its labels: whose it is, of whom, of which sample, its dates and its state.
 
 What stands at a head is printed beside or under one of some three thousand labels (`vocabulary/head.yaml`), and says by
-its own form what it is: a day, a number, a name. No model is asked. Two things often have no label: the laboratory, which
-stands at the page's top, and a patient on an envelope's window, above the line with the day of birth.
+its own form what it is: a day, a number, a name. No model is asked. Two things often have no label: the laboratory,
+which stands at the top, and a patient on an envelope's window, above the line with the day of birth.
 """
 
 from __future__ import annotations
