@@ -277,13 +277,10 @@ def test_steps_of_preprocessing_are_those_of_the_config(change):
 
 
 def test_a_vqa_head_is_no_dual_encoder(tmp_path):
-    from recipes.contrastive.load import identity
-
     (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "work/model"}')
     (tmp_path / "vqa_head.json").write_text("{}")
-    for use in (load, identity):
-        with pytest.raises(AssayError, match=r"is a VQA head.*`assay evaluate`.* its base model, work/model"):
-            use(str(tmp_path))
+    with pytest.raises(AssayError, match=r"is a VQA head.*`assay evaluate`.* its base model, work/model"):
+        load(str(tmp_path))
 
 
 @pytest.mark.parametrize(("tensor", "use"), [("visual.head.proj.weight", "image"), ("text.proj.0.weight", "text")])
@@ -303,16 +300,13 @@ def test_vectors_that_are_no_numbers_are_refused(folders, tmp_path, tensor, use)
 
 
 def test_a_base_that_is_not_there_is_said_to_be_the_adapters(tmp_path, monkeypatch):
-    from recipes.contrastive.load import identity
-
     def unreachable(*arguments, **options):
         raise OSError("no network")
 
     monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", unreachable)
     (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "work/model"}')
-    for use in (load, identity):
-        with pytest.raises(AssayError, match=r"^The adapter in .* was trained on work/model, which is not found"):
-            use(str(tmp_path))
+    with pytest.raises(AssayError, match=r"^The adapter in .* was trained on work/model, which is not found"):
+        load(str(tmp_path))
 
 
 def test_weights_of_another_model_are_refused(folders, tmp_path):
