@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a UTF-8 file so that a reader, or the next start after a kill, sees all of it or none.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file, texts as UTF-8, so that a reader, or the next start after a kill, sees all of it or none.
 
     Half a surrogate pair, as in the name of a file that is no UTF-8, is written as JSON escapes it.
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -95,12 +95,10 @@ def reward(
 
     Goes on from an adapter (adapter.start) or begins one; run again after a stop, it goes on from the last checkpoint.
     """
-    import os
-
     from finetune.config import RewardConfig, load_config
     from finetune.run import own_run
 
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+    one_device()
     checked = load_config(config, overrides or ())
     if own_run(checked.recipe):
         raise AssayError(f"{checked.recipe} writes no answers, so there is nothing to reward; assay train trains it.")
@@ -294,7 +292,6 @@ def check(
 
     Ends with code 1 where something would spoil training.
     """
-    from extraction.errors import AssayError
     from extraction.files import write_whole
     from finetune.check import check as look
     from finetune.config import load_config

@@ -13,7 +13,8 @@ import numpy as np
 
 from extraction.errors import AssayError
 from extraction.example import Example
-from finetune.judged import Judged, draws_of, interval, load_judged
+from extraction.score.results import draws_of, interval
+from finetune.judged import Judged, load_judged
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -14,9 +14,10 @@ import numpy as np
 
 from extraction.errors import AssayError
 from extraction.files import write_whole
+from extraction.score.results import draws_of, interval
 from finetune.compare import spoken
 from finetune.config import load_config
-from finetune.judged import draws_of, interval, load_judged
+from finetune.judged import load_judged
 from finetune.page import page, table
 from finetune.processes import say
 from finetune.run import CURVE, own_run

@@ -8,7 +8,7 @@ from typing import Any
 
 _PATIENT = re.compile(r"(?:^|_)(?:patient|subject)(?:_(?:id|number|no|nr|name|mrn))?$|(?:^|_)mrn$")
 _MAKER = re.compile(
-    r"(?:^|_)(?:lab(?:oratory)?|hospital|clinic|institution|vendor|supplier|seller|issuer|merchant|sender)"
+    r"(?:^|_)(?:hospital|clinic|institution|vendor|supplier|seller|issuer|merchant|sender)"
     r"(?:_(?:id|number|no|nr|name))?$"
 )
 

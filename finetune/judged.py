@@ -23,23 +23,8 @@ from finetune.config import RunConfig, load_config
 from finetune.run import ADAPTER, CONFIG, VERSIONS, RunFolder, own_run
 from finetune.task import DataRequest, Grade, Task, graded, load_task, read_examples
 
-DRAWS = 2000
 # Draws of a metric that is no sum over contexts: each has to be graded as a whole.
 _GRADED_DRAWS = 200
-
-
-def draws_of(number: int, draws: int = DRAWS) -> np.ndarray:
-    """How often each of so many contexts is in each draw, with replacement: [draws, number], the same at every call."""
-    return np.random.default_rng(0).multinomial(number, np.full(number, 1 / number), size=draws)
-
-
-def interval(value: float, drawn: np.ndarray) -> tuple[float, float] | None:
-    """The middle 95% of a figure over draws (percentile bootstrap), with the figure in it; None where there is none."""
-    known = drawn[~np.isnan(drawn)]
-    if not len(known):
-        return None
-    low, high = np.percentile(known, [2.5, 97.5])
-    return min(float(low), value), max(float(high), value)
 
 
 @dataclass(frozen=True)
@@ -82,12 +67,7 @@ class Judged:
         """
         score = self.grade.score and self.grade.score.core
         if score and self.task.metric in ("micro_f1", "macro_f1"):
-            cells = np.array([(d.counts.tp, d.counts.fp + d.counts.fn, d.f1) for d in score.documents])
-            agreed, off, each = (draws @ cells).T
-            if self.task.metric == "macro_f1":
-                return each / len(cells)
-            total = 2 * agreed + off
-            return np.where(total > 0, 2 * agreed / np.maximum(total, 1), 1.0)
+            return score.drawn(draws)[self.task.metric]
         branches = np.array([len(example.branches) for example in self.examples])
         each = np.array([self._value_of([number]) for number in range(len(branches))])
         if abs((each * branches).sum() / branches.sum() - self.value) < 1e-9:

@@ -35,12 +35,11 @@ from finetune.adapter import load_trainable
 from finetune.config import RewardConfig, RunConfig
 from finetune.data import divide
 from finetune.encode import fits
-from finetune.page import write_pages
 from finetune.processes import on_all, on_main, say, world_size
 from finetune.run import RunFolder
 from finetune.sets import checked, make_synthetic, read_sets
 from finetune.task import Task, evaluate, rewarded
-from finetune.train import common_arguments, in_folder, keep_best
+from finetune.train import common_arguments, in_folder, keep_with_pages
 from finetune.trainer import Judging, Progress, keep_gradients
 
 
@@ -64,13 +63,7 @@ def reward(config: RunConfig) -> Path:
         asked = on_all(lambda: questions(config, train, contract, family))
         trainer = RewardTrainer(config, task, contract, family, asked, held_out, folder, first=checkpoint is None)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-
-        def beside(made: Path, facts: dict[str, Any]) -> None:
-            contract.save(made)
-            told = {**facts, "examples": f"{len(train)} {task.unit}, judged on {len(held_out)}"}
-            write_pages(folder, config, contract, told, made / "README.md")
-
-        on_main(lambda: keep_best(trainer, config, folder, beside))
+        keep_with_pages(trainer, config, folder, contract, f"{len(train)} {task.unit}, judged on {len(held_out)}")
 
     return in_folder(config, work)
 

@@ -79,7 +79,7 @@ def split(folder: Path, out: Path, by: str | None, shares: Mapping[str, float], 
     """
     if not folder.is_dir():
         raise AssayError(f"The data folder {folder} does not exist.")
-    if out.exists() and (not out.is_dir() or any(path.is_file() for path in out.rglob("*"))):
+    if out.is_symlink() or (out.exists() and not _only_folders(out)):
         raise AssayError(f"{out} is there already, and holds files; choose another folder.")
     if out.resolve().is_relative_to(folder.resolve()):
         raise AssayError(f"{out} lies in {folder}, which would then hold its files twice; choose one outside of it.")
@@ -91,19 +91,24 @@ def split(folder: Path, out: Path, by: str | None, shares: Mapping[str, float], 
         raise AssayError(f"The data folder {folder} holds no file to divide.")
     _check_items(items, by)
     parts = _parts(items, shares, seed)
-    if out.is_dir():  # empty folders, as `assay init` makes them
-        shutil.rmtree(out)
     with whole_folder(out) as made:
         for part, own in parts.items():
             _write(own, made / part, part, link)
         if (folder / _ROW).is_file():
             shutil.copy2(folder / _ROW, made / _ROW)
+        for empty in sorted((path for path in out.rglob("*") if path.is_dir()), reverse=True):
+            empty.rmdir()  # as `assay init` makes them; a folder that is no longer empty stops it
     taken = {path for item in items for path in item.files} | {*tables, folder / _ROW}
     return Made(
         {part: len(own) for part, own in parts.items()},
         {part: len({item.group for item in own}) for part, own in parts.items()},
         [path.relative_to(folder).as_posix() for path in files if path not in taken],
     )
+
+
+def _only_folders(out: Path) -> bool:
+    """Whether there is nothing in a folder but folders, none of them a link."""
+    return out.is_dir() and all(path.is_dir() and not path.is_symlink() for path in out.rglob("*"))
 
 
 def _hidden(path: Path) -> bool:

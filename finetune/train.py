@@ -54,12 +54,7 @@ def train(config: RunConfig) -> Path:
 
         trainer = run_trainer(config, folder, (task, contract, family), rows, held_out, checkpoint)
 
-        def beside(made: Path, facts: dict[str, Any]) -> None:
-            contract.save(made)
-            told = {**facts, "examples": f"{learned} {task.unit}, judged on {len(held_out)}"}
-            write_pages(folder, config, contract, told, made / "README.md")
-
-        on_main(lambda: keep_best(trainer, config, folder, beside))
+        keep_with_pages(trainer, config, folder, contract, f"{learned} {task.unit}, judged on {len(held_out)}")
 
     return in_folder(config, work)
 
@@ -262,6 +257,16 @@ def common_arguments(settings: TrainConfig, folder: RunFolder, metric: str) -> d
         "dataloader_pin_memory": on_gpu,
         "disable_tqdm": True,
     }
+
+
+def keep_with_pages(trainer: Any, config: RunConfig, folder: RunFolder, contract: Contract, examples: str) -> None:
+    """`keep_best` with the contract and the card beside; `examples` says of how many was learned and judged."""
+
+    def beside(made: Path, facts: dict[str, Any]) -> None:
+        contract.save(made)
+        write_pages(folder, config, contract, {**facts, "examples": examples}, made / "README.md")
+
+    on_main(lambda: keep_best(trainer, config, folder, beside))
 
 
 def keep_best(

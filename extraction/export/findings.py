@@ -19,6 +19,7 @@ from typing import Any
 from tqdm import tqdm
 
 from extraction.errors import AssayError
+from extraction.files import write_whole
 
 Files = list[dict[str, Any]]
 """DICOM files, as `volume.identities` tells of them."""
@@ -104,7 +105,7 @@ def write_reports(answers: Path, to: Report, out: Path, patient: bool = False) -
         file = out / f"{name}.{suffix}"
         try:
             out.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
+            write_whole(file, content)
         except OSError as error:
             raise AssayError(f"{file} cannot be written ({error.strerror}); name another folder with --out.") from None
         done.files.append(file)

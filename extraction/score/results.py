@@ -15,7 +15,7 @@ from extraction.score.reliability import JudgedCell, Reliability, reliability
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_RESAMPLES = 2000
+DRAWS = 2000
 # What a document counts of its rows, and a score sums up.
 _ROWS = ("rows_predicted", "rows_gold", "omissions", "inventions", "unjudged", "wrong_values")
 
@@ -44,6 +44,20 @@ class Pair:
         if is_record(content):
             return dataclasses.replace(self, prediction=content["data"], record=content)
         return dataclasses.replace(self, prediction=content, record=None)
+
+
+def draws_of(number: int) -> np.ndarray:
+    """How often each of so many documents is in each draw, with replacement: [draws, number]; the same every time."""
+    return np.random.default_rng(0).multinomial(number, np.full(number, 1 / number), size=DRAWS)
+
+
+def interval(value: float, drawn: np.ndarray) -> tuple[float, float] | None:
+    """The middle 95% of a figure over draws (percentile bootstrap), with the figure in it; None where there is none."""
+    known = drawn[~np.isnan(drawn)]
+    if not len(known):
+        return None
+    low, high = np.percentile(known, [2.5, 97.5])
+    return min(float(low), value), max(float(high), value)
 
 
 def is_record(content: Any) -> bool:
@@ -209,18 +223,18 @@ class Score:
         """
         if len(self.documents) < 2:
             return {"micro_f1": None, "macro_f1": None}
+        drawn = self.drawn(draws_of(len(self.documents)))
+        return {name: interval(getattr(self, name), values) for name, values in drawn.items()}
+
+    def drawn(self, draws: np.ndarray) -> dict[str, np.ndarray]:
+        """`micro_f1` and `macro_f1` of each draw of documents (`draws_of`)."""
         cells = np.array([(d.counts.tp, d.counts.fp + d.counts.fn, d.f1) for d in self.documents])
-        number = len(cells)
-        drawn = np.random.default_rng(0).multinomial(number, np.full(number, 1 / number), size=_RESAMPLES)
-        agreed, off, each = (drawn @ cells).T
+        agreed, off, each = (draws @ cells).T
         total = 2 * agreed + off
-        micro = np.where(total > 0, 2 * agreed / np.maximum(total, 1), 1.0)
-        intervals: dict[str, tuple[float, float] | None] = {}
-        for name, samples in ("micro_f1", micro), ("macro_f1", each / number):
-            low, high = np.percentile(samples, [2.5, 97.5])
-            value = getattr(self, name)
-            intervals[name] = min(float(low), value), max(float(high), value)
-        return intervals
+        return {
+            "micro_f1": np.where(total > 0, 2 * agreed / np.maximum(total, 1), 1.0),
+            "macro_f1": each / len(cells),
+        }
 
     @cached_property
     def reliability(self) -> Reliability | None:

@@ -264,11 +264,12 @@ _OTHER_DAYS = {"birth_date", "received", "reported", "other"}
 def _of_another_day(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
     """An issue for each time of collection that stands beside the label of another day alone, as that of printing."""
     times = {path: place for path, place in evidence.items() if path[-1] == "sample_collection_time"}
-    days = list(labelled_days(document)) if times else []
+    if not times:
+        return
     # "Date" alone may be the sample's.
     others = [
         (label, day)
-        for label, fields, day in days
+        for label, fields, day in labelled_days(document)
         if fields & _OTHER_DAYS and "collected" not in fields and label_key(label) not in table()["when"]
     ]
     said = Counter(moment.day for page in document.pages for row in _texts(page) for moment in moments(row))

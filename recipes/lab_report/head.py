@@ -34,7 +34,7 @@ from recipes.lab_report.lines import names_columns
 Box = tuple[float, float, float, float]
 
 GUESSED = 0.85
-"""Confidence of what has no label."""
+"""Confidence of what has no label: chosen below `REVIEW_BELOW`, so that a person looks; it was not measured."""
 _NUMBERS = ("patient_id", "sample_id")
 _NAMES = ("patient_name", "ordered_by", "laboratory")
 _NUMBER = re.compile(r"(?:[A-Z]{1,4}[ -])?[^\W_]*\d[\w./-]*(?: (?:/ )?[\w./-]*\d[\w./-]*)*(?: [A-Z](?= |$))?")

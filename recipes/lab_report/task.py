@@ -5,11 +5,12 @@ The model writes the eight fields; head and flags are read by code (`head.py`, `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from extraction.contract import Contract
 from extraction.errors import AssayError
+from extraction.example import Example
 from extraction.schema import Schema
 from finetune.config import SyntheticConfig
 from finetune.task import DocumentTask
@@ -61,6 +62,11 @@ class LabReports(DocumentTask):
     name = "lab_report"
     contract = CONTRACT
     fields = (*HEAD, "flag")  # which contracts and labels before them lack
+
+    def groups(self, example: Example) -> Mapping[str, str]:
+        """The laboratory, too: a model that has seen a form knows the form."""
+        laboratory = (example.branches[0].gold or {}).get("laboratory")
+        return {**super().groups(example), **({"laboratory": laboratory} if laboratory else {})}
 
     def synthesize(self, folder: Path, split: str, config: SyntheticConfig) -> None:
         """Make synthetic reports of the named families (all of the split's when none is named) in `folder`."""

@@ -92,6 +92,13 @@ def test_rows_of_a_table_go_with_the_pictures_that_they_name(tmp_path, kind):
     assert done.returncode == 2 and "belongs to two groups, p1 and p2" in done.stderr
 
 
+def test_the_empty_folders_of_a_new_recipe_are_filled(tmp_path):
+    documents(tmp_path)
+    for part in ("train", "validation"):
+        (tmp_path / "out" / part).mkdir(parents=True)
+    assert split(tmp_path).returncode == 0 and any((tmp_path / "out" / "train").iterdir())
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -108,5 +115,8 @@ def test_what_cannot_be_divided_leaves_nothing(tmp_path, options, said):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "x").touch()
     assert "is there already" in split(tmp_path).stderr
+    (tmp_path / "out" / "x").unlink()
+    (tmp_path / "out" / "elsewhere").symlink_to(tmp_path / "all")
+    assert "is there already" in split(tmp_path).stderr and (tmp_path / "out" / "elsewhere").is_symlink()
     inside = command("data", "split", tmp_path / "all", "--out", tmp_path / "all" / "parts")
     assert inside.returncode == 2 and "choose one outside" in inside.stderr
