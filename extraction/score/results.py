@@ -46,9 +46,9 @@ class Pair:
         return dataclasses.replace(self, prediction=content, record=None)
 
 
-def draws_of(number: int) -> np.ndarray:
+def draws_of(number: int, draws: int = DRAWS) -> np.ndarray:
     """How often each of so many documents is in each draw, with replacement: [draws, number]; the same every time."""
-    return np.random.default_rng(0).multinomial(number, np.full(number, 1 / number), size=DRAWS)
+    return np.random.default_rng(0).multinomial(number, np.full(number, 1 / number), size=draws)
 
 
 def interval(value: float, drawn: np.ndarray) -> tuple[float, float] | None:

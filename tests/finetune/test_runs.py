@@ -9,10 +9,11 @@ import torch
 import yaml
 
 from extraction.errors import AssayError
+from extraction.score.results import draws_of, interval
 from finetune.compare import compare
 from finetune.config import load_config
 from finetune.curve import forecast
-from finetune.judged import draws_of, interval, load_judged
+from finetune.judged import load_judged
 from finetune.sets import few
 from finetune.sweep import sentences, sweep
 from finetune.task import DataRequest, load_task
