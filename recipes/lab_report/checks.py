@@ -19,6 +19,7 @@ from extraction.record.record import Issue, SetAside
 from extraction.schema import pointer
 from extraction.values import type_range, type_value
 from extraction.values.dates import moments
+from recipes.lab_report.cards import card_sheets
 from recipes.lab_report.columns import day_sheets, with_joined_limits
 from recipes.lab_report.flags import read_flags
 from recipes.lab_report.head import labelled_days, read_head
@@ -38,6 +39,7 @@ from recipes.lab_report.lines import (
     names_day,
     without_earlier,
 )
+from recipes.lab_report.names import with_plain_names
 from recipes.lab_report.reports import reports
 
 if TYPE_CHECKING:
@@ -87,9 +89,9 @@ class LabChecks(Checks):
     def shown(self, document: Document) -> Document:
         """The document without its columns of earlier results, which a small model takes for the results.
 
-        Limits in two columns are shown as one range.
+        Limits in two columns are shown as one range, names of several lines on one (`names.py`).
         """
-        return with_joined_limits(without_earlier(document))
+        return with_plain_names(with_joined_limits(without_earlier(document)))
 
     def unshown(self, document: Document) -> Iterator[SetAside]:
         """Columns of earlier results, each with its values."""
@@ -103,8 +105,9 @@ class LabChecks(Checks):
                 yield SetAside("/", texts, f"earlier results, under “{column.title}”", place)
 
     def sheets(self, document: Document) -> list[Sheet]:
-        """The document once for each day of a table that has a column a day."""
-        return day_sheets(document)
+        """The document once for each day of a table that has a column a day, or for each column of cards."""
+        sheets = day_sheets(document)
+        return sheets if len(sheets) > 1 else card_sheets(document)
 
     def whole_name(self, name: str, rest: Rest) -> str | None:
         """The whole name; without marks of accreditation, signs of footnotes, flags and codes beside it.
@@ -130,7 +133,7 @@ class LabChecks(Checks):
         names = [place for path, place in evidence.items() if path[-1] == "name"]
         panels = [path for path, place in evidence.items() if path[-1] == "panel"]
         false = [path for path in panels if any(_covers(name, evidence[path]) for name in names)]
-        return false if len(false) == len(panels) and not any(headings_like(document, names)) else ()
+        return false if len(false) == len(panels) and not any(headings_like(with_plain_names(document), names)) else ()
 
     def heads(self, lines: Lines) -> list[int]:
         """Lines that look like the titles of a table of results."""

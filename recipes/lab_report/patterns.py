@@ -48,7 +48,7 @@ LEVEL = re.compile(
     # Limits and targets go on with what they are of.
     r"|(?:(?:limit of )?(?:detection|quantification)(?: limit)?|grey zone|immun\w+ from"
     r"|(?:first|second|third|1st|2nd|3rd|eerste|tweede|derde) trimester(?! [^\W\d_])|[123]\. ?trim(?:enon|ester)"
-    r"|reference (?:range|value|interval)s?|detectielimiet|bepalingsgrens|referentiewaarden?|nachweisgrenze"
+    r"|(?:reference|normal) (?:range|value|interval)s?|detectielimiet|bepalingsgrens|referentiewaarden?|nachweisgrenze"
     r"|bestimmungsgrenze|referenz(?:bereich|werte?)|limite de d\w+|valeurs? de référence|límite de d\w+"
     r"|valor(?:es)? de referencia|limite di \w+|valori di riferimento|valores de referência|целев\w* значени\w"
     r"|предел \w+|иммунитет от|межа \w+|граница на \w+|όριο \w+|granica \w+|referans değer\w*|tespit sınırı|mez \w+"
