@@ -87,7 +87,7 @@ def _joined(replies: Sequence[WindowReply], contract: Contract) -> tuple[dict[st
         if not any(reply.tree for reply in own):
             continue
         part, doubts = join(own, contract)
-        doubts += drop_repeated(part, contract)
+        doubts += drop_repeated(part, contract, lines)
         if len(own) > 1:
             part = _found_in_all(part, lines, contract)
         before = {key: len(value) for key, value in tree.items() if isinstance(value, list)}

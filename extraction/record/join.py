@@ -41,7 +41,7 @@ def join(replies: Sequence[WindowReply], contract: Contract) -> tuple[dict[str, 
     return tree, issues
 
 
-def drop_repeated(tree: dict[str, Any], contract: Contract) -> list[Issue]:
+def drop_repeated(tree: dict[str, Any], contract: Contract, lines: Lines) -> list[Issue]:
     """Take rows out of a tree that were read twice though they are printed once.
 
     Such a row has no place on the page, since its words are another row's; that one has the same first value, and at
@@ -68,12 +68,23 @@ def drop_repeated(tree: dict[str, Any], contract: Contract) -> list[Issue]:
             half = any(2 * len({*own[1:]} & {*values[twin][1:]}) >= len(own) - 1 for twin in twins)
             if half or (not row[0].evidence and own in values[:number]):
                 repeated.add(number)
-        if told := [f"“{values[number][0]}”" for number in sorted(repeated) if rows[number][0].evidence]:
+        if told := [f"“{values[number][0]}”" for number in sorted(repeated) if _has_more(rows[number][0], lines)]:
             more = " and others" if len(told) > 5 else ""
             names = f"{', '.join(told[:5])}{more}"
             issues.append(Issue("repeated", f"{names}: read with the values of the row beside it, and left out."))
         tree[key] = [item for number, item in enumerate(items) if number not in repeated]
     return issues
+
+
+def _has_more(name: Value, lines: Lines) -> bool:
+    """Whether anything else than a name stands on its line."""
+    place = name.evidence
+    if not isinstance(place, PageEvidence) or (number := lines.find(place.page, place.box)) < 0:
+        return False
+    own = place.rest.box if place.rest else place.box
+    page, line = lines.lines[number]
+    boxes = (lines.printed(page.number, page.words[index].box) for _, _, index in line.spans)
+    return any(overlap(box, own) <= _SAME for box in boxes)
 
 
 def _own(item: Any, carried: Collection[str]) -> list[Value]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from extraction.errors import AssayError
@@ -53,9 +53,11 @@ def score(
         names = [name for name, role in roles.items() if role == "name"]
     else:
         names, above = list(key[:1]), list(key[1:])
+    read = [item if isinstance(item, Pair) else Pair(*item) for item in pairs]
     documents, said, held = [], set[str](), set[str]()
-    for number, item in enumerate(pairs, 1):
-        pair = item if isinstance(item, Pair) else Pair(*item)
+    silent = _silent(read, wanted or ()) if fields is None else []
+    for number, pair in enumerate(read, 1):
+        pair = replace(pair, unlabelled=(*pair.unlabelled, *silent)) if silent else pair
         document = DocumentScore(pair.name or f"document {number}")
         _Counting(document, pair, wanted, names, above).run(roles)
         documents.append(document)
@@ -66,6 +68,18 @@ def score(
     if not any(document.counts != Counts() for document in documents):
         raise _nothing_scored(wanted, said | held, documents)
     return Score(documents, _notes(fields, said, held), core_fields=core)
+
+
+def _silent(pairs: Sequence[Pair], wanted: Sequence[str]) -> list[str]:
+    """Of the fields that a contract scores, those that records have and no gold file names, not even as null.
+
+    People label what they need: what they left out everywhere is not judged, and said to be so.
+    """
+    said = {path for pair in pairs for path in _paths(pair.prediction)}
+    held = {path for pair in pairs for path in _paths(pair.gold)}
+    named = [name for name in wanted if any(field_of(path, [name]) for path in held)]
+    told = [name for name in wanted if any(field_of(path, [name]) for path in said)]
+    return [name for name in told if name not in named] if named else []
 
 
 def _paths(value: Any, path: str = "") -> Iterator[str]:

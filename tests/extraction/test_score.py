@@ -376,6 +376,17 @@ def test_label_files(tmp_path):
     assert "specimen" not in " ".join(outcome.on(CORE).to_dict()["notes"])
 
 
+def test_a_field_that_gold_never_names_is_not_judged():
+    """Nor counted as right: that it was left out is said."""
+    gold = [{"tests": [{"name": "Natrium", "result": "140"}]}, {"tests": []}]
+    said = {"tests": [lab("Natrium", "140", specimen="Serum")]}
+    outcome = score([(said, gold[0]), ({"tests": []}, gold[1])], CHECKS)
+    assert outcome.micro_f1 == 1 and "specimen" in outcome.documents[0].unlabelled
+    assert "specimen" in " ".join(outcome.to_dict()["notes"])
+    gold[0]["tests"][0]["specimen"] = None
+    assert score([(said, gold[0])], CHECKS).fields["specimen"].fp == 1
+
+
 def test_mistakes_are_explained(tmp_path):
     gold = write(tmp_path / "gold", a={"tests": []})
     with pytest.raises(AssayError, match=r"a\.json is not JSON: .* line 2, column 3"):
