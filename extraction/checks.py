@@ -119,10 +119,12 @@ class Checks:
 
     def filled(
         self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence]
-    ) -> Mapping[Path, PageEvidence]:
-        """What the task reads by itself for the fields that a contract has it fill, each as printed, by its path.
+    ) -> Mapping[Path, tuple[str, PageEvidence]]:
+        """What the task reads by itself, each by its path, with its place, whose `score` becomes its confidence.
 
-        `data` and `evidence` are what the model read; a place's `score` becomes the value's confidence.
+        It is for the fields that a contract has it fill, and for those whose value the model made up or left out.
+
+        `data` and `evidence` are what the model read, and where it stands.
         """
         return {}
 

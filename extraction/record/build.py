@@ -142,15 +142,19 @@ def _whole_names(tree: dict[str, Any], contract: Contract) -> tuple[dict[str, An
 
 
 def _filled(tree: dict[str, Any], document: Document, contract: Contract) -> dict[str, Any]:
-    """A tree with what the task reads by itself, and null for what of it is not printed."""
+    """A tree with what the task reads by itself, and null for what of it is not printed.
+
+    What the model read and what is printed stays.
+    """
     if not contract.filled:
         return tree
-    for path, place in contract.rules.filled(document, plain(tree), places_of(tree)).items():
+    places = places_of(tree)
+    for path, (text, place) in contract.rules.filled(document, plain(tree), places).items():
         node: Any = tree
         for step in path[:-1]:
             node = node[step]
-        if path[-1] in contract.filled:
-            node[path[-1]] = Value(place.text, place.score, place)
+        if path[-1] in contract.filled or (path[-1] in node and path not in places):
+            node[path[-1]] = Value(text, place.score, place)
     full: dict[str, Any] = ordered(tree, contract.record_schema, contract.record_schema)
     return full
 

@@ -29,10 +29,20 @@ _WRITTEN = re.compile(
 """A date as models are asked to write it: day, month, year, or year, month, day (ISO 8601), and a time of day."""
 
 
+_ENGLISH = frozenset(
+    "the and with by from this your these test tests result results value values units range reference sample specimen"
+    " collected received reported printed ordered physician doctor laboratory report male female birth years invoice"
+    " amount issued".split()
+)
+"""Words of which an English document has one or another."""
+_MANY = 25  # words of letters, by which a language can be told
+
+
 def date_order(document: Document) -> DateOrder | None:
     """The one order in which all numeric dates of a document are dates; None where two orders do, or none does.
 
-    A year of two digits stands first only where nothing else makes a date.
+    A year of two digits stands first only where nothing else makes a date. The month stands first in English alone, so
+    that a document with many words and none of the commonest English ones puts the day first.
     """
     orders: set[DateOrder] = {"DMY", "MDY"}
     for page in document.pages:
@@ -41,7 +51,15 @@ def date_order(document: Document) -> DateOrder | None:
                 if found.readings.keys() == {"YMD"}:
                     return "YMD"
                 orders &= _readings(found, line.text).keys()
+    if len(orders) > 1 and not _may_be_english(document):
+        return "DMY"
     return orders.pop() if len(orders) == 1 else None
+
+
+def _may_be_english(document: Document) -> bool:
+    words = [word.text.strip(".,:;()").casefold() for page in document.pages for word in page.words]
+    words = [word for word in words if len(word) > 1 and word.isalpha()]
+    return len(words) < _MANY or not _ENGLISH.isdisjoint(words)
 
 
 def as_printed(tree: dict[str, Any], document: Document, contract: Contract) -> tuple[dict[str, Any], list[Issue]]:

@@ -213,8 +213,9 @@ class _Seam:
         if isinstance(mine, dict) and isinstance(theirs, dict):
             pairs = [(mine.get(key), theirs.get(key), (*path, key)) for key in mine]
         for kept, left, place in pairs:
-            # A value that is not printed beside its row's name says nothing against one that is.
-            told = isinstance(left, Value) and (place[-1] not in self._values or left.evidence)
+            # A value or heading that is not printed where it should be says nothing against one that is.
+            printable = place[-1] in self._values or place[-1] in self._carried
+            told = isinstance(left, Value) and (left.evidence or not printable)
             if told and isinstance(kept, Value) and kept.value != left.value:
                 self._doubt(f"Two windows show this line; one read “{left.value}”", left.evidence, place)
         if isinstance(mine, dict) and isinstance(theirs, dict):

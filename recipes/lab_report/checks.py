@@ -20,7 +20,7 @@ from extraction.schema import pointer
 from extraction.values import type_range, type_value
 from extraction.values.dates import moments
 from recipes.lab_report.cards import card_sheets
-from recipes.lab_report.columns import day_sheets, with_joined_limits
+from recipes.lab_report.columns import day_sheets, with_joined_limits, written_day
 from recipes.lab_report.flags import read_flags
 from recipes.lab_report.head import labelled_days, read_head
 from recipes.lab_report.head_labels import key as label_key
@@ -191,10 +191,13 @@ class LabChecks(Checks):
 
     def filled(
         self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence]
-    ) -> Mapping[Path, PageEvidence]:
-        """The fields of the report's head, read by their labels, and the flag of each result."""
+    ) -> Mapping[Path, tuple[str, PageEvidence]]:
+        """The fields of the report's head, read by their labels, and the flag of each result; the labelled day of
+        collection for every row, where no row has one that is printed.
+        """
         head: dict[Path, PageEvidence] = {(field,): place for field, place in read_head(document, evidence).items()}
-        return {**head, **read_flags(document, data, evidence)}
+        found = {**head, **read_flags(document, data, evidence)}
+        return {path: (place.text, place) for path, place in found.items()} | _collected(document, data, evidence)
 
     def derived(self, data: dict[str, Any]) -> dict[str, str]:
         """What each result means by its own range, as `interpretation` of its row (see `interpret`)."""
@@ -285,6 +288,23 @@ def _of_another_day(document: Document, evidence: Mapping[Path, PageEvidence]) -
                 message = f"“{place.text}” stands beside “{label}”, which is not when the sample was taken."
                 yield Issue("misplaced", message, pointer(path))
             break
+
+
+def _collected(
+    document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence]
+) -> dict[Path, tuple[str, PageEvidence]]:
+    """The one day of collection that a document has a label for, as the time of each row; nothing where rows have
+    printed times, or where labels or orders of day and month leave two days.
+    """
+    if any(path[-1] == "sample_collection_time" for path in evidence):
+        return {}
+    days = [day for _, fields, day in labelled_days(document) if fields == {"collected"}]
+    said = {written_day(day.text, document) for day in days}
+    if len(said) != 1 or None in said:
+        return {}
+    text = str(said.pop())
+    rows = ((key, number) for key, rows in data.items() if isinstance(rows, list) for number in range(len(rows)))
+    return {(*row, "sample_collection_time"): (text, days[0]) for row in rows}
 
 
 def _texts(page: Page) -> Iterator[str]:

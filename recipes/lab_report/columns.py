@@ -17,6 +17,7 @@ from extraction.document import Document, Page, Word
 from extraction.document.rows import gather_rows
 from extraction.document.windows import Moved
 from extraction.evidence import PageEvidence
+from extraction.record.days import date_order
 from extraction.values.dates import DateOrder, Moment, moments
 from extraction.values.signs import PLAIN
 from recipes.lab_report.lines import Cell, cells_of, is_result_title, names_columns, rows_like_results
@@ -303,9 +304,15 @@ def _elsewhere(page: Page, tables: Sequence[DayTable], number: int, results: Seq
     return hidden
 
 
+def written_day(text: str, document: Document) -> str | None:
+    """A printed day as the contract writes it (DD-MM-YYYY HH:MM:SS); None where the document leaves two days."""
+    [time] = _times((text,), {}, document)
+    return time if time != text or re.fullmatch(r"\d\d-\d\d-\d{4}(?: .*)?", text) else None
+
+
 def _times(titles: Sequence[str], clocks: Mapping[int, str], document: Document) -> tuple[str, ...]:
     """Days as the contract writes them (DD-MM-YYYY HH:MM:SS), read in the one order in which all of them, or else all
-    days of the document, are days; as printed where that leaves two.
+    days of the document, are days, or that its language has; as printed where that leaves two.
     """
     days = [found for title in titles if (found := _day(title))]
     orders: list[DateOrder] = ["DMY", "MDY", "YMD"]
@@ -314,6 +321,8 @@ def _times(titles: Sequence[str], clocks: Mapping[int, str], document: Document)
         texts = (" ".join(word.text for word in page.words) for page in document.pages)
         every = [found for text in texts for found in moments(text)]
         known = [order for order in known if all(order in day.readings for day in every)]
+        order = date_order(document)
+        known = [order] if order in known else known
     if len({tuple(day.readings[order] for day in days) for order in known}) != 1:
         return tuple(titles)
     return tuple(_written(day, known[0], clocks.get(number)) for number, day in enumerate(days))

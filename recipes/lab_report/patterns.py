@@ -53,7 +53,8 @@ LEVEL = re.compile(
     r"|valor(?:es)? de referencia|limite di \w+|valori di riferimento|valores de referência|целев\w* значени\w"
     r"|предел \w+|иммунитет от|межа \w+|граница на \w+|όριο \w+|granica \w+|referans değer\w*|tespit sınırı|mez \w+"
     r"|detektionsgräns|סף גילוי|حد الكشف|检测限|检出限|検出限界)(?:\W.*)?"
-    r"|(?:target|goal|streefwaarde|zielwert|objectif|cible|objetivo|obiettivo|alvo|hedef|στόχος|мета)"
+    r"|(?:streefwaarde|zielwert)n?(?:\W.*)?"
+    r"|(?:target|goal|objectif|cible|objetivo|obiettivo|alvo|hedef|στόχος|мета)"
     r"(?:(?: (?:for|in|voor|bij|für|bei|chez|en|para|per|nel) .*| ?[<>≤≥:].*))?",
     re.IGNORECASE,
 )

@@ -217,3 +217,6 @@ def test_a_date_of_ones_own_schema_is_settled_too():
     settled = read("Issued   25/11/2021\nDue   05/12/2021", "2021-05-12")
     assert settled.data == {"due": "2021-12-05"} and settled.status == "ok"
     assert [issue.code for issue in read("Due   05/12/2021", "2021-05-12").issues] == ["ambiguous"]
+    many = " ".join(["Geachte mevrouw, hierbij vindt u onze factuur voor de geleverde boeken en tijdschriften van"] * 2)
+    record = read(f"{many}\nVervaldag   05/12/2021", "2021-05-12")
+    assert not record.issues and "2021-12-05" in str(record.data)  # the month stands first in English alone

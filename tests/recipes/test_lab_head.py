@@ -147,3 +147,15 @@ def test_the_model_is_not_asked_for_what_is_filled():
     assert "Ann" not in CONTRACT.target.encode(gold) and "H" not in CONTRACT.target.encode(gold)
     plain = Contract.for_schema({"type": "object", "properties": {"a": {"type": "string"}}})
     assert plain.asked == plain.record_schema
+
+
+@pytest.mark.parametrize("other, told, status", [
+    ("Printed: 20/12/21", "04-11-2021", "ok"),
+    ("Printed: 05/12/21", None, "partial"),
+    ("Collected: 20/11/21", None, "partial"),
+], ids=["one day of collection", "day and month unsure", "two days of collection"])  # fmt: skip
+def test_a_time_that_the_model_made_up_is_that_of_the_head(other, told, status):
+    page = f"Collected: 04/11/21    {other}\nTest      Result   Unit     Range\nSodium    140      mmol/L   136 - 145"
+    rows = [{"sample_collection_time": "11-11-2021"}, ["Sodium", "140", "mmol/L", "136 - 145"]]
+    [record] = Extractor(Scripted(json.dumps({"tests": rows})), CONTRACT).read([document_of(page)])
+    assert (record.data["tests"][0]["sample_collection_time"], record.status) == (told, status)
