@@ -12,6 +12,7 @@ from extraction.document import Document, Lines, Page, Window
 from extraction.evidence import PageEvidence, PageIndex
 from extraction.example import Branch, Context
 from extraction.record.aside import set_aside_rows, set_aside_values
+from extraction.record.bare import made_up
 from extraction.record.days import as_printed
 from extraction.record.join import drop_repeated, join
 from extraction.record.record import Field, Issue, Record, SetAside
@@ -61,13 +62,15 @@ def build_record(document: Document, replies: Sequence[WindowReply], contract: C
     unshown = contract.rules.unshown(document) if contract.view == "text" else ()
     record.set_aside = [_displayed(one, document) for one in (*rows.aside, *values.aside, *unshown)]
     record.derived = contract.rules.derived(plain(values.tree))
+    evidence = {**places_of(values.tree), **rows.places}
+    harmless = made_up(values.aside, document, evidence, contract) if grounded else []
+    told = [value for value in values.aside if value not in harmless]
     issues += [
         *map(rows.moves, [*doubts, *two_days]),
-        *_set_aside(rows.aside, values.aside, contract, grounded),
+        *_set_aside(rows.aside, told, contract, grounded),
         *record.issues,
     ]
     issues += _checked(values.tree, document, contract)
-    evidence = {**places_of(values.tree), **rows.places}
     for line in contract.rules.missed(document, record.data, evidence, contract):
         message = f"This line looks like a {contract.rules.row} and is in no row: {line.text}"
         issues.append(Issue("row_left_out", message, page=line.page))

@@ -464,3 +464,23 @@ def test_a_day_of_collection_that_is_nowhere_in_the_record_is_an_issue(label):
     assert record_of(printed, Generation(rows, "stop"), contract=bare).status == "ok"
     whole = record_of(document_of(page), Generation(rows, "stop"))
     assert whole.status == "ok" and whole.data["collected"] == "17.04.2026"
+
+
+@pytest.mark.parametrize(
+    "printed, below, status",
+    [
+        ("", "", "ok"),
+        ("", "Elektrolyte", "ok"),
+        ("70 - 99", "", "partial"),
+        ("normal", "", "partial"),
+        ("", " " * 29 + "70 - 99", "partial"),
+    ],
+    ids=["nothing", "a heading below", "a range", "a word", "a range below"],
+)
+def test_a_made_up_range_is_an_alarm_only_where_something_of_its_row_was_not_read(printed, below, status):
+    page = f"Test       Result   Unit     Range\nGlucose    75       mg/dL    {printed}\n{below}\n"
+    rows = [["Glucose", "75", "mg/dL", "70 - 100"], ["Urea", "5.0", "mmol/L", "2 - 8"]]
+    document = document_of(f"{page}Urea       5.0      mmol/L   2 - 8".replace("\n\n", "\n"))
+    [record] = Extractor(Scripted(json.dumps({"tests": rows})), CONTRACT).read([document])
+    assert record.data["tests"][0]["range"] is None and [one.data for one in record.set_aside] == ["70 - 100"]
+    assert record.status == status
