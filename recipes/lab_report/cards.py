@@ -14,6 +14,8 @@ from extraction.document import Document, Page
 from extraction.document.rows import gather_rows
 from recipes.lab_report.lines import Cell, cells_of
 
+_ABOVE = 3  # lines of a card above its label, the most
+_EDGE = 3.0  # points: what begins a column begins so far apart at most
 _LINES = 2  # with one label twice: fewer are a line of a patient's data
 
 
@@ -55,8 +57,10 @@ def _edge(page: Page) -> tuple[float, float, float] | None:
     if len(twice) < _LINES:
         return None
     x = min(lines[number][1].box[0] for number in twice)
-    # The names stand on the line above the first label, in the same two places.
-    start = twice[0] - 1 if twice[0] and any(cell.box[0] >= x - 1 for cell in lines[twice[0] - 1]) else twice[0]
+    # Names, and values below them, stand above the first label, in the same two places.
+    start = twice[0]
+    while start > max(0, twice[0] - _ABOVE) and _in_two(lines[start - 1], x):
+        start -= 1
     stop = next((n for n in range(twice[-1] + 1, len(lines)) if _crosses(lines[n], x)), len(lines))
     if any(_crosses(lines[number], x) for number in range(start, stop)):
         return None
@@ -70,6 +74,12 @@ def _label_twice(cells: Sequence[Cell]) -> bool:
     labels = [cell.text.partition(":") for cell in cells]
     said = len(cells) == 2 and all(colon and any(map(str.isdigit, rest)) for _, colon, rest in labels)
     return said and labels[0][0].casefold() == labels[1][0].casefold()
+
+
+def _in_two(cells: Sequence[Cell], x: float) -> bool:
+    """Whether a line has something without a label in both columns, and nothing across them."""
+    both = len(cells) > 1 and cells[0].box[0] < x - _EDGE and any(cell.box[0] > x - _EDGE for cell in cells)
+    return both and not any(":" in cell.text for cell in cells) and not _crosses(cells, x)
 
 
 def _crosses(cells: Sequence[Cell], x: float) -> bool:

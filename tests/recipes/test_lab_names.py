@@ -80,6 +80,16 @@ def test_cards_side_by_side_are_shown_one_column_after_the_other():
     assert "Collected:" in first and "Collected:" in second
 
 
+def test_values_may_stand_above_the_label():
+    lines = CARDS.splitlines()
+    lines[2:4], lines[5:7] = lines[3:1:-1], lines[6:4:-1]
+    first, second = (
+        [word.text for word in sheet.document.pages[0].words] for sheet in CHECKS.sheets(document_of("\n".join(lines)))
+    )
+    assert "Glucose" in first and not {"Urea", "15"} & {*first}
+    assert "Urea" in second and not {"Glucose", "118"} & {*second}
+
+
 def test_labels_of_a_patient_s_data_are_no_cards():
     page = "Patient: 1234    Requested: 10 Apr 2025\nWard: 3   Printed: 11 Apr 2025\nSodium  140  mmol/L  136 - 145"
     [sheet] = CHECKS.sheets(document_of(page))
