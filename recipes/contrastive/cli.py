@@ -47,7 +47,7 @@ def classify(
 
 @app.command()
 def index(
-    folder: Annotated[Path, typer.Argument(help="Folder of images, and those in it.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of images, DICOM files and slides, and those in it.")],
     out: Annotated[Path, typer.Option(help="Folder of the index; of one that is there, what is new or changed.")],
     model: Annotated[str | None, typer.Option(help=_MODEL, show_default="the one that made the index")] = None,
 ) -> None:
@@ -77,6 +77,7 @@ def search(
     from recipes.contrastive.load import load
     from recipes.contrastive.search import hits_page
     from recipes.contrastive.search import search as run
+    from recipes.contrastive.slides import told
 
     if page and not page.parent.is_dir():
         raise AssayError(f"There is no folder {page.parent} for the page; make it, or name another by --html.")
@@ -86,9 +87,9 @@ def search(
     name = model or str(known.facts["model"])
     hits = run(known, load(name), query, count, exact)
     if as_json:
-        print(json.dumps([{"image": str(hit.path), "score": round(hit.score, 4)} for hit in hits], indent=1))
+        print(json.dumps([hit.to_dict() for hit in hits], indent=1))
     else:
-        print("\n".join(f"{hit.score:.3f}  {hit.path}" for hit in hits))
+        print("\n".join(f"{hit.score:.3f}  {hit.path}{told(hit.place)}" for hit in hits))
     if page:
         write_whole(page, hits_page(query, hits, name))
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 from extraction.errors import AssayError
 from recipes.cli import app
 from recipes.contrastive import index as index_module
-from recipes.contrastive import stored
+from recipes.contrastive import slides, stored
 from recipes.contrastive.adapter import add_towers_adapter
 from recipes.contrastive.benchmarks import Benchmark, benchmark_of, benchmarks, read_labelled
 from recipes.contrastive.classify import auroc_interval, class_vectors, judged, zero_shot
@@ -170,13 +171,19 @@ def test_files_that_are_no_images_and_loose_pictures_are_counted_and_named(tmp_p
     for name in ("a/1.png", "b/1.png", "loose.png", "c/1.dcm"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (8, 8)).save(tmp_path / name, "PNG")
-    for name in ("a/1.2.840.7", "a/scan.dicom", "b/2.jp2", "b/3.jfif", "b/v.nii.gz", "loose.dcm"):
-        (tmp_path / name).write_bytes(b"\0" * 128 + b"DICM")
+    for name in ("a/1.2.840.7", "a/scan.dicom", "loose.dcm", "b/2.jp2", "b/3.jfif", "b/v.nii.gz"):
+        (tmp_path / name).write_bytes(b"\0" * 128 + (b"" if name.startswith("b/") else b"DICM"))
     (tmp_path / "b" / "note.txt").write_text("seen")
     left = Left()
     benchmark = Benchmark("own", ("a {}",), {"a": ("a",), "b": ("b",)})
-    assert read_labelled(tmp_path, benchmark, left).labels == [0, 1]
-    assert left.counts["DICOM images"] == 2 and left.counts["image beside the class folders"] == 2
+    found = read_labelled(tmp_path, benchmark, left)  # DICOM is told by its bytes, too
+    assert [f"{one.path.parent.name}/{one.path.name}" for one in found.pictures] == [
+        "a/1.2.840.7",
+        "a/1.png",
+        "a/scan.dicom",
+        "b/1.png",
+    ]
+    assert left.counts["image beside the class folders"] == 2
     assert "names (1: " in str(left) and set(left.counts) >= {
         "volumes",
         "images of a kind that is not read",
@@ -184,7 +191,7 @@ def test_files_that_are_no_images_and_loose_pictures_are_counted_and_named(tmp_p
     }
     shutil.rmtree(tmp_path / "c")
     again = Left()
-    assert len(read_pairs(tmp_path, PairsConfig(train=tmp_path, validation=tmp_path), again)) == 2
+    assert len(read_pairs(tmp_path, PairsConfig(train=tmp_path, validation=tmp_path), again)) == 4
     assert again.counts["image beside the class folders"] == 2 and "2.jp2" in str(again)
     (tmp_path / "b" / "1.png").unlink()
     with pytest.raises(AssayError, match=r"class b .* no example; what is there is left out: .*\.jp2"):
@@ -356,7 +363,7 @@ def test_an_index_grows_by_what_is_new_and_forgets_what_is_gone(work, tmp_path, 
     out = tmp_path / "index"
     said = run(capsys, "index", images, "--out", out, "--model", work / "open_clip")
     assert "10 images added, 0 there already" in said and "searched exactly" in said
-    assert "DICOM images (1: " in said and "bad.png is damaged" in said
+    assert "scan.dcm does not begin as an image" in said and "bad.png is damaged" in said
     own = str((images / "deep" / "own.png").resolve())
     found = json.loads(run(capsys, "search", out, images / "deep" / "own.png", "--json", "--count", 3))
     assert found[0]["image"] == own and found[0]["score"] == pytest.approx(1, abs=1e-3) and len(found) == 3
@@ -386,6 +393,46 @@ def test_an_index_grows_by_what_is_new_and_forgets_what_is_gone(work, tmp_path, 
         run(capsys, "search", tmp_path / "none", "a", "--model", work / "open_clip")
 
 
+def test_dicom_files_and_slides_are_found_with_their_places(work, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("pydicom")
+    pytest.importorskip("openslide")
+    from extraction.slide import slide as slide_module
+    from extraction.slide import worker
+    from tests.extraction.test_slide import PINK, svs
+    from tests.extraction.volumes import enhanced, series
+
+    # The worker's code in this process, for the time that one takes to start.
+    monkeypatch.setattr(slide_module, "run_job", lambda data, job, limits, name: worker.work(data, job))
+    images, out = tmp_path / "images", tmp_path / "index"
+    series(images / "ct", 3)
+    enhanced(images / "loop.dcm")
+    svs(images / "a.svs")
+    svs(images / "unknown.svs", power="", mpp="")
+    said = run(capsys, "index", images, "--out", out, "--model", work / "open_clip")
+    # Three slices, a loop, four patches with tissue (half the slide), and a slide as a whole.
+    assert "9 images added" in said and re.search(r"frames beside .*loop\.dcm has 4", said)
+    assert re.search(r"does not say its resolution, and is seen whole \(1: .*unknown\.svs\)", said)
+    assert "0 images added, 9 there already, 0 gone" in run(capsys, "index", images, "--out", out)
+    figure(PINK, "square", "left", 8).resize((896, 896)).save(tmp_path / "pink.png")
+    page = tmp_path / "page.html"
+    found = json.loads(run(capsys, "search", out, tmp_path / "pink.png", "--json", "--html", page))
+    places = [hit["place"] for hit in found if "place" in hit]
+    assert sorted((place["left"], place["top"]) for place in places) == [(0, 0), (0, 896), (896, 0), (896, 896)]
+    assert page.read_text().count("data:image/jpeg;base64,") == 10 and "a.svs at 896, 0 (896 wide)" in page.read_text()
+    assert len(json.loads(run(capsys, "search", out, images / "a.svs", "--json", "--count", 2))) == 2  # as a whole
+    index = Index(out)
+    index.drop([next(row for row, item in index.items() if item.place)])  # as if it had been stopped within the slide
+    assert "4 images added, 5 there already, 3 gone" in run(capsys, "index", images, "--out", out)
+    monkeypatch.setitem(sys.modules, "extraction.volume.picture", None)
+    monkeypatch.setattr("recipes.contrastive.slides.find_spec", lambda name: None)
+    slides._opened.cache_clear()
+    said = run(capsys, "index", images, "--out", tmp_path / "other", "--model", work / "open_clip")
+    assert "DICOM image, for pip install 'assay[imaging]' (4: " in said
+    assert "slide, for pip install 'assay[imaging]' (2: " in said
+    with pytest.raises(AssayError, match=r"loop\.dcm is DICOM; pip install 'assay\[imaging\]' to read it\.$"):
+        run(capsys, "search", out, images / "loop.dcm")
+
+
 def test_links_in_a_folder_are_known_by_their_place(work, tmp_path, capsys):
     images, out = tmp_path / "images", tmp_path / "index"
     images.mkdir()
@@ -413,7 +460,7 @@ def test_pages_links_and_hidden_files_are_counted_and_named(work, tmp_path, caps
     pages[0].save(images / ".own.png")
     (images / "more").symlink_to(work / "more")
     said = run(capsys, "index", images, "--out", out, "--model", work / "open_clip")
-    for told in (r"pages behind a file's first \(1: .*fax\.tif has 2\)", r"hidden image \(1: .*own\.png\)",
+    for told in (r"frames beside the one that is seen \(1: .*fax\.tif has 2\)", r"hidden image \(1: .*own\.png\)",
                  r"link to a folder, not followed \(1: .*images/more\)"):  # fmt: skip
         assert re.search(told, said)
     for query, told in (
