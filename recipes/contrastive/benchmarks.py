@@ -252,7 +252,7 @@ def _rsna(file: Path, folder: Path, left: Left) -> Labelled:
     known = [patient for patient in sorted(targets) if patient in images]
     if not known:
         raise AssayError(
-            f"None of the patients of {file} has an image in {folder}; put them there, DICOM or PNG, named by patientId."
+            f"None of the patients of {file} has an image in {folder}: put DICOM or PNG files named by patientId there."
         )
     for patient in sorted(targets.keys() - images.keys()):
         left.add("labelled patient without an image", patient)

@@ -29,17 +29,22 @@ def classify(
     train: Annotated[
         Path | None, typer.Option(help="Labelled images of the same classes: a linear probe learns from them.")
     ] = None,
+    lora: Annotated[
+        bool, typer.Option("--lora", help="Also tune LoRA on 1 to 64 labels a class: minutes on a GPU, hours without.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Tell images' classes apart: without labels by what is said of each class, and with some by a linear probe."""
+    """Tell images' classes apart: without labels by what is said of each class, and with some by learning from them."""
     from recipes.contrastive.benchmarks import benchmark_of
     from recipes.contrastive.classify import classify as run
     from recipes.contrastive.data import Left
     from recipes.contrastive.load import load
 
+    if lora and not train:
+        raise AssayError("--lora learns from labelled images: name their folder by --train.")
     wanted = benchmark_of(benchmark, images, tuple(template or ()))
     left = Left()
-    found = run(load(model), images, train, wanted, left)
+    found = run(load(model), images, train, wanted, left, lora)
     if left.counts:
         print(f"Left out: {left}.", file=sys.stderr)
     print(json.dumps(found.to_dict(), indent=1) if as_json else found)

@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 
 from extraction.errors import AssayError
 from recipes.cli import app
+from recipes.contrastive import few, slides, stored
 from recipes.contrastive import index as index_module
-from recipes.contrastive import slides, stored
 from recipes.contrastive.adapter import add_towers_adapter
 from recipes.contrastive.benchmarks import Benchmark, benchmark_of, benchmarks, read_labelled
-from recipes.contrastive.classify import auroc_interval, class_vectors, judged, zero_shot
+from recipes.contrastive.classify import auroc_interval, class_vectors, judged, read_features, zero_shot
 from recipes.contrastive.config import PairsConfig, TowersConfig
 from recipes.contrastive.data import Left, pieces, read_pairs
 from recipes.contrastive.index import Index, recall_of
@@ -341,7 +341,9 @@ def test_classify_prints_zero_shot_and_probe(work, tmp_path, capsys):
     said = run(capsys, "classify", work / "open_clip", work / "more", "--train", work / "classes")
     assert "zero-shot" in said and "linear probe, all labels" in said and "linear probe, 4 a class" in said
     assert "2 classes: cold figure; warm figure\n2 templates: a photo of {}; {} presented in image\n" in said
-    assert "no linear probe of 16, 64 a class: as many labels again choose its penalty, and a class has 9" in said
+    assert "none of 16, 64 a class: as many labels again choose the probe's penalty and when LoRA stops, and a" in said
+    with pytest.raises(AssayError, match=r"^--lora learns from labelled images: name their folder by --train\."):
+        run(capsys, "classify", work / "open_clip", work / "more", "--lora")
     figures = json.loads(run(capsys, "classify", work / "open_clip", work / "more", "--json"))
     assert figures["zero_shot"]["images"] == 18 and figures["linear_probe"] is None
     for name in ("warm_figure", "cold_figure"):
@@ -350,6 +352,25 @@ def test_classify_prints_zero_shot_and_probe(work, tmp_path, capsys):
     for train, count in ((work / "more", 18), (work, 18), (tmp_path / "copies", 1)):
         with pytest.raises(AssayError, match=rf"^{count} of the 18 .* training and test data both \(one is .*\.png\)"):
             run(capsys, "classify", work / "open_clip", work / "more", "--train", train)
+
+
+@pytest.mark.parametrize("kind", ["open_clip", "siglip-adapter"])
+def test_a_lora_classifier_begins_as_zero_shot_learns_and_leaves_the_model_as_it_was(work, kind, monkeypatch):
+    dual = load(str(work / kind))
+    benchmark = benchmark_of(None, work / "more", ())
+    classes = class_vectors(dual, benchmark)
+    before, truth, test = read_features(dual, work / "more", read_labelled(work / "more", benchmark, Left()),
+                                        benchmark, Left())  # fmt: skip
+    train = read_labelled(work / "classes", benchmark, Left())
+    given = (dual, classes, train.pictures, np.asarray(train.labels), test, truth)
+    monkeypatch.setattr(few, "STEPS", 0)
+    plain = judged(zero_shot(dual, before, classes), truth, ["a", "b"]).accuracy
+    assert [(one.labels, one.accuracy) for one in few.lora_curve(*given)] == [(1, plain), (4, plain)]
+    monkeypatch.setattr(few, "STEPS", few.CHECK)
+    learned = few.lora_curve(*given)[1]
+    assert learned.accuracy > max(0.9, plain) and learned.interval[0] < learned.accuracy <= learned.interval[1]
+    after, _, _ = read_features(dual, work / "more", read_labelled(work / "more", benchmark, Left()), benchmark, Left())
+    assert np.allclose(after, before, atol=1e-5)
 
 
 def test_an_index_grows_by_what_is_new_and_forgets_what_is_gone(work, tmp_path, capsys, monkeypatch):
