@@ -58,6 +58,8 @@ def fill(index: Index, folder: Path, dual: Dual) -> Filled:
     Raises:
         AssayError: there is no such folder, it holds no image, or the index is another model's.
     """
+    if folder.is_file():
+        raise AssayError(f"{folder} is a file, and folders are indexed: name the one that it lies in.")
     if not folder.is_dir():
         raise AssayError(f"There is no folder {folder}.")
     left = Left()

@@ -410,6 +410,8 @@ def test_an_index_grows_by_what_is_new_and_forgets_what_is_gone(work, tmp_path, 
     ):
         with pytest.raises(AssayError, match=said):
             run(capsys, "search", out, query, "--model", model)
+    with pytest.raises(AssayError, match=r"new\.png is a file, and folders are indexed"):
+        run(capsys, "index", images / "new.png", "--out", out)
     with pytest.raises(AssayError, match="holds no index"):
         run(capsys, "search", tmp_path / "none", "a", "--model", work / "open_clip")
 
