@@ -28,9 +28,9 @@ class _InMemory(Files):
 def picture(data: bytes, most_pixels: int) -> tuple[np.ndarray, int]:
     """The picture in a DICOM file, uint8 [rows, columns, 3], and how many more frames the file has.
 
-    Of several frames it is the middle one of those stored. Values are shown in the first window that the file names, or from the lowest
-    to the highest where it names none; MONOCHROME1, whose low values are bright, is turned round. Tables (VOI LUT) are
-    not applied. In this process, without the limits of `open_volumes`.
+    Of several frames it is the middle one of those stored. Values are shown in the first window that the file names, or
+    from the lowest to the highest where it names none; MONOCHROME1, whose low values are bright, is turned round. VOI
+    LUTs are not applied. It is read in this process, without the limits of `open_volumes`.
 
     Raises:
         UnreadError: there is no picture, it can't be decoded, or has more than `most_pixels`.
