@@ -72,10 +72,10 @@ def _is_image(file: Path) -> bool:
     """By its name; DICOM by its bytes, too: archives name files by their UID or number alone."""
     if file.suffix.lower() in SUFFIXES:
         return True
+    if file.name.upper() == "DICOMDIR":  # DICOM, but a list of files
+        return False
     try:
-        if (
-            not file.is_file() or file.name.upper() == "DICOMDIR"
-        ):  # no pipe, which would be waited for; no list of files
+        if not file.is_file():  # a pipe would be waited for
             return False
         with file.open("rb") as opened:
             return opened.read(132)[128:] == b"DICM"
