@@ -5,7 +5,8 @@
 Shape, colour, place and number of drawn figures are told in words; a sixth of all combinations is never trained on, and
 is to be found among each other. Then the same drawings come from another apparatus (dim, blurred, on a light ground,
 its colours turned): LoRA on both towers of the now frozen pair, trained as `assay train` does, and a linear probe for
-the shapes are put side by side. `--out` keeps the model and the data.
+the shapes are put side by side, and with few labels a linear probe and a LoRA classifier (`assay classify --lora`).
+`--out` keeps the model and the data.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def prove(folder: Path, steps: int, tuning: int, count: int, batch: int = BATCH)
     pretrain(model, steps, batch)
     figures |= told("after", model, new) | {"seconds of training": round(time.perf_counter() - start)}
     figures |= told("shifted domain, frozen,", model, folder / "shifted" / "captions.csv")
-    figures |= shapes("frozen", model, folder)
+    figures |= shapes("frozen", model, folder, lora=True)
     adapter = tune(folder, tuning)
     figures |= told("shifted domain, LoRA,", adapter, folder / "shifted" / "captions.csv")
     return figures | shapes("LoRA", adapter, folder) | {"seconds": round(time.perf_counter() - start)}
@@ -87,8 +88,11 @@ def told(when: str, model: Path, pairs: Path) -> dict[str, float]:
     return {f"{when} recall@{k} (mean of both ways)": round(found[f"recall@{k}"], 3) for k in (1, 5)}
 
 
-def shapes(which: str, model: Path, folder: Path) -> dict[str, float]:
-    """Accuracy on the shapes of the shifted domain: told by captions, and by a linear probe."""
+def shapes(which: str, model: Path, folder: Path, lora: bool = False) -> dict[str, Any]:
+    """Accuracy on the shapes of the shifted domain: told by captions, and by a linear probe.
+
+    With `lora` also on few labels, with intervals: by a linear probe, and by a LoRA classifier.
+    """
     from recipes.contrastive.benchmarks import benchmark_of
     from recipes.contrastive.classify import classify
     from recipes.contrastive.data import Left
@@ -96,11 +100,20 @@ def shapes(which: str, model: Path, folder: Path) -> dict[str, float]:
 
     test = folder / "shapes_test"
     benchmark = benchmark_of(None, test, ("one red {} at the top left", "one blue {} at the bottom right"))
-    found = classify(load(str(model)), test, folder / "shapes_train", benchmark, Left())
+    found = classify(load(str(model)), test, folder / "shapes_train", benchmark, Left(), lora)
     assert found.probe is not None
+    few = {
+        f"shifted shapes, {which}, {what}, {one.labels} a class": "{:.3f} ({:.3f} to {:.3f})".format(
+            one.accuracy, *one.interval
+        )
+        for what, points in (("linear probe", found.curve), ("LoRA", found.lora))
+        for one in points
+        if lora
+    }
     return {
         f"shifted shapes, {which}, zero-shot accuracy": round(found.zero_shot.accuracy, 3),
         f"shifted shapes, {which}, linear probe accuracy": round(found.probe.accuracy, 3),
+        **few,
     }
 
 

@@ -185,11 +185,14 @@ def test_score_answers_and_choose_query_doubt(model, tmp_path):
     assert "limit" in start("choose_query_doubt.py", "--model", reads, "--folder", tmp_path / "bundles")
 
 
-def test_prove_contrastive(tmp_path):
+def test_prove_contrastive(tmp_path, monkeypatch):
+    monkeypatch.setattr("recipes.contrastive.probe.LABELS", (1,))
+    monkeypatch.setattr("recipes.contrastive.few.STEPS", 1)
     few = ("--steps", 2, "--tuning", 1, "--count", 20, "--batch", 8, "--json", tmp_path / "figures.json")
     printed = start("prove_contrastive.py", *few)
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["figures to tell apart"] == 60 and "shifted domain, LoRA" in printed
+    assert "shifted shapes, frozen, LoRA, 1 a class" in figures
 
 
 @pytest.mark.proof

@@ -33,7 +33,7 @@ def find(files: Files, names: Sequence[str], most_pixels: int, left: Left) -> li
 
     def same(one: Slice, other: Slice) -> bool:
         try:
-            return np.array_equal(read(files, _source(one)), read(files, _source(other)))
+            return np.array_equal(read(files, source_of(one)), read(files, source_of(other)))
         except UnreadError:
             return False
 
@@ -58,7 +58,7 @@ def _volume(files: Files, slices: list[Slice], said: list[str], left: Left) -> d
     """A volume as it is sent; None where its first slice can't be decoded."""
     first = slices[0]
     try:
-        shown = read(files, _source(first))
+        shown = read(files, source_of(first))
     except UnreadError as error:
         for one in slices:
             left(one["name"], str(error))
@@ -70,7 +70,7 @@ def _volume(files: Files, slices: list[Slice], said: list[str], left: Left) -> d
         "shape": [len(slices), first["rows"], first["columns"]],
         "colour": shown.ndim == 3,
         "said": [*said, *more, *_values(slices, shown.ndim == 3)],
-        "slices": [_source(one) for one in slices],
+        "slices": [source_of(one) for one in slices],
         **where,
     }
 
@@ -96,7 +96,7 @@ def _values(slices: Sequence[Slice], colour: bool) -> list[str]:
     return said
 
 
-def _source(one: Slice) -> dict[str, Any]:
+def source_of(one: Slice) -> dict[str, Any]:
     """What is needed to read a slice."""
     return {key: one[key] for key in ("name", "frame", "slope", "intercept", "lut", "syntax", "rows", "columns")}
 

@@ -11,6 +11,7 @@ import math
 from typing import Any, BinaryIO
 
 import pydicom
+from pydicom.multival import MultiValue
 from pydicom.pixels import get_decoder
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -33,6 +34,7 @@ _TAGS = (
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "PixelRepresentation"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SliceLocation"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "BurnedInAnnotation"),
+    *("WindowCenter", "WindowWidth"),
     *STACKS,
     *_FUNCTIONAL,
 )
@@ -130,6 +132,7 @@ def _place(data: Any) -> Slice:
         "slope": _number(data, "RescaleSlope"),
         "intercept": _number(data, "RescaleIntercept"),
         "unit": _word(data, "RescaleType"),
+        "window": _window(data),
         "stack": {key: str(data.get(key)) for key in STACKS if data.get(key) not in (None, "")},
     }
 
@@ -223,9 +226,23 @@ def _numbers(data: Any, key: str, count: int) -> tuple[float, ...] | None:
     return values if len(values) == count and all(math.isfinite(value) for value in values) else None
 
 
+def _window(data: Any) -> tuple[float, float] | None:
+    """Centre and width of the first window that a viewer is to show the values in."""
+    firsts = []
+    for key in ("WindowCenter", "WindowWidth"):
+        said = data.get(key)
+        firsts.append(said[0] if isinstance(said, MultiValue) and said else said)
+    centre, width = (_finite(one) for one in firsts)
+    return None if centre is None or width is None or width < 1 else (centre, width)
+
+
 def _number(data: Any, key: str) -> float | None:
+    return _finite(data.get(key))
+
+
+def _finite(said: Any) -> float | None:
     try:
-        value = float(data.get(key))
+        value = float(said)
     except (TypeError, ValueError, OverflowError):
         return None
     return value if math.isfinite(value) else None

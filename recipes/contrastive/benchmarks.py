@@ -251,9 +251,9 @@ def _rsna(file: Path, folder: Path, left: Left) -> Labelled:
             left.add("another image of a patient", str(image))
     known = [patient for patient in sorted(targets) if patient in images]
     if not known:
-        dicom = next(folder.rglob("*.dcm"), None)
-        remedy = f"{dicom.name} is DICOM: write the images as PNG by patientId" if dicom else "put PNG files there"
-        raise AssayError(f"None of the patients of {file} has an image in {folder}; {remedy}.")
+        raise AssayError(
+            f"None of the patients of {file} has an image in {folder}: put DICOM or PNG files named by patientId there."
+        )
     for patient in sorted(targets.keys() - images.keys()):
         left.add("labelled patient without an image", patient)
     labels = [targets[patient] for patient in known]

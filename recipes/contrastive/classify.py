@@ -49,8 +49,8 @@ class Figures:
 
 def read_features(
     dual: Dual, folder: Path, labelled: Labelled, benchmark: Benchmark, left: Left
-) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors [n, width] of a folder's labelled images, and the number of each one's class [n].
+) -> tuple[np.ndarray, np.ndarray, list[Any]]:
+    """Vectors [n, width] of a folder's labelled images, the number of each one's class [n], and the images.
 
     Raises:
         AssayError: no image of a class can be read.
@@ -60,7 +60,7 @@ def read_features(
     for number, name in enumerate(benchmark.classes):
         if not (labels == number).any():
             raise AssayError(f"No image of the class “{name}” in {folder} can be read: {left}.")
-    return vectors, labels
+    return vectors, labels, [labelled.pictures[number] for number in numbers]
 
 
 def class_vectors(dual: Dual, benchmark: Benchmark) -> np.ndarray:
@@ -157,6 +157,7 @@ class Classified:
     zero_shot: Figures
     probe: Figures | None
     curve: list[Curve]
+    lora: list[Curve]
     fewest: int = 0
     """Labels of the class that has the fewest to learn from."""
 
@@ -171,25 +172,25 @@ class Classified:
             "linear_probe": self.probe.to_dict() if self.probe else None,
             "curve": [asdict(point) for point in self.curve],
             "curve_without": self._without(),
+            "lora_curve": [asdict(point) for point in self.lora],
         }
 
     def __str__(self) -> str:
         names = ["", "images", "accuracy (95%)", "AUROC (95%)", "chance", "published"]
         rows = [("zero-shot", self.zero_shot)] + ([("linear probe, all labels", self.probe)] if self.probe else [])
         lines = [[name, *self._cells(one, name == "zero-shot")] for name, one in rows]
-        for point in self.curve:
-            low, high = point.interval
-            name = f"linear probe, {point.labels} a class"
-            lines.append(
-                [name, str(self.zero_shot.images), f"{point.accuracy:.3f} ({low:.3f} to {high:.3f})", "", "", ""]
-            )
+        for what, points in (("linear probe", self.curve), ("LoRA", self.lora)):
+            for point in points:
+                (low, high), name = point.interval, f"{what}, {point.labels} a class"
+                accuracy = f"{point.accuracy:.3f} ({low:.3f} to {high:.3f})"
+                lines.append([name, str(self.zero_shot.images), accuracy, "", "", ""])
         widths = [max(len(row[i]) for row in (names, *lines)) for i in range(len(names))]
         table = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in (names, *lines)]
         told = [_few("classes", list(self.benchmark.classes)), _few("templates", list(self.benchmark.templates))]
         if without := self._without():
             told.append(
-                f"no linear probe of {', '.join(map(str, without))} a class: as many labels again choose its penalty, "
-                f"and a class has {self.fewest} in all"
+                f"none of {', '.join(map(str, without))} a class: as many labels again choose the probe's penalty and "
+                f"when LoRA stops, and a class has {self.fewest} in all"
             )
         return "\n".join([*table, *told])
 
@@ -215,8 +216,13 @@ def _few(what: str, names: Sequence[str]) -> str:
     return f"{len(names)} {what}: {'; '.join(names[:_SHOWN])}{'; ...' if len(names) > _SHOWN else ''}"
 
 
-def classify(dual: Dual, test: Path, train: Path | None, benchmark: Benchmark, left: Left) -> Classified:
+def classify(
+    dual: Dual, test: Path, train: Path | None, benchmark: Benchmark, left: Left, lora: bool = False
+) -> Classified:
     """Zero-shot figures on `test`; and with `train`, a linear probe's, on all labels and on few.
+
+    Args:
+        lora: also a LoRA classifier's on few labels.
 
     Raises:
         AssayError: see `read_labelled` and `read_features`; or an image is in both.
@@ -234,13 +240,19 @@ def classify(dual: Dual, test: Path, train: Path | None, benchmark: Benchmark, l
                 f"{len(shared)} of the {len(told.pictures)} images of {test} are training and test data both (one is "
                 f"{shared[0]}), and figures would be worth nothing; take them out of {train}."
             )
-    vectors, labels = read_features(dual, test, told, benchmark, left)
-    plain = judged(zero_shot(dual, vectors, class_vectors(dual, benchmark)), labels, names)
+    vectors, labels, tested = read_features(dual, test, told, benchmark, left)
+    classes = class_vectors(dual, benchmark)
+    plain = judged(zero_shot(dual, vectors, classes), labels, names)
     if train is None or teaching is None:
-        return Classified(benchmark, plain, None, [])
-    learned, taught = read_features(dual, train, teaching, benchmark, left)
+        return Classified(benchmark, plain, None, [], [])
+    learned, taught, taught_by = read_features(dual, train, teaching, benchmark, left)
     probe = fit_best(learned, taught, len(names))
     scores = vectors @ probe.weight + probe.bias
     made = curve(learned, taught, vectors, labels, len(names))
+    tuned = []
+    if lora:
+        from recipes.contrastive.few import lora_curve
+
+        tuned = lora_curve(dual, classes, taught_by, taught, tested, labels)
     fewest = int(np.bincount(taught, minlength=len(names)).min())
-    return Classified(benchmark, plain, judged(scores, labels, names), made, fewest)
+    return Classified(benchmark, plain, judged(scores, labels, names), made, tuned, fewest)

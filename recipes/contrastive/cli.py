@@ -29,17 +29,22 @@ def classify(
     train: Annotated[
         Path | None, typer.Option(help="Labelled images of the same classes: a linear probe learns from them.")
     ] = None,
+    lora: Annotated[
+        bool, typer.Option("--lora", help="Also tune LoRA on 1 to 64 labels a class: minutes on a GPU, hours without.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Tell images' classes apart: without labels by what is said of each class, and with some by a linear probe."""
+    """Tell images' classes apart: without labels by what is said of each class, and with some by learning from them."""
     from recipes.contrastive.benchmarks import benchmark_of
     from recipes.contrastive.classify import classify as run
     from recipes.contrastive.data import Left
     from recipes.contrastive.load import load
 
+    if lora and not train:
+        raise AssayError("--lora learns from labelled images: name their folder by --train.")
     wanted = benchmark_of(benchmark, images, tuple(template or ()))
     left = Left()
-    found = run(load(model), images, train, wanted, left)
+    found = run(load(model), images, train, wanted, left, lora)
     if left.counts:
         print(f"Left out: {left}.", file=sys.stderr)
     print(json.dumps(found.to_dict(), indent=1) if as_json else found)
@@ -47,7 +52,7 @@ def classify(
 
 @app.command()
 def index(
-    folder: Annotated[Path, typer.Argument(help="Folder of images, and those in it.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of images, DICOM files and slides, and those in it.")],
     out: Annotated[Path, typer.Option(help="Folder of the index; of one that is there, what is new or changed.")],
     model: Annotated[str | None, typer.Option(help=_MODEL, show_default="the one that made the index")] = None,
 ) -> None:
@@ -77,6 +82,7 @@ def search(
     from recipes.contrastive.load import load
     from recipes.contrastive.search import hits_page
     from recipes.contrastive.search import search as run
+    from recipes.contrastive.slides import told
 
     if page and not page.parent.is_dir():
         raise AssayError(f"There is no folder {page.parent} for the page; make it, or name another by --html.")
@@ -86,9 +92,9 @@ def search(
     name = model or str(known.facts["model"])
     hits = run(known, load(name), query, count, exact)
     if as_json:
-        print(json.dumps([{"image": str(hit.path), "score": round(hit.score, 4)} for hit in hits], indent=1))
+        print(json.dumps([hit.to_dict() for hit in hits], indent=1))
     else:
-        print("\n".join(f"{hit.score:.3f}  {hit.path}" for hit in hits))
+        print("\n".join(f"{hit.score:.3f}  {hit.path}{told(hit.place)}" for hit in hits))
     if page:
         write_whole(page, hits_page(query, hits, name))
 

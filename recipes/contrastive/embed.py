@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 
 from recipes.contrastive.data import Left
-from recipes.contrastive.images import Picture, Preprocess, UnreadableError
+from recipes.contrastive.images import Preprocess, UnreadableError
 from recipes.contrastive.load import Dual, encode_pixels
 
 BATCH = 32
 
 
-def read_pixels(pictures: Iterable[Picture], preprocess: Preprocess, left: Left) -> Iterator[tuple[int, np.ndarray]]:
+def read_pixels(pictures: Iterable[Any], preprocess: Preprocess, left: Left) -> Iterator[tuple[int, np.ndarray]]:
     """The number of each picture with its pixels (uint8 [height, width, 3]), in order; at most a few are held.
 
-    Those that cannot be read, and pages behind the first, are counted in `left`.
+    Those that cannot be read, and pages and frames that are not seen, are counted in `left`.
     """
 
-    def work(picture: Picture) -> tuple[np.ndarray, int] | UnreadableError:
+    def work(picture: Any) -> tuple[np.ndarray, int] | UnreadableError:
         try:
             image = picture.open()
             return preprocess.pixels(image), int(image.info.get("more", 0))
@@ -33,7 +33,7 @@ def read_pixels(pictures: Iterable[Picture], preprocess: Preprocess, left: Left)
 
     workers = max(1, os.cpu_count() or 1)
     numbered = enumerate(pictures)
-    waiting: deque[tuple[int, Picture, Future[Any]]] = deque()
+    waiting: deque[tuple[int, Any, Future[Any]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for number, picture in islice(numbered, 4 * workers):
             waiting.append((number, picture, pool.submit(work, picture)))
@@ -43,16 +43,16 @@ def read_pixels(pictures: Iterable[Picture], preprocess: Preprocess, left: Left)
                 waiting.append((following, other, pool.submit(work, other)))
             made = future.result()
             if isinstance(made, UnreadableError):
-                left.add("unreadable image", str(made))
+                left.add(made.lacks or "unreadable image", str(picture if made.lacks else made))
                 continue
             pixels, more = made
             if more:
-                left.add("pages behind a file's first", f"{picture} has {more}")
+                left.add("pages or frames beside the one that is seen", f"{picture} has {more}")
             yield number, pixels
 
 
 def embed(
-    dual: Dual, pictures: Iterable[Picture], left: Left, batch: int = BATCH
+    dual: Dual, pictures: Iterable[Any], left: Left, batch: int = BATCH
 ) -> Iterator[tuple[list[int], np.ndarray]]:
     """Numbers of pictures with their vectors (float32 [n, width], length 1), a batch at a time."""
     import torch
@@ -63,7 +63,7 @@ def embed(
         yield numbers, encode_pixels(dual, torch.from_numpy(np.stack([one for _, one in some]))).numpy()
 
 
-def embed_all(dual: Dual, pictures: list[Picture], left: Left, label: str = "") -> tuple[list[int], np.ndarray]:
+def embed_all(dual: Dual, pictures: list[Any], left: Left, label: str = "") -> tuple[list[int], np.ndarray]:
     """As `embed`, all at once: the numbers of the readable pictures, and their vectors.
 
     Args:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from extraction.errors import AssayError
 from recipes.contrastive.images import SUFFIXES
+from recipes.contrastive.slides import SLIDES
 
 if TYPE_CHECKING:
     from recipes.contrastive.data import Left
 
 # Pictures that are of no suffix that is read, and what they are called where they are left out.
 _UNREAD = {
-    **dict.fromkeys((".dcm", ".dicom", ".ima"), "DICOM images"),
-    **dict.fromkeys((".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".bif"), "slides"),
+    **dict.fromkeys(SLIDES, "slides"),
     **dict.fromkeys((".nii", ".nii.gz", ".nrrd", ".mha", ".mhd"), "volumes"),
     **dict.fromkeys((".jfif", ".jpe"), "JPEG images of another suffix than .jpg"),
     **dict.fromkeys((".jp2", ".j2k", ".avif", ".jxl", ".dib", ".pgm", ".ppm"), "images of a kind that is not read"),
@@ -48,21 +48,19 @@ def class_folders(path: Path) -> dict[str, list[Path]]:
 
 
 def images_of(folder: Path) -> list[Path]:
-    """All files of a folder and those in it whose names are images', sorted; hidden ones are left out."""
-    return sorted(
-        one
-        for one in folder.rglob("*")
-        if one.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in one.relative_to(folder).parts)
-    )
+    """All files of a folder and those in it that are images by their names, or DICOM by their bytes, sorted.
+
+    Hidden ones are left out.
+    """
+    return sorted(one for one in folder.rglob("*") if not _hidden(one, folder) and _is_image(one))
 
 
 def unread(file: Path) -> str:
     """What a file is whose name is no image's, for people; empty for those that `images_of` gives, and hidden ones."""
     name = file.name.lower()
-    if name.startswith(".") or file.suffix.lower() in SUFFIXES:
+    if name.startswith(".") or _is_image(file):
         return ""
-    known = next((kind for suffix, kind in _UNREAD.items() if name.endswith(suffix)), "")
-    return known or ("DICOM images" if _is_dicom(file) else _OTHER)
+    return next((kind for suffix, kind in _UNREAD.items() if name.endswith(suffix)), _OTHER)
 
 
 def is_picture(file: Path) -> bool:
@@ -70,25 +68,44 @@ def is_picture(file: Path) -> bool:
     return file.is_file() and not file.name.startswith(".") and unread(file) != _OTHER
 
 
-def _is_dicom(file: Path) -> bool:
-    """By its bytes: archives name files by their UID or number alone."""
+def _is_image(file: Path) -> bool:
+    """By its name; DICOM by its bytes, too: archives name files by their UID or number alone."""
+    if file.suffix.lower() in SUFFIXES:
+        return True
+    if file.name.upper() == "DICOMDIR":  # DICOM, but a list of files
+        return False
     try:
+        if not file.is_file():  # a pipe would be waited for
+            return False
         with file.open("rb") as opened:
             return opened.read(132)[128:] == b"DICM"
     except OSError:
         return False
 
 
-def tell_left_out(folder: Path, left: Left) -> None:
-    """Count in `left` what `images_of` does not see: hidden images, links to folders, files that are no images."""
+def slides_of(folder: Path) -> list[Path]:
+    """All files of a folder and those in it whose names are slides', sorted; hidden ones are left out."""
+    return sorted(one for one in folder.rglob("*") if not _hidden(one, folder) and one.suffix.lower() in SLIDES)
+
+
+def tell_left_out(folder: Path, left: Left, slides: bool = False) -> None:
+    """Count in `left` what is not seen: hidden images, links to folders, files that are no images.
+
+    Args:
+        slides: whether slides are seen, too.
+    """
     for one in sorted(folder.rglob("*")):
-        if any(part.startswith(".") for part in one.relative_to(folder).parts):
+        if _hidden(one, folder):
             if one.suffix.lower() in SUFFIXES and one.is_file():
                 left.add("hidden image", str(one))
         elif one.is_symlink() and one.is_dir():
             left.add("link to a folder, not followed", str(one))
-        elif one.is_file() and (kind := unread(one)):
+        elif one.is_file() and (kind := unread(one)) and not (slides and one.suffix.lower() in SLIDES):
             left.add(kind, str(one))
+
+
+def _hidden(one: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in one.relative_to(folder).parts)
 
 
 def tell_loose(folder: Path, left: Left) -> None:

@@ -20,13 +20,22 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MOST_PIXELS = 200_000_000
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".heic", ".heif")
+DICOM = (".dcm", ".dicom", ".ima")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".heic", ".heif", *DICOM)
 _SHAPELESS = ("plain text", "binary data of an unknown kind")  # what the beginning of a file is that says nothing
 _RESAMPLE = {"nearest": 0, "bilinear": 2, "bicubic": 3}
 
 
 class UnreadableError(AssayError):
-    """An image that cannot be read, with its name and why."""
+    """An image that cannot be read, with its name and why.
+
+    Attributes:
+        lacks: what all of its kind need that is not installed, and how to have it; empty where this one is damaged.
+    """
+
+    def __init__(self, text: str, lacks: str = "") -> None:
+        super().__init__(text)
+        self.lacks = lacks
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,8 @@ class Picture:
     def open(self) -> Image.Image:
         """The image as RGB, turned as its EXIF data say, on white where it is transparent.
 
-        Grey values of 16 or 32 bits are brought to 8 by the picture's own range, as documents' are (`in_8_bits`).
+        Grey values of 16 or 32 bits are brought to 8 by the picture's own range, as documents' are (`in_8_bits`), those
+        of DICOM by the window that the file names; of its frames the middle one is seen.
 
         Raises:
             UnreadableError: it is not there, or no image, or damaged, or larger than MOST_PIXELS.
@@ -59,8 +69,10 @@ class Picture:
 
 
 def picture_of(data: bytes, name: str) -> Image.Image:
-    """The image in bytes, as `Picture.open` gives it and with its errors; its info `more` is how many pages follow."""
+    """The image in bytes, as `Picture.open` gives it, with its errors; its info `more` counts the pages not seen."""
     kind = kind_of(data)
+    if kind.name == "a DICOM image":
+        return _dicom(data, name)
     if not kind.image:
         remedy = f"; {kind.remedy}" if kind.remedy else ""
         suffix = name[name.rfind(".") :].lower()
@@ -77,8 +89,28 @@ def picture_of(data: bytes, name: str) -> Image.Image:
             what = "is damaged and cannot be read; copy it again"
         raise UnreadableError(f"{name} {what}.") from None
     except ImportError:
-        raise UnreadableError(f"{name} is a HEIC photo; pip install 'assay[heif]' to read it.") from None
+        remedy = "pip install 'assay[heif]'"
+        raise UnreadableError(f"{name} is a HEIC photo; {remedy} to read it.", f"HEIC photo, for {remedy}") from None
     image.info["more"] = len(frames) - 1
+    return image
+
+
+def _dicom(data: bytes, name: str) -> Image.Image:
+    from PIL import Image
+
+    try:
+        from extraction.volume.picture import picture
+    except ImportError:
+        remedy = "pip install 'assay[imaging]'"
+        raise UnreadableError(f"{name} is DICOM; {remedy} to read it.", f"DICOM image, for {remedy}") from None
+    from extraction.volume.files import UnreadError
+
+    try:
+        values, more = picture(data, MOST_PIXELS)
+    except UnreadError as error:
+        raise UnreadableError(f"{name} cannot be read: {error}.") from None
+    image = Image.fromarray(values)
+    image.info["more"] = more
     return image
 
 

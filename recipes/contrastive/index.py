@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from extraction.errors import AssayError
+from recipes.contrastive.slides import Place
 from recipes.contrastive.stored import Stored, reading
 
 FAISS = "vectors.faiss"
@@ -27,10 +28,16 @@ _AGAIN = 8  # times as many candidates as are wanted are compared again in float
 
 @dataclass(frozen=True)
 class Hit:
-    """An image that was found, and its cosine similarity to what was asked."""
+    """An image that was found, its cosine similarity to what was asked, and its place on a slide."""
 
     path: Path
     score: float
+    place: Place | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; a place has left, top and width in pixels of the slide's finest level."""
+        place = dict(zip(("left", "top", "width"), self.place, strict=True)) if self.place else None
+        return {"image": str(self.path), "score": round(self.score, 4)} | ({"place": place} if place else {})
 
 
 class Index(Stored):
@@ -141,7 +148,8 @@ class Index(Stored):
                 part = int(np.searchsorted(self.starts, row, side="right")) - 1
                 at = int(row - self.starts[part])
                 [item] = self.items_of(part, slice(at, at + 1))
-                made.append(Hit(Path(item.path), float(score)))
+                place = (item.place[0], item.place[1], item.place[2]) if item.place else None
+                made.append(Hit(Path(item.path), float(score), place))
         return made
 
 

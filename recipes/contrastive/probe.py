@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,20 +98,26 @@ def curve(
 
     As many again are for choosing the penalty.
     """
+    found: dict[int, list[float]] = defaultdict(list)
+    for count, taught, chosen in draws(labels, classes, seed):
+        probe = best(vectors[taught], labels[taught], vectors[chosen], labels[chosen], classes)
+        found[count].append(probe.accuracy(test, truth))
+    return [point(count, one, len(truth)) for count, one in found.items()]
+
+
+def draws(labels: np.ndarray, classes: int, seed: int = 0) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """LABELS a class as far as every class has twice as many, each DRAWS times: how many, and indices of images.
+
+    They are of those to learn from, and of as many again to choose by.
+    """
     rng = np.random.default_rng(seed)
     fewest = min(int((labels == number).sum()) for number in range(classes))
-    made = []
     for count in LABELS:
         if 2 * count > fewest:
             break
-        found = []
         for _ in range(DRAWS):
             both = _draw(labels, classes, [2 * count] * classes, rng).reshape(classes, 2 * count)
-            taught, chosen = both[:, :count].reshape(-1), both[:, count:].reshape(-1)
-            probe = best(vectors[taught], labels[taught], vectors[chosen], labels[chosen], classes)
-            found.append(probe.accuracy(test, truth))
-        made.append(point(count, found, len(truth)))
-    return made
+            yield count, both[:, :count].reshape(-1), both[:, count:].reshape(-1)
 
 
 def point(count: int, found: Sequence[float], images: int) -> Curve:

@@ -9,7 +9,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +20,11 @@ from finetune.page import page
 from finetune.processes import say
 from recipes.contrastive.data import Left
 from recipes.contrastive.embed import embed
-from recipes.contrastive.folders import images_of, tell_left_out
+from recipes.contrastive.folders import images_of, slides_of, tell_left_out
 from recipes.contrastive.images import Picture, UnreadableError
 from recipes.contrastive.index import Hit, Index
 from recipes.contrastive.load import Dual, adapter_of, encode_pixels, encode_texts
+from recipes.contrastive.slides import Drawn, is_slide, look, pictures_of, told
 from recipes.contrastive.stored import Item
 
 _TOKENS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")
@@ -57,11 +58,13 @@ def fill(index: Index, folder: Path, dual: Dual) -> Filled:
     Raises:
         AssayError: there is no such folder, it holds no image, or the index is another model's.
     """
+    if folder.is_file():
+        raise AssayError(f"{folder} is a file, and folders are indexed: name the one that it lies in.")
     if not folder.is_dir():
         raise AssayError(f"There is no folder {folder}.")
     left = Left()
     here = _items(folder.resolve(), left)
-    tell_left_out(folder.resolve(), left)
+    tell_left_out(folder.resolve(), left, slides=True)
     if not here and not index.there():
         raise _no_image(folder, left)
     name = str(Path(dual.name).resolve()) if Path(dual.name).exists() else dual.name  # searched from anywhere
@@ -87,9 +90,9 @@ def identity(dual: Dual) -> dict[str, str]:
 
 
 def _items(folder: Path, left: Left) -> list[Item]:
-    """The images of a folder; those that cannot be looked at, as a link to nothing, are counted in `left`."""
+    """The images and slides of a folder; what cannot be looked at, as a link to nothing, is counted in `left`."""
     made = []
-    for path in images_of(folder):
+    for path in sorted([*images_of(folder), *slides_of(folder)]):
         try:
             made.append(Item.of(path))
         except OSError as error:
@@ -99,14 +102,19 @@ def _items(folder: Path, left: Left) -> list[Item]:
 
 def _no_image(folder: Path, left: Left) -> AssayError:
     why = f"; left out: {left}" if left.counts else ""
-    return AssayError(f"{folder} holds no image (PNG, JPEG, TIFF, WebP, BMP, GIF){why}.")
+    return AssayError(f"{folder} holds no image (PNG, JPEG, TIFF, WebP, BMP, GIF, DICOM, slides){why}.")
 
 
 def _fill(index: Index, folder: Path, here: Sequence[Item], dual: Dual, left: Left) -> Filled:
     from tqdm import tqdm
 
     root = folder.resolve()
-    known = {item: row for row, item in index.items() if Path(item.path).is_relative_to(root)}
+    known: dict[tuple[str, int, int], list[int]] = {}
+    wanted: dict[tuple[str, int, int], int] = {}
+    for row, item in index.items():
+        if Path(item.path).is_relative_to(root):
+            known.setdefault(item.file, []).append(row)
+            wanted[item.file] = item.pictures
     if not here and not known:
         raise _no_image(folder, left)
     if not here:
@@ -114,19 +122,40 @@ def _fill(index: Index, folder: Path, here: Sequence[Item], dual: Dual, left: Le
             f"{folder} holds no picture any more, and the index knows {len(known)} of it: is it mounted? Remove "
             f"{index.folder} to start anew."
         )
-    found = set(here)
-    gone = [row for item, row in known.items() if item not in found]
+    whole = {file for file, rows in known.items() if len(rows) == wanted[file]}  # not stopped within a slide
+    kept = whole & {item.file for item in here}
+    gone = [row for file, rows in known.items() if file not in kept for row in rows]
     index.drop(gone)
-    new = [item for item in here if item not in known]
+    new = [item for item in here if item.file not in kept]
+    made: list[Item] = []
 
     def rows() -> Iterator[tuple[Item, np.ndarray]]:
         with tqdm(total=len(new), desc="indexing", disable=None, unit="image", leave=False) as bar:
-            for numbers, vectors in embed(dual, (Picture(Path(item.path)) for item in new), left):
+            for numbers, vectors in embed(dual, _shown(new, made, left), left):
+                bar.total = max(len(new), len(made))
                 bar.update(len(numbers))
-                yield from ((new[number], vector) for number, vector in zip(numbers, vectors, strict=True))
+                yield from ((made[number], vector) for number, vector in zip(numbers, vectors, strict=True))
 
     added = index.add(rows())
-    return Filled(added, len(here) - len(new), len(gone), left, index.build())
+    return Filled(added, sum(len(known[file]) for file in kept), len(gone), left, index.build())
+
+
+def _shown(files: Sequence[Item], made: list[Item], left: Left) -> Iterator[Picture | Drawn]:
+    """The pictures of files, one of each, or of a slide its patches; the item of each is put in `made` before."""
+    for item in files:
+        path = Path(item.path)
+        if not is_slide(path):
+            made.append(item)
+            yield Picture(path)
+            continue
+        try:
+            for place, count, picture in pictures_of(path):
+                if place is None:
+                    left.add("patches of a slide that does not say its resolution, and is seen whole", str(path))
+                made.append(replace(item, place=place, pictures=count))
+                yield picture
+        except UnreadableError as error:
+            left.add(error.lacks or "unreadable slide", str(path if error.lacks else error))
 
 
 def query_vector(dual: Dual, query: str) -> np.ndarray:
@@ -141,7 +170,7 @@ def query_vector(dual: Dual, query: str) -> np.ndarray:
         raise AssayError("There is nothing to search for; give a text, or an image's file.")
     path = _there(query)
     if path and path.is_file():
-        pixels = dual.preprocess.pixels(Picture(path).open())
+        pixels = dual.preprocess.pixels(look(path))
         return np.asarray(encode_pixels(dual, torch.from_numpy(pixels[None].copy())).numpy())
     if path and path.is_dir():
         raise AssayError(f"{query} is a folder; name an image, or search for a text.")
@@ -177,22 +206,22 @@ def hits_page(query: str, hits: Sequence[Hit], model: str) -> str:
     """A page of its own with the pictures that were found, small, and their similarities."""
     asked = html.escape(query)
     if path := _there(query):
-        asked = f"{html.escape(path.name)}</h1><p><img alt='what was searched for' src='{_small(path)}'></p>"
+        asked = f"{html.escape(path.name)}</h1><p><img alt='what was searched for' src='{_small(Hit(path, 1.0))}'></p>"
     else:
         asked = f"“{asked}”</h1>"
     cards = "".join(
-        f"<figure><img alt='{number}' src='{_small(hit.path)}'><figcaption><span class=score>{number}. "
-        f"{hit.score:.3f}</span><br>{html.escape(str(hit.path))}</figcaption></figure>"
+        f"<figure><img alt='{number}' src='{_small(hit)}'><figcaption><span class=score>{number}. "
+        f"{hit.score:.3f}</span><br>{html.escape(f'{hit.path}{told(hit.place)}')}</figcaption></figure>"
         for number, hit in enumerate(hits, 1)
     )
     note = f"<p>Cosine similarity by {html.escape(model)}; {len(hits)} images. It ranks; it is no finding.</p>"
     return page("Assay search", f"{_CSS}<h1>{asked}{note}<div class=hits>{cards}</div>")
 
 
-def _small(path: Path) -> str:
+def _small(hit: Hit) -> str:
     """A picture as a data URI of at most _SIDE pixels; an empty one where it is gone."""
     try:
-        image = Picture(path).open()
+        image = look(hit.path, hit.place)
     except UnreadableError:
         return ""
     image.thumbnail((_SIDE, _SIDE))

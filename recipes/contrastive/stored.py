@@ -27,11 +27,23 @@ PART = 16_384  # images of a part
 
 @dataclass(frozen=True)
 class Item:
-    """An image of an index: its file, and what tells whether it has changed."""
+    """An image of an index: its file, what tells whether it has changed, and where in it the image is.
+
+    Attributes:
+        place: of a patch of a slide (`slides.Place`); none where the file is one image.
+        pictures: how many images of its file an index has, if it was not stopped between them.
+    """
 
     path: str
     size: int
     changed: int
+    place: Sequence[float] | None = None
+    pictures: int = 1
+
+    @property
+    def file(self) -> tuple[str, int, int]:
+        """The file as it was."""
+        return self.path, self.size, self.changed
 
     @classmethod
     def of(cls, path: Path) -> Item:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -12,11 +13,11 @@ from safetensors.torch import load_file
 
 from extraction.errors import AssayError
 from recipes.cli import app
+from recipes.contrastive import few, slides, stored
 from recipes.contrastive import index as index_module
-from recipes.contrastive import stored
 from recipes.contrastive.adapter import add_towers_adapter
 from recipes.contrastive.benchmarks import Benchmark, benchmark_of, benchmarks, read_labelled
-from recipes.contrastive.classify import auroc_interval, class_vectors, judged, zero_shot
+from recipes.contrastive.classify import auroc_interval, class_vectors, judged, read_features, zero_shot
 from recipes.contrastive.config import PairsConfig, TowersConfig
 from recipes.contrastive.data import Left, pieces, read_pairs
 from recipes.contrastive.index import Index, recall_of
@@ -170,13 +171,19 @@ def test_files_that_are_no_images_and_loose_pictures_are_counted_and_named(tmp_p
     for name in ("a/1.png", "b/1.png", "loose.png", "c/1.dcm"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (8, 8)).save(tmp_path / name, "PNG")
-    for name in ("a/1.2.840.7", "a/scan.dicom", "b/2.jp2", "b/3.jfif", "b/v.nii.gz", "loose.dcm"):
-        (tmp_path / name).write_bytes(b"\0" * 128 + b"DICM")
+    for name in ("a/1.2.840.7", "a/scan.dicom", "loose.dcm", "b/2.jp2", "b/3.jfif", "b/v.nii.gz"):
+        (tmp_path / name).write_bytes(b"\0" * 128 + (b"" if name.startswith("b/") else b"DICM"))
     (tmp_path / "b" / "note.txt").write_text("seen")
     left = Left()
     benchmark = Benchmark("own", ("a {}",), {"a": ("a",), "b": ("b",)})
-    assert read_labelled(tmp_path, benchmark, left).labels == [0, 1]
-    assert left.counts["DICOM images"] == 2 and left.counts["image beside the class folders"] == 2
+    found = read_labelled(tmp_path, benchmark, left)  # DICOM is told by its bytes, too
+    assert [f"{one.path.parent.name}/{one.path.name}" for one in found.pictures] == [
+        "a/1.2.840.7",
+        "a/1.png",
+        "a/scan.dicom",
+        "b/1.png",
+    ]
+    assert left.counts["image beside the class folders"] == 2
     assert "names (1: " in str(left) and set(left.counts) >= {
         "volumes",
         "images of a kind that is not read",
@@ -184,7 +191,7 @@ def test_files_that_are_no_images_and_loose_pictures_are_counted_and_named(tmp_p
     }
     shutil.rmtree(tmp_path / "c")
     again = Left()
-    assert len(read_pairs(tmp_path, PairsConfig(train=tmp_path, validation=tmp_path), again)) == 2
+    assert len(read_pairs(tmp_path, PairsConfig(train=tmp_path, validation=tmp_path), again)) == 4
     assert again.counts["image beside the class folders"] == 2 and "2.jp2" in str(again)
     (tmp_path / "b" / "1.png").unlink()
     with pytest.raises(AssayError, match=r"class b .* no example; what is there is left out: .*\.jp2"):
@@ -334,7 +341,9 @@ def test_classify_prints_zero_shot_and_probe(work, tmp_path, capsys):
     said = run(capsys, "classify", work / "open_clip", work / "more", "--train", work / "classes")
     assert "zero-shot" in said and "linear probe, all labels" in said and "linear probe, 4 a class" in said
     assert "2 classes: cold figure; warm figure\n2 templates: a photo of {}; {} presented in image\n" in said
-    assert "no linear probe of 16, 64 a class: as many labels again choose its penalty, and a class has 9" in said
+    assert "none of 16, 64 a class: as many labels again choose the probe's penalty and when LoRA stops, and a" in said
+    with pytest.raises(AssayError, match=r"^--lora learns from labelled images: name their folder by --train\."):
+        run(capsys, "classify", work / "open_clip", work / "more", "--lora")
     figures = json.loads(run(capsys, "classify", work / "open_clip", work / "more", "--json"))
     assert figures["zero_shot"]["images"] == 18 and figures["linear_probe"] is None
     for name in ("warm_figure", "cold_figure"):
@@ -343,6 +352,25 @@ def test_classify_prints_zero_shot_and_probe(work, tmp_path, capsys):
     for train, count in ((work / "more", 18), (work, 18), (tmp_path / "copies", 1)):
         with pytest.raises(AssayError, match=rf"^{count} of the 18 .* training and test data both \(one is .*\.png\)"):
             run(capsys, "classify", work / "open_clip", work / "more", "--train", train)
+
+
+@pytest.mark.parametrize("kind", ["open_clip", "siglip-adapter"])
+def test_a_lora_classifier_begins_as_zero_shot_learns_and_leaves_the_model_as_it_was(work, kind, monkeypatch):
+    dual = load(str(work / kind))
+    benchmark = benchmark_of(None, work / "more", ())
+    classes = class_vectors(dual, benchmark)
+    before, truth, test = read_features(dual, work / "more", read_labelled(work / "more", benchmark, Left()),
+                                        benchmark, Left())  # fmt: skip
+    train = read_labelled(work / "classes", benchmark, Left())
+    given = (dual, classes, train.pictures, np.asarray(train.labels), test, truth)
+    monkeypatch.setattr(few, "STEPS", 0)
+    plain = judged(zero_shot(dual, before, classes), truth, ["a", "b"]).accuracy
+    assert [(one.labels, one.accuracy) for one in few.lora_curve(*given)] == [(1, plain), (4, plain)]
+    monkeypatch.setattr(few, "STEPS", few.CHECK)
+    learned = few.lora_curve(*given)[1]
+    assert learned.accuracy > max(0.9, plain) and learned.interval[0] < learned.accuracy <= learned.interval[1]
+    after, _, _ = read_features(dual, work / "more", read_labelled(work / "more", benchmark, Left()), benchmark, Left())
+    assert np.allclose(after, before, atol=1e-5)
 
 
 def test_an_index_grows_by_what_is_new_and_forgets_what_is_gone(work, tmp_path, capsys, monkeypatch):
@@ -356,7 +384,7 @@ def test_an_index_grows_by_what_is_new_and_forgets_what_is_gone(work, tmp_path, 
     out = tmp_path / "index"
     said = run(capsys, "index", images, "--out", out, "--model", work / "open_clip")
     assert "10 images added, 0 there already" in said and "searched exactly" in said
-    assert "DICOM images (1: " in said and "bad.png is damaged" in said
+    assert "scan.dcm does not begin as an image" in said and "bad.png is damaged" in said
     own = str((images / "deep" / "own.png").resolve())
     found = json.loads(run(capsys, "search", out, images / "deep" / "own.png", "--json", "--count", 3))
     assert found[0]["image"] == own and found[0]["score"] == pytest.approx(1, abs=1e-3) and len(found) == 3
@@ -382,8 +410,50 @@ def test_an_index_grows_by_what_is_new_and_forgets_what_is_gone(work, tmp_path, 
     ):
         with pytest.raises(AssayError, match=said):
             run(capsys, "search", out, query, "--model", model)
+    with pytest.raises(AssayError, match=r"new\.png is a file, and folders are indexed"):
+        run(capsys, "index", images / "new.png", "--out", out)
     with pytest.raises(AssayError, match="holds no index"):
         run(capsys, "search", tmp_path / "none", "a", "--model", work / "open_clip")
+
+
+def test_dicom_files_and_slides_are_found_with_their_places(work, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("pydicom")
+    pytest.importorskip("openslide")
+    from extraction.slide import slide as slide_module
+    from extraction.slide import worker
+    from tests.extraction.test_slide import PINK, svs
+    from tests.extraction.volumes import enhanced, series
+
+    # The worker's code in this process, for the time that one takes to start.
+    monkeypatch.setattr(slide_module, "run_job", lambda data, job, limits, name: worker.work(data, job))
+    images, out = tmp_path / "images", tmp_path / "index"
+    series(images / "ct", 3)
+    enhanced(images / "loop.dcm")
+    svs(images / "a.svs")
+    svs(images / "unknown.svs", power="", mpp="")
+    said = run(capsys, "index", images, "--out", out, "--model", work / "open_clip")
+    # Three slices, a loop, four patches with tissue (half the slide), and a slide as a whole.
+    assert "9 images added" in said and re.search(r"frames beside .*loop\.dcm has 4", said)
+    assert re.search(r"does not say its resolution, and is seen whole \(1: .*unknown\.svs\)", said)
+    assert "0 images added, 9 there already, 0 gone" in run(capsys, "index", images, "--out", out)
+    figure(PINK, "square", "left", 8).resize((896, 896)).save(tmp_path / "pink.png")
+    page = tmp_path / "page.html"
+    found = json.loads(run(capsys, "search", out, tmp_path / "pink.png", "--json", "--html", page))
+    places = [hit["place"] for hit in found if "place" in hit]
+    assert sorted((place["left"], place["top"]) for place in places) == [(0, 0), (0, 896), (896, 0), (896, 896)]
+    assert page.read_text().count("data:image/jpeg;base64,") == 10 and "a.svs at 896, 0 (896 wide)" in page.read_text()
+    assert len(json.loads(run(capsys, "search", out, images / "a.svs", "--json", "--count", 2))) == 2  # as a whole
+    index = Index(out)
+    index.drop([next(row for row, item in index.items() if item.place)])  # as if it had been stopped within the slide
+    assert "4 images added, 5 there already, 3 gone" in run(capsys, "index", images, "--out", out)
+    monkeypatch.setitem(sys.modules, "extraction.volume.picture", None)
+    monkeypatch.setattr("recipes.contrastive.slides.find_spec", lambda name: None)
+    slides._opened.cache_clear()
+    said = run(capsys, "index", images, "--out", tmp_path / "other", "--model", work / "open_clip")
+    assert "DICOM image, for pip install 'assay[imaging]' (4: " in said
+    assert "slide, for pip install 'assay[imaging]' (2: " in said
+    with pytest.raises(AssayError, match=r"loop\.dcm is DICOM; pip install 'assay\[imaging\]' to read it\.$"):
+        run(capsys, "search", out, images / "loop.dcm")
 
 
 def test_links_in_a_folder_are_known_by_their_place(work, tmp_path, capsys):
@@ -413,7 +483,7 @@ def test_pages_links_and_hidden_files_are_counted_and_named(work, tmp_path, caps
     pages[0].save(images / ".own.png")
     (images / "more").symlink_to(work / "more")
     said = run(capsys, "index", images, "--out", out, "--model", work / "open_clip")
-    for told in (r"pages behind a file's first \(1: .*fax\.tif has 2\)", r"hidden image \(1: .*own\.png\)",
+    for told in (r"frames beside the one that is seen \(1: .*fax\.tif has 2\)", r"hidden image \(1: .*own\.png\)",
                  r"link to a folder, not followed \(1: .*images/more\)"):  # fmt: skip
         assert re.search(told, said)
     for query, told in (
