@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Make, spoil, read, count; print the table as it grows, and write the figures where a file is named."""
+    """Make, spoil, read, count; print the table, and write the figures after each kind where a file is named."""
     from rich.console import Console
     from rich.table import Table
 
@@ -53,6 +53,8 @@ def run(arguments: argparse.Namespace) -> None:
     rows = []
     for number, kind in enumerate(kinds):
         rows.append(stress(extractor, kind, arguments.split, arguments.count, 100 * arguments.seed + number))
+        if arguments.json:
+            write_whole(arguments.json, json.dumps([*rows, summed(rows)], indent=1) + "\n")
     rows.append(summed(rows))
     table = Table(box=None, pad_edge=False)
     for column in rows[0]:
@@ -65,8 +67,6 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{silent} of {total['values in ok']} values of `ok` records wrong, lost or invented in silence")
     if clean := next((row for row in rows if row["kind"] == CLEAN), None):
         print(f"{clean['one page, ok']} of {clean['one page']} clean reports of one page are `ok`")
-    if arguments.json:
-        write_whole(arguments.json, json.dumps(rows, indent=1) + "\n")
 
 
 def stress(extractor: Any, kind: str, split: str, count: int, seed: int) -> dict[str, Any]:

@@ -30,7 +30,7 @@ _WRITTEN = re.compile(
 
 
 _ENGLISH = frozenset(
-    "the and with by from this your these test tests result results value values units range reference sample specimen"
+    "the and with by from this your these result results value values units range reference sample specimen"
     " collected received reported printed ordered physician doctor laboratory report male female birth years invoice"
     " amount issued".split()
 )

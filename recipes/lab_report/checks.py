@@ -323,6 +323,8 @@ def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     result, unit, limits = (str(row.get(key) or "").strip() for key in ("result", "unit", "range"))
     if unit and (_is_range(unit) or _is_number(unit)):
         yield "unit", f"“{unit}” is no unit but a number or a range"
+    if unit in ("S", "I", "R"):
+        yield "unit", f"“{unit}” is no unit but how an organism responds"
     if _UNIT.fullmatch(result):
         yield "result", f"“{result}” is no result but a unit"
     bracketed = _BRACKETED.fullmatch(result)

@@ -484,3 +484,11 @@ def test_a_made_up_range_is_an_alarm_only_where_something_of_its_row_was_not_rea
     [record] = Extractor(Scripted(json.dumps({"tests": rows})), CONTRACT).read([document])
     assert record.data["tests"][0]["range"] is None and [one.data for one in record.set_aside] == ["70 - 100"]
     assert record.status == status
+
+
+def test_how_an_organism_responds_is_no_unit():
+    page = "Antibiotic     MIC    Interpretation\nLinezolid      2      S\nAmpicillin     <=2    S"
+    rows = [["Linezolid", "2", "S", None], ["Ampicillin", "<=2", None, None]]
+    [record] = Extractor(Scripted(json.dumps({"tests": rows})), CONTRACT).read([document_of(page)])
+    assert [(row["result"], row["unit"]) for row in record.data["tests"]] == [("2", None), ("<=2", None)]
+    assert any("how an organism responds" in issue.message for issue in record.issues)
