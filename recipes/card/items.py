@@ -156,19 +156,32 @@ def left_and_right(train: Reading, other: Reading) -> list[str]:
     return sorted(known(train) & known(other))
 
 
+def leave_known(train: Reading, other: Reading) -> None:
+    """Leave out of `other` what stands in training word for word, or by the bytes of a picture."""
+    twins, asked = _twins(train, other), set(same_questions(train, other))
+    both = {i.id: i.at for i in other.items if i.at in asked or any(path in twins for path in i.images)}
+    if both:
+        other.drop(both, "its question or picture stands in the training part, too")
+
+
 def same_pictures(train: Reading, other: Reading) -> list[str]:
-    """Images of `other` whose bytes are those of a training image, by any name; only files of one size are read."""
+    """Images of `other` whose bytes are those of a training image, by any name."""
+    return [f"{path.name} (as {twin.name})" for path, twin in _twins(train, other).items()]
+
+
+def _twins(train: Reading, other: Reading) -> dict[Path, Path]:
+    """Images of `other`, each with the training image of the same bytes; only files of one size are read."""
     of_size: dict[int, set[Path]] = {}
     for path in {path for item in train.items for path in item.images if path.is_file()}:
         of_size.setdefault(path.stat().st_size, set()).add(path)
     digests: dict[int, dict[bytes, Path]] = {}
-    found = []
+    found: dict[Path, Path] = {}
     for path in sorted({path for item in other.items for path in item.images if path.is_file()}):
         size = path.stat().st_size
         if size not in digests:
             digests[size] = {_digest(one): one for one in of_size.get(size, ())}
         if twin := digests[size].get(_digest(path)) if digests[size] else None:
-            found.append(f"{path.name} (as {twin.name})")
+            found[path] = twin
     return found
 
 

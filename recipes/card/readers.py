@@ -37,7 +37,10 @@ def files_of(folder: Path, split: str, row: Row) -> list[Path]:
         found = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
         if not found:
             known = "; ".join(f"{name}: {', '.join(own)}" for name, own in row.files.items())
-            raise AssayError(f"{folder} has no file of {row.title} for the split {split} (files by split: {known}).")
+            come_by = f"; {row.access}" if row.access else ""
+            raise AssayError(
+                f"{folder} has no file of {row.title} for the split {split} (files by split: {known}){come_by}."
+            )
         return found
     inner = _part(folder, split)
     tables = _tables(inner) if inner else []

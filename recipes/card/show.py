@@ -54,7 +54,7 @@ def _interval(measured: Measured | None) -> str:
 def notes(line: Line) -> list[str]:
     """What must be known of a line, in sentences."""
     told = [f"No figure: {line.missing.rstrip('.')}."] if line.missing else []
-    if line.unread and line.row.access:
+    if line.unread and line.row.access and line.row.access not in line.missing:
         told = [f"No figure: {line.missing.rstrip('.')}. Data: {line.row.access}."]
     if line.by == "likelihood":
         told.append("By the likelihood of the options, which is another figure than the published ones.")

@@ -12,6 +12,7 @@ from extraction.room import Room
 from finetune.task import DataRequest, load_task, read_examples
 from recipes.card.base import read_row, training_part
 from recipes.card.blind import blind
+from recipes.card.download import _write as write_split
 from recipes.card.examples import examples_of
 from recipes.card.items import Reading
 from recipes.card.rows import by_name, published, row_at
@@ -110,7 +111,7 @@ def test_scin_has_four_options_that_are_always_the_same(tmp_path):
     table(folder / "dataset" / "scin_cases.csv", cases)
     table(folder / "dataset" / "scin_labels.csv", labels)
     for n in range(40):
-        picture(folder / "dataset" / "images" / f"{n}.png")
+        picture(folder / "dataset" / "images" / f"{n}.png", (n, 60, 60))
     first, again = read(folder), read(folder)
     assert first.items == again.items and len(first.items) > 2
     for item in first.items:
@@ -124,8 +125,8 @@ def test_eyepacs_keeps_both_eyes_on_one_side(tmp_path):
     folder = tmp_path / "eyepacs"
     rows = [{"image": f"{n}_{side}", "level": n % 5} for n in range(70) for side in ("left", "right")]
     table(folder / "trainLabels.csv", rows)
-    for row in rows:
-        picture(folder / "train" / f"{row['image']}.jpeg", size=(16, 16))
+    for place, row in enumerate(rows):
+        picture(folder / "train" / f"{row['image']}.png", (place, 60, 60), size=(16, 16))
     every = [read(folder, split).items for split in ("train", "validation", "test")]
     parts = [{item.id.split("_")[0] for item in items} for items in every]
     assert sum(map(len, parts)) == 70 and not parts[0] & parts[2]
@@ -374,6 +375,15 @@ def test_blind_answers_of_published_data_are_those_that_are_known(shared_data):
     assert (f1.n, round(f1.value)) == (1061, 57 if f1.value < 57.5 else 58) and yes_no.value >= 70.7
     assert "same question" in name
     assert json.dumps(reading.left_out) == "{}"
+
+
+def test_a_picture_that_is_fetched_is_written_once_for_all_that_is_asked_of_it(tmp_path):
+    rows = [{"image": Image.new("RGB", (8, 8), colour), "question": f"Is it {n}?", "answer": "yes"}
+            for n, colour in enumerate(("red", "blue", "red"))]  # fmt: skip
+    write_split(tmp_path, "test", rows)
+    items = read(tmp_path, row=by_name("pathvqa")).items
+    assert len(items) == 3 and items[0].images == items[2].images != items[1].images
+    assert len(list((tmp_path / "images").iterdir())) == 2
 
 
 def test_reports_are_trained_by_the_figure_that_can_be_had(tmp_path):

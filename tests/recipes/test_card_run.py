@@ -145,10 +145,13 @@ def test_published_figures_stand_beside_their_own_questions_only(card):
         table(card.data / name / "test.jsonl", [question])
     table(card.data / "own" / "test.jsonl", [{"question": "Which?", "options": OPTIONS, "answer_idx": "A"}])
     (card.data / "own" / "row.yaml").write_text("base: medqa\nname: own\ntitle: Own\n")
+    own(card.data / "pairs", "base: ms_cxr_t\nrecipe: exams\nreader: table\nclasses: {b: better, w: worse}\n"
+        "columns: {question: question, answer: answer}\n", [{"question": "And now?", "answer": "b"}])  # fmt: skip
     rows = card.made()
     shown = {name: bool(row["published"]) for name, row in rows.items()}
     assert shown == {
-        "medqa": True, "medxpertqa_text.medxpertqa-r": False, "medxpertqa_text.medxpertqa-u": False, "own": False
+        "medqa": True, "medxpertqa_text.medxpertqa-r": False, "medxpertqa_text.medxpertqa-u": False, "own": False,
+        "pairs": False,
     }  # fmt: skip
 
 

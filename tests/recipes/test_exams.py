@@ -9,6 +9,7 @@ from extraction.errors import AssayError
 from extraction.generate import LocalBackend
 from extraction.room import Room
 from finetune.config import RunConfig
+from finetune.data import check_split
 from finetune.task import DataRequest, evaluate, load_task, read_examples
 from recipes.card.base import read_row
 from recipes.card.rows import by_name, published, row_at
@@ -66,6 +67,21 @@ def test_a_part_of_training_is_held_out_where_there_is_no_other(tmp_path):
     assert set(split) == {"cxr14_adjudicated", "eyepacs", "pubmedqa"}  # which their readers divide
 
 
+def test_validation_leaves_out_what_published_training_repeats(tmp_path):
+    folder = tmp_path / "medqa"
+    write(folder / "train.jsonl", [question(1), question(2)])
+    write(folder / "dev.jsonl", [question(2), question(3)])
+    reading = read_row(row_at(folder), folder, "validation")
+    assert [item.question for item in reading.items] == ["What helps patient 3?"]
+    assert reading.counts == {"its question or picture stands in the training part, too": 1}
+    train, held = (
+        TASK.read(DataRequest(folder, part, TASK.contract, Room(len, TASK.contract)))
+        for part in ("train", "validation")
+    )
+    check_split(train, held)
+    assert len(train) == 2 and "dev.jsonl, line 1" in reading.told()[0]
+
+
 def test_answers_that_fit_both_ways_of_counting_are_refused(tmp_path):
     folder = tmp_path / "medmcqa"
     columns = {"opa": "one", "opb": "two", "opc": "three", "opd": "four"}
@@ -101,6 +117,11 @@ def test_mmlu_in_its_authors_layout_medical_subjects_alone(tmp_path):
         ("What, exactly?", "C", "anatomy"),
         ("Where?", "A", "anatomy"),
     ]
+    (folder / "dev").mkdir()
+    (folder / "dev" / "anatomy_dev.csv").write_text("Why?,a,b,c,d,B\n")
+    assert [question for question, _, _ in told(row_at(folder), folder, "train")] == ["Why?"]
+    with pytest.raises(AssayError, match=r"for the split validation .*; open \(MIT\)"):
+        read_row(row_at(folder), folder, "validation")
 
 
 def test_afrimedqa_version_2_leaves_out_several_right_answers(tmp_path):
@@ -120,6 +141,10 @@ def test_afrimedqa_version_2_leaves_out_several_right_answers(tmp_path):
     assert reading.counts == {
         "several of its options are right": 1, "it is no question of multiple choice": 1
     }  # fmt: skip
+    lines += [f'{n},mcq,Q{n},Which {n}?,"{options}",option1,train' for n in range(10, 40)]
+    (folder / "afri_med_qa_15k.csv").write_text("\n".join(lines))
+    train, held = ({i.id for i in read_row(row_at(folder), folder, part).items} for part in ("train", "validation"))
+    assert (len(train), len(held)) == (27, 3) and not train & held
 
 
 def test_the_question_is_asked_word_for_word(tmp_path):
