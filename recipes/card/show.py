@@ -68,7 +68,7 @@ def notes(line: Line) -> list[str]:
         told.append(
             f"All contexts agree in {', '.join(exact)}: intervals are the exact bound by contexts (Clopper-Pearson)."
         )
-    published = line.row.n
+    published = line.row.n if any(figure.published for figure in line.row.figures) else None
     own = next(iter((line.figures or {}).values()), None)
     if own and published and own.n != published:
         told.append(f"The published figures are on {published} questions.")

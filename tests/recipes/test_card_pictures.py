@@ -51,9 +51,17 @@ def test_vqa_rad_balanced_and_original(tmp_path):
     assert original.said[0].startswith(
         "1 of its 2 patients or images are in its training part, too: synpic1.jpg. The original split shows"
     )
-    (folder / "vqa_rad_balanced_split_and_human_eval_inclusions.tsv").unlink()
+    split = folder / "vqa_rad_balanced_split_and_human_eval_inclusions.tsv"
+    split.write_text(split.read_text().replace("SPLIT_BALANCED", "SPLIT"))
+    with pytest.raises(AssayError, match="no column `SPLIT_BALANCED`; `SPLIT` is nearest"):
+        read(folder)
+    split.unlink()
     with pytest.raises(AssayError, match="which says what is trained and what is not"):
         read(folder)
+    public = folder / "VQA_RAD_Dataset_Public.json"
+    public.write_text(public.read_text().replace('"answer"', '"anser"', 1))
+    with pytest.raises(AssayError, match=r"Public\.json has no column `answer`; `anser` is nearest"):
+        read(folder, row=by_name("vqa_rad_original"))
 
 
 def test_medxpertqa_with_several_images(tmp_path):
@@ -90,6 +98,9 @@ def test_pad_ufes_by_google_s_split_of_patients(tmp_path):
     asked = example.branches[0].parts[0]
     assert asked.endswith("(F) seborrheic keratosis\nThe most likely diagnosis is:")
     assert example.branches[0].gold == {"answer": "(A)"}
+    (folder / "metadata.csv").unlink()
+    with pytest.raises(AssayError, match=r"has no metadata\.csv; open \(CC BY 4\.0\)"):
+        read(folder)
 
 
 def test_isic_has_a_column_for_each_class(tmp_path):
@@ -100,6 +111,10 @@ def test_isic_has_a_column_for_each_class(tmp_path):
     for n in range(3):
         picture(folder / "ISIC2018_Task3_Test_Input" / f"ISIC_{n}.jpg")
     assert [item.gold for item in read(folder).items] == ["A", "B", "C"]
+    file = folder / "ISIC2018_Task3_Test_GroundTruth" / "ISIC2018_Task3_Test_GroundTruth.csv"
+    file.write_text(file.read_text().replace("VASC", "VAS"))
+    with pytest.raises(AssayError, match="no column `VASC`; `VAS` is nearest"):
+        read(folder)
 
 
 def test_scin_has_four_options_that_are_always_the_same(tmp_path):
@@ -335,6 +350,15 @@ def test_a_dicom_picture_is_shown_where_pydicom_is_installed(tmp_path, shared_da
 
     image = ImagePart.of(readable(file)).draw()
     assert image.mode == "RGB" and np.asarray(image).std() > 10
+
+
+def test_a_dicom_file_without_a_picture_says_so(tmp_path):
+    pytest.importorskip("pydicom")
+    from recipes.card.examples import readable
+
+    (tmp_path / "slice.dcm").write_bytes(b"\0" * 128 + b"DICM")
+    with pytest.raises(AssayError, match="without a picture"):
+        readable(tmp_path / "slice.dcm")
 
 
 def test_a_patient_on_both_sides_of_a_split_is_named(tmp_path):
