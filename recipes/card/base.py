@@ -17,7 +17,7 @@ from finetune.processes import say
 from finetune.task import DataRequest, Grade, Task
 from recipes.card.examples import SCHEMA, Asked, examples_of
 from recipes.card.grade import Graded, answer_text, final, graded, named
-from recipes.card.items import Reading, known, left_and_right, same_pictures, same_questions
+from recipes.card.items import Reading, known, leave_known, left_and_right, same_pictures, same_questions
 from recipes.card.measures import measure
 from recipes.card.readers import read_folders, read_table
 from recipes.card.rows import FILE, Row, row_at
@@ -69,7 +69,7 @@ def read_row(row: Row, folder: Path, split: str) -> Reading:
     """
     reading = _part(row, folder, split).check(folder)
     train = Reading() if split == "train" else training_part(row, folder, split)
-    if train.unread:
+    if train.unread and split == "test":  # of a run's own training part its training says so
         reading.said.append(
             "Whether patients or images are on both sides of its split was not checked, as its training part cannot be "
             f"read: {train.unread}"
@@ -81,6 +81,8 @@ def read_row(row: Row, folder: Path, split: str) -> Reading:
                 f"{unnamed} of {len(part.items)} questions{where} name no patient (column `{row.columns['patient']}`): "
                 "whether these are on both sides of its split cannot be told."
             )
+    if split == "validation" and row.folders:
+        leave_known(train, reading)  # published data repeat themselves, and nobody can take it out of them
     for shared, what in _shared(train, reading, row):
         named = ", ".join(shared[:5]) + (f" and {len(shared) - 5} more" if len(shared) > 5 else "")
         said = f"{len(shared)} of its {what} in its training part, too: {named}"

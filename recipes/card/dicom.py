@@ -37,6 +37,8 @@ def as_png(path: Path) -> Path:
         return target
     try:
         data = pydicom.dcmread(path)
+        if "Rows" not in data or "PixelData" not in data:
+            raise DocumentError(f"{path} is a DICOM file without a picture: fetch it again, or name another.")
         frames, size = int(data.get("NumberOfFrames", 1)), (int(data.Rows), int(data.Columns))
         if frames > 1:
             raise DocumentError(f"{path} holds {frames} pictures, and one is wanted.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,14 +43,17 @@ def fetch(rows: Sequence[Row], data: Path) -> None:
 
 
 def _write(folder: Path, split: str, rows: Any) -> None:
-    """A split as JSON lines; its images as PNG files, named in the place of their pixels."""
-    lines = []
+    """A split as JSON lines; its images as PNG files, each once, named in the place of their pixels."""
+    lines, written = list[str](), dict[bytes, str]()
     for number, cells in enumerate(rows):
         for key, value in cells.items():
             if hasattr(value, "save"):
-                name = f"images/{split}-{number}.png"
-                (folder / "images").mkdir(exist_ok=True)
-                value.convert("RGB").save(folder / name, compress_level=1)
-                cells[key] = name
+                picture = value.convert("RGB")
+                digest = hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).digest()
+                if digest not in written:
+                    written[digest] = f"images/{split}-{number}.png"
+                    (folder / "images").mkdir(exist_ok=True)
+                    picture.save(folder / written[digest], compress_level=1)
+                cells[key] = written[digest]
         lines.append(json.dumps(cells, ensure_ascii=False, default=str) + "\n")
     (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")

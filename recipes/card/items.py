@@ -74,11 +74,11 @@ class Reading:
         """Take an item; one whose id is taken, or whose answer is none of its options, is left out."""
         if item.id in self._ids:
             self.leave("its id stands there twice", f"{item.at} (id {item.id})")
+        elif item.gold in ("", None):
+            self.leave("it has no answer", item.at)
         elif item.options and item.gold not in item.options:
             known = ", ".join(item.options)
             self.leave("its answer is none of its options", f"{item.at} ({str(item.gold)[:40]!r}, not one of {known})")
-        elif item.gold in ("", None):
-            self.leave("it has no answer", item.at)
         else:
             self._ids.add(item.id)
             self.items.append(item)
@@ -156,19 +156,36 @@ def left_and_right(train: Reading, other: Reading) -> list[str]:
     return sorted(known(train) & known(other))
 
 
+def leave_known(train: Reading, other: Reading) -> None:
+    """Leave out of `other` what stands in training word for word, or by the bytes of a picture."""
+    twins, asked = _twins(train, other), {_words(item) for item in train.items if _by_words(item)}
+    both = {
+        item.id: item.at
+        for item in other.items
+        if (_by_words(item) and _words(item) in asked) or any(path in twins for path in item.images)
+    }
+    if both:
+        other.drop(both, "its question or picture stands in the training part, too")
+
+
 def same_pictures(train: Reading, other: Reading) -> list[str]:
-    """Images of `other` whose bytes are those of a training image, by any name; only files of one size are read."""
+    """Images of `other` whose bytes are those of a training image, by any name."""
+    return [f"{path.name} (as {twin.name})" for path, twin in _twins(train, other).items()]
+
+
+def _twins(train: Reading, other: Reading) -> dict[Path, Path]:
+    """Images of `other`, each with the training image of the same bytes; only files of one size are read."""
     of_size: dict[int, set[Path]] = {}
     for path in {path for item in train.items for path in item.images if path.is_file()}:
         of_size.setdefault(path.stat().st_size, set()).add(path)
     digests: dict[int, dict[bytes, Path]] = {}
-    found = []
+    found: dict[Path, Path] = {}
     for path in sorted({path for item in other.items for path in item.images if path.is_file()}):
         size = path.stat().st_size
         if size not in digests:
             digests[size] = {_digest(one): one for one in of_size.get(size, ())}
         if twin := digests[size].get(_digest(path)) if digests[size] else None:
-            found.append(f"{path.name} (as {twin.name})")
+            found[path] = twin
     return found
 
 
@@ -180,12 +197,15 @@ def _digest(path: Path) -> bytes:
 def same_questions(train: Reading, other: Reading) -> list[str]:
     """Questions on text alone, of no known patient, that stand in training word for word, with the same options."""
 
-    def asked(reading: Reading) -> dict[Any, str]:
-        return {
-            (item.text, item.question, frozenset(item.options.values())): item.at
-            for item in reading.items
-            if not item.images and not item.patient
-        }
-
-    own, theirs = asked(other), asked(train)
+    own = {_words(item): item.at for item in other.items if _by_words(item)}
+    theirs = {_words(item) for item in train.items if _by_words(item)}
     return [at for key, at in own.items() if key in theirs]
+
+
+def _by_words(item: Item) -> bool:
+    """Whether nothing but words tells a question from another."""
+    return not item.images and not item.patient
+
+
+def _words(item: Item) -> Any:
+    return item.text, item.question, frozenset(item.options.values())

@@ -94,10 +94,9 @@ class Card:
         if self.by == "likelihood" and row.grader not in ("choice", "yes_no"):
             return Line(row, name, self.by, missing="likelihood needs options, and it has none")
         known = row
-        if row.n and (folder / FILE).is_file():
-            row = bare(
-                row
-            )  # published figures that came with `base` are of other questions, unless the count is theirs
+        if (row.n or row.folders) and (folder / FILE).is_file():
+            # Published figures that came with `base` are of other questions, unless the count is theirs.
+            row = bare(row)
         try:
             reading = read_row(row, folder, "test")
         except AssayError as error:

@@ -150,12 +150,13 @@ def base_of(rows: Sequence[tuple[str, Cells]], row: Row) -> int:
         return 0
     said = [told(cell(cells, row, "answer", "")).removesuffix(".0") for _, cells in rows]
     numbers = [int(one) for one in said if one.isdigit() or one == "-1"]
-    if not numbers or len(numbers) < len([one for one in said if one]) or min(numbers) <= 0:
+    known = [one for one in numbers if one >= 0]  # -1 is that of a question whose answer is not told
+    if not known or len(numbers) < len([one for one in said if one]) or not min(known):
         return 0
-    if max(numbers) == max(len(options_of(cells, row)[0]) for _, cells in rows):
+    if max(known) == max(len(options_of(cells, row)[0]) for _, cells in rows):
         return 1
     raise AssayError(
-        f"{rows[0][0].rpartition(', ')[0]} numbers its answers {min(numbers)} to {max(numbers)}, from 0 or from 1: "
+        f"{rows[0][0].rpartition(', ')[0]} numbers its answers {min(known)} to {max(known)}, from 0 or from 1: "
         "that cannot be told; write letters."
     )
 

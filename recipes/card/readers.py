@@ -37,7 +37,10 @@ def files_of(folder: Path, split: str, row: Row) -> list[Path]:
         found = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
         if not found:
             known = "; ".join(f"{name}: {', '.join(own)}" for name, own in row.files.items())
-            raise AssayError(f"{folder} has no file of {row.title} for the split {split} (files by split: {known}).")
+            come_by = f"; {row.access}" if row.access else ""
+            raise AssayError(
+                f"{folder} has no file of {row.title} for the split {split} (files by split: {known}){come_by}."
+            )
         return found
     inner = _part(folder, split)
     tables = _tables(inner) if inner else []
@@ -254,12 +257,22 @@ def part_of(name: str, shares: Mapping[str, int]) -> str:
 
 
 def lines_of(path: Path, needed: Sequence[str]) -> Iterator[tuple[str, Cells]]:
-    """The rows of a table that must have some columns, each with where it stands."""
-    for number, (at, cells) in enumerate(table(path)):
-        if not number:
-            for name in needed:
-                column(cells, name, at, remedy="its layout is known by its publisher's names: rename the column")
-        yield at, cells
+    """The rows of a table that must have some columns (letters may be large or small), each with where it stands."""
+    remedy = "its layout is known by its publisher's names: rename the column"
+    for at, cells in table(path):
+        other = {name: cells[column(cells, name, at, remedy=remedy)] for name in needed if name not in cells}
+        yield at, {**cells, **other}
+
+
+def file_of(folder: Path, name: str, row: Row) -> Path:
+    """A file that a data set must have.
+
+    Raises:
+        AssayError: it is not there; how to come by it is said.
+    """
+    if not (folder / name).is_file():
+        raise AssayError(f"{folder} has no {name}; {row.access}.")
+    return folder / name
 
 
 def column(row: Mapping[str, Any], name: str, at: str, wanted_for: str = "", remedy: str = "") -> str:

@@ -54,7 +54,7 @@ def _interval(measured: Measured | None) -> str:
 def notes(line: Line) -> list[str]:
     """What must be known of a line, in sentences."""
     told = [f"No figure: {line.missing.rstrip('.')}."] if line.missing else []
-    if line.unread and line.row.access:
+    if line.unread and line.row.access and line.row.access not in line.missing:
         told = [f"No figure: {line.missing.rstrip('.')}. Data: {line.row.access}."]
     if line.by == "likelihood":
         told.append("By the likelihood of the options, which is another figure than the published ones.")
@@ -68,7 +68,7 @@ def notes(line: Line) -> list[str]:
         told.append(
             f"All contexts agree in {', '.join(exact)}: intervals are the exact bound by contexts (Clopper-Pearson)."
         )
-    published = line.row.n
+    published = line.row.n if any(figure.published for figure in line.row.figures) else None
     own = next(iter((line.figures or {}).values()), None)
     if own and published and own.n != published:
         told.append(f"The published figures are on {published} questions.")

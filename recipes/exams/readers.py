@@ -10,7 +10,7 @@ from typing import Any
 from extraction.errors import AssayError
 from recipes.card.items import Item, Reading
 from recipes.card.options import LETTERS
-from recipes.card.readers import files_of, read_table, split_of
+from recipes.card.readers import files_of, lines_of, read_table, split_of
 from recipes.card.rows import Row
 from recipes.tables import table
 
@@ -18,6 +18,7 @@ SUBJECTS = (
     "anatomy", "clinical_knowledge", "college_biology", "college_medicine", "medical_genetics", "professional_medicine",
 )  # fmt: skip
 """Of MMLU, those that count as medical."""
+_PUBMEDQA = ("id", "QUESTION", "CONTEXTS", "final_decision")
 _HELD_OUT = 50  # of PubMedQA's questions for training, those that are not trained on
 
 
@@ -57,7 +58,7 @@ def read_afrimedqa(folder: Path, split: str, row: Row) -> Reading:
 def _afrimed_v2(folder: Path, split: str, row: Row) -> Reading:
     reading = Reading()
     for path in files_of(folder, split, row):
-        for at, cells in table(path):
+        for at, cells in lines_of(path, ("answer_options", "correct_answer")):
             if split_of(own := cells.get("split", split)) is None:
                 reading.leave("its split is none of train, validation and test", f"{at} ({str(own)[:40]!r})")
                 continue
@@ -115,7 +116,7 @@ def read_pubmedqa(folder: Path, split: str, row: Row) -> Reading:
     reading = Reading()
     options = {"A": "yes", "B": "no", "C": "maybe"}
     letters = {text: letter for letter, text in options.items()}
-    rows = [(at, cells) for at, cells in table(whole) if (cells["id"] in test) == (split == "test")]
+    rows = [(at, cells) for at, cells in lines_of(whole, _PUBMEDQA) if (cells["id"] in test) == (split == "test")]
     if split != "test":
         rows = rows[:-_HELD_OUT] if split == "train" else rows[-_HELD_OUT:]
     for at, cells in rows:

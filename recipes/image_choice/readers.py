@@ -12,9 +12,8 @@ from extraction.errors import AssayError
 from extraction.files import whole_folder
 from recipes.card.items import Item, Reading
 from recipes.card.options import LETTERS
-from recipes.card.readers import files_of, lines_of, part_of, read_table, split_of
+from recipes.card.readers import file_of, files_of, lines_of, part_of, read_table, split_of
 from recipes.card.rows import Row
-from recipes.tables import table
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
@@ -56,9 +55,10 @@ def read_pad_ufes(folder: Path, split: str, row: Row) -> Reading:
     )
     if file is None:
         raise AssayError(f"{folder} has no pad_ufes_20_split.tsv, which says who is trained on; {row.access}.")
-    parts = {str(cells["PATIENT_ID"]): str(cells["SPLIT"]).lower() for _, cells in table(file)}
+    rows = lines_of(file, ("PATIENT_ID", "SPLIT"))
+    parts = {str(cells["PATIENT_ID"]): str(cells["SPLIT"]).lower() for _, cells in rows}
     reading = Reading()
-    for at, cells in lines_of(folder / "metadata.csv", ("patient_id", "img_id", "diagnostic")):
+    for at, cells in lines_of(file_of(folder, "metadata.csv", row), ("patient_id", "img_id", "diagnostic")):
         patient, name = cells["patient_id"], cells["img_id"]
         part = parts.get(patient)
         if part is None:
@@ -98,6 +98,8 @@ def _tests(folder: Path) -> bool:
 def read_isic(folder: Path, split: str, row: Row) -> Reading:
     """The ground truth of ISIC 2018's task 3 (a column a class), with `ISIC2018_Task3_*_Input` beside it."""
     name = {"train": "Training", "validation": "Validation", "test": "Test"}[split]
+    for path in files_of(folder, split, row):
+        next(lines_of(path, ("image", *row.classes)), None)
     return read_table(folder, split, row.model_copy(update={"images": f"ISIC2018_Task3_{name}_Input/{{image}}.jpg"}))
 
 
@@ -110,12 +112,14 @@ def read_scin(folder: Path, split: str, row: Row) -> Reading:
     place = folder / "dataset" if (folder / "dataset").is_dir() else folder
     labels: dict[str, list[str]] = {}
     reading = Reading()
-    for _, cells in lines_of(place / "scin_labels.csv", ("case_id", "dermatologist_skin_condition_on_label_name")):
+    for _, cells in lines_of(
+        file_of(place, "scin_labels.csv", row), ("case_id", "dermatologist_skin_condition_on_label_name")
+    ):
         named = _listed(cells["dermatologist_skin_condition_on_label_name"])
         if named:
             labels[cells["case_id"]] = named
     every = sorted({named[0] for named in labels.values()})
-    for at, cells in lines_of(place / "scin_cases.csv", ("case_id", "image_1_path")):
+    for at, cells in lines_of(file_of(place, "scin_cases.csv", row), ("case_id", "image_1_path")):
         case = cells["case_id"]
         if part_of(case, {"train": 70, "validation": 10, "test": 20}) != split:
             continue
@@ -162,7 +166,7 @@ def read_pcam(folder: Path, split: str, row: Row) -> Reading:
     file = files_of(folder, split, row)[0]
     made = folder / "png" / split
     if not made.is_dir():
-        _unpack(file, made)
+        _unpack(file, file_of(file.parent, file.name.replace("_x.h5", "_y.h5"), row), made)
     reading = Reading()
     for at, cells in lines_of(made / "labels.csv", ("image", "label")):
         name = cells["image"]
@@ -170,14 +174,13 @@ def read_pcam(folder: Path, split: str, row: Row) -> Reading:
     return reading
 
 
-def _unpack(file: Path, target: Path) -> None:
+def _unpack(file: Path, labels: Path, target: Path) -> None:
     from PIL import Image
 
     try:
         import h5py
     except ImportError:
         raise AssayError(f"{file} is an HDF5 file; pip install h5py.") from None
-    labels = file.with_name(file.name.replace("_x.h5", "_y.h5"))
     try:
         with h5py.File(file) as pictures, h5py.File(labels) as truth, whole_folder(target) as folder:
             lines = ["image,label"]
@@ -186,4 +189,4 @@ def _unpack(file: Path, target: Path) -> None:
                 lines.append(f"{number:06}.png,{int(label)}")
             (folder / "labels.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     except (OSError, KeyError, ValueError) as error:
-        raise AssayError(f"{file} with {labels.name} cannot be read ({error}).") from None
+        raise AssayError(f"{file} with {labels.name} cannot be read ({error}); fetch it again.") from None

@@ -9,12 +9,12 @@ from typing import Any
 from extraction.errors import AssayError
 from recipes.card.items import Item, Reading
 from recipes.card.options import told
-from recipes.card.readers import split_of
+from recipes.card.readers import lines_of, split_of
 from recipes.card.rows import Row
-from recipes.tables import table
 
 _PUBLIC, _PICTURES = "VQA_RAD*ataset*ublic*.json", "VQA_RAD*mage*older"
 _SPLIT = "vqa_rad_balanced_split*.tsv"
+_KEYS = ("qid", "phrase_type", "image_name", "question", "answer", "answer_type")
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, dict[str, Any], Path]]:
@@ -23,8 +23,8 @@ def _entries(folder: Path) -> Iterator[tuple[str, dict[str, Any], Path]]:
     if file is None:
         raise AssayError(f"{folder} has no VQA_RAD Dataset Public.json; put it there as it is published.")
     pictures = next(iter(sorted(folder.glob(_PICTURES))), folder / "images")
-    for at, cells in table(file):
-        yield at, cells, pictures / str(cells.get("image_name", ""))
+    for at, cells in lines_of(file, _KEYS):
+        yield at, cells, pictures / str(cells["image_name"])
 
 
 def _add(reading: Reading, at: str, cells: dict[str, Any], picture: Path) -> None:
@@ -46,7 +46,8 @@ def read_vqa_rad(folder: Path, split: str, row: Row) -> Reading:
     file = next((path for place in places for path in sorted(place.glob(_SPLIT))), None)
     if file is None:
         raise AssayError(f"{folder} has no {_SPLIT}, which says what is trained and what is not; {row.access}.")
-    parts = {str(cells["QID_unique"]).strip(): str(cells["SPLIT_BALANCED"]).strip() for _, cells in table(file)}
+    rows = lines_of(file, ("QID_unique", "SPLIT_BALANCED"))
+    parts = {str(cells["QID_unique"]).strip(): str(cells["SPLIT_BALANCED"]).strip() for _, cells in rows}
     reading = Reading()
     for at, cells, picture in _entries(folder):
         part = parts.get(str(cells["qid"]))

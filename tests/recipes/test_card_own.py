@@ -123,7 +123,7 @@ def test_what_nobody_can_answer_is_left_out_with_its_line(tmp_path):
     reading = read_table(tmp_path, "test", own(tmp_path, **TEXTS))
     assert len(reading.items) == 1 and {why: at[0][-1] for why, at in reading.left_out.items()} == {
         "it has no question": "2", "one of its options is empty": "3", "two of its options are the same": "4",
-        "it has fewer than two options": "5", "its answer is none of its options": ")",
+        "it has fewer than two options": "5", "it has no answer": "6",
     }  # fmt: skip
     rows = [{"q": "What?", "a": said} for said in ("heart", "nan", None, "?")]
     table(tmp_path / "test.jsonl", rows)

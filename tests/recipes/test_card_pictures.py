@@ -12,6 +12,7 @@ from extraction.room import Room
 from finetune.task import DataRequest, load_task, read_examples
 from recipes.card.base import read_row, training_part
 from recipes.card.blind import blind
+from recipes.card.download import _write as write_split
 from recipes.card.examples import examples_of
 from recipes.card.items import Reading
 from recipes.card.rows import by_name, published, row_at
@@ -50,9 +51,17 @@ def test_vqa_rad_balanced_and_original(tmp_path):
     assert original.said[0].startswith(
         "1 of its 2 patients or images are in its training part, too: synpic1.jpg. The original split shows"
     )
-    (folder / "vqa_rad_balanced_split_and_human_eval_inclusions.tsv").unlink()
+    split = folder / "vqa_rad_balanced_split_and_human_eval_inclusions.tsv"
+    split.write_text(split.read_text().replace("SPLIT_BALANCED", "SPLIT"))
+    with pytest.raises(AssayError, match="no column `SPLIT_BALANCED`; `SPLIT` is nearest"):
+        read(folder)
+    split.unlink()
     with pytest.raises(AssayError, match="which says what is trained and what is not"):
         read(folder)
+    public = folder / "VQA_RAD_Dataset_Public.json"
+    public.write_text(public.read_text().replace('"answer"', '"anser"', 1))
+    with pytest.raises(AssayError, match=r"Public\.json has no column `answer`; `anser` is nearest"):
+        read(folder, row=by_name("vqa_rad_original"))
 
 
 def test_medxpertqa_with_several_images(tmp_path):
@@ -89,6 +98,9 @@ def test_pad_ufes_by_google_s_split_of_patients(tmp_path):
     asked = example.branches[0].parts[0]
     assert asked.endswith("(F) seborrheic keratosis\nThe most likely diagnosis is:")
     assert example.branches[0].gold == {"answer": "(A)"}
+    (folder / "metadata.csv").unlink()
+    with pytest.raises(AssayError, match=r"has no metadata\.csv; open \(CC BY 4\.0\)"):
+        read(folder)
 
 
 def test_isic_has_a_column_for_each_class(tmp_path):
@@ -99,6 +111,10 @@ def test_isic_has_a_column_for_each_class(tmp_path):
     for n in range(3):
         picture(folder / "ISIC2018_Task3_Test_Input" / f"ISIC_{n}.jpg")
     assert [item.gold for item in read(folder).items] == ["A", "B", "C"]
+    file = folder / "ISIC2018_Task3_Test_GroundTruth" / "ISIC2018_Task3_Test_GroundTruth.csv"
+    file.write_text(file.read_text().replace("VASC", "VAS"))
+    with pytest.raises(AssayError, match="no column `VASC`; `VAS` is nearest"):
+        read(folder)
 
 
 def test_scin_has_four_options_that_are_always_the_same(tmp_path):
@@ -110,7 +126,7 @@ def test_scin_has_four_options_that_are_always_the_same(tmp_path):
     table(folder / "dataset" / "scin_cases.csv", cases)
     table(folder / "dataset" / "scin_labels.csv", labels)
     for n in range(40):
-        picture(folder / "dataset" / "images" / f"{n}.png")
+        picture(folder / "dataset" / "images" / f"{n}.png", (n, 60, 60))
     first, again = read(folder), read(folder)
     assert first.items == again.items and len(first.items) > 2
     for item in first.items:
@@ -124,8 +140,8 @@ def test_eyepacs_keeps_both_eyes_on_one_side(tmp_path):
     folder = tmp_path / "eyepacs"
     rows = [{"image": f"{n}_{side}", "level": n % 5} for n in range(70) for side in ("left", "right")]
     table(folder / "trainLabels.csv", rows)
-    for row in rows:
-        picture(folder / "train" / f"{row['image']}.jpeg", size=(16, 16))
+    for place, row in enumerate(rows):
+        picture(folder / "train" / f"{row['image']}.png", (place, 60, 60), size=(16, 16))
     every = [read(folder, split).items for split in ("train", "validation", "test")]
     parts = [{item.id.split("_")[0] for item in items} for items in every]
     assert sum(map(len, parts)) == 70 and not parts[0] & parts[2]
@@ -336,6 +352,15 @@ def test_a_dicom_picture_is_shown_where_pydicom_is_installed(tmp_path, shared_da
     assert image.mode == "RGB" and np.asarray(image).std() > 10
 
 
+def test_a_dicom_file_without_a_picture_says_so(tmp_path):
+    pytest.importorskip("pydicom")
+    from recipes.card.examples import readable
+
+    (tmp_path / "slice.dcm").write_bytes(b"\0" * 128 + b"DICM")
+    with pytest.raises(AssayError, match="without a picture"):
+        readable(tmp_path / "slice.dcm")
+
+
 def test_a_patient_on_both_sides_of_a_split_is_named(tmp_path):
     folder = tmp_path / "own"
     for name in ("a", "b"):
@@ -374,6 +399,15 @@ def test_blind_answers_of_published_data_are_those_that_are_known(shared_data):
     assert (f1.n, round(f1.value)) == (1061, 57 if f1.value < 57.5 else 58) and yes_no.value >= 70.7
     assert "same question" in name
     assert json.dumps(reading.left_out) == "{}"
+
+
+def test_a_picture_that_is_fetched_is_written_once_for_all_that_is_asked_of_it(tmp_path):
+    rows = [{"image": Image.new("RGB", (8, 8), colour), "question": f"Is it {n}?", "answer": "yes"}
+            for n, colour in enumerate(("red", "blue", "red"))]  # fmt: skip
+    write_split(tmp_path, "test", rows)
+    items = read(tmp_path, row=by_name("pathvqa")).items
+    assert len(items) == 3 and items[0].images == items[2].images != items[1].images
+    assert len(list((tmp_path / "images").iterdir())) == 2
 
 
 def test_reports_are_trained_by_the_figure_that_can_be_had(tmp_path):

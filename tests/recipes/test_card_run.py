@@ -12,9 +12,12 @@ from recipes.card import command, examples, lines
 from recipes.card.blind import blind
 from recipes.card.examples import sampled
 from recipes.card.items import Item
+from recipes.card.lines import Line
+from recipes.card.measures import Measured
 from recipes.card.places import found
 from recipes.card.replies import as_asked, weights
 from recipes.card.rows import by_name
+from recipes.card.show import notes
 from tests.recipes.pictures import picture, table
 
 OPTIONS = {"A": "aspirin", "B": "bed rest"}
@@ -145,10 +148,13 @@ def test_published_figures_stand_beside_their_own_questions_only(card):
         table(card.data / name / "test.jsonl", [question])
     table(card.data / "own" / "test.jsonl", [{"question": "Which?", "options": OPTIONS, "answer_idx": "A"}])
     (card.data / "own" / "row.yaml").write_text("base: medqa\nname: own\ntitle: Own\n")
+    own(card.data / "pairs", "base: ms_cxr_t\nrecipe: exams\nreader: table\nclasses: {b: better, w: worse}\n"
+        "columns: {question: question, answer: answer}\n", [{"question": "And now?", "answer": "b"}])  # fmt: skip
     rows = card.made()
     shown = {name: bool(row["published"]) for name, row in rows.items()}
     assert shown == {
-        "medqa": True, "medxpertqa_text.medxpertqa-r": False, "medxpertqa_text.medxpertqa-u": False, "own": False
+        "medqa": True, "medxpertqa_text.medxpertqa-r": False, "medxpertqa_text.medxpertqa-u": False, "own": False,
+        "pairs": False,
     }  # fmt: skip
 
 
@@ -179,6 +185,14 @@ def test_a_training_part_that_cannot_be_read_is_said(card):
     )
     (card.data / "own" / "train.csv").write_text("x\n1\n")
     assert any("was not checked, as its training part cannot be read" in told for told in card.made()["own"]["said"])
+
+
+def test_notes_say_nothing_twice_and_nothing_of_figures_that_nobody_published():
+    row = by_name("pcam")
+    measured = Line(row, "pcam", figures={"accuracy": Measured(50.0, 10.0, 90.0, 4, 4)})
+    assert not any("published figures" in told for told in notes(measured))
+    absent = Line(row, "pcam", missing=f"pcam has no labels; {row.access}.", unread=True)
+    assert notes(absent) == [f"No figure: pcam has no labels; {row.access}."]
 
 
 def test_contexts_that_all_agree_have_an_exact_interval(card):

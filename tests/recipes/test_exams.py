@@ -9,6 +9,7 @@ from extraction.errors import AssayError
 from extraction.generate import LocalBackend
 from extraction.room import Room
 from finetune.config import RunConfig
+from finetune.data import check_split
 from finetune.task import DataRequest, evaluate, load_task, read_examples
 from recipes.card.base import read_row
 from recipes.card.rows import by_name, published, row_at
@@ -40,7 +41,9 @@ def test_medqa_in_its_authors_layout(tmp_path):
     assert told(row, folder)[0][2] == "A"
 
 
-@pytest.mark.parametrize(("cop", "letters"), [([0, 3, 1], "ADB"), ([1, 4, 2], "ADB"), ([0, 1, 1], "ABB")])
+@pytest.mark.parametrize(
+    ("cop", "letters"), [([0, 3, 1], "ADB"), ([1, 4, 2], "ADB"), ([0, 1, 1], "ABB"), ([-1, 4, 2], "DB")]
+)
 def test_medmcqa_counts_its_answers_from_0_or_from_1(tmp_path, cop, letters):
     folder = tmp_path / "medmcqa"
     columns = {"opa": "one", "opb": "two", "opc": "three", "opd": "four", "choice_type": "single", "exp": "so"}
@@ -66,6 +69,21 @@ def test_a_part_of_training_is_held_out_where_there_is_no_other(tmp_path):
     assert set(split) == {"cxr14_adjudicated", "eyepacs", "pubmedqa"}  # which their readers divide
 
 
+def test_validation_leaves_out_what_published_training_repeats(tmp_path):
+    folder = tmp_path / "medqa"
+    write(folder / "train.jsonl", [question(1), question(2)])
+    write(folder / "dev.jsonl", [question(2), question(2), question(3)])
+    reading = read_row(row_at(folder), folder, "validation")
+    assert [item.question for item in reading.items] == ["What helps patient 3?"]
+    assert reading.counts == {"its question or picture stands in the training part, too": 2}
+    train, held = (
+        TASK.read(DataRequest(folder, part, TASK.contract, Room(len, TASK.contract)))
+        for part in ("train", "validation")
+    )
+    check_split(train, held)
+    assert len(train) == 2 and "dev.jsonl, line 1" in reading.told()[0]
+
+
 def test_answers_that_fit_both_ways_of_counting_are_refused(tmp_path):
     folder = tmp_path / "medmcqa"
     columns = {"opa": "one", "opb": "two", "opc": "three", "opd": "four"}
@@ -77,13 +95,17 @@ def test_answers_that_fit_both_ways_of_counting_are_refused(tmp_path):
 def test_pubmedqa_in_its_authors_layout(tmp_path):
     folder = tmp_path / "pubmedqa"
     (folder / "data").mkdir(parents=True)
-    entry = {"QUESTION": "Does it help?", "CONTEXTS": ["It was tried.", "It helped."], "LABELS": [], "MESHES": []}
-    whole = {str(n): {**entry, "final_decision": ("yes", "no", "maybe")[n % 3]} for n in range(60)}
+    entry = {"CONTEXTS": ["It was tried.", "It helped."], "LABELS": [], "MESHES": []}
+    whole = {
+        str(n): {**entry, "QUESTION": f"Does {n} help?", "final_decision": ("yes", "no", "maybe")[n % 3]}
+        for n in range(60)
+    }
     (folder / "data" / "ori_pqal.json").write_text(json.dumps(whole))
     (folder / "data" / "test_ground_truth.json").write_text(json.dumps({"1": "no", "2": "maybe"}))
     row = row_at(folder)
     assert told(row, folder) == [
-        ("It was tried.\nIt helped.\nDoes it help?", {"A": "yes", "B": "no", "C": "maybe"}, letter) for letter in "BC"
+        (f"It was tried.\nIt helped.\nDoes {n} help?", {"A": "yes", "B": "no", "C": "maybe"}, letter)
+        for n, letter in ((1, "B"), (2, "C"))
     ]
     assert len(told(row, folder, "train")) == 8 and len(told(row, folder, "validation")) == 50
     (folder / "data" / "test_ground_truth.json").unlink()
@@ -101,6 +123,11 @@ def test_mmlu_in_its_authors_layout_medical_subjects_alone(tmp_path):
         ("What, exactly?", "C", "anatomy"),
         ("Where?", "A", "anatomy"),
     ]
+    (folder / "dev").mkdir()
+    (folder / "dev" / "anatomy_dev.csv").write_text("Why?,a,b,c,d,B\n")
+    assert [question for question, _, _ in told(row_at(folder), folder, "train")] == ["Why?"]
+    with pytest.raises(AssayError, match=r"for the split validation .*; open \(MIT\)"):
+        read_row(row_at(folder), folder, "validation")
 
 
 def test_afrimedqa_version_2_leaves_out_several_right_answers(tmp_path):
@@ -120,6 +147,10 @@ def test_afrimedqa_version_2_leaves_out_several_right_answers(tmp_path):
     assert reading.counts == {
         "several of its options are right": 1, "it is no question of multiple choice": 1
     }  # fmt: skip
+    lines += [f'{n},mcq,Q{n},Which {n}?,"{options}",option1,train' for n in range(10, 40)]
+    (folder / "afri_med_qa_15k.csv").write_text("\n".join(lines))
+    train, held = ({i.id for i in read_row(row_at(folder), folder, part).items} for part in ("train", "validation"))
+    assert (len(train), len(held)) == (27, 3) and not train & held
 
 
 def test_the_question_is_asked_word_for_word(tmp_path):
@@ -150,7 +181,9 @@ def test_what_is_wrong_with_questions_is_counted_and_said(tmp_path, capsys):
     write(folder / "test.jsonl", rows)
     [example] = TASK.read(DataRequest(folder, "test", TASK.contract, Room(len, TASK.contract)))
     reading = example.branches[0].source.reading
-    assert reading.counts == {"its id stands there twice": 1, "its answer is none of its options": 2}
+    assert reading.counts == {
+        "its id stands there twice": 1, "its answer is none of its options": 1, "it has no answer": 1
+    }  # fmt: skip
     out = "".join(capsys.readouterr())
     assert "test.jsonl, line 2 (id a)" in out and "line 3 ('E', not one of A, B, C, D)" in out
 
