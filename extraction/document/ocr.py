@@ -39,6 +39,7 @@ _CLEAR = 0.85  # a page whose lines are read with less confidence on average may
 _BETTER = 0.1  # by how much lines must be read better the other way round
 _LONGEST = 6  # lines that are read both ways
 _PER_ONE = re.compile(r"(?:(?<=[^\W\d_]/)|(?<=10[\^*E]\d/)|(?<=10[\^*E]\d\d/))1(?![\w.,])")
+_ELL_U = re.compile(r"(?:(?<=\b[mµμukn])|\b)lU(?=/|$)")
 _INK = 5.0  # square points: a page with less is blank (a digit of 10 points has about 15)
 
 _lock = threading.Lock()
@@ -277,6 +278,8 @@ def _words(line: ReadLine, width: float, height: float) -> list[Word]:
         box = (max(0.0, min(xs)), max(0.0, min(ys)), min(width, max(xs)), min(height, max(ys)))
         # "mg/1": behind a unit's slash the recogniser takes the small ell of litre for a one, which no unit has there.
         text = _PER_ONE.sub("l", text)
+        # "mlU/mL": and for the capital I of international units, which is what no unit has before a U.
+        text = _ELL_U.sub("IU", text)
         words.append(Word(text, tuple(round(side, 2) for side in box), sure))  # type: ignore[arg-type]
     return words
 

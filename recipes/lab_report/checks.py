@@ -325,6 +325,8 @@ def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "unit", f"“{unit}” is no unit but a number or a range"
     if unit in ("S", "I", "R"):
         yield "unit", f"“{unit}” is no unit but how an organism responds"
+    if re.fullmatch(r"[<\[({][A-Z]{1,2}[>\])}]", result):
+        yield "result", f"“{result}” is no result but a flag"
     if _UNIT.fullmatch(result):
         yield "result", f"“{result}” is no result but a unit"
     bracketed = _BRACKETED.fullmatch(result)

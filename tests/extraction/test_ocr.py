@@ -235,13 +235,21 @@ def test_lines_that_were_hard_to_read_are_counted(tmp_path, engine, monkeypatch)
     assert len(page.pages[0].words) == 3 and page.pages[0].issue.startswith("2 of 3 lines were hard to read")
 
 
-def test_a_unit_is_per_litre_and_not_per_one(tmp_path, engine, monkeypatch):
-    read = ["mg/1", "10^9/1", "1/1", "n/1.73", "(U/1)"]
+def test_a_unit_is_per_litre_and_not_per_one_and_of_international_units(tmp_path, engine, monkeypatch):
+    read = ["mg/1", "10^9/1", "1/1", "n/1.73", "(U/1)", "mlU/mL", "soluble"]
     monkeypatch.setattr(
         ocr, "read_lines", lambda image, scale: [ocr.ReadLine([(t, wide(t))], wide(t), 1.0, [1.0]) for t in read]
     )
     page = read_scans(open_document(pdf(tmp_path / "a.pdf", lambda canvas: canvas.circle(300, 400, 90, fill=1))))
-    assert {word.text for word in page.pages[0].words} == {"mg/l", "10^9/l", "1/1", "n/1.73", "(U/l)"}
+    assert {word.text for word in page.pages[0].words} == {
+        "mg/l",
+        "10^9/l",
+        "1/1",
+        "n/1.73",
+        "(U/l)",
+        "mIU/mL",
+        "soluble",
+    }
 
 
 def test_a_word_is_as_sure_as_its_letters_and_no_value_is_surer_than_its_words(tmp_path, engine, monkeypatch):

@@ -492,3 +492,12 @@ def test_how_an_organism_responds_is_no_unit():
     [record] = Extractor(Scripted(json.dumps({"tests": rows})), CONTRACT).read([document_of(page)])
     assert [(row["result"], row["unit"]) for row in record.data["tests"]] == [("2", None), ("<=2", None)]
     assert any("how an organism responds" in issue.message for issue in record.issues)
+
+
+def test_a_flag_in_brackets_is_no_result():
+    page = (
+        "Test          Result   Unit     Range\nUrea ratio    <B> 3             5 - 20\nUrea    5.0      mmol/L  2 - 8"
+    )
+    rows = [["Urea ratio", "<B>", None, "5 - 20"], ["Urea", "5.0", "mmol/L", "2 - 8"]]
+    [record] = Extractor(Scripted(json.dumps({"tests": rows})), CONTRACT).read([document_of(page)])
+    assert [row["name"] for row in record.data["tests"]] == ["Urea"] and record.status == "partial"
