@@ -42,7 +42,7 @@ def test_it_is_a_language_model(model, tokenizer):
 
 
 def test_drafts_change_nothing_on_the_real_decoder(model, tokenizer, tmp_path):
-    paths = write_reports(tmp_path / "reports", names=["us_ruled", "dutch_zebra"], count=2, seed=3, max_rows=4)
+    paths = write_reports(tmp_path / "reports", names=["us_ruled", "dutch_zebra"], count=2, seed=3, max_rows=2)
     schema = {"type": "object", "properties": {"tests": {"type": "array", "minItems": 2, "items": {
         "type": "object", "properties": {"name": {"type": "string"}, "result": {"type": "string"}},
         "required": ["name", "result"]}}}, "required": ["tests"]}  # fmt: skip

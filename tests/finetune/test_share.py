@@ -11,6 +11,7 @@ from transformers import AutoConfig
 from typer.testing import CliRunner
 
 from extraction.errors import AssayError
+from extraction.generate.models import load_tokenizer
 from finetune.cli import app
 from finetune.gguf_file import check_convertible, write_gguf
 from finetune.push import SENT, push
@@ -18,7 +19,13 @@ from tests.conftest import tiny_gemma
 from tests.extraction.test_server import llama_server
 
 LAYERS = {"num_hidden_layers": 6, "layer_types": ["sliding_attention"] * 5 + ["full_attention"],
-          "query_pre_attn_scalar": 16}  # fmt: skip
+          "query_pre_attn_scalar": 16, "vocab_size": 262144}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    """Gemma's own, with all its words: that is the one llama.cpp knows."""
+    return load_tokenizer("gemma-3-270m")
 
 
 @pytest.fixture(scope="module")
