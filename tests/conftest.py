@@ -77,10 +77,18 @@ def cut_tokenizer(folder):
 
 @pytest.fixture(scope="session")
 def tokenizer(tmp_path_factory):
-    """Gemma's own, with the words that `tiny_gemma` knows; `load_tokenizer("gemma-3-270m")` has all of them."""
+    """Gemma's own, with the words that `tiny_gemma` knows; `whole_tokenizer` has all of them."""
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(cut_tokenizer(tmp_path_factory.mktemp("tokenizer")))
+
+
+@pytest.fixture(scope="session")
+def whole_tokenizer():
+    """Gemma's own."""
+    from extraction.generate.models import load_tokenizer
+
+    return load_tokenizer("gemma-3-270m")
 
 
 def tiny_gemma_settings():
