@@ -17,7 +17,8 @@ import pytest
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
-LONG = ("test_scripts", "test_ray_data", "test_processes", "test_qlora", "test_train", "test_questions", "test_hostile")
+LONG = """test_scripts test_ray_data test_processes test_qlora test_train test_questions test_hostile test_features
+test_contrastive_train test_real_decoder test_shipped""".split()
 
 
 def pytest_collection_modifyitems(items):
