@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from extraction.contract import FILE as CONTRACT_FILE
 from extraction.contract import Contract
-from extraction.document import Document, Limits, ocr_available, open_document, read_scans
-from extraction.document.ocr import REMEDY
+from extraction.document import Document, Limits, open_document
+from extraction.document.ocr import readable
 from extraction.errors import AssayError, DocumentError
 from extraction.example import Example, ImagePart, Part
 from extraction.generate.backend import Backend
@@ -321,22 +321,3 @@ def backend_for(model: str | Path, *, dtype: str = "auto", device: str | None = 
     if (folder / "adapter_config.json").exists():
         return LocalBackend(*load_adapter(folder, dtype=dtype, device=device, merged=True))
     return LocalBackend(load_model(str(model), dtype=dtype, device=device), load_tokenizer(str(model)))
-
-
-def readable(document: Document, limits: Limits | None = None, view: str = "text") -> Document:
-    """The document itself when it has text; pages without any are read by OCR where that is installed.
-
-    A model that is shown pixels (`view` is not `text`) reads pages without any words too; OCR's words are then what
-    its values are compared with.
-
-    Raises:
-        DocumentError: no page has a text layer, and OCR is not installed or finds no words either.
-    """
-    document = read_scans(document, limits)
-    if document.has_text or view != "text":
-        return document
-    name = document.path.name
-    if not ocr_available():
-        raise DocumentError(f"{name} has no text layer (it is a scan); {REMEDY}.")
-    issue = next((page.issue for page in document.pages if page.issue), "Its pages are blank.")
-    raise DocumentError(f"{name} has no text: there is no text layer, and OCR read nothing. {issue}")

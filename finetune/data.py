@@ -11,10 +11,10 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any, Literal, TypeVar
 
-from extraction.api import readable
 from extraction.checks import Given
 from extraction.contract import Contract, field_names
 from extraction.document import SUFFIXES, Document, Window, open_document
+from extraction.document.ocr import readable
 from extraction.errors import AssayError
 from extraction.evidence import PageIndex
 from extraction.example import Branch, Example, ImagePart, Part

@@ -1,10 +1,12 @@
-"""Fixtures shared by all tests: the real tokenizer, a tiny random model of the real architecture."""
+"""Fixtures shared by all tests: Gemma's tokenizer with fewer words, a tiny random model of the real architecture."""
 
 import contextlib
 import copy
 import hashlib
 import io
+import json
 import os
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -15,7 +17,8 @@ import pytest
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
-LONG = ("test_scripts", "test_ray_data", "test_processes", "test_qlora", "test_train", "test_questions", "test_hostile")
+LONG = """test_scripts test_ray_data test_processes test_qlora test_train test_questions test_hostile test_features
+test_contrastive_train test_real_decoder test_shipped""".split()
 
 
 def pytest_collection_modifyitems(items):
@@ -47,8 +50,43 @@ def tokenizers_are_read_once():
         yield
 
 
+# Of Gemma's 262,144 words the tiny models know so many: to read all of them takes each process ten seconds.
+WORDS = 12_288
+BEGIN, END, SOFT = WORDS - 2, WORDS - 1, WORDS  # what stands around an image, and its own token
+
+
+def cut_tokenizer(folder):
+    """Gemma's tokenizer in `folder` with `WORDS` words: its special ones, letters, bytes and the commonest pieces."""
+    from extraction.generate.hub import embedded_model
+
+    whole = embedded_model()
+    read = json.loads((whole / "tokenizer.json").read_text(encoding="utf-8"))
+    model, images = read["model"], ("<start_of_image>", "<end_of_image>")
+    always = {word for word in model["vocab"] if (len(word) == 1 and ord(word) < 0x2600) or word in images}
+    ranked = [word for word in sorted(model["vocab"], key=model["vocab"].get) if word not in always]
+    kept = always | set(ranked[: WORDS - len(always)])
+    # In their order: the ids of the special words stay what they are, those around an image are the last two.
+    words = {word: number for number, word in enumerate(sorted(kept, key=model["vocab"].get))}
+    merges = [(one, two) for one, two in model["merges"] if one in words and two in words and one + two in words]
+    added = [{**one, "id": words[one["content"]]} for one in read["added_tokens"] if one["content"] in words]
+    less = {**read, "added_tokens": added, "model": {**model, "vocab": words, "merges": merges}}
+    (folder / "tokenizer.json").write_text(json.dumps(less), encoding="utf-8")
+    for name in ("tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(whole / name, folder / name)
+    return folder
+
+
 @pytest.fixture(scope="session")
-def tokenizer():
+def tokenizer(tmp_path_factory):
+    """Gemma's own, with the words that `tiny_gemma` knows; `whole_tokenizer` has all of them."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(cut_tokenizer(tmp_path_factory.mktemp("tokenizer")))
+
+
+@pytest.fixture(scope="session")
+def whole_tokenizer():
+    """Gemma's own."""
     from extraction.generate.models import load_tokenizer
 
     return load_tokenizer("gemma-3-270m")
@@ -56,7 +94,7 @@ def tokenizer():
 
 def tiny_gemma_settings():
     return {
-        "vocab_size": 262144,
+        "vocab_size": WORDS,
         "hidden_size": 32,
         "intermediate_size": 64,
         "num_hidden_layers": 3,
@@ -73,7 +111,7 @@ def tiny_gemma_settings():
 
 
 def tiny_gemma(seed: int = 0, **changes):
-    """A random Gemma 3 decoder with the real vocabulary: two sliding layers, one full, a window of 16."""
+    """A random Gemma 3 decoder, the words of `tokenizer`: two sliding layers, one full, a window of 16."""
     import torch
     from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
@@ -86,7 +124,7 @@ def tiny_medgemma(seed: int = 0, image: int = 112, tokens: int = 16, **changes):
     import torch
     from transformers import Gemma3Config, Gemma3ForConditionalGeneration
 
-    text = {**tiny_gemma_settings(), "vocab_size": 262208, **changes}
+    text = {**tiny_gemma_settings(), "vocab_size": WORDS + 64, **changes}
     vision = {
         "hidden_size": 16,
         "intermediate_size": 32,
@@ -97,7 +135,10 @@ def tiny_medgemma(seed: int = 0, image: int = 112, tokens: int = 16, **changes):
         "vision_use_head": False,
     }
     torch.manual_seed(seed)
-    config = Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=tokens, initializer_range=0.3)
+    images = {"boi_token_index": BEGIN, "eoi_token_index": END, "image_token_index": SOFT, "image_token_id": SOFT}
+    config = Gemma3Config(
+        text_config=text, vision_config=vision, mm_tokens_per_image=tokens, initializer_range=0.3, **images
+    )
     model = Gemma3ForConditionalGeneration(config).float().eval()
     # transformers starts the projector at zero, where every image would look the same.
     torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight, std=0.5)
@@ -110,12 +151,11 @@ def eyes():
 
 
 @pytest.fixture(scope="session")
-def image_tokenizer():
+def image_tokenizer(tokenizer):
     """MedGemma's tokenizer: the one of the 270M decoder has every word of it but the image's own token."""
     from extraction.generate.hub import CHAT_TEMPLATE
-    from extraction.generate.models import load_tokenizer
 
-    tokenizer = copy.deepcopy(load_tokenizer("gemma-3-270m"))
+    tokenizer = copy.deepcopy(tokenizer)
     names = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
     tokenizer.add_special_tokens({"additional_special_tokens": [names["image_token"]]})
     for name, token in names.items():

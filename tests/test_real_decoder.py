@@ -34,21 +34,21 @@ def test_the_embedded_model_is_converted_once_into_the_cache(model):
     assert sum(p.numel() for p in model.parameters()) == 268_098_176
 
 
-def test_it_is_a_language_model(model, tokenizer):
-    ids = torch.tensor([tokenizer.encode("The capital of France is the city of")])
+def test_it_is_a_language_model(model, whole_tokenizer):
+    ids = torch.tensor([whole_tokenizer.encode("The capital of France is the city of")])
     with torch.no_grad():
         best = model(ids).logits[0, -1].argmax()
-    assert tokenizer.decode([best]).strip() == "Paris"
+    assert whole_tokenizer.decode([best]).strip() == "Paris"
 
 
-def test_drafts_change_nothing_on_the_real_decoder(model, tokenizer, tmp_path):
-    paths = write_reports(tmp_path / "reports", names=["us_ruled", "dutch_zebra"], count=2, seed=3, max_rows=4)
+def test_drafts_change_nothing_on_the_real_decoder(model, whole_tokenizer, tmp_path):
+    paths = write_reports(tmp_path / "reports", names=["us_ruled", "dutch_zebra"], count=2, seed=3, max_rows=2)
     schema = {"type": "object", "properties": {"tests": {"type": "array", "minItems": 2, "items": {
         "type": "object", "properties": {"name": {"type": "string"}, "result": {"type": "string"}},
         "required": ["name", "result"]}}}, "required": ["tests"]}  # fmt: skip
     contract = Contract.for_schema(schema).model_copy(update={"max_answer_tokens": 36})
-    plain = Extractor(LocalBackend(model, tokenizer, rows=1, draft=0), contract)
-    fast = Extractor(LocalBackend(model, tokenizer, rows=2, draft=16), contract)
+    plain = Extractor(LocalBackend(model, whole_tokenizer, rows=1, draft=0), contract)
+    fast = Extractor(LocalBackend(model, whole_tokenizer, rows=2, draft=16), contract)
     asked = [document_example(open_document(path), contract) for path in paths]
 
     def answers(extractor):

@@ -61,7 +61,7 @@ def test_a_question_on_a_bundle_by_one_command(tmp_path):
 
 @pytest.mark.slow
 def test_one_command_and_a_file(tmp_path):
-    [path] = write_reports(tmp_path / "reports", names=["us_ruled"], count=1, seed=901, max_rows=4)
+    [path] = write_reports(tmp_path / "reports", names=["us_ruled"], count=1, seed=901, max_rows=2)
     assay = str(Path(sys.executable).with_name("assay"))
     wide = {**os.environ, "COLUMNS": "200"}  # a name broken over two lines of a narrow table would not be found
     result = subprocess.run([assay, "extract", path], capture_output=True, text=True, cwd=tmp_path, env=wide)

@@ -67,6 +67,25 @@ def prepare() -> None:
             recognise(Image.new("RGB", (96, 48), "white"))
 
 
+def readable(document: Document, limits: Limits | None = None, view: str = "text") -> Document:
+    """The document itself when it has text; pages without any are read by OCR where that is installed.
+
+    A model that is shown pixels (`view` is not `text`) reads pages without any words too; OCR's words are then what
+    its values are compared with.
+
+    Raises:
+        DocumentError: no page has a text layer, and OCR is not installed or finds no words either.
+    """
+    document = read_scans(document, limits)
+    if document.has_text or view != "text":
+        return document
+    name = document.path.name
+    if not ocr_available():
+        raise DocumentError(f"{name} has no text layer (it is a scan); {REMEDY}.")
+    issue = next((page.issue for page in document.pages if page.issue), "Its pages are blank.")
+    raise DocumentError(f"{name} has no text: there is no text layer, and OCR read nothing. {issue}")
+
+
 def needs_ocr(page: Page) -> bool:
     """Whether a page's own text is missing or broken.
 

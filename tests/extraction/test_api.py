@@ -126,7 +126,6 @@ def test_a_row_that_the_model_doubts_is_set_aside_and_the_others_keep_their_issu
 
 
 def test_pages_without_text_are_an_issue_where_there_is_no_ocr(tmp_path, monkeypatch):
-    monkeypatch.setattr("extraction.api.ocr_available", lambda: False)
     monkeypatch.setattr("extraction.document.ocr.ocr_available", lambda: False)
     record = Extractor(Scripted('{"tests":[]}'), CONTRACT).extract(pdf(tmp_path / "a.pdf", ["x"], []))
     assert record.status == "partial" and record.issues[0].page == 2

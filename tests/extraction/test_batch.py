@@ -13,55 +13,23 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from extraction import readers as reading
+from extraction import reader_process
 from extraction.api import Extractor
 from extraction.batch import MANIFEST, Batch, Job, run_batch, task_id
 from extraction.contract import FILE, Contract
-from extraction.errors import AssayError, DocumentError
+from extraction.errors import AssayError
 from extraction.folder import find_files
 from extraction.generate import Generation
-from extraction.readers import Readers
+from extraction.readers import Readers, answered
 from extraction.record.record import Record
-from tests.conftest import document_of
+from tests.extraction.text_reader import serve
 
 CONTRACT = Contract.for_schema({"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]})
 
 
-def opened_text(path, limits, view):
-    """In a reading process, in place of opening a document: reads a text file in the way its name says."""
-    if path.stem == "crash":
-        os._exit(9)
-    if path.stem == "dies":
-        return Dies()
-    if path.stem == "slow":
-        time.sleep(60)
-    if path.stem == "bad":
-        raise DocumentError("bad.pdf is bad.")
-    if path.stem == "odd":
-        raise KeyError("odd")
-    return document_of(path.read_text(), name=path.name)
-
-
-class Dies:
-    """Ends its process while it is sent to another, as the kernel does where memory runs out."""
-
-    def __reduce__(self):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def serve(pipe, *task):
-    """A reading process whose files are texts."""
-    reading.open_document = lambda path, limits, password: (path, limits)
-    reading.readable = lambda opened, limits, view: opened_text(*opened, view)
-    REAL(pipe, *task)
-
-
-REAL = reading._serve
-
-
 @pytest.fixture(autouse=True)
 def texts(monkeypatch):
-    monkeypatch.setattr(reading, "_serve", serve)
+    monkeypatch.setattr(reader_process, "_serve", serve)
 
 
 class Echo:
@@ -151,9 +119,8 @@ def test_poisonous_files_fail_alone(files, tmp_path, workers):
     said = messages(tmp_path / "out")
     assert "memory, or a crash" in said["crash.json"] and "memory, or a crash" in said["dies.json"]
     assert "longer than 2 s" in said["slow.json"] and said["bad.json"] == "bad.pdf is bad."
-    assert all(
-        "fault in the code that reads it (KeyError, test_batch.py line" in said[f"{x}.json"] for x in ("odd", "wicked")
-    )
+    for name, file in (("odd", "text_reader.py"), ("wicked", "test_batch.py")):
+        assert f"fault in the code that reads it (KeyError, {file} line" in said[f"{name}.json"]
     assert "too long" in said["refused.json"]
     codes = {name: r["issues"][0]["code"] for name, r in status.items() if r["status"] == "failed"}
     assert codes.pop("bad.json") == "unreadable" and codes.pop("refused.json") == "refused"
@@ -224,7 +191,7 @@ def test_files_are_opened_only_some_ahead(tmp_path):
     with Readers(1) as opened:
         opened.add(counted())
         echo = Echo(4)
-        for number, _ in enumerate(reading.answered(Extractor(echo, CONTRACT), opened), 1):
+        for number, _ in enumerate(answered(Extractor(echo, CONTRACT), opened), 1):
             assert len(taken) <= number + 2 + 8 + 4
             if number == 50:
                 break
@@ -314,7 +281,7 @@ def started(files, out):
     """A batch in a process of its own."""
     program = (
         "import sys; from pathlib import Path; from tests.extraction import test_batch as t\n"
-        "t.reading._serve = t.serve\n"
+        "t.reader_process._serve = t.serve\n"
         "assert all(r.status == 'ok' for r in t.run(Path(sys.argv[1]), Path(sys.argv[2]), seconds=60))"
     )
     return subprocess.Popen([sys.executable, "-c", program, str(files), str(out)], stderr=subprocess.PIPE)

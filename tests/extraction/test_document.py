@@ -514,9 +514,15 @@ def test_poppler_draws_what_pdfium_cannot(tmp_path, monkeypatch):
 
 
 def test_importing_stays_light():
-    code = "import sys, extraction.document.worker; print({'torch', 'numpy', 'PIL'} & set(sys.modules))"
+    """What is started for every file and for every worker: neither loads what only reads values or asks a model."""
+    ours = ("document.layout", "document.ocr", "document.reader", "values.typed")
+    heavy = {"torch", "numpy", "PIL", "pydantic", *(f"extraction.{name}" for name in ours)}
+    code = "import sys, extraction.document.worker, extraction.document.words; print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "set()"
+    assert not heavy & set(out.stdout.split())
+    code = "import sys, extraction.reader_process; print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "numpy", "pydantic", "extraction.generate"} & set(out.stdout.split())
 
 
 # Files from the field

@@ -56,9 +56,9 @@ def characters(page):
     return Drafter([ord(c) for c in hint_text(hint(page))])
 
 
-def test_most_of_an_answer_is_guessed_from_the_page(tokenizer):
+def test_most_of_an_answer_is_guessed_from_the_page(whole_tokenizer):
     def encode(text):
-        return tokenizer.encode(text, add_special_tokens=False)
+        return whole_tokenizer.encode(text, add_special_tokens=False)
 
     tokens = encode(dumps(ANSWER))
     passes = replay(Drafter(encode(hint_text(hint(PAGE)))), tokens)

@@ -229,7 +229,7 @@ def schemas(draw):
 
 @pytest.fixture(scope="module")
 def table(tokenizer):
-    return token_table(tokenizer, 262144, (1, 106))
+    return token_table(tokenizer, len(tokenizer), (1, 106))
 
 
 @settings(max_examples=250, deadline=None)

@@ -15,7 +15,7 @@ WRITTEN = {"draft7": 0.55, "draft2020-12": 0.55}
 
 @pytest.fixture(scope="module")
 def table(tokenizer):
-    return token_table(tokenizer, 262144, (1, 106))
+    return token_table(tokenizer, len(tokenizer), (1, 106))
 
 
 def groups(folder):

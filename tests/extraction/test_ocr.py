@@ -11,10 +11,10 @@ from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
-from extraction.api import Extractor, readable
+from extraction.api import Extractor
 from extraction.document import Limits, Page, Word, ocr, ocr_page, open_document, page_text, read_scans, render_page
 from extraction.document.engine import how_sure
-from extraction.document.ocr import needs_ocr
+from extraction.document.ocr import needs_ocr, readable
 from extraction.errors import DocumentError
 from extraction.generate import Generation
 from recipes.lab_report.task import CONTRACT

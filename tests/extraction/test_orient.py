@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 from reportlab.pdfgen.canvas import Canvas
 
-from extraction.api import Extractor, readable
+from extraction.api import Extractor
 from extraction.document import open_document, page_text, render_page
+from extraction.document.ocr import readable
 from recipes.lab_report.task import CONTRACT
 from tests.extraction.test_evidence_page import embedded
 from tests.extraction.test_ocr import ROWS, Answering, pdf, table

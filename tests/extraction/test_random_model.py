@@ -57,10 +57,12 @@ def page(tmp_path_factory):
     return path
 
 
-def test_every_ok_is_valid_and_everything_else_says_why(page, tokenizer):
+def test_every_ok_is_valid_and_everything_else_says_why(page, whole_tokenizer):
     statuses: dict[str, set[str]] = {name: set() for name in SCHEMAS}
     for seed, spread in ((0, 0.3), (2, 1.0)):
-        backend = LocalBackend(tiny_gemma(seed, initializer_range=spread), tokenizer, rows=4, draft=8)
+        # With all of Gemma's words: with these weights it ends both in records that are whole and in ones that are not.
+        model = tiny_gemma(seed, initializer_range=spread, vocab_size=262144)
+        backend = LocalBackend(model, whole_tokenizer, rows=4, draft=8)
         for name in SCHEMAS:
             schema = load_schema(schema_of(name))
             contract = Contract.for_schema(schema).model_copy(update={"max_answer_tokens": 16})

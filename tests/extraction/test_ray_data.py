@@ -14,9 +14,11 @@ from reportlab.pdfgen.canvas import Canvas
 pytest.importorskip("ray")
 
 from extraction.batch import task_id
+from extraction.contract import Contract
 from extraction.errors import AssayError
 from extraction.ray_data import ROW, extract, read_paths
-from scripts.bench_batch import tiny_model
+from scripts.bench_batch import SCHEMA
+from tests.conftest import tiny_gemma
 
 COUNT = 10
 
@@ -51,7 +53,7 @@ def running(mark, name=""):
     return found
 
 
-def test_nothing_is_lost_and_nothing_is_there_twice(tmp_path, monkeypatch):
+def test_nothing_is_lost_and_nothing_is_there_twice(tmp_path, monkeypatch, tokenizer):
     """A start was killed halfway and left rows and a file without its end; of two actors in the second start one is."""
     from pyarrow import parquet, table
 
@@ -62,7 +64,10 @@ def test_nothing_is_lost_and_nothing_is_there_twice(tmp_path, monkeypatch):
         canvas.drawString(72, 700, f"Glucose {number} mg/dL")
         canvas.save()
     (tmp_path / "in" / "bad.pdf").write_bytes(b"no document")
-    model, out = tiny_model(tmp_path / "model"), tmp_path / "out"
+    model, out = tmp_path / "model", tmp_path / "out"
+    tiny_gemma().save_pretrained(model)
+    tokenizer.save_pretrained(model)
+    Contract(instruction="What kind of report is this?", record_schema=SCHEMA).save(model)
     out.mkdir()
     before = [f"file://{tmp_path}/in/sub/{number}.pdf" for number in (0, 1)]
     earlier = [(path, task_id(str(model), None), "ok", '{"data": {"kind": "b"}}', None) for path in before]

@@ -589,12 +589,12 @@ def test_a_portable_schema_allows_the_same_texts(lab_schema):
     assert portable(SCHEMA) == SCHEMA
 
 
-def test_prompts_are_rather_counted_too_long(tokenizer):
+def test_prompts_are_rather_counted_too_long(whole_tokenizer):
     for text in (
         "Glucose, fasting    5.4  mmol/L   3.9 - 5.8\n" * 40,
         "12/04/2023 08:31 4.27 10*9/L 0.35 - 1.20 H\n" * 40,
     ):
-        exact = len(tokenizer.encode(text, add_special_tokens=False))
+        exact = len(whole_tokenizer.encode(text, add_special_tokens=False))
         with serving(echo) as (url, _):
             counted = ServerBackend(url).count_tokens(contract().messages([text]))
         assert exact <= counted <= 1.5 * exact

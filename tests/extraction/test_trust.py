@@ -13,8 +13,8 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
-from extraction.api import readable
 from extraction.document import open_document, page_text, render_page
+from extraction.document.ocr import readable
 from tests.extraction.test_ocr import COLUMNS, ROWS, pdf, scanned, table
 
 NEXT = {str(digit): str((digit + 3) % 10) for digit in range(10)}

@@ -10,8 +10,8 @@ from extraction.families import family_of
 from extraction.generate.masks import CONTEXT, Tokens, image_blocks, visible
 from extraction.generate.spans import NAME, Span, Spans, span_attention, spans_of
 from finetune.encode import IGNORED, Collator, check_labels
+from tests.conftest import BEGIN, END, SOFT
 
-SOFT, BEGIN, END = 262144, 255999, 256000
 TOKENS, WINDOW = 16, 16  # of the tiny model: an image is as long as the window
 
 

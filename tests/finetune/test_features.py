@@ -22,10 +22,9 @@ from finetune.features import keep_features
 from finetune.run import read_metrics
 from finetune.train import train
 from recipes.lab_report.medgemma import CONTRACT
-from tests.conftest import tiny_medgemma
+from tests.conftest import BEGIN, END, SOFT, tiny_medgemma
 
 ROOT = Path(__file__).parents[2]
-SOFT, BEGIN, END = 262144, 255999, 256000
 
 
 @pytest.fixture(scope="module")

@@ -18,18 +18,19 @@ from tests.conftest import tiny_gemma
 from tests.extraction.test_server import llama_server
 
 LAYERS = {"num_hidden_layers": 6, "layer_types": ["sliding_attention"] * 5 + ["full_attention"],
-          "query_pre_attn_scalar": 16}  # fmt: skip
+          "query_pre_attn_scalar": 16, "vocab_size": 262144}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def merged(tmp_path_factory, tokenizer):
+def merged(tmp_path_factory, whole_tokenizer):
+    """With all words of Gemma: llama.cpp knows that tokenizer by what it makes of a text."""
     folder = tmp_path_factory.mktemp("gguf") / "merged"
     tiny_gemma(1, **LAYERS).to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    whole_tokenizer.save_pretrained(folder)
     return folder
 
 
-def test_a_gguf_file_has_the_weights_and_llama_cpp_writes_the_same_tokens(merged, tokenizer):
+def test_a_gguf_file_has_the_weights_and_llama_cpp_writes_the_same_tokens(merged, whole_tokenizer):
     gguf = pytest.importorskip("gguf")
     pytest.importorskip("xllamacpp")
     path = write_gguf(merged, "q8_0")
@@ -43,7 +44,7 @@ def test_a_gguf_file_has_the_weights_and_llama_cpp_writes_the_same_tokens(merged
     norm = weights["model.layers.0.post_feedforward_layernorm.weight"].float().numpy() + 1
     assert np.array_equal(own["blk.0.post_ffw_norm.weight"].data, norm)
 
-    prompt = tokenizer.apply_chat_template([{"role": "user", "content": "Sodium 140 mmol/L"}], return_dict=False)
+    prompt = whole_tokenizer.apply_chat_template([{"role": "user", "content": "Sodium 140 mmol/L"}], return_dict=False)
     model = tiny_gemma(1, **LAYERS).to(torch.bfloat16).float()
     with torch.inference_mode():
         made = model.generate(torch.tensor([prompt]), max_new_tokens=12, do_sample=False, eos_token_id=None)

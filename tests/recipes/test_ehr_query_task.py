@@ -32,7 +32,7 @@ def request(folder, split="validation"):
 def test_every_invented_question_has_a_query_that_can_be_written(tokenizer, tmp_path):
     write_questions(tmp_path / "questions.jsonl", 1000, 0, held_out=False)
     examples = read_examples(TASK, request(tmp_path, "train"))
-    table = token_table(tokenizer, 262144, (1, 106))
+    table = token_table(tokenizer, len(tokenizer), (1, 106))
     for number, example in enumerate(examples):
         [branch] = example.branches
         text = CONTRACT.target.encode(branch.gold)
