@@ -74,7 +74,7 @@ class LabelIndex:
 
     def ground(self, leaves: Sequence[Leaf], contract: Contract) -> dict[Path, ImageEvidence]:
         """The images that an answer names, as they are labelled; a name that was not shown is no evidence."""
-        anyone = re.compile("|".join(rf"\b{re.escape(label)}\b" for label in sorted(self.labels, key=len, reverse=True)))
+        anyone = re.compile("|".join(rf"\b{re.escape(label)}\b" for label in self.labels))
         found: dict[Path, ImageEvidence] = {}
         for leaf in leaves:
             if named := tuple(dict.fromkeys(anyone.findall(str(leaf.value)))) if self.labels else ():
