@@ -160,7 +160,9 @@ def span_attention(
             own, seen = query[:, :, queries], sum(part.stop - part.start for part in keys)
             mask = mask.to(query.device) if mask is not None else None
             if torch.is_grad_enabled() and mask is not None and seen > _KEPT:
-                parts.append(checkpoint(attend, own, key, value, keys, mask, use_reentrant=False))
+                parts.append(
+                    checkpoint(attend, own, key, value, keys, mask, use_reentrant=False, preserve_rng_state=dropout > 0)
+                )
             else:
                 parts.append(attend(own, key, value, keys, mask))
     return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
