@@ -122,7 +122,7 @@ def _parts(parts: Sequence[Part] | Part) -> tuple[Part, ...]:
 
 
 class Index(Protocol):
-    """Where things stand in a context: the words of pages with their boxes, the numbered lines of a record."""
+    """Where things stand in a context: words of pages with their boxes, lines of a record, labels."""
 
     def ground(self, leaves: Sequence[Leaf], contract: Contract) -> Mapping[tuple[str | int, ...], Evidence]:
         """Evidence for an answer's values, by their paths; a value that stands nowhere has none."""

@@ -1,6 +1,7 @@
 """Questions on a volume: as branches of it, beside as many separate examples of one question each in transformers.
 
     .venv/bin/python scripts/bench_volume.py [--slices 24] [--questions 18] [--side 112] [--sample 18] [--json FILE]
+        [--memory 21 42 85]
     .venv/bin/python scripts/bench_volume.py --model 4b --slices 85 --sample 2     # MedGemma 1.5 4B's shape, on a GPU
 
 A CT of noise is shown by its protocol and asked CT-RATE's labels. The model is a small random Gemma 3 with eyes
@@ -11,22 +12,47 @@ Training is forward and backward without the optimiser's step, after one to warm
 row, over features that were computed once (`vision once`; a run keeps them for all epochs), and with one question;
 transformers as it is (SDPA), an example a question with the slices' pixels in each. Serving is greedy: Assay's answers
 together, and `generate` question by question. Of separate examples `--sample` are timed and their number multiplied.
-Compared are the logits and losses at all answers' tokens of these examples, and the answers' words.
+On a CPU seconds are those of the processor, so that other work beside it counts little; of a step and of Assay's
+answers the least of three times is taken. Compared are the logits and losses at all answers' tokens of these examples,
+and the answers' words.
+
+`--memory` measures instead, for each number of slices, the most memory that a step of training and all answers take
+beyond what the process had before, each in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from bench_shared_context import now
+from bench_shared_context import apart
+from bench_shared_context import now as clock
 from prove_card import small_model
 
 TOKENS = 8  # of an answer in serving
+TIMES = 3
+
+
+def now() -> float:
+    """Seconds: of the clock with a GPU, else of this process's processor."""
+    return clock() if torch.cuda.is_available() else time.process_time()
+
+
+def least(work: Callable[[], Any]) -> tuple[float, Any]:
+    """The least seconds of some times, and what was made."""
+    seconds = []
+    for _ in range(TIMES):
+        start = now()
+        made = work()
+        seconds.append(now() - start)
+    return min(seconds), made
 
 
 def main() -> None:
@@ -36,6 +62,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=18)
     parser.add_argument("--side", type=int, default=112, help="pixels of the tiny model's square, 14 to a token")
     parser.add_argument("--sample", type=int, default=18, help="separate examples that are timed")
+    parser.add_argument("--memory", type=int, nargs="+", help="numbers of slices whose memory is measured instead")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
 
@@ -47,22 +74,30 @@ def main() -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Measure, print the table, and write the figures where a file is named."""
     from extraction.files import write_whole
-    from extraction.generate import LocalBackend
-    from recipes.card.base import contract
 
-    torch.manual_seed(0)
-    model, tokenizer = opened(arguments.model, arguments.side)
-    told = contract(prompt=1 << 16, answer=TOKENS)
-    backend = LocalBackend(model, tokenizer, rows=arguments.questions)
-    with tempfile.TemporaryDirectory() as folder:
-        example = asked(Path(folder), arguments.slices, arguments.questions)
-        figures = training(Path(folder), example, backend, told, arguments.sample)
-        figures |= serving(example, backend, told, arguments.sample)
-    figures |= {"device": str(model.device), "slices": arguments.slices, "questions": arguments.questions}
+    if arguments.memory:
+        figures = memory(arguments)
+    else:
+        backend, told = served(arguments)
+        with tempfile.TemporaryDirectory() as folder:
+            example = asked(Path(folder), arguments.slices, arguments.questions)
+            figures = training(Path(folder), example, backend, told, arguments.sample)
+            figures |= serving(example, backend, told, arguments.sample)
+        figures |= {"device": str(backend.model.device), "slices": arguments.slices, "questions": arguments.questions}
     for name, value in figures.items():
         print(f"{name:58} {value:.4g}" if isinstance(value, float) else f"{name:58} {value}")
     if arguments.json:
         write_whole(arguments.json, json.dumps(figures, indent=1) + "\n")
+
+
+def served(arguments: argparse.Namespace) -> tuple[Any, Any]:
+    """The model behind a backend, and the contract."""
+    from extraction.generate import LocalBackend
+    from recipes.card.base import contract
+
+    torch.manual_seed(0)
+    backend = LocalBackend(*opened(arguments.model, arguments.side), rows=arguments.questions)
+    return backend, contract(prompt=1 << 16, answer=TOKENS)
 
 
 def opened(name: str, side: int) -> tuple[Any, Any]:
@@ -120,6 +155,64 @@ def asked(folder: Path, slices: int, questions: int) -> Any:
         reading.add(Item(str(number), label, ("yes", "no")[number % 2], images=(folder / "ct.nii.gz",)))
     [example] = examples_of(reading, row)
     return example
+
+
+def memory(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The most memory that training and serving take, by number of slices."""
+    figures: dict[str, Any] = {}
+    for slices in arguments.memory:
+        for way in (trained, answered):
+            made = apart(way, arguments, slices)
+            tokens = {f"{slices} slices, tokens": made["tokens"]} if "tokens" in made else {}
+            figures |= tokens | {f"{slices} slices, {way.__name__}: GB": made["more"]}
+    return figures
+
+
+def trained(arguments: argparse.Namespace, slices: int) -> dict[str, Any]:
+    """Gigabytes of one step with all questions, over features that were computed once."""
+    from extraction.generate.spans import NAME
+    from finetune.config import DataConfig
+    from finetune.encode import Collator, encode_all
+    from finetune.features import keep_features, keep_pixels
+
+    backend, told = served(arguments)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        example = asked(folder, slices, arguments.questions)
+        settings = DataConfig(train=folder, validation=folder, max_length=1 << 16)
+        rows = keep_pixels(list(encode_all([example], told, backend.family, settings, 0)), backend.family, folder)
+        features = keep_features(backend.model, backend.family, rows, folder / "features")
+        before = memory_now()
+        backend.model.set_attn_implementation(NAME)
+        passed(backend.model.train(), on(backend.model, Collator(backend.family, features, in_row=True)(rows)))
+        return {"tokens": len(rows[0]["input_ids"]), "more": memory_most() - before}
+
+
+def answered(arguments: argparse.Namespace, slices: int) -> dict[str, Any]:
+    """Gigabytes of all answers together, the slices seen."""
+    from extraction.api import Extractor
+
+    backend, told = served(arguments)
+    with tempfile.TemporaryDirectory() as place:
+        example = asked(Path(place), slices, arguments.questions)
+        before = memory_now()
+        list(Extractor(backend, told).answers([example]))
+        return {"more": memory_most() - before}
+
+
+def memory_now() -> float:
+    """Gigabytes that this process has, or its tensors on a GPU."""
+    if torch.cuda.is_available():
+        return torch.cuda.memory_allocated() / 2**30
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**30
+
+
+def memory_most() -> float:
+    """The most gigabytes that this process has had, or its tensors on a GPU."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def training(folder: Path, example: Any, backend: Any, told: Any, sample: int) -> dict[str, Any]:
@@ -188,10 +281,7 @@ def step(model: Any, batches: list[dict[str, Any]]) -> tuple[float, list[torch.T
     """Seconds of forward and backward over batches, after one to warm up; the logits of the answers' tokens."""
     model.train()  # no dropout in this family; what is recomputed is so in training alone
     passed(model, batches[0])
-    start = now()
-    for batch in batches:
-        passed(model, batch)
-    seconds = now() - start
+    seconds, _ = least(lambda: [passed(model, batch) for batch in batches])
     model.zero_grad(set_to_none=True)
     with torch.no_grad():
         logits = [answers(model, batch)[0].float().cpu() for batch in batches]
@@ -226,11 +316,8 @@ def serving(example: Any, backend: Any, told: Any, sample: int) -> dict[str, Any
 
     extractor, family, count = Extractor(backend, told), backend.family, len(example.branches)
     alone = type(example)(example.context, example.branches[:1])
-    start = now()
-    list(extractor.answers([alone]))
-    middle = now()
-    [done] = filter(None, extractor.answers([example]))
-    together = now() - middle
+    one, _ = least(lambda: list(extractor.answers([alone])))
+    together, [done] = least(lambda: list(filter(None, extractor.answers([example]))))
     said = [str((record.data or {}).get("answer", "")).strip() for record in done[1]]
     backend.model.set_attn_implementation("sdpa")
     no_words = list(range(len(backend.tokenizer), backend.model.get_output_embeddings().weight.shape[0]))
@@ -246,10 +333,10 @@ def serving(example: Any, backend: Any, told: Any, sample: int) -> dict[str, Any
         other.append(backend.tokenizer.decode(written).strip())
     each = (now() - start_apart) / len(other)
     return {
-        "serving: one question, s": middle - start,
+        "serving: one question, s": one,
         "serving: all together, s": together,
         f"serving: all apart in transformers, s ({len(other)} timed)": each * count,
-        "serving: all together, times one question": together / (middle - start),
+        "serving: all together, times one question": together / one,
         "serving: apart, times together": each * count / together,
         "serving: answers that differ": sum(a != b for a, b in zip(said, other, strict=False)),
     }

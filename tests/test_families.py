@@ -114,6 +114,18 @@ def forward(model, family, ids, inputs):
         return model(input_ids=ids, **inputs, **types).logits[0].float()
 
 
+def test_questions_on_one_context_are_tokenised_as_whole_prompts(family, example, monkeypatch):
+    fresh = type(family)(family.config, family.tokenizer, family.name)
+    asked, encode = [], fresh.encode
+    monkeypatch.setattr(fresh, "encode", lambda text: asked.append(text) or encode(text))
+    words = [CONTRACT.messages(example.context.parts, (one,)) for one in ("Which is it?", "What else?")]
+    prompts = [fresh.render(one) for one in (*words, *words)]
+    assert not family.sees or "".join(asked).count(family.image_tokens[2]) == 1
+    prompts += [fresh.render(CONTRACT.messages(example.context.parts, one.parts)) for one in example.branches]
+    whole = [encode(family.tokenizer.decode(prompt.ids)) for prompt in prompts]
+    assert [prompt.ids for prompt in prompts] == whole and prompts[0] == prompts[2]
+
+
 def test_a_prompt_shows_its_images_and_lets_no_document_speak(family, kind, example):
     prompt = family.render(CONTRACT.messages(example.context.parts, example.branches[1].parts))
     assert family.sees == (kind in SEEING) and len(prompt.images) == 2 * family.sees

@@ -1,4 +1,4 @@
-"""Where a value was read: a box on a page, a line of a record."""
+"""Where a value was read: a box on a page, a line of a record, a slice of a volume."""
 
 from __future__ import annotations
 
@@ -58,3 +58,14 @@ class LineEvidence(Evidence):
     def to_dict(self) -> dict[str, Any]:
         """The place as JSON."""
         return {"line": self.line, "text": self.text}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageEvidence(Evidence):
+    """Images that an answer names, by the labels under which they were shown (`SLICE 3`), in the answer's order."""
+
+    images: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The place as JSON."""
+        return {"images": list(self.images), "text": self.text}

@@ -1,4 +1,4 @@
-"""The indices of contexts, in which evidence is found: the words of pages, the numbered lines of a record."""
+"""The indices of contexts, in which evidence is found: words of pages, lines of a record, labels of images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
 from extraction.document import Document, Page, Window, Word
-from extraction.evidence.evidence import Evidence, LineEvidence, PageEvidence
+from extraction.evidence.evidence import Evidence, ImageEvidence, LineEvidence, PageEvidence
 from extraction.evidence.ground import ground
 from extraction.evidence.printed import Printed
 from extraction.evidence.sought import Sought
@@ -63,6 +63,22 @@ class LineIndex:
             role = contract.roles.get(next((step for step in reversed(leaf.path) if isinstance(step, str)), ""))
             if spots := sought.spots(leaf.value, role):
                 found[leaf.path] = places[min(spot.line for spot in spots)]
+        return found
+
+
+@dataclass(frozen=True)
+class LabelIndex:
+    """Images that are shown with a label of one line behind each: slices of a volume, patches of a slide."""
+
+    labels: Sequence[str]
+
+    def ground(self, leaves: Sequence[Leaf], contract: Contract) -> dict[Path, ImageEvidence]:
+        """The images that an answer names, as they are labelled; a name that was not shown is no evidence."""
+        anyone = re.compile("|".join(rf"\b{re.escape(label)}\b" for label in self.labels))
+        found: dict[Path, ImageEvidence] = {}
+        for leaf in leaves:
+            if named := tuple(dict.fromkeys(anyone.findall(str(leaf.value)))) if self.labels else ():
+                found[leaf.path] = ImageEvidence(", ".join(named), images=named)
         return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 Message = dict[str, Any]
 """A turn as chat templates take it: `{"role": "user", "content": [{"type": "text", "text": ...}, {"type": "image",
 "image": ImagePart}]}`."""
+
+
+# Prompts that are kept: as many as stand beside each other behind one context (`decode.SHARED_ROWS`), and some.
+_RECENT = 64
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,8 @@ class Family:
     def __init__(self, config: Any, tokenizer: Any, name: str = ""):
         self.config, self.tokenizer = config, tokenizer
         self.name = name or getattr(config, "_name_or_path", "") or "This model"
+        self._recent: dict[Any, Prompt] = {}
+        self._head: tuple[str, list[int]] = "", []
         self.soft: int | None = None
         self.marks: frozenset[int] = frozenset()
         if getattr(config, "vision_config", None) is not None:
@@ -168,9 +174,19 @@ class Family:
     def render(self, messages: Sequence[Message]) -> Prompt:
         """Token ids of a prompt; the only way prompts are made, in training and in serving.
 
+        The last ones are kept: what was counted is soon asked, and a volume's prompt has tens of thousands of tokens.
+
         Raises:
             AssayError: images for a model that reads text alone, or a text that holds what stands for an image.
         """
+        key = tuple((m["role"], *_items(m["content"])) for m in messages)
+        prompt = self._recent.pop(key, None) or self._render(messages)
+        self._recent[key] = prompt
+        if len(self._recent) > _RECENT:
+            self._recent.pop(next(iter(self._recent)), None)
+        return prompt
+
+    def _render(self, messages: Sequence[Message]) -> Prompt:
         contents = [m["content"] for m in messages if not isinstance(m["content"], str)]
         images = tuple(item["image"] for content in contents for item in content if item["type"] == "image")
         if images:
@@ -186,7 +202,13 @@ class Family:
             raise AssayError(f"{self.marker} stands for an image; take it out of the instruction.")
         shown = map(self.image_text, images)
         # Tokenised once, after the images are in: their line breaks join those around them.
-        ids = self.encode(before + "".join(image + piece for image, piece in zip(shown, after, strict=True)))
+        whole = before + "".join(image + piece for image, piece in zip(shown, after, strict=True))
+        # A token of its own ends an image, so what stands before it and behind are tokenised alike apart; questions on
+        # one context differ behind its images.
+        stop = whole.rindex(self.image_tokens[2]) + len(self.image_tokens[2]) if images else 0
+        if (head := self._head)[0] != whole[:stop]:
+            head = self._head = whole[:stop], self.encode(whole[:stop])
+        ids = head[1] + self.encode(whole[stop:])
         return Prompt(ids, images, self._places(ids, images))
 
     def _places(self, ids: Sequence[int], images: Sequence[ImagePart]) -> tuple[slice, ...]:
@@ -261,6 +283,14 @@ class Family:
     def features(self, made: Sequence[torch.Tensor]) -> Any:
         """What `forward` takes for the features [tokens, size] of images, in order."""
         return list(made)
+
+
+def _items(content: str | Sequence[Mapping[str, Any]]) -> Iterator[Any]:
+    """What a turn is, to be compared."""
+    if isinstance(content, str):
+        yield content
+    else:
+        yield from ((item["type"], item[item["type"]]) for item in content)
 
 
 def _plain(content: str | Sequence[Mapping[str, Any]]) -> str:

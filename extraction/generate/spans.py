@@ -4,6 +4,8 @@ A dense mask over a row of n tokens costs n x n products on every layer, althoug
 branch sees its context and itself. Here a row is cut into spans of queries, each with the few stretches of keys that
 it sees: plain causal attention where that is all, a small mask of its own elsewhere. For a context of c tokens with b
 branches of l tokens that is c x c / 2 + b x l x (c + l) on full layers and about (c + b x l) x window on sliding ones.
+What is kept grows with the row's length, not with its square: a mask speaks only of the keys among which some are
+closed, and the attention of a span that sees many keys is computed once more in the backward pass.
 
 transformers hands `attention_mask` through to the attention function as it is, so a `Spans` travels in its place.
 """
@@ -12,10 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
+from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -28,6 +32,9 @@ NAME = "assay_spans"
 _QUERIES = 512
 # Queries of a causal span that a CPU computes at once.
 _CAUSAL = 256
+# The backward pass computes the probabilities of queries that see more keys once more: kept, those of a row of 24,000
+# tokens would take gigabytes a layer (scripts/bench_volume.py --memory).
+_KEPT = 4096
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,8 @@ class Span:
     Attributes:
         queries: their place in the row.
         keys: stretches of the row, in order.
-        mask: bool [queries, keys]; None: causal, queries and keys being the same.
+        mask: bool [queries, last keys]; the keys before these are all seen. None: causal, queries and keys being the
+            same.
     """
 
     queries: slice
@@ -83,7 +91,7 @@ def spans_of(row: Tokens, window: int | None = None, opened: bool = True) -> Spa
         near = max(context.start, context.stop - window + 1) if window else context.start
         for group in _groups(row.branches, context.stop, document.stop):
             keys = tuple(part for part in (slice(near, context.stop), group) if part.start < part.stop)
-            spans.append(Span(group, keys, visible(row.take(group), row.take(*keys), window)))
+            spans.append(Span(group, keys, _mask(row, group, keys, window)))
     return Spans(tuple(spans))
 
 
@@ -102,8 +110,13 @@ def _context(row: Tokens, context: slice, window: int | None) -> Iterator[Span]:
             stop += 1
         queries = slice(start, stop)
         keys = slice(max(context.start, start - window + 1) if window else context.start, stop)
-        yield Span(queries, (keys,), visible(row.take(queries), row.take(keys), window))
+        yield Span(queries, (keys,), _mask(row, queries, (keys,), window))
         start = stop
+
+
+def _mask(row: Tokens, queries: slice, keys: Sequence[slice], window: int | None) -> torch.Tensor:
+    """Of a span: without a window all keys before its queries are seen, which are its last keys."""
+    return visible(row.take(queries), row.take(*(keys if window else (queries,))), window)
 
 
 def _groups(branches: torch.Tensor, start: int, stop: int) -> Iterator[slice]:
@@ -139,46 +152,70 @@ def span_attention(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
+    on_cpu = query.device.type == "cpu" and not dropout
+    attend = partial(_by_products if on_cpu else _by_kernel, dropout=dropout, scaling=scaling)
     parts = []
     for span in attention_mask.spans:
-        own, keys, values = query[:, :, span.queries], _stretches(key, span.keys), _stretches(value, span.keys)
-        mask = span.mask.to(query.device) if span.mask is not None else None
-        if query.device.type == "cpu" and not dropout:
-            for some, seen, open_ in [(slice(None), slice(None), mask)] if mask is not None else _causal(own.shape[2]):
-                parts.append(_by_products(own[:, :, some], keys[:, :, seen], values[:, :, seen], open_, scaling))
-            continue
-        groups = query.shape[1] // key.shape[1]
-        parts.append(
-            scaled_dot_product_attention(
-                own,
-                repeat_kv(keys, groups),
-                repeat_kv(values, groups),
-                attn_mask=mask,
-                dropout_p=dropout,
-                is_causal=mask is None,
-                scale=scaling,
-            )
-        )
+        for queries, keys, mask in _causal(span.queries) if on_cpu and span.mask is None else [_whole(span)]:
+            own, seen = query[:, :, queries], sum(part.stop - part.start for part in keys)
+            mask = mask.to(query.device) if mask is not None else None
+            if torch.is_grad_enabled() and mask is not None and seen > _KEPT:
+                parts.append(
+                    checkpoint(attend, own, key, value, keys, mask, use_reentrant=False, preserve_rng_state=dropout > 0)
+                )
+            else:
+                parts.append(attend(own, key, value, keys, mask))
     return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
 
 
-def _causal(length: int) -> Iterator[tuple[slice, slice, torch.Tensor]]:
+def _whole(span: Span) -> tuple[slice, tuple[slice, ...], torch.Tensor | None]:
+    return span.queries, span.keys, span.mask
+
+
+def _causal(queries: slice) -> Iterator[tuple[slice, tuple[slice, ...], torch.Tensor]]:
     """Stretches of queries that see themselves and what is before them: queries, keys, mask."""
-    for start in range(0, length, _CAUSAL):
-        stop = min(start + _CAUSAL, length)
-        yield slice(start, stop), slice(stop), torch.ones(stop - start, stop, dtype=torch.bool).tril(start)
+    for start in range(queries.start, queries.stop, _CAUSAL):
+        stop = min(start + _CAUSAL, queries.stop)
+        mask = torch.ones(stop - start, stop - start, dtype=torch.bool).tril()
+        yield slice(start, stop), (slice(queries.start, stop),), mask
 
 
 def _by_products(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scaling: float | None
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    keys: Sequence[slice],
+    mask: torch.Tensor,
+    dropout: float,
+    scaling: float | None,
 ) -> torch.Tensor:
     """Attention as two matrix products, the queries that share a key in one: on a CPU twice as fast as SDPA's kernel,
-    at the price of keeping the probabilities, which are few in a span."""
+    at the price of keeping the probabilities."""
+    key, value = _stretches(key, keys), _stretches(value, keys)
     _, heads, length, size = query.shape
     own = query.reshape(key.shape[1], -1, size) * (scaling if scaling is not None else size**-0.5)
     scores = (own @ key[0].transpose(1, 2)).view(heads, length, -1)
-    chances = torch.softmax(scores.masked_fill(~mask, float("-inf")), dim=-1)
+    scores[..., scores.shape[-1] - mask.shape[-1] :].masked_fill_(~mask, float("-inf"))
+    chances = torch.softmax(scores, dim=-1)
     return (chances.view(key.shape[1], own.shape[1], -1) @ value[0]).view(query.shape)
+
+
+def _by_kernel(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    keys: Sequence[slice],
+    mask: torch.Tensor | None,
+    dropout: float,
+    scaling: float | None,
+) -> torch.Tensor:
+    """Attention by SDPA."""
+    groups = query.shape[1] // key.shape[1]
+    key, value = (repeat_kv(_stretches(part, keys), groups) for part in (key, value))
+    whole = pad(mask, (key.shape[2] - mask.shape[-1], 0), value=True) if mask is not None else None
+    return scaled_dot_product_attention(
+        query, key, value, attn_mask=whole, dropout_p=dropout, is_causal=mask is None, scale=scaling
+    )
 
 
 def _stretches(tensor: torch.Tensor, places: Sequence[slice]) -> torch.Tensor:

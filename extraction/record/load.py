@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from extraction.errors import AssayError, reason
-from extraction.evidence.evidence import Evidence, LineEvidence, PageEvidence
+from extraction.evidence.evidence import Evidence, ImageEvidence, LineEvidence, PageEvidence
 from extraction.record.record import Field, Issue, Record, SetAside, Status
 
 _STATUS: TypeAdapter[Status] = TypeAdapter(Status)
@@ -63,6 +63,8 @@ def _field(data: Any, path: str, entry: dict[str, Any]) -> Field:
         evidence = _page(entry)
     elif entry.get("line"):
         evidence = LineEvidence(entry["text"], line=entry["line"])
+    elif entry.get("images"):
+        evidence = ImageEvidence(entry["text"], images=tuple(entry["images"]))
     elif "text" in entry:
         evidence = Evidence(entry["text"])
     return Field(data, path, entry.get("confidence"), evidence, entry.get("role"))

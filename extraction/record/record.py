@@ -99,8 +99,8 @@ class Field:
             that was read so; None where the first is not known (some servers do not tell it), or the value is null.
             It ranks values, the doubtful ones low; it is not the share of such values that is right (`assay score`
             shows that share).
-        evidence: where it stands (page, box and printed text; or a line of a record); None when it does not stand where
-            it should.
+        evidence: where it stands (page, box and printed text; a line of a record; images that it names); None when it
+            does not stand where it should.
         role: what the contract says that the field is for.
     """
 

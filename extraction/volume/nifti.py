@@ -72,7 +72,10 @@ def _check(image: Any, most_pixels: int) -> None:
 
 
 def _described(image: Any, name: str, kind: str) -> dict[str, Any]:
-    shape, said = image.shape, ["NIfTI states no modality: whether it is CT or MR must be named."]
+    shape, said = (
+        image.shape,
+        ["NIfTI states no modality: that it is CT or MR is taken from the protocol that is named."],
+    )
     if len(shape) > 3 and shape[3] > 1:
         said.append(f"The file holds {shape[3]} volumes in time; this is the first.")
     head = image.header

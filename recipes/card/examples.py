@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 
 from extraction.document import kinds, open_document
 from extraction.errors import AssayError, DocumentError
+from extraction.evidence import LabelIndex
 from extraction.example import Branch, Context, Example, ImagePart, Part
 from recipes.card.boxes import written
 from recipes.card.items import Item, Reading
 from recipes.card.rows import Row, filled
 
 T = TypeVar("T")
+_LABEL = re.compile(r"^(SLICE|PATCH) (\d+)$")  # of one image
 SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
 
 
@@ -70,7 +72,9 @@ def examples_of(reading: Reading, row: Row, questions: int | None = None) -> lis
             Branch((asked(item, row),), gold={"answer": answer(item, row)}, source=Asked(item, row, reading))
             for item in items[:questions]
         )
-        made.append(Example(Context(first.at or first.id, tuple(parts)), branches))
+        labels = [part for part in parts if isinstance(part, str) and _LABEL.match(part)]
+        index = LabelIndex(labels) if row.names else None
+        made.append(Example(Context(first.at or first.id, tuple(parts), index), branches))
     return made
 
 
@@ -80,7 +84,7 @@ def _renumbered(parts: Sequence[Part], before: int) -> list[Part]:
     def counted(match: re.Match[str]) -> str:
         return f"{match.group(1)} {int(match.group(2)) + before}"
 
-    return [re.sub(r"^(SLICE|PATCH) (\d+)$", counted, p) if isinstance(p, str) and before else p for p in parts]
+    return [_LABEL.sub(counted, p) if isinstance(p, str) and before else p for p in parts]
 
 
 def _pictures(reading: Reading, row: Row) -> dict[Path, list[Part]]:

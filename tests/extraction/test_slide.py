@@ -1,6 +1,7 @@
 """Whole slides: synthetic ones, written here; what a real scanner writes beside its pixels is in their descriptions."""
 
 import hashlib
+import io
 import itertools
 import struct
 import zlib
@@ -37,7 +38,7 @@ def striped():
     return zlib.compress(pixels.tobytes(), 1)
 
 
-def write_slide(path, sizes, chosen, note="", label=None, side=TILE):
+def write_slide(path, sizes, chosen, note="", label=None, side=TILE, resolution=None):
     """A tiled TIFF with a pyramid. `chosen(level, column, row)` is a tile's bytes; equal ones are stored once."""
     out, stored, pages = bytearray(b"II*\0\0\0\0\0"), {}, []
 
@@ -52,20 +53,32 @@ def write_slide(path, sizes, chosen, note="", label=None, side=TILE):
         tiles = [chosen(level, column, row) for row, column in places]
         text = note.format(f"{width}x{height}", f"{width}x{height}").encode() + b"\0" if note else b""
         pages.append({254: int(level > 0), 256: width, 257: height, 270: text, 322: side, 323: side})
+        pages[-1] |= {282: resolution, 283: resolution, 296: 3} if resolution else {}
         pages[-1] |= {324: [keep(data) for data in tiles], 325: [len(data) for data in tiles]}
     if label is not None:
         data, text = zlib.compress(label.tobytes()), b"Aperio\nlabel 64x32\0"
         pages.append({254: 1, 256: label.shape[1], 257: label.shape[0], 270: text, 273: [keep(data)]})
         pages[-1] |= {278: label.shape[0], 279: [len(data)]}
+    write_pages(out, keep, pages)
+    path.write_bytes(out)
+    return path
+
+
+def write_pages(out, keep, pages):
+    """The directories of a TIFF; texts are bytes, numbers with a fraction are floats or pairs."""
     link = 4
     for page in pages:
-        entries = {**page, 258: [8, 8, 8], 259: 8, 262: 2, 277: 3, 284: 1}
+        entries = {258: [8, 8, 8], 259: 8, 262: 2, 277: 3, 284: 1, **page}
         made = b""
         for tag, value in sorted(entries.items()):
             if value == b"":
                 continue
-            kind, count = (2, len(value)) if isinstance(value, bytes) else (4, 1)
-            if isinstance(value, list):
+            kind, count = (2, len(value)) if isinstance(value, bytes) else (9 if tag == 65424 else 4, 1)
+            if isinstance(value, float):
+                kind, value = 11, struct.pack("<f", value)
+            elif isinstance(value, tuple):
+                kind, value = 5, struct.pack("<2I", *value)
+            elif isinstance(value, list):
                 count, value = len(value), struct.pack(f"<{len(value)}I", *value)
             elif isinstance(value, int):
                 value = struct.pack("<I", value)
@@ -76,8 +89,6 @@ def write_slide(path, sizes, chosen, note="", label=None, side=TILE):
         out.extend(struct.pack("<H", len(made) // 12) + made)
         link = len(out)
         out.extend(b"\0\0\0\0")
-    path.write_bytes(out)
-    return path
 
 
 def sized(width, height, *downs):
@@ -243,6 +254,78 @@ def test_a_slide_of_ten_thousand_million_pixels_takes_little_memory(tmp_path):
     assert psutil.Process().memory_info().rss - before < 500 << 20
 
 
+def jpeg(width, height, colour=PINK):
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), colour).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def generic_tiff(path):
+    """A tiled TIFF with a pyramid and a resolution, of no known scanner."""
+    pink = tile(PINK)
+    return write_slide(path, sized(896, 896, 4), lambda *_: pink, resolution=(20000, 1))
+
+
+def ndpi(path):
+    """Hamamatsu's: a JPEG a level, a lens for each, a resolution in pixels per centimetre."""
+    out, pages = bytearray(b"II*\0\0\0\0\0"), []
+
+    def keep(data):
+        out.extend(data + b"\0" * (len(data) % 2))
+        return len(out) - len(data) - len(data) % 2
+
+    for side, lens in ((896, 20.0), (224, 5.0)):
+        data = jpeg(side, side)
+        cm = (20000 * side // 896, 1)
+        pages.append({256: side, 257: side, 259: 7, 262: 6, 273: keep(data), 278: side, 279: len(data), 282: cm})
+        pages[-1] |= {283: cm, 296: 3, 305: b"NDP.scan 3\0", 65420: 1, 65421: lens, 65424: 0}
+        pages[-1] |= {65427: NAME.encode() + b"\0"}
+    write_pages(out, keep, pages)
+    path.write_bytes(out)
+    return path
+
+
+def mirax(path):
+    """MIRAX: a file that names the slide, a folder beside it with a description, an index and tiles as JPEG."""
+    folder, levels = path.with_suffix(""), ((4, 224), (1, 224))  # tiles each way, their side
+    folder.mkdir()
+    path.write_bytes(b"")
+    lines = ["[GENERAL]", "SLIDE_VERSION=01.02", "SLIDE_ID=ID", f"SLIDE_NAME={NAME}", "IMAGENUMBER_X=4"]
+    lines += ["IMAGENUMBER_Y=4", "OBJECTIVE_MAGNIFICATION=20", "[HIERARCHICAL]", "HIER_COUNT=1", "NONHIER_COUNT=0"]
+    lines += ["INDEXFILE=Index.dat", "HIER_0_NAME=Slide zoom level", "HIER_0_COUNT=2", "HIER_0_VAL_0_SECTION=L0"]
+    lines += ["HIER_0_VAL_1_SECTION=L1", "[DATAFILE]", "FILE_COUNT=1", "FILE_0=Data.dat"]
+    for number in range(2):
+        lines += [f"[L{number}]", f"IMAGE_CONCAT_FACTOR={2 * number}", "OVERLAP_X=0", "OVERLAP_Y=0"]
+        lines += [f"MICROMETER_PER_PIXEL_{axis}={0.5 * 4**number}" for axis in "XY"]
+        lines += ["IMAGE_FILL_COLOR_BGR=16777215", "DIGITIZER_WIDTH=224", "DIGITIZER_HEIGHT=224", "IMAGE_FORMAT=JPEG"]
+    (folder / "Slidedat.ini").write_text("\n".join(lines) + "\n")
+    data = jpeg(TILE, TILE)
+    (folder / "Data.dat").write_bytes(data)
+    start = len(b"01.02ID") + 8
+    records = [[(number, 0, len(data), 0) for number in range(across**2)] for across, _ in levels]
+    pages, at = [], start + 8  # behind the pointers of both levels
+    for own in records:
+        pages.append(struct.pack("<4i", 0, at + 8, len(own), 0) + b"".join(struct.pack("<4i", *one) for one in own))
+        at += len(pages[-1])
+    pointers = struct.pack("<2i", start + 8, start + 8 + len(pages[0]))
+    head = b"01.02ID" + struct.pack("<2i", start, 0)
+    (folder / "Index.dat").write_bytes(head + pointers + b"".join(pages))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "vendor", "write"),
+    [("a.tif", "generic-tiff", generic_tiff), ("a.ndpi", "hamamatsu", ndpi), ("a.mrxs", "mirax", mirax)],
+)
+def test_other_scanners_slides_are_read(name, vendor, write, tmp_path):
+    slide = open_slide(write(tmp_path / name))
+    assert (slide.vendor, slide.size) == (vendor, (896, 896)) and (224, 224) in slide.levels
+    assert slide.mpp == pytest.approx(0.5) and slide.magnification == pytest.approx(20)
+    [file] = shown(slide, 20)
+    assert np.abs(np.asarray(Image.open(file), float) - PINK).max() <= 3
+    assert "Lovelace" not in repr(slide) + slide_page(slide, 20)
+
+
 def test_a_dicom_slide_is_read(tmp_path):
     pydicom = pytest.importorskip("pydicom")
     from pydicom.dataset import Dataset, FileMetaDataset
@@ -267,8 +350,16 @@ def test_a_dicom_slide_is_read(tmp_path):
     data.SharedFunctionalGroupsSequence, data.OpticalPathSequence = [groups], [optics]
     data.PixelData = np.full((16, TILE, TILE, 3), PINK, np.uint8).tobytes()
     pydicom.dcmwrite(tmp_path / "a.dcm", data, enforce_file_format=True)
+    # A further level is a file of its own, of the same series.
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = generate_uid()
+    data.ImageType, data.NumberOfFrames = ["DERIVED", "PRIMARY", "VOLUME", "RESAMPLED"], 1
+    data.TotalPixelMatrixColumns = data.TotalPixelMatrixRows = TILE
+    measures.PixelSpacing = [0.002, 0.002]
+    data.PixelData = data.PixelData[: TILE * TILE * 3]
+    pydicom.dcmwrite(tmp_path / "b.dcm", data, enforce_file_format=True)
     slide = open_slide(tmp_path / "a.dcm")
-    assert (slide.vendor, slide.size, slide.mpp) == ("dicom", (896, 896), 0.5) and "Lovelace" not in repr(slide)
+    assert (slide.vendor, slide.levels, slide.mpp) == ("dicom", ((896, 896), (224, 224)), 0.5)
+    assert "Lovelace" not in repr(slide)
     assert Image.open(shown(slide, 20)[0]).getpixel((0, 0)) == PINK
 
 

@@ -1,5 +1,7 @@
 """Batches with images: the masks themselves, and packed rows that compute what separate ones do."""
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -107,7 +109,8 @@ def test_spans_leave_open_what_the_matrix_does(window, queries, monkeypatch):
             done = span.queries.stop
             places = torch.cat([torch.arange(len(row))[part] for part in span.keys])
             mask = torch.ones(done - span.queries.start, len(places)).tril().bool() if span.mask is None else span.mask
-            seen[span.queries, places] = mask
+            seen[span.queries, places[: len(places) - mask.shape[1]]] = True
+            seen[span.queries, places[len(places) - mask.shape[1] :]] = mask
         assert done == len(row)
         assert torch.equal(seen, visible(row, row, window))
 
@@ -116,11 +119,51 @@ def test_spans_leave_open_what_the_matrix_does(window, queries, monkeypatch):
 def test_causal_stretches_on_a_cpu_are_the_causal_mask(length, monkeypatch):
     monkeypatch.setattr("extraction.generate.spans._CAUSAL", 5)
     query, key = torch.randn(1, 4, length, 8), torch.randn(1, 2, length, 8)
-    span = Span(slice(length), (slice(length),), None)
+    span = Span(slice(0, length), (slice(0, length),), None)
     made, _ = span_attention(torch.nn.Identity(), query, key, key, Spans((span,)))
     both = key.repeat_interleave(2, dim=1)
     true = torch.nn.functional.scaled_dot_product_attention(query, both, both, is_causal=True)
     assert torch.allclose(made, true.transpose(1, 2), atol=1e-6)
+
+
+def long_row(length):
+    """A context of images and two branches."""
+    is_image = ([0] * 4 + [1] * 12) * (length // 16) + [0] * 16
+    branches = [0] * length + [1] * 8 + [2] * 8
+    return tokens([0] * (length + 16), branches, [*range(length), *[*range(length, length + 8)] * 2], is_image)
+
+
+def attention_of(row, window, query, key):
+    """What attention makes of queries and keys, its gradients, and how many numbers it keeps for these."""
+    own = [part.clone().requires_grad_() for part in (query, key)]
+    saved = {}
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.update({t.data_ptr(): t.numel()}) or t, lambda t: t):
+        made, _ = span_attention(torch.nn.Identity(), *own, own[1], spans_of(row, window))
+    made.sin().sum().backward()
+    return made, [part.grad for part in own], sum(saved.values())
+
+
+@pytest.mark.parametrize("window", [None, 20])
+@pytest.mark.parametrize("kernel", ["_by_products", "_by_kernel"])
+def test_a_long_row_s_attention_is_exact_and_keeps_no_square(window, kernel, monkeypatch):
+    spans = importlib.import_module("extraction.generate.spans")
+    monkeypatch.setattr(spans, "_QUERIES", 32)
+    monkeypatch.setattr(spans, "_KEPT", 64)
+    monkeypatch.setattr(spans, "_by_products", getattr(spans, kernel))
+    kept, masks = [], []
+    for length in (512, 1024):
+        row = long_row(length)
+        query, key = torch.randn(1, 4, len(row), 8), torch.randn(1, 2, len(row), 8)
+        made, gradients, numbers = attention_of(row, window, query, key)
+        kept.append(numbers)
+        masks.append(sum(span.mask.numel() for span in spans_of(row, window).spans))
+    assert kept[1] < 2.2 * kept[0] and masks[1] < 2.2 * masks[0]
+    own = [part.clone().requires_grad_() for part in (query, key)]
+    both = own[1].repeat_interleave(2, dim=1)
+    true = torch.nn.functional.scaled_dot_product_attention(own[0], both, both, visible(row, row, window))
+    true.transpose(1, 2).sin().sum().backward()
+    assert torch.allclose(made, true.transpose(1, 2), atol=1e-5)
+    assert all(torch.allclose(a, b.grad, atol=1e-4) for a, b in zip(gradients, own, strict=True))
 
 
 def test_images_that_touch_at_a_border_of_documents_are_two():

@@ -9,8 +9,11 @@ import pytest
 from PIL import Image
 
 from extraction.errors import AssayError
+from extraction.evidence import ImageEvidence
 from extraction.example import ImagePart
 from extraction.export.findings import Report, write_reports
+from extraction.generate import Generation
+from extraction.reading import record_of
 from extraction.record.record import Record
 from finetune.answers import by_kind, write_answers
 from finetune.task import load_task
@@ -22,6 +25,7 @@ from recipes.card.measures import measure
 from recipes.card.replies import as_asked
 from recipes.card.rows import FILE, Figure, by_name, row_at
 from recipes.volume.readers import LABELS
+from recipes.volume.task import TASK
 from tests.extraction.test_slide import PINK, svs, tile
 from tests.recipes.pictures import table
 
@@ -176,6 +180,10 @@ def test_answers_name_slices_where_the_row_asks_for_them(tmp_path):
     found = [graded(reply, one.item, row.grader) for reply, one in zip(replies, asked, strict=True)]
     assert [one.scores for one in found] == [{"right": 1.0, "evidence": 0.5}, {"right": 1.0}]
     assert [one["evidence"] for one in answers_of(asked, found, replies)] == [["SLICE 3", "SLICE 4"], []]
+    record = record_of(example, Generation("Final Answer: yes (SLICE 3, SLICE 44, SLICE 4)", "stop"), TASK.contract)
+    assert record["answer"].evidence == ImageEvidence("SLICE 3, SLICE 4", images=("SLICE 3", "SLICE 4"))
+    record.save(tmp_path / "record.json")
+    assert Record.load(tmp_path / "record.json")["answer"] == record["answer"] and record.status == "ok"
     choice = Item("1", "?", "A", {"A": "cyst", "B": "tumour"}, evidence=(7,))
     assert graded("Final Answer: A (PATCH 7)", choice, "choice").scores == {"right": 1.0, "evidence": 1.0}
 
