@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
+import warnings
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -100,13 +101,13 @@ def _without_values(config: RunConfig) -> tuple[Any, int]:
     """The model with its adapter as it is trained, on the meta device, and the bytes of its weights."""
     shape = load_shape(config.model)
     dtype = torch.float32 if base_dtype(config.train) == "float32" else torch.bfloat16
-    with torch.device("meta"):
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an adapter's tensors are copied to nowhere
         model = auto_class(shape).from_config(shape, dtype=dtype, trust_remote_code=False)
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    if config.train.quantization:
-        family = family_class(shape, config.model)
-        weights -= round(quantized(model, family) * (dtype.itemsize - NF4_BYTES))
-    model = add_adapter(model, config)
+        weights = sum(p.numel() * p.element_size() for p in model.parameters())
+        if config.train.quantization:
+            weights -= round(quantized(model, family_class(shape, config.model)) * (dtype.itemsize - NF4_BYTES))
+        model = add_adapter(model, config)
     model.set_attn_implementation(SPANS)
     if config.train.activation_checkpointing:
         model.get_base_model().activation_checkpointing_enable({"use_reentrant": False})

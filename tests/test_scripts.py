@@ -149,12 +149,13 @@ def test_bench_train(model, tmp_path, monkeypatch, capsys):
     script = importlib.import_module("bench_train")
     # In this one process, for the time that imports take.
     monkeypatch.setattr(script, "apart", importlib.import_module("bench_shared_context").measured)
-    script.run(str(model), 2, 2, list(script.WAYS), tmp_path / "figures.json")
+    ways = ["notebook", "+ order", "+ head", "+ allocator"]
+    script.run(str(model), 2, 2, ways, tmp_path / "figures.json")
     rows = json.loads((tmp_path / "figures.json").read_text())
-    assert [*rows] == [*script.WAYS] and len({row["tokens"] for row in rows.values()}) == 1
-    for way, other in script.SAME.items():
+    assert [*rows] == ways and len({row["tokens"] for row in rows.values()}) == 1
+    for way in ways[2:]:
         # The second batch's loss is behind a step, whose gradients must have been the same.
-        assert rows[way]["losses"] == pytest.approx(rows[other]["losses"], abs=2e-3)
+        assert rows[way]["losses"] == pytest.approx(rows[script.SAME[way]]["losses"], abs=2e-3)
     assert "+ allocator" in capsys.readouterr().out
 
 
