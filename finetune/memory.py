@@ -81,8 +81,8 @@ def held(config: RunConfig, family: Family, rows: Sequence[dict[str, Any]]) -> d
     model, weights = _without_values(config)
     adapter = sum(3 * p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     # Of `SampledHead`: the words of the data and a sample, and two tiles of logits over them, or the draw of it.
-    words = len({word for row in rows for word in row["input_ids"]}) + SAMPLED
     like = model.get_input_embeddings().weight
+    words = min(len({word for row in rows for word in row["input_ids"]}) + SAMPLED, like.shape[0])
     weights += words * like.shape[1] * like.element_size()
     tile = min(TILE, sum(label != IGNORED for row in longest for label in row["labels"]))
     activations = _step(model, Collator(family, None, in_row=True)(longest), like.dtype != torch.float32)
