@@ -67,7 +67,7 @@ def check(config: RunConfig) -> Report:
         say(f"Reading {folder}")
         examples = sets[split] = _read(config, split, task, contract, family, note)
         report.examples[split] = len(examples)
-        _check_answers(examples, contract, note, report, counted=split == "train")
+        _check_answers(examples, contract, note, report, trained=split == "train")
         _check_room(examples, contract, family, note, judged=split == "validation")
         if split == "train":
             _count_tokens(examples, config, contract, family, note, report)
@@ -136,8 +136,8 @@ def _try_grader(task: Task, contract: Contract, examples: Sequence[Example], not
         note("grading", task.name, str(error))
 
 
-def _check_answers(examples: Sequence[Example], contract: Contract, note: Note, report: Report, counted: bool) -> None:
-    """Look for the values of every answer in its source; `counted` where fields are counted, too."""
+def _check_answers(examples: Sequence[Example], contract: Contract, note: Note, report: Report, trained: bool) -> None:
+    """Look for the values of every answer in its source, and count its fields among those `trained` or held out."""
     for example in examples:
         unsought = False
         for branch in example.branches:
@@ -152,12 +152,13 @@ def _check_answers(examples: Sequence[Example], contract: Contract, note: Note, 
             _check_words(example, every, copied, found, note)
             if found is not None:
                 _check_found(example, [leaf for leaf in copied if leaf.path not in found], contract, note)
-            if counted:
-                for leaf in every:
-                    report.fields.setdefault(_name(leaf), Field()).filled += 1
-                for leaf in copied if found is not None else ():
-                    report.fields[_name(leaf)].sought += 1
-                    report.fields[_name(leaf)].found += leaf.path in found
+            for leaf in every:
+                field = report.fields.setdefault(_name(leaf), Field())
+                field.filled += trained
+                field.held_out += not trained
+            for leaf in copied if found is not None else ():
+                report.fields[_name(leaf)].sought += 1
+                report.fields[_name(leaf)].found += leaf.path in found
         report.unsought += unsought
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -139,15 +140,20 @@ def plan(
 
     made = make_plan(checked)
     batch = told_batch(made, checked, gpu) if gpu else ""
-    print("\n".join(filter(None, (str(made), batch))))
     if measure:
         from finetune.probe import probe
 
-        print(probe(checked).told())
-        return
-    from finetune.sets import told_data
+        measured = probe(checked)
+        told, taken = measured.told(), measured.planned
+    else:
+        from finetune.memory import held_here
+        from finetune.sets import told_data
 
-    print(told_data(checked))
+        told, family, rows = told_data(checked)
+        taken = held_here(checked, family, rows) if family else None
+    if taken and not gpu:
+        made = replace(made, bytes=taken, where="on this processor")
+    print("\n".join(filter(None, (str(made), batch, told))))
 
 
 @app.command()

@@ -55,6 +55,9 @@ class DataConfig(Section):
     """What to generate into those folders when they do not exist yet."""
     max_length: int = Field(default=4096, gt=0)
     """Tokens of prompt and answer together; a longer example is refused by name, never cut."""
+    pack: bool = False
+    """Fill rows to `max_length` with several examples each, which do not see each other; `train.batch_size` and steps
+    then count such rows. For data whose lengths differ much, or are short."""
     window_tokens: tuple[PositiveInt, PositiveInt] | None = None
     """Show each training document in windows of a length drawn from this range (tokens of prompt), not whole: pages
     begin anywhere, and some hold no row."""

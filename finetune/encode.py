@@ -28,6 +28,7 @@ from finetune.adapter import trains_towers
 from finetune.config import DataConfig
 from finetune.data import divide
 from finetune.features import load_pictures
+from finetune.pack import unpacked
 
 IGNORED = -100
 """The label of a token that is not trained."""
@@ -179,7 +180,8 @@ def collator_for(model: Any, family: Family, rows: Sequence[dict[str, Any]], fol
     """
     images = any(row.get("files") for row in rows)
     # On a CPU a row without padding is faster than SDPA over padded ones.
-    in_row = images or any(row.get("branches") for row in rows) or model.device.type == "cpu"
+    packed = any(row.get("branches") or row.get("lengths") for row in rows)
+    in_row = images or packed or model.device.type == "cpu"
     if in_row:
         model.set_attn_implementation(SPANS)
     # ZeRO-3 has no weights in one place before its engine runs.
@@ -197,7 +199,8 @@ class Collator:
 
     Attributes:
         features: what the model would make of images (`finetune.features`), given in the pixels' place.
-        in_row: whether all share a row without padding, also those that have neither branches nor images.
+        in_row: whether all share a row without padding, also those that have neither branches nor images; so they must
+            where rows are of `pack`.
     """
 
     family: Family
@@ -211,6 +214,7 @@ class Collator:
         `Spans` that the model's attention must understand (`spans.NAME`). Images are `pixel_values` with what belongs
         to them, or `mm_encoder_outputs`.
         """
+        rows = [part for row in rows for part in unpacked(row, self.family.soft)]
         files = [file for row in rows for file in row.get("files") or ()]
         if not (self.in_row or files or any(row.get("branches") for row in rows)):
             return self._padded(rows)

@@ -31,9 +31,11 @@ class Finding:
 
 @dataclass
 class Field:
-    """How often a field has a value in the training data, and how often one that was looked for is in its source."""
+    """How often a field has a value in the training data (`filled`) and in the held-out data, and how often one that
+    was looked for is in its source."""
 
     filled: int = 0
+    held_out: int = 0
     sought: int = 0
     found: int = 0
 
@@ -81,7 +83,7 @@ class Report:
         """For a terminal."""
         lines = [f"{split:12}{count} examples" for split, count in self.examples.items()]
         told = ", ".join(f"{name} {length}" for name, length in self.quantiles().items())
-        lines += [f"{'tokens':12}{len(self.lengths)} rows: {told}; data.max_length={self.budget}"]
+        lines += [f"{'tokens':12}{len(self.lengths)} rows that are trained: {told}; data.max_length={self.budget}"]
         lines += _histogram(self.lengths, self.budget)
         if self.image_tokens:
             share = sum(self.image_tokens) / sum(self.lengths)
@@ -89,10 +91,10 @@ class Report:
             lines.append(f"{'images':12}{self.images}, at most {most} tokens of a row; {share:.0%} of all tokens")
         if self.fields:
             wide = max(12, *map(len, self.fields)) + 2
-            lines.append(f"{'field':{wide}}{'filled':>8}{'in the source':>20}")
+            lines.append(f"{'field':{wide}}{'trained':>8}{'held out':>10}{'in the source':>20}")
             for name, one in self.fields.items():
                 seen = f"{one.found} of {one.sought}" if one.sought else "not looked for"
-                lines.append(f"{name:{wide}}{one.filled:>8}{seen:>20}")
+                lines.append(f"{name:{wide}}{one.filled:>8}{one.held_out:>10}{seen:>20}")
         if self.unsought:
             lines.append(f"{self.unsought} examples have no words to find their values in; these were not looked for.")
         lines += _listed("would spoil training", [one for one in self.findings if one.spoils])

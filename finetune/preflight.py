@@ -20,6 +20,7 @@ from extraction.generate.models import load_family
 from finetune.adapter import add_adapter, check_adapter
 from finetune.config import RunConfig
 from finetune.features import check_taken
+from finetune.memory import NF4_BYTES, quantized
 from finetune.task import contract_of, load_task
 
 # The architecture of the gated MedGemma 4B models: Gemma 3 4B's (arXiv 2503.19786, 2507.05201). Used for the plan
@@ -40,8 +41,6 @@ _GEMMA_4B: dict[str, Any] = {
 _LEAST = 8
 # Of a GPU's memory; the rest is left to CUDA itself, the output layer and what the allocator cannot fill.
 _USED = 0.9
-# NF4: half a byte a weight, a byte of scale for 64 of them, four bytes for 256 of those (QLoRA, arXiv 2305.14314).
-_NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 
 
 def check_contract(config: RunConfig, contract: Contract) -> None:
@@ -143,13 +142,16 @@ class Plan:
         trained: of the adapter, by part.
         modules: how many modules the adapter is put on.
         bytes: by what takes them: weights, adapter (with gradients and Adam's two moments), activations (of the longest
-            example that `data.max_length` allows; from the shapes of what a layer keeps, so a rough figure).
+            example that `data.max_length` allows; from the shapes of what a layer keeps, so a rough figure). Of a plan
+            for a processor see `finetune.memory.held`.
+        where: whose memory it is, for people.
     """
 
     parameters: dict[str, int]
     trained: dict[str, int]
     modules: int
     bytes: dict[str, int]
+    where: str = "a device"
 
     def batch_on(self, memory: float, batch: int) -> int:
         """The largest batch of the longest examples that so many bytes hold; 0 where none does.
@@ -169,7 +171,7 @@ class Plan:
         return (
             f"base:    {sum(self.parameters.values()):,} parameters ({numbers(self.parameters)})\n"
             f"adapter: {sum(self.trained.values()):,} parameters on {self.modules} modules ({numbers(self.trained)})\n"
-            f"memory:  about {total:.1f} GB a device for a step with the longest examples ({memory})"
+            f"memory:  about {total:.1f} GB {self.where} for a step with the longest examples ({memory})"
         )
 
 
@@ -193,18 +195,12 @@ def plan(config: RunConfig) -> Plan:
     with torch.device("meta"):
         model = auto_class(shape).from_config(shape, dtype=torch.bfloat16, trust_remote_code=False)
         parameters = _by_part(family, model.named_parameters())
-        linear = sum(
-            module.weight.numel()
-            for name, module in model.named_modules()
-            if isinstance(module, torch.nn.Linear)
-            and family.part_of(name) == "language"
-            and not name.endswith("lm_head")
-        )
+        linear = quantized(model, family)
         adapted = add_adapter(model, config)
     trained = _by_part(family, ((n, p) for n, p in adapted.named_parameters() if p.requires_grad))
     weights = 2 * sum(parameters.values())
     if config.train.quantization:
-        weights -= round((2 - _NF4_BYTES) * linear)
+        weights -= round((2 - NF4_BYTES) * linear)
     # Adapters are bfloat16 on 4-bit weights (TRL follows QLoRA's paper), float32 otherwise; so are their moments.
     adapter = sum(trained.values()) * 4 * (2 if config.train.quantization else 4)
     return Plan(

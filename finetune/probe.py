@@ -20,6 +20,7 @@ from extraction.errors import AssayError
 from extraction.generate.hub import quiet_libraries
 from finetune.config import RunConfig
 from finetune.encode import training_order, whole_batches
+from finetune.memory import held_here
 from finetune.run import RunFolder
 from finetune.sets import batch_of, checked, read_data, steps_of, told_of
 from finetune.train import go_on, run_trainer
@@ -77,6 +78,7 @@ class Probe:
         evaluation: seconds to read one held-out example; an untrained model writes until it is cut.
         checkpoint: seconds and bytes of one.
         peak: bytes, of the GPU or of the process.
+        planned: what a step was to take on a processor, see `finetune.memory.held`.
     """
 
     config: RunConfig
@@ -90,6 +92,7 @@ class Probe:
     judged: int
     checkpoint: tuple[float, int]
     peak: int
+    planned: dict[str, int] | None
 
     @property
     def seconds(self) -> float:
@@ -103,12 +106,13 @@ class Probe:
         step, (saving, size) = statistics.mean(self.steps), self.checkpoint
         judged = math.ceil(self.total / self.config.train.checkpoint_steps)
         where = "of the GPU" if torch.cuda.is_available() else "of the whole process"
+        planned = f", {sum(self.planned.values()) / 1e9:.2f} planned" if self.planned else ""
         which = "the longest examples" if self.dry else "short, middling and long examples"
         lines = [
             self.data,
             f"a step:  {step:.2f} s with {which} (at most {self.tokens} tokens), the first one {self.first:.2f} s; "
             f"{self.evaluation:.1f} s to read a held-out one; a checkpoint {saving:.1f} s, {size / 1e6:,.1f} MB",
-            f"peak:    {self.peak / 1e9:.2f} GB {where}",
+            f"peak:    {self.peak / 1e9:.2f} GB {where}{planned}",
             f"time:    {'at most ' if self.dry else ''}about {spoken(self.seconds)}: {self.total} steps, and {judged} "
             f"times {self.judged} held-out examples read",
         ]
@@ -148,6 +152,7 @@ def probe(config: RunConfig, dry: bool = False) -> Probe:
         )
         folder = RunFolder(own.train.output)
         folder.open(own)
+        planned = held_here(own, made[2], rows)  # while this process holds no model yet
         watches = [Watch(stop=1), Watch()] if dry else [Watch()]
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
@@ -172,6 +177,7 @@ def probe(config: RunConfig, dry: bool = False) -> Probe:
             judged=len(held_out),
             checkpoint=(statistics.mean(s for w in watches for s in w.checkpoints), size),
             peak=_peak(),
+            planned=planned,
         )
 
 

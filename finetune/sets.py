@@ -17,6 +17,7 @@ from extraction.room import Room
 from finetune.config import RunConfig, TrainConfig
 from finetune.data import check_folders, check_split, of_both
 from finetune.encode import encode_all, fits
+from finetune.pack import pack
 from finetune.preflight import check_run, is_here
 from finetune.processes import say, world_size
 from finetune.task import DataRequest, Task, check_grading, contract_of, load_task, read_examples
@@ -68,7 +69,8 @@ def read_data(
         AssayError: see `read_sets` and `encode`.
     """
     train, held_out = read_sets(config, task, contract, family)
-    return list(encode_all(train, contract, family, config.data, config.train.seed)), held_out, len(train)
+    rows = list(encode_all(train, contract, family, config.data, config.train.seed))
+    return pack(rows, config.data.max_length) if config.data.pack else rows, held_out, len(train)
 
 
 def few(examples: Sequence[Example], config: RunConfig) -> list[Example]:
@@ -94,20 +96,30 @@ def few(examples: Sequence[Example], config: RunConfig) -> list[Example]:
     return [examples[place] for place in sorted(sorted(range(len(examples)), key=drawn)[:number])]
 
 
-def told_data(config: RunConfig) -> str:
-    """What there is to train on, in a line: read, checked and counted as training would; nothing is made or written.
+def told_data(config: RunConfig) -> tuple[str, Family | None, list[dict[str, Any]]]:
+    """What there is to train on, in a line, read, checked and counted as training would; nothing is made or written.
+
+    Returns:
+        The line; the model's family, where the model is on this machine; the rows, where the data are there, too.
 
     Raises:
         AssayError: see `read_data`.
     """
     data = config.data
     check_folders(data)
+    here = is_here(config.model)
     if unmade := [str(folder) for split in data.synthetic if not (folder := getattr(data, split)).exists()]:
-        return f"data:    not there yet: {', '.join(unmade)} (made when training starts)"
-    if not is_here(config.model):
-        return f"data:    read when {config.model} is on this machine: its tokenizer counts what an example takes"
-    rows, held_out, _ = read_data(config, *checked(config))
-    return told_of(config, rows, held_out)
+        told = f"data:    not there yet: {', '.join(unmade)} (made when training starts)"
+        return told, checked(config)[2] if here else None, []
+    if not here:
+        return (
+            f"data:    read when {config.model} is on this machine: its tokenizer counts what an example takes",
+            None,
+            [],
+        )
+    made = checked(config)
+    rows, held_out, _ = read_data(config, *made)
+    return told_of(config, rows, held_out), made[2], rows
 
 
 def told_of(config: RunConfig, rows: Sequence[dict[str, Any]], held_out: Sequence[Example]) -> str:
@@ -117,10 +129,13 @@ def told_of(config: RunConfig, rows: Sequence[dict[str, Any]], held_out: Sequenc
         steps_of(config.train, len(rows)),
         batch_of(config.train),
     )
+    packed = sum(len(row.get("lengths") or ()) for row in rows)
+    what, of = ("rows", f" with {packed} examples") if packed else ("examples", "")
     passes = config.train.epochs if config.train.max_steps < 0 else steps * batch / len(rows)
+    span = f"{min(lengths)} to {max(lengths)} tokens (at most {config.data.max_length})"
     return (
-        f"data:    {len(rows)} examples of {min(lengths)} to {max(lengths)} tokens (at most {config.data.max_length}), "
-        f"judged on {len(held_out)} others\nsteps:   {steps} of {batch} examples, {passes:.3g} times over the data"
+        f"data:    {len(rows)} {what}{of} of {span}, judged on {len(held_out)} others\n"
+        f"steps:   {steps} of {batch} {what}, {passes:.3g} times over the data"
     )
 
 

@@ -405,6 +405,12 @@ def contract_of(task: Task, changes: ContractConfig) -> Contract:
     contract = task.contract
     values = changes.model_dump(exclude_none=True, exclude={"record_schema"})
     if changes.record_schema:
+        if not changes.record_schema.exists():
+            raise AssayError(
+                f"contract.record_schema: there is no file {changes.record_schema}, neither from the folder "
+                f"{Path.cwd()} nor beside the YAML; start in the folder that its paths are written from, or give the "
+                "whole path."
+            )
         contract = contract.with_schema(load_schema(changes.record_schema))
     contract = Contract.model_validate({**contract.model_dump(), **values})
     # A style that does not fit the schema, or checks that nothing has, are errors now, not after loading a model.

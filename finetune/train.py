@@ -220,7 +220,8 @@ def common_arguments(settings: TrainConfig, folder: RunFolder, metric: str) -> d
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
         # accelerate counts physical cores and gives a virtual machine of two but one thread.
-        cores = os.cpu_count() or 1
+        # What this process may use: a scheduler or `taskset` leaves fewer than the machine has.
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
     # On a CPU too: the adapter's own products in float32 are slow beside the base's in bfloat16.
     in_bfloat16 = base_dtype(settings) != "float32"

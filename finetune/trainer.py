@@ -32,9 +32,9 @@ from finetune.processes import on_main, say, together
 from finetune.run import RunFolder, mark_whole
 
 # Rows of logits held at once: 256 x 262,144 in bf16 are 134 MB.
-_TILE = 256
+TILE = 256
 # Words drawn from those that the training data never uses, at every step.
-_SAMPLED = 2048
+SAMPLED = 2048
 
 
 class Judging:
@@ -238,8 +238,8 @@ class AnswerLogProbs(torch.autograd.Function):
         """Log-probabilities [n] in float32; `offset` [words] is added to every row of logits."""
         log_probs = torch.empty(hidden.shape[0], device=hidden.device)
         gradient = torch.empty_like(hidden)
-        for start in range(0, hidden.shape[0], _TILE):
-            rows = slice(start, start + _TILE)
+        for start in range(0, hidden.shape[0], TILE):
+            rows = slice(start, start + TILE)
             logits = hidden[rows] @ weight.T
             if cap:
                 logits = torch.tanh(logits / cap) * cap
@@ -281,7 +281,7 @@ class SampledHead:
         cap: where logits are capped (`final_logit_softcapping`).
     """
 
-    def __init__(self, weight: torch.Tensor, used: torch.Tensor, sampled: int = _SAMPLED, cap: float | None = None):
+    def __init__(self, weight: torch.Tensor, used: torch.Tensor, sampled: int = SAMPLED, cap: float | None = None):
         self._weight, self._cap = weight, cap
         self._used = torch.unique(used)
         others = torch.ones(weight.shape[0], dtype=torch.bool)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -33,11 +34,10 @@ def init(
     from recipes.documents.start import write_recipe
 
     contract = write_recipe(folder, schema, model)
-    print(
-        f"{folder / (folder.resolve().name + '.yaml')}: the model will be told “{contract.instruction}”. Put documents "
-        f"with their records into {folder / 'data' / 'train'} and {folder / 'data' / 'validation'}; README.md there "
-        "says what comes then."
-    )
+    print(f"Made {folder / (folder.resolve().name + '.yaml')}; the model will be told:")
+    print(textwrap.fill(f"“{contract.instruction}”", 100, initial_indent="  ", subsequent_indent="  "))
+    print(f"Put documents with their records into {folder / 'data' / 'train'} and {folder / 'data' / 'validation'}.")
+    print(f"What comes then: {folder / 'README.md'}")
 
 
 @app.command()

@@ -268,29 +268,63 @@ def ours(job: Job, examples: list[dict[str, Any]], scratch: Path) -> tuple[Any, 
     return trainer, trainer.data_collator
 
 
+def notebook_settings(dtype: Any, batch: int) -> tuple[Any, dict[str, Any], Any]:
+    """What the public notebook gives the model's loader, SFTConfig and PEFT; 16 examples make a step."""
+    from peft import LoraConfig
+    from transformers import BitsAndBytesConfig
+
+    quantization = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=dtype,
+        bnb_4bit_quant_storage=dtype,
+    )
+    settings = {
+        "per_device_train_batch_size": batch,
+        "gradient_accumulation_steps": 16 // batch,
+        "gradient_checkpointing": True,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False},
+        "optim": "adamw_torch_fused",
+        "learning_rate": 2e-4,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": 0.03,
+        "max_grad_norm": 0.3,
+        "max_length": None,
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+    lora = LoraConfig(
+        r=16,
+        lora_alpha=16,
+        lora_dropout=0.05,
+        bias="none",
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+        modules_to_save=["lm_head", "embed_tokens"],
+    )
+    return quantization, settings, lora
+
+
 def notebook(job: Job, examples: list[dict[str, Any]], scratch: Path) -> tuple[Any, Any]:
     """The public notebook's trainer, its settings whatever they cost, and what makes batches that train answers."""
     import torch
     from datasets import Dataset
-    from peft import LoraConfig
-    from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
+    from transformers import AutoModelForImageTextToText
     from transformers.trainer_callback import PrinterCallback
     from trl import SFTConfig, SFTTrainer
 
     dtype = torch.float32 if job.tiny else torch.bfloat16
+    quantization, settings, lora = notebook_settings(dtype, job.batch)
     model = AutoModelForImageTextToText.from_pretrained(
         job.folder / "model",
         dtype=dtype,
         attn_implementation="eager",
         device_map={"": "cpu" if job.tiny else "cuda"},
         trust_remote_code=False,
-        quantization_config=BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_compute_dtype=dtype,
-            bnb_4bit_quant_storage=dtype,
-        ),
+        quantization_config=quantization,
     )
     own = family(job)
 
@@ -303,33 +337,11 @@ def notebook(job: Job, examples: list[dict[str, Any]], scratch: Path) -> tuple[A
     arguments = SFTConfig(
         output_dir=str(scratch),
         num_train_epochs=job.rounds + 1,
-        per_device_train_batch_size=job.batch,
-        gradient_accumulation_steps=16 // job.batch,
-        gradient_checkpointing=True,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
-        optim="adamw_torch_fused",
-        learning_rate=2e-4,
-        lr_scheduler_type="linear",
-        warmup_steps=0.03,
-        max_grad_norm=0.3,
         bf16=not job.tiny,
         use_cpu=job.tiny,
-        max_length=None,
-        dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
         label_names=["labels"],
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-    )
-    lora = LoraConfig(
-        r=16,
-        lora_alpha=16,
-        lora_dropout=0.05,
-        bias="none",
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-        modules_to_save=["lm_head", "embed_tokens"],
+        **settings,
     )
     trainer = SFTTrainer(
         model=model,

@@ -21,9 +21,10 @@ from finetune.adapter import add_adapter, merge
 from finetune.config import RunConfig
 from finetune.encode import IGNORED, Collator, collator_for, encode
 from finetune.features import keep_features, keep_pixels
+from finetune.memory import Live, held
 from finetune.preflight import architecture
 from finetune.run import VERSIONS
-from finetune.trainer import SampledHead
+from finetune.trainer import SampledHead, add_answer_loss
 from tests.families import KINDS, SEEING, save
 
 SCHEMA = {
@@ -250,6 +251,21 @@ def test_the_head_on_a_processor_has_the_models_loss(model, family, example, tmp
     right = logits.log_softmax(-1).gather(1, targets[:, None])
     gradients = [torch.autograd.grad(one.sum(), hidden)[0] for one in (made, right)]
     torch.testing.assert_close(*gradients, atol=1e-4, rtol=1e-4)
+
+
+def test_what_a_step_holds_is_planned(folder, model, family, kind, example, tmp_path):
+    run = {"recipe": "x", "model": str(folder), "data": {"train": ".", "validation": "."}, "adapter": {"r": 2},
+           "train": {"output": str(tmp_path), "dtype": "float32", "batch_size": 1}}  # fmt: skip
+    rows = encode(example, CONTRACT, family, 4000)
+    planned = held(RunConfig.model_validate(run), family, rows)["activations"]
+    model = adapted(model)
+    batch = collator_for(model, family, [], tmp_path, False)(rows_of(example, family, tmp_path))
+    base, labels = model.train().get_base_model(), batch.pop("labels")
+    add_answer_loss(base, torch.tensor([*{word for row in rows for word in row["input_ids"]}]))
+    with Live([*model.parameters(), *model.buffers()]) as live:
+        base(**batch, use_cache=False, answer_labels=labels).sum().backward()
+    # Where a model sees, its tower is at work here, which is frozen and works before training.
+    assert planned > 0 and (kind in SEEING or planned == pytest.approx(live.peak, rel=0.1))
 
 
 def test_four_bits_are_the_language_models_and_train(folder, family, example, tmp_path):

@@ -144,11 +144,33 @@ def test_the_parts_of_a_release_go_on_from_each_other(monkeypatch):
             assert Path(after.adapter.start) == Path(before.train.output) / "adapter"
 
 
-def test_bench_train(model, tmp_path):
-    size = ("--steps", 1, "--batch", 1)
-    start("bench_train.py", "--model", model, *size, "--json", tmp_path / "figures.json")
-    trl, own = json.loads((tmp_path / "figures.json").read_text()).values()
-    assert own["losses"] == pytest.approx(trl["losses"], abs=0.1) and own["tokens"] == trl["tokens"]
+def test_bench_train(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    script = importlib.import_module("bench_train")
+    # In this one process, for the time that imports take.
+    monkeypatch.setattr(script, "apart", importlib.import_module("bench_shared_context").measured)
+    ways = ["notebook", "+ order", "+ head", "+ allocator"]
+    script.run(str(model), 2, 2, ways, tmp_path / "figures.json")
+    rows = json.loads((tmp_path / "figures.json").read_text())
+    assert [*rows] == ways and len({row["tokens"] for row in rows.values()}) == 1
+    for way in ways[2:]:
+        # The second batch's loss is behind a step, whose gradients must have been the same.
+        assert rows[way]["losses"] == pytest.approx(rows[script.SAME[way]]["losses"], abs=2e-3)
+    assert "+ allocator" in capsys.readouterr().out
+
+
+def test_check_plan(model, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    script = importlib.import_module("check_plan")
+    # In this one process, which holds more than a plan can know.
+    monkeypatch.setattr(script, "apart", importlib.import_module("bench_shared_context").measured)
+    monkeypatch.setattr(script, "CONFIGURATIONS", {"one": ["train.batch_size=1"]})
+    with contextlib.suppress(SystemExit):
+        script.run(str(model), tmp_path / "figures.json")
+    row = json.loads((tmp_path / "figures.json").read_text())["one"]
+    assert (
+        row["away"] == pytest.approx(sum(row["planned"].values()) / row["peak"] - 1) and row["planned"]["process"] > 0
+    )
 
 
 def test_bench_shared_context(model, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from extraction.families import family_of
 from extraction.generate.masks import CONTEXT, Tokens, image_blocks, visible
 from extraction.generate.spans import NAME, Span, Spans, span_attention, spans_of
 from finetune.encode import IGNORED, Collator, check_labels
+from finetune.pack import pack, unpacked
 from tests.conftest import BEGIN, END, SOFT
 
 TOKENS, WINDOW = 16, 16  # of the tiny model: an image is as long as the window
@@ -216,7 +217,19 @@ def branched(context, *branches):
 TEXT = branched(example(5, 60, 3), (0, 5, 4), (0, 7, 3), (0, 2, 8))
 IMAGES = branched(example(6, 20, None, None, 4), (0, 5, 4), (2, 3, 6))
 ASKED = branched(example(7, 20, 4), (1, 5, 4), (1, 3, 6), (0, 4, 2))
+
+
+def packed(rows, budget):
+    """Rows filled with several others; images go as in `encode`, files come as of `keep_pixels`."""
+    made = pack([{**row, "images": row["files"]} for row in rows], budget)
+    return [{**row, "files": row.get("images", [])} for row in made]
+
+
 ROWS = {
+    "packed": (
+        packed([TEXT[0], EXAMPLES[1], IMAGES[0], EXAMPLES[2]], 180),
+        [*IMAGES[1], EXAMPLES[2], *TEXT[1], EXAMPLES[1]],
+    ),
     "documents": (EXAMPLES, EXAMPLES),
     "text": ([TEXT[0]], TEXT[1]),
     "images": ([IMAGES[0]], IMAGES[1]),
@@ -250,6 +263,16 @@ def test_a_batch_computes_what_each_row_does_alone(spanning, family, drawn, kind
         summed = sum(gradients[name] for _, _, gradients in alone if name in gradients)
         assert (gradient - summed).norm() <= 1e-4 * summed.norm() + 1e-6, name
     spanning.zero_grad()
+
+
+def test_packed_rows_are_filled_and_lose_nothing():
+    lengths = [9, 4, 4, 3, 7, 2, 1, 10]
+    rows = [{"input_ids": [number] * length, "labels": [number] * length} for number, length in enumerate(lengths)]
+    made = pack(rows, 10)
+    assert [len(row["input_ids"]) for row in made] == [10] * 4 and all(sum(row["lengths"]) == 10 for row in made)
+    parts = [part for row in made for part in unpacked(row, None)]
+    assert sorted(parts, key=lambda part: part["input_ids"]) == rows
+    assert [*unpacked(rows[0], None)] == rows[:1]
 
 
 def test_an_image_changes_what_is_read_from_it(spanning, family, drawn):

@@ -100,6 +100,9 @@ def test_a_schema_of_ones_own_takes_the_recipes_place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = contract_of(load_task("lab_report"), load_config(DEMO).contract).record_schema["properties"]
     assert list(rows) == ["tests"] and "flag" not in rows["tests"]["items"]["properties"]
+    moved = load_config(DEMO, ["contract.record_schema=invoices/schema.json"])
+    with pytest.raises(AssayError, match=rf"no file invoices/schema.json, neither from the folder {tmp_path} nor"):
+        contract_of(load_task("lab_report"), moved.contract)
 
 
 def test_unknown_recipe():

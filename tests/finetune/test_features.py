@@ -18,9 +18,11 @@ from extraction.generate.spans import NAME as SPANS
 from finetune.adapter import add_adapter, merge
 from finetune.config import load_config
 from finetune.encode import IGNORED, Collator, load_pictures
-from finetune.features import keep_features
-from finetune.run import read_metrics
-from finetune.train import train
+from finetune.features import keep_features, keep_pixels
+from finetune.memory import Live, held
+from finetune.run import RunFolder, read_metrics
+from finetune.sets import checked, read_data
+from finetune.train import build_trainer, train
 from recipes.lab_report.medgemma import CONTRACT
 from tests.conftest import BEGIN, END, SOFT, tiny_medgemma
 
@@ -245,6 +247,19 @@ def test_options_that_cannot_be_are_refused_before_anything_is_read(work):
         config = settings(work, "refused", nowhere, f"train.output={work / str(abs(hash(more)))}", *more)
         with pytest.raises(AssayError, match=match):
             train(config)
+
+
+def test_a_step_with_pictures_holds_what_was_planned(work, image_tokenizer):
+    config = settings(work, "planned")
+    made = checked(config)
+    rows, _, _ = read_data(config, *made)
+    planned = held(config, made[2], rows)
+    rows = keep_pixels(rows, made[2], work)
+    trainer = build_trainer(config, RunFolder(work / "planned"), made[2], rows, lambda _: {}, "micro_f1")
+    batch = trainer.data_collator(sorted(rows, key=lambda row: -len(row["input_ids"]))[:2])
+    with Live([*trainer.model.parameters(), *trainer.model.buffers()]) as live:
+        trainer.compute_loss(trainer.model, batch).backward()
+    assert planned["activations"] == pytest.approx(live.peak, rel=0.1)
 
 
 def test_a_plan_counts_what_sees():

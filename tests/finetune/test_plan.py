@@ -62,7 +62,7 @@ def test_data_that_are_neither_there_nor_made_are_refused_together(tmp_path):
         with pytest.raises(AssayError, match=r"trainin.*did you mean .*/training.*other.*put the data there"):
             work(config)
     assert "when training starts" in told_data(load_config(RECIPES / "demo.yaml", [
-        f"data.train={tmp_path}/a", f"data.validation={tmp_path}/b"]))  # fmt: skip
+        f"data.train={tmp_path}/a", f"data.validation={tmp_path}/b"]))[0]  # fmt: skip
 
 
 def test_a_plan_names_a_recipe_that_is_not_there():

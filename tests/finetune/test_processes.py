@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from extraction.errors import AssayError
-from finetune.config import load_config
+from finetune.config import TrainConfig, load_config
 from finetune.encode import training_order, whole_batches
 from finetune.processes import check_launch
 from finetune.run import RunFolder, read_metrics
-from finetune.train import go_on, train
+from finetune.train import common_arguments, go_on, train
 from recipes.lab_report.synthetic import write_reports
 from tests.conftest import tiny_gemma
 from tests.finetune.test_train import DEMO, ROOT, load, losses, settings
@@ -120,6 +120,19 @@ def test_every_batch_is_whole_and_shared_evenly():
         whole = whole_batches(order, batch)
         assert len(whole) % batch == 0 and len(whole) - len(order) < batch
         assert whole[: len(order)] == order and set(whole) == set(range(count))
+
+
+def test_a_run_takes_the_cores_that_it_may_use(monkeypatch, tmp_path):
+    before = torch.get_num_threads()
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 5, 7}, raising=False)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")  # which it sets
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    try:
+        common_arguments(TrainConfig(output=tmp_path), RunFolder(tmp_path), "f1")
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_launch_that_would_not_be_what_was_asked_for_is_refused(monkeypatch):

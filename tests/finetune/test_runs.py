@@ -1,6 +1,7 @@
 """Several runs of a tiny random model: compared, tried out, swept, and on more and more documents."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,12 @@ from finetune.compare import compare
 from finetune.config import load_config
 from finetune.curve import forecast
 from finetune.judged import load_judged
-from finetune.sets import few
+from finetune.memory import Live, held
+from finetune.run import RunFolder
+from finetune.sets import checked, few, read_data
 from finetune.sweep import sentences, sweep
 from finetune.task import DataRequest, load_task
+from finetune.train import build_trainer
 from recipes.lab_report.synthetic import write_reports
 from tests.conftest import command, tiny_gemma
 
@@ -142,7 +146,24 @@ def test_a_plan_tells_time_by_measured_steps(work):
     done = command("plan", work / "run.yaml", "--measure", "train.max_steps=1000", f"train.output={work / 'dry'}")
     assert done.returncode == 0, done.stderr
     assert "1000 steps, and 500 times 3 held-out" in done.stdout and not (work / "dry").exists()
+    packed = command("plan", work / "run.yaml", "data.pack=true", f"train.output={work / 'dry'}")
+    assert re.search(r"data:    \d rows with \d+ examples of .*steps:   \d of 2 rows", packed.stdout, re.DOTALL)
+    assert " GB on this processor for a step" in done.stdout and " planned" in done.stdout
     assert "short, middling and long" in done.stdout and "Going on" not in done.stderr
+
+
+def test_a_step_holds_what_was_planned(work, tmp_path):
+    config = load_config(work / "run.yaml", [f"train.output={tmp_path / 'run'}"])
+    made = checked(config)
+    rows, _, _ = read_data(config, *made)
+    planned = held(config, made[2], rows)
+    trainer = build_trainer(config, RunFolder(tmp_path / "run"), made[2], rows, lambda _: {}, "micro_f1")
+    longest = sorted(rows, key=lambda row: -len(row["input_ids"]))[: config.train.batch_size]
+    batch = trainer.data_collator(longest)
+    with Live([*trainer.model.parameters(), *trainer.model.buffers()]) as live:
+        trainer.compute_loss(trainer.model, batch).backward()
+    assert planned["activations"] == pytest.approx(live.peak, rel=0.1)
+    assert planned["adapter"] == sum(12 * p.numel() for p in trainer.model.parameters() if p.requires_grad)
 
 
 def test_what_fails_in_a_dry_run_leaves_nothing_behind_either(work, monkeypatch):

@@ -54,6 +54,14 @@ def here(tmp_path, monkeypatch, tiny):
     return tmp_path
 
 
+def test_what_is_begun_is_told_in_lines_that_fit_a_terminal(here, capsys):
+    app(["init", "bills", "--schema", "schema.json"], standalone_mode=False)
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 100 and "bills/README.md" in said
+    told = yaml.safe_load(Path("bills/bills.yaml").read_text())["contract"]["instruction"]
+    assert told in " ".join(said.split())
+
+
 def test_it_trains_is_judged_and_merged(here, capsys):
     said = yaml.safe_load(Path("invoices/invoices.yaml").read_text())["contract"]
     assert "invoice" in said["instruction"] and "unit price" in said["instruction"] and "city" in said["instruction"]
