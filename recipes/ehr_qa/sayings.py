@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from rapidfuzz import fuzz
 
 from recipes.ehr_qa.hierarchy import GROUPS
-from recipes.ehr_qa.vocabulary import FORMS, MEDICATIONS, SYNONYMS, sayings
+from recipes.ehr_qa.vocabulary import FORMS, MEDICATIONS, SECTIONS_CALLED, SYNONYMS, sayings
 
 SPELLED = 88.0
 """Two words of four letters and more with this ratio (0 to 100, of edits) are one, spelled in two ways."""
@@ -19,6 +19,7 @@ SILENT = frozenset(
     " results reading readings measurement count score vaccine vaccination vaccines immunization shot allergy allergies"
     " disease disorder problem problems patient".split()
 )
+_POINTING = frozenset("a all an any her his my of our the their these this your".split())
 _LETTERED = frozenset("hepatitis hep vitamin type group influenza lipoprotein".split())  # "hepatitis a"
 _VISITS = frozenset("visit visits encounter encounters appointment appointments".split())
 # Alone they would be in the name of every tablet or panel: "allergy tablets", "allergy panel".
@@ -28,12 +29,13 @@ _KINDS = frozenset(
     " activity".split()
 )
 SPECIMENS = frozenset("urine blood serum plasma saliva stool csf".split())
-_SPELLINGS = (  # of Britain and America, and of operations elsewhere
+_SPELLINGS = (  # of Britain and America, of operations elsewhere, of vitamins
     (re.compile("ae|oe|œ|æ"), "e"),
     (re.compile("sulph"), "sulf"),
     (re.compile(r"is(?=ation|ed\b)"), "iz"),
     (re.compile(r"(?<=[a-z]{3})our\b"), "or"),
     (re.compile(r"e[ck]tomi[ae]\b"), "ectomy"),
+    (re.compile(r"\b(vitamin[ae]? [a-z]) (?=\d{1,2}\b)"), r"\1"),  # "Vitamin B 12"
 )
 
 Words = frozenset[str]
@@ -42,15 +44,20 @@ Words = frozenset[str]
 @lru_cache(maxsize=100_000)
 def words(text: str) -> Words:
     """The words of a name by which it is compared; all of them where none says anything."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(char for char in plain if not unicodedata.combining(char))
-    for british, american in _SPELLINGS:
-        plain = british.sub(american, plain)
-    found = re.findall(r"[^\W_]+", re.sub(r"(?<=\w)['’]s\b", "", plain))
+    found = _split(text)
     told = [word for place, word in enumerate(found)
             if word not in SILENT or (place and found[place - 1] in _LETTERED)]  # fmt: skip
     told = found if set(told) <= SPECIMENS | _VISITS | _KINDS else told
     return frozenset(map(_singular, told))
+
+
+def _split(text: str) -> list[str]:
+    """The words of a text in order, in small letters, without accents, in one spelling."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(char for char in plain if not unicodedata.combining(char))
+    for british, american in _SPELLINGS:
+        plain = british.sub(american, plain)
+    return re.findall(r"[^\W_]+", re.sub(r"(?<=\w)['’]s\b", "", plain))
 
 
 def _singular(word: str) -> str:
@@ -165,11 +172,26 @@ def in_english(name: str, kind: str) -> tuple[Words, ...]:
     return tuple(plain for form, plain in _foreign(kind).items() if form <= own)
 
 
+def is_all(which: str, kind: str) -> bool:
+    """Whether a name is that of a section as a whole ("meds", "allergies"), and of no one thing in it."""
+    return _said(which) in _wholes(kind)
+
+
+@cache
+def _wholes(kind: str) -> frozenset[Words]:
+    return frozenset(map(_said, SECTIONS_CALLED.get(kind, ())))
+
+
+def _said(name: str) -> Words:
+    """The words of a name without those that only point at it ("his meds")."""
+    return frozenset(map(_singular, _split(name))) - _POINTING
+
+
 def meaning(which: str | None, kind: str | None) -> frozenset[Any]:
     """What a name means whatever the record: the places of the rows that have it, else its words alone.
 
     Two names mean the same where these have one in common; of what is no name, where both are empty.
     """
-    if not which:
+    if not which or is_all(which, kind or ""):
         return frozenset()
     return frozenset(called(which, kind or "")) or frozenset([words(which)])

@@ -114,6 +114,38 @@ def test_what_is_not_there_is_never_a_plain_no(record):
     assert any("refuted" in note for note in ask(record, "condition", "stroke", "exists").notes)
 
 
+@pytest.mark.parametrize(("what", "which"), [("medication", "his meds"), ("condition", "problems"),
+                                             ("immunization", "jabs"), ("encounter", "Arztbesuche")])  # fmt: skip
+def test_a_section_by_its_own_name_is_all_of_it(record, what, which):
+    assert ask(record, what, which, "list").answer == ask(record, what, None, "list").answer
+
+
+def test_a_name_that_stands_in_another_section_is_told(tmp_path):
+    record = made(tmp_path, condition("c1", "History of appendectomy", "1"), drug("d1", "Aspirin 81 MG Oral Tablet"))
+    result = ask(record, "procedure", "appendix out", "exists")
+    assert result.answer is None
+    assert result.notes == ("Other sections have the name: History of appendectomy (conditions, line 3).",)
+    assert "Aspirin" in ask(record, "allergy", "aspirin", "exists").notes[0]
+    assert ask(record, "condition", "gout", "exists").notes == ()
+
+
+def test_whether_there_is_a_value_in_words_is_answered_by_the_value(tmp_path):
+    """Of one who never smoked "Yes: Tobacco smoking status" would be told."""
+    seen = []
+    for place, value in enumerate(("Current smoker", "Never smoker")):
+        one = measured(f"o{place}", "Tobacco smoking status", 0, "", f"201{place}-01-05")
+        del one["valueQuantity"]
+        seen.append(one | {"valueCodeableConcept": coded(value)})
+    result = ask(made(tmp_path, *seen), "observation", "smoking", "exists")
+    assert (result.answer, result.notes) == ("Never smoker", ("Other values before: Current smoker.",))
+
+
+def test_a_vitamin_is_its_letter_and_number(tmp_path):
+    record = made(tmp_path, drug("d1", "Vitamin B 12 5 MG/ML Injectable Solution"))
+    assert ask(record, "medication", "vitamina B12", "active").answer is True
+    assert ask(record, "medication", "vitamin B6", "active").answer is None
+
+
 def test_no_known_allergies_are_none(tmp_path):
     none = resource("AllergyIntolerance", "a1", code={"text": "No known allergies"})
     record = read_record(write(tmp_path / "a.json", [patient(), none]))
