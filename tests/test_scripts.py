@@ -185,6 +185,11 @@ def test_score_answers_and_choose_query_doubt(model, tmp_path):
     assert "limit" in start("choose_query_doubt.py", "--model", reads, "--folder", tmp_path / "bundles")
 
 
+def test_choose_name_guess():
+    printed = start("choose_name_guess.py", "--sayings", 20)
+    assert "condition, of 20:" in printed and "  0.4   0.05: " in printed
+
+
 def test_prove_contrastive(tmp_path):
     few = ("--steps", 2, "--tuning", 1, "--count", 20, "--batch", 8, "--json", tmp_path / "figures.json")
     printed = start("prove_contrastive.py", *few)

@@ -23,7 +23,10 @@ NEAR = 84.0
 """A name with a word of this ratio to one that was asked for is told, not taken."""
 
 _KIND_OF_VALUE = re.compile(r"\[[^\]]*\]")  # "[Enzymatic activity/volume]"
-_MARKS = frozenset("a1c glycated glycosylated index ratio".split())
+_MARKS = {  # a word that makes another thing of a name that has all words of one that was asked for
+    "observation": frozenset("a1c glycated glycosylated index ratio".split()),
+    "encounter": frozenset(["emergency"]),
+}
 _TREE = re.compile(r"[A-Z]\d\d(?:\.\d{0,2}|[A-Z]{1,2}(?:\d\d)?)?")
 
 
@@ -154,8 +157,8 @@ def _named(forms: Sequence[Words], entries: Sequence[Entry], kind: str, which: s
 
 
 def _another(form: Words, name: str, kind: str) -> bool:
-    """Whether a name of an observation is that of another one: a ratio, or glycated hemoglobin."""
-    return kind == "observation" and bool((words(name) & _MARKS) - form)
+    """Whether a name is that of another thing: a ratio, glycated hemoglobin, an admission to the emergency room."""
+    return bool((words(name) & _MARKS.get(kind, frozenset())) - form)
 
 
 def _once(entries: Sequence[Entry]) -> list[Entry]:

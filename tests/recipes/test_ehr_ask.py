@@ -71,7 +71,7 @@ def test_a_question_is_answered_by_code_with_its_day_and_its_line(record):
 
 def test_a_name_of_another_section_is_looked_up_there_and_that_is_told(record):
     [found] = asker().ask(record, ["sugar tablet?"])
-    assert "Ibuprofen" in found.said and found.query.what == "medication"
+    assert "Ibuprofen" in found.said and found.query.what == "medication" and "not sure" in found.issue
     assert (
         found.notes[0] == "Looked up in the place of latest observation “ibuprofen tablet”, of which nothing is known."
     )

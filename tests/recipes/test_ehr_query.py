@@ -140,6 +140,14 @@ def test_whether_there_is_a_value_in_words_is_answered_by_the_value(tmp_path):
     assert (result.answer, result.notes) == ("Never smoker", ("Other values before: Current smoker.",))
 
 
+def test_an_admission_to_the_emergency_room_is_no_stay(tmp_path):
+    visits = [resource("Encounter", f"e{n}", status="finished", type=[coded(name)], period={"start": "2010-01-05"})
+              for n, name in enumerate(("Emergency Room Admission", "Encounter Inpatient"))]  # fmt: skip
+    record = made(tmp_path, *visits)
+    assert ask(record, "encounter", "hospital stay", "count").answer == 1
+    assert ask(record, "encounter", "ER visit", "count").answer == 1
+
+
 def test_a_vitamin_is_its_letter_and_number(tmp_path):
     record = made(tmp_path, drug("d1", "Vitamin B 12 5 MG/ML Injectable Solution"))
     assert ask(record, "medication", "vitamina B12", "active").answer is True
