@@ -70,6 +70,7 @@ def run(query: Query, record: PatientRecord) -> Result:
         if bare := [name for fact in facts if (name := fact.name) in fact.codes]:
             notes.append(f"Of {len(bare)} lines the name is a code alone ({', '.join(bare[:5])}): ask by the code.")
         notes += _elsewhere(query, record) if not meant.how else []
+        notes += [f"Not searched, having no line: {record.lost}."] if record.lost else []
         limited = meant.how != "" and bool(query.times or query.value) and not perhaps
         return Result(query, None, (), _nothing(query, section, limited), tuple(notes))
     answer, chosen, said, more = OPERATIONS[query.operation](query, entries, items)
