@@ -23,9 +23,11 @@ NEAR = 84.0
 """A name with a word of this ratio to one that was asked for is told, not taken."""
 
 _KIND_OF_VALUE = re.compile(r"\[[^\]]*\]")  # "[Enzymatic activity/volume]"
-_MARKS = {  # a word that makes another thing of a name that has all words of one that was asked for
-    "observation": frozenset("a1c glycated glycosylated index ratio".split()),
-    "encounter": frozenset(["emergency"]),
+# Words that make another thing of a name, though it has all words that were asked for: of any, or of one word's.
+_MARKS = {
+    "observation": {"": "a1c glycated glycosylated index ratio"},
+    "encounter": {"": "emergency"},
+    "condition": {"": "non never ex former", "hypertension": "pulmonary portal intracranial ocular"},
 }
 _TREE = re.compile(r"[A-Z]\d\d(?:\.\d{0,2}|[A-Z]{1,2}(?:\d\d)?)?")
 
@@ -157,8 +159,9 @@ def _named(forms: Sequence[Words], entries: Sequence[Entry], kind: str, which: s
 
 
 def _another(form: Words, name: str, kind: str) -> bool:
-    """Whether a name is that of another thing: a ratio, glycated hemoglobin, an admission to the emergency room."""
-    return bool((words(name) & _MARKS.get(kind, frozenset())) - form)
+    """Whether a name is that of another thing: a ratio, glycated hemoglobin, one who never smoked."""
+    marks = _MARKS.get(kind, {})
+    return any((words(name) & {*marks.get(word, "").split()}) - form for word in ("", *form))
 
 
 def _once(entries: Sequence[Entry]) -> list[Entry]:

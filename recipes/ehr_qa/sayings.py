@@ -47,6 +47,7 @@ _SPELLINGS = (  # of Britain and America, of operations elsewhere, of vitamins
     (re.compile(r"(?<=[a-z]{3})our\b"), "or"),
     (re.compile(r"e[ck]tomi[ae]\b"), "ectomy"),
     (re.compile(r"\b(vitamin[ae]? [a-z]) (?=\d{1,2}\b)"), r"\1"),  # "Vitamin B 12"
+    (re.compile(r"\bcalcium (?=scor)"), "calcium"),  # of the heart's arteries, and no calcium
 )
 
 Words = frozenset[str]
@@ -84,7 +85,9 @@ def alike(one: str, other: str) -> bool:
     if one in _known() or min(len(one), len(other)) <= 3 or fuzz.ratio(one, other) < SPELLED:
         return False
     opposed = any((prefix in one) != (prefix in other) for prefix in ("hypo", "hyper"))
-    return not opposed and not any(one == prefix + other or other == prefix + one for prefix in ("nor", "es", "de"))
+    return not opposed and not any(
+        one == prefix + other or other == prefix + one for prefix in ("nor", "es", "de", "re", "pre")
+    )
 
 
 @cache

@@ -141,6 +141,24 @@ def test_whether_there_is_a_value_in_words_is_answered_by_the_value(tmp_path):
     assert (result.answer, result.notes) == ("Never smoker", ("Other values before: Current smoker.",))
 
 
+@pytest.mark.parametrize(("which", "name"), [
+    ("high blood pressure", "Pulmonary hypertension"), ("smoker", "Non-smoker"),
+    ("heart attack", "Coronary Heart Disease"), ("tumor", "Growth hormone deficiency"), ("anxiety", "Ulnar nerve entrapment"),
+    ("small cell lung cancer", "Non-small cell lung cancer"),
+])  # fmt: skip
+def test_a_condition_of_like_words_is_another_one(tmp_path, which, name):
+    """Each was a false yes."""
+    result = ask(made(tmp_path, condition("c1", name, "1")), "condition", which, "exists")
+    assert result.answer is None
+    assert ask(made(tmp_path, condition("c1", name, "1")), "condition", name, "exists").answer is True
+
+
+def test_a_score_of_calcium_is_no_calcium(tmp_path):
+    record = made(tmp_path, measured("o1", "Calcium", 9.7, "mg/dL", "2010-01-05"))
+    assert ask(record, "observation", "calcium score", "latest").answer is None
+    assert ask(record, "observation", "calcium", "latest").answer == "9.7 mg/dL"
+
+
 def test_an_admission_to_the_emergency_room_is_no_stay(tmp_path):
     visits = [resource("Encounter", f"e{n}", status="finished", type=[coded(name)], period={"start": "2010-01-05"})
               for n, name in enumerate(("Emergency Room Admission", "Encounter Inpatient"))]  # fmt: skip
