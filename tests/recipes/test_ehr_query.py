@@ -143,7 +143,8 @@ def test_whether_there_is_a_value_in_words_is_answered_by_the_value(tmp_path):
 
 @pytest.mark.parametrize(("which", "name"), [
     ("high blood pressure", "Pulmonary hypertension"), ("smoker", "Non-smoker"),
-    ("heart attack", "Coronary Heart Disease"), ("tumor", "Growth hormone deficiency"), ("anxiety", "Ulnar nerve entrapment"),
+    ("heart attack", "Coronary Heart Disease"), ("tumor", "Growth hormone deficiency"),
+    ("anxiety", "Ulnar nerve entrapment"),
     ("small cell lung cancer", "Non-small cell lung cancer"),
 ])  # fmt: skip
 def test_a_condition_of_like_words_is_another_one(tmp_path, which, name):
