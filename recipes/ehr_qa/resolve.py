@@ -29,6 +29,7 @@ _MARKS = {
     "encounter": {"": "emergency"},
     "condition": {"": "non never ex former", "hypertension": "pulmonary portal intracranial ocular"},
 }
+_SAYS_NOTHING = {"care_plan": frozenset(["plan", "care"])}  # "physio plan" of "Physical therapy procedure"
 _TREE = re.compile(r"[A-Z]\d\d(?:\.\d{0,2}|[A-Z]{1,2}(?:\d\d)?)?")
 
 
@@ -79,7 +80,8 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
     phrases = [which, *synonyms(which, kind)]
     # What a class is called in its table ("acid") is no name of its members; and a synonym of which one word is left
     # ("prostate value") says too little.
-    forms = [form for phrase in phrases if (form := words(phrase)) and (
+    silent = _SAYS_NOTHING.get(kind, frozenset())
+    forms = [form for phrase in phrases if (form := words(phrase) - silent or words(phrase)) and (
         phrase == which or not (class_of(phrase, kind) or (len(form) == 1 < len(phrase.split()))))]  # fmt: skip
     classes = [name for phrase in phrases if (name := class_of(phrase, kind))]
     found = _named(forms, entries, kind, which)

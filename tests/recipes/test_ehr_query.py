@@ -154,6 +154,13 @@ def test_a_condition_of_like_words_is_another_one(tmp_path, which, name):
     assert ask(made(tmp_path, condition("c1", name, "1")), "condition", name, "exists").answer is True
 
 
+def test_a_plan_need_not_be_called_so(tmp_path):
+    plan = resource("CarePlan", "k1", status="completed", category=[coded("Physical therapy procedure")])
+    record = made(tmp_path, plan)
+    assert ask(record, "care_plan", "physio plan", "status").answer == "completed"
+    assert ask(record, "care_plan", "asthma plan", "status").answer is None
+
+
 def test_a_score_of_calcium_is_no_calcium(tmp_path):
     record = made(tmp_path, measured("o1", "Calcium", 9.7, "mg/dL", "2010-01-05"))
     assert ask(record, "observation", "calcium score", "latest").answer is None
