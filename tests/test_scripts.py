@@ -207,6 +207,11 @@ def test_score_answers_and_choose_query_doubt(model, tmp_path):
     assert "limit" in start("choose_query_doubt.py", "--model", reads, "--folder", tmp_path / "bundles")
 
 
+def test_choose_name_guess():
+    printed = start("choose_name_guess.py", "--sayings", 20)
+    assert "condition, of 20:" in printed and "  0.4   0.05: " in printed
+
+
 def test_prove_contrastive(tmp_path, monkeypatch):
     monkeypatch.setattr("recipes.contrastive.probe.LABELS", (1,))
     monkeypatch.setattr("recipes.contrastive.few.STEPS", 1)

@@ -19,6 +19,7 @@ from recipes.ehr_qa.operations import OPERATIONS, amount, components
 from recipes.ehr_qa.query import Item, Query, Result
 from recipes.ehr_qa.records import SECTIONS, PatientRecord
 from recipes.ehr_qa.resolve import Entry, resolve, words
+from recipes.ehr_qa.sayings import is_all
 from recipes.ehr_qa.search import ranked
 
 _LINES = 10  # of those that have a text's words
@@ -31,6 +32,8 @@ def run(query: Query, record: PatientRecord) -> Result:
         return _of_patient(query, record)
     if query.what == "text":
         return _of_words(query, record)
+    if query.which and is_all(query.which, query.what):
+        query = query.model_copy(update={"which": None})
     section = [fact for fact in record.facts if fact.kind == query.what]
     empty = [fact for fact in section if not fact.wrong and (nothing(fact.name) or said_by_code(fact.codes))]
     facts = [fact for fact in section if not fact.wrong and fact not in empty]
@@ -66,6 +69,8 @@ def run(query: Query, record: PatientRecord) -> Result:
             return Result(query, "none", (_item(Entry(none, none.name), record),), f"{name}.", tuple(notes))
         if bare := [name for fact in facts if (name := fact.name) in fact.codes]:
             notes.append(f"Of {len(bare)} lines the name is a code alone ({', '.join(bare[:5])}): ask by the code.")
+        notes += _elsewhere(query, record) if not meant.how else []
+        notes += [f"Not searched, having no line: {record.lost}."] if record.lost else []
         limited = meant.how != "" and bool(query.times or query.value) and not perhaps
         return Result(query, None, (), _nothing(query, section, limited), tuple(notes))
     answer, chosen, said, more = OPERATIONS[query.operation](query, entries, items)
@@ -114,6 +119,19 @@ def _beside(
             kinds.setdefault(entry.fact.apart, []).append(entry.fact)
     notes = [f"Not counted beside: {len(facts)} {kind} ({_lines(facts, record)})." for kind, facts in kinds.items()]
     return own if kinds else entries, notes
+
+
+def _elsewhere(query: Query, record: PatientRecord) -> list[str]:
+    """What other sections have by a name that its own has not: an operation may be told as a condition of the past."""
+    found: dict[tuple[str, str], Fact] = {}
+    for kind in (kind for kind in SECTIONS if kind not in ("patient", query.what)):
+        facts = [fact for fact in record.facts if fact.kind == kind and not (fact.wrong or nothing(fact.name))]
+        meant = resolve(query.which, query.what, facts)
+        if meant.how in ("code", "name"):
+            found |= {(kind, entry.name): entry.fact for entry in meant.entries}
+    told = [f"{name} ({SECTIONS[kind].lower()}, {_lines([fact], record)})" for (kind, name), fact in found.items()]
+    more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+    return [f"Other sections have the name: {', '.join(told[:3])}{more}."] if told else []
 
 
 def _says_none(query: Query, fact: Fact) -> bool:

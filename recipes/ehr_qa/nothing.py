@@ -1,4 +1,4 @@
-"""Names that say that there is nothing, that nobody knows, or that a thing is not the patient's: in seven languages.
+"""Names and values that say that there is nothing, that nobody knows, or a thing is not the patient's: seven languages.
 
 The patterns are vocabulary/nothing.yaml.
 """
@@ -65,3 +65,8 @@ def of_a_part(name: str) -> bool:
 def not_own(name: str) -> bool:
     """Whether a name is of the family, of a risk, or of what is suspected or excluded."""
     return bool(_pattern("not_own").search(_plain(name)))
+
+
+def negative(value: str) -> bool:
+    """Whether an observation's value says that what was looked for is not there: "Never smoker", "Not detected"."""
+    return bool(_pattern("negative").search(_plain(value)))

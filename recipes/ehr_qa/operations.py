@@ -169,6 +169,15 @@ def _trend(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Tol
 
 
 def _exists(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Told:
+    worded = [
+        one.value for one in components(entries) if one.value and not amount(one) and not least_or_most(one.value)
+    ]
+    if query.what == "observation" and worded:  # "Yes" is no answer to "does he smoke?": what was seen is
+        answer, chosen, said, notes = _end(last=True)(query, entries, items)
+        now = {item.value for item in chosen}
+        if before := [value for value in dict.fromkeys(worded) if value not in now]:
+            notes.append(f"Other values before: {', '.join(before[:_FEW])}{' and others' * (len(before) > _FEW)}.")
+        return answer, chosen, said, notes
     if query.what == "observation" and len(items) <= _FEW and all(item.value for item in items):
         return True, items, f"Yes: {'; '.join(f'{item.name}: {_dated(item)}' for item in items)}.", []
     names = list(dict.fromkeys(item.name for item in items))

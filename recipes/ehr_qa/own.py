@@ -14,6 +14,7 @@ from extraction.values.numbers import readings
 from finetune.task import Grade
 from recipes.ehr_qa.bundle import OWN, FhirError
 from recipes.ehr_qa.grade import grade, is_null
+from recipes.ehr_qa.nothing import negative
 from recipes.ehr_qa.questions import Question
 from recipes.ehr_qa.records import PatientRecord
 from recipes.tables import table
@@ -162,6 +163,8 @@ def _told(question: Own, answer: Answer) -> list[Any]:
         return [answer.answer, *(days if len(days) == 1 else ())]
     if question.kind == "number" and answer.answer is True:
         return [*values] if len(values) == 1 else []
+    if question.kind == "yes_no" and answer.result and not isinstance(answer.answer, bool):
+        return [not all(map(negative, values))] if values else [answer.answer]
     if question.kind == "set":
         return [answer.answer, [item.name for item in items], [*days], [*values]]
     return [answer.answer]

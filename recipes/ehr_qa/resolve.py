@@ -23,7 +23,13 @@ NEAR = 84.0
 """A name with a word of this ratio to one that was asked for is told, not taken."""
 
 _KIND_OF_VALUE = re.compile(r"\[[^\]]*\]")  # "[Enzymatic activity/volume]"
-_MARKS = frozenset("a1c glycated glycosylated index ratio".split())
+# Words that make another thing of a name, though it has all words that were asked for: of any, or of one word's.
+_MARKS = {
+    "observation": {"": "a1c glycated glycosylated index ratio"},
+    "encounter": {"": "emergency"},
+    "condition": {"": "non never ex former", "hypertension": "pulmonary portal intracranial ocular"},
+}
+_SAYS_NOTHING = {"care_plan": frozenset(["plan", "care"])}  # "physio plan" of "Physical therapy procedure"
 _TREE = re.compile(r"[A-Z]\d\d(?:\.\d{0,2}|[A-Z]{1,2}(?:\d\d)?)?")
 
 
@@ -74,7 +80,8 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
     phrases = [which, *synonyms(which, kind)]
     # What a class is called in its table ("acid") is no name of its members; and a synonym of which one word is left
     # ("prostate value") says too little.
-    forms = [form for phrase in phrases if (form := words(phrase)) and (
+    silent = _SAYS_NOTHING.get(kind, frozenset())
+    forms = [form for phrase in phrases if (form := words(phrase) - silent or words(phrase)) and (
         phrase == which or not (class_of(phrase, kind) or (len(form) == 1 < len(phrase.split()))))]  # fmt: skip
     classes = [name for phrase in phrases if (name := class_of(phrase, kind))]
     found = _named(forms, entries, kind, which)
@@ -154,8 +161,9 @@ def _named(forms: Sequence[Words], entries: Sequence[Entry], kind: str, which: s
 
 
 def _another(form: Words, name: str, kind: str) -> bool:
-    """Whether a name of an observation is that of another one: a ratio, or glycated hemoglobin."""
-    return kind == "observation" and bool((words(name) & _MARKS) - form)
+    """Whether a name is that of another thing: a ratio, glycated hemoglobin, one who never smoked."""
+    marks = _MARKS.get(kind, {})
+    return any((words(name) & {*marks.get(word, "").split()}) - form for word in ("", *form))
 
 
 def _once(entries: Sequence[Entry]) -> list[Entry]:

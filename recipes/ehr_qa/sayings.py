@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
+from collections import Counter
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from rapidfuzz import fuzz
 
 from recipes.ehr_qa.hierarchy import GROUPS
-from recipes.ehr_qa.vocabulary import FORMS, MEDICATIONS, SYNONYMS, sayings
+from recipes.ehr_qa.vocabulary import FORMS, MEDICATIONS, SECTIONS_CALLED, SYNONYMS, sayings
 
 SPELLED = 88.0
 """Two words of four letters and more with this ratio (0 to 100, of edits) are one, spelled in two ways."""
+NEAREST = 0.4
+"""A saying that no table has is taken for one as near as this, 0 to 1; see `scripts/choose_name_guess.py`."""
+AHEAD = 0.1
+"""By how much the nearest thing must be nearer than the next."""
 SILENT = frozenset(
     "a an and any by for from his her in is my of on or the their to value values level levels test tests result"
     " results reading readings measurement count score vaccine vaccination vaccines immunization shot allergy allergies"
-    " disease disorder problem problems patient".split()
+    " disease disorder problem problems patient thing things stuff issue issues trouble troubles with to at ever"
+    " already again".split()
+)
+_POINTING = frozenset(
+    "a all an any her his my of our the their these this your active current known patient pt pz aktive aktuelle actif"
+    " actifs actives actuels actuelles activo activos activas actuales actieve huidige attivi attive attuali"
+    " ativos ativas atuais del des du van do da".split()
 )
 _LETTERED = frozenset("hepatitis hep vitamin type group influenza lipoprotein".split())  # "hepatitis a"
 _VISITS = frozenset("visit visits encounter encounters appointment appointments".split())
@@ -28,12 +40,14 @@ _KINDS = frozenset(
     " activity".split()
 )
 SPECIMENS = frozenset("urine blood serum plasma saliva stool csf".split())
-_SPELLINGS = (  # of Britain and America, and of operations elsewhere
+_SPELLINGS = (  # of Britain and America, of operations elsewhere, of vitamins
     (re.compile("ae|oe|œ|æ"), "e"),
     (re.compile("sulph"), "sulf"),
     (re.compile(r"is(?=ation|ed\b)"), "iz"),
     (re.compile(r"(?<=[a-z]{3})our\b"), "or"),
     (re.compile(r"e[ck]tomi[ae]\b"), "ectomy"),
+    (re.compile(r"\b(vitamin[ae]? [a-z]) (?=\d{1,2}\b)"), r"\1"),  # "Vitamin B 12"
+    (re.compile(r"\bcalcium (?=scor)"), "calcium"),  # of the heart's arteries, and no calcium
 )
 
 Words = frozenset[str]
@@ -42,15 +56,20 @@ Words = frozenset[str]
 @lru_cache(maxsize=100_000)
 def words(text: str) -> Words:
     """The words of a name by which it is compared; all of them where none says anything."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(char for char in plain if not unicodedata.combining(char))
-    for british, american in _SPELLINGS:
-        plain = british.sub(american, plain)
-    found = re.findall(r"[^\W_]+", re.sub(r"(?<=\w)['’]s\b", "", plain))
+    found = _split(text)
     told = [word for place, word in enumerate(found)
             if word not in SILENT or (place and found[place - 1] in _LETTERED)]  # fmt: skip
     told = found if set(told) <= SPECIMENS | _VISITS | _KINDS else told
     return frozenset(map(_singular, told))
+
+
+def _split(text: str) -> list[str]:
+    """The words of a text in order, in small letters, without accents, in one spelling."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(char for char in plain if not unicodedata.combining(char))
+    for british, american in _SPELLINGS:
+        plain = british.sub(american, plain)
+    return re.findall(r"[^\W_]+", re.sub(r"(?<=\w)['’]s\b", "", plain))
 
 
 def _singular(word: str) -> str:
@@ -66,7 +85,9 @@ def alike(one: str, other: str) -> bool:
     if one in _known() or min(len(one), len(other)) <= 3 or fuzz.ratio(one, other) < SPELLED:
         return False
     opposed = any((prefix in one) != (prefix in other) for prefix in ("hypo", "hyper"))
-    return not opposed and not any(one == prefix + other or other == prefix + one for prefix in ("nor", "es", "de"))
+    return not opposed and not any(
+        one == prefix + other or other == prefix + one for prefix in ("nor", "es", "de", "re", "pre")
+    )
 
 
 @cache
@@ -126,6 +147,55 @@ def called(which: str, kind: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(place for key in near for place in table[key])) if len(near) < 4 else ()
 
 
+def nearest(which: str, kind: str) -> int | None:
+    """The place of the row that has a way to say nearly this; None where none is near, or more than one."""
+    asked = words(which)
+    if all(len(word) < 4 for word in asked):  # "PA" is short for many things
+        return None
+    found = ranked_rows(asked, kind)
+    others = (near for near, place in found if rows_of(kind)[place].english[0] != rows_of(kind)[found[0][1]].english[0])
+    if not found or found[0][0] < NEAREST or found[0][0] - next(others, 0.0) < AHEAD:
+        return None
+    return found[0][1]
+
+
+def ranked_rows(asked: Words, kind: str, but: Words = frozenset()) -> list[tuple[float, int]]:
+    """How near the nearest saying of each row is to some words, 0 to 1, and the row's place; the nearest first.
+
+    That is the weight of the words that they share, of that of all their words; a word weighs the logarithm of how few
+    rows have it.
+
+    Args:
+        but: the words of a saying that is not looked at.
+    """
+    weight, unheard = _weights(kind), math.log(2 * len(rows_of(kind)) + 2)
+    best: dict[int, float] = {}
+    for own in {own for word in asked for own in _sayings_with(kind).get(word, ())} - {but}:
+        shared, either = (sum(weight.get(word, unheard) for word in part) for part in (own & asked, own | asked))
+        for place in table_of(kind)[own]:
+            best[place] = max(best.get(place, 0.0), shared / either)
+    return sorted(((near, place) for place, near in best.items()), key=lambda one: (-one[0], one[1]))
+
+
+@cache
+def _sayings_with(kind: str) -> dict[str, list[Words]]:
+    found: dict[str, list[Words]] = {}
+    for own in table_of(kind):
+        for word in own:
+            found.setdefault(word, []).append(own)
+    return found
+
+
+@cache
+def _weights(kind: str) -> dict[str, float]:
+    rows: dict[int, set[str]] = {}
+    for own, places in table_of(kind).items():
+        for place in places:
+            rows.setdefault(place, set()).update(own)
+    counts = Counter(word for own in rows.values() for word in own)
+    return {word: math.log((len(rows) + 1) / (count + 0.5)) for word, count in counts.items()}
+
+
 def _places(which: str, kind: str) -> tuple[int, ...]:
     """The places of the rows that have a name, and of those in the other table with the plain name of one."""
     own = called(which, kind)
@@ -165,11 +235,26 @@ def in_english(name: str, kind: str) -> tuple[Words, ...]:
     return tuple(plain for form, plain in _foreign(kind).items() if form <= own)
 
 
+def is_all(which: str, kind: str) -> bool:
+    """Whether a name is that of a section as a whole ("meds", "allergies"), and of no one thing in it."""
+    return _said(which) in _wholes(kind)
+
+
+@cache
+def _wholes(kind: str) -> frozenset[Words]:
+    return frozenset(map(_said, SECTIONS_CALLED.get(kind, ())))
+
+
+def _said(name: str) -> Words:
+    """The words of a name without those that only point at it ("his meds")."""
+    return frozenset(map(_singular, _split(name))) - _POINTING
+
+
 def meaning(which: str | None, kind: str | None) -> frozenset[Any]:
     """What a name means whatever the record: the places of the rows that have it, else its words alone.
 
     Two names mean the same where these have one in common; of what is no name, where both are empty.
     """
-    if not which:
+    if not which or is_all(which, kind or ""):
         return frozenset()
     return frozenset(called(which, kind or "")) or frozenset([words(which)])

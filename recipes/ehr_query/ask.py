@@ -27,6 +27,8 @@ ADAPTER = "ehr-query-270m"
 DOUBT = 0.95
 """A query with a part that the model was less sure of is told as doubtful; see `scripts/choose_query_doubt.py`."""
 
+_UNSURE = "It is not sure that this was meant."
+
 
 class Asker:
     """Answers questions on health records: understood by a model, looked up by code, read where there is no query.
@@ -122,17 +124,17 @@ def answered(record: PatientRecord, question: str, query: Query | None, written:
         return Answer(question, None, {}, "This has to be read; ask it of one patient.", (), None, None, written)
     if query is None:
         return Answer(question, None, {}, "Not understood; ask it in other words.", (), _why(written), None, written)
-    result = run(query, record)
+    result, unsure = run(query, record), doubt(written)
     if not result.items and (other := mended(query)) != query:  # the record has nothing by the name as it was written
         told = f"Looked up in the place of {query}, of which nothing is known."
         result = run(other, record)
-        result = replace(result, notes=(told, *result.notes))
-    return Answer.looked_up(question, result, written, doubt(written))
+        result, unsure = replace(result, notes=(told, *result.notes)), unsure or _UNSURE
+    return Answer.looked_up(question, result, written, unsure)
 
 
 def doubt(written: Record) -> str | None:
     """What a model was not sure of in a query."""
-    return None if sureness(written) >= DOUBT else "It is not sure that this was meant."
+    return None if sureness(written) >= DOUBT else _UNSURE
 
 
 def _query(written: Record, said: Said) -> Query | None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recipes.ehr_qa.answer import Answer
+from recipes.ehr_qa.nothing import negative
 
 _OF_ALL = re.compile(
     r"^\W*(?:(?:which|what|list|find|show|name)(?: me)?(?: all| of)?(?: the| my| our| these)?"
@@ -80,5 +81,9 @@ def joined(question: str, parts: Sequence[tuple[Condition, Answer]]) -> Answer:
 
 
 def is_yes(answer: Answer) -> bool:
-    """Whether a record has what was asked for."""
-    return answer.answer not in (None, False, 0, "none") and answer.answer != []
+    """Whether a record has what was asked for, and no value says that it is not there ("Never smoker")."""
+    if answer.answer in (None, False, 0, "none") or answer.answer == []:
+        return False
+    values = answer.answer if isinstance(answer.answer, list) else [answer.answer]
+    seen = answer.query is not None and answer.query.what == "observation"
+    return not (seen and all(negative(str(value)) for value in values))

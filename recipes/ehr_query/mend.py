@@ -1,4 +1,4 @@
-"""A query whose name no table knows, put right by code: words that are none of the name, the section that it is of.
+"""A query that the question's own words or the tables speak against, put right by code.
 
 A small model that copies a name from a question takes a word too many ("trop peak"), or takes a drug for a value. That
 something was changed is told beside the answer. Or it takes a word too few ("biopsy" of "kidney biopsy"), which would
@@ -14,19 +14,52 @@ from typing import TypeVar, get_args
 from recipes.ehr_qa.classes import is_known
 from recipes.ehr_qa.nothing import not_own
 from recipes.ehr_qa.query import Kind, Query, Step
-from recipes.ehr_qa.sayings import SILENT, words
+from recipes.ehr_qa.sayings import SILENT, is_all, nearest, rows_of, words
 
 _Part = TypeVar("_Part", Query, Step)
 _LONGEST = 8  # words of a name
+_MOST = re.compile(
+    r"\b(?:max\w*|highest|biggest|heaviest|fattest|peak(?:ed)?(?! flow)|tallest|largest|höchste\w*"
+    r"|plus (?:haut|élevé)e?s?|más alt[oa]s?|hoogste|più alt[oaie]|mais alt[oa]s?|massim[oa]|máxim[oa]s?)\b",
+    re.IGNORECASE,
+)
+_LEAST = re.compile(
+    r"\b(?:min(?:imum|imal\w*|imo|ima)?|lowest|smallest|lightest|thinnest|nadir|least|niedrigste\w*|tiefste\w*"
+    r"|plus (?:bas|basse|faible)s?|más baj[oa]s?|laagste|più bass[oaie]|mais baix[oa]s?|mínim[oa]s?|minim[oa])\b",
+    re.IGNORECASE,
+)
+_WORDS_OF = {
+    "allergy": re.compile(r"allerg|alergi", re.IGNORECASE),
+    "immunization": re.compile(
+        r"vaccin|\bvax|\bjabs?\b|geimpft|impfung|\bprik(?:ken)?\b|vacuna|vacina|immuni[sz]|\binent", re.IGNORECASE
+    ),
+}
 _SECTIONS = tuple(kind for kind in get_args(Kind) if kind not in ("patient", "text"))
 
 
 def whole(query: Query, question: str) -> Query:
-    """The query with each name as long as the question has it, where a table knows the longer one."""
+    """The query with each name as long as the question has it, where a table knows the longer one.
+
+    And with the end of the values and the section that its own words are for: "fattest he got" is no minimum.
+    """
+    most, least = bool(_MOST.search(question)), bool(_LEAST.search(question))
+    if query.operation in ("maximum", "minimum") and most != least:
+        query = query.model_copy(update={"operation": "maximum" if most else "minimum"})
     times = tuple(
         time.model_copy(update={"step": _whole(time.step, question)}) if time.step else time for time in query.times
     )
-    return _whole(query, question).model_copy(update={"times": times})
+    return _in_section(_whole(query, question), question).model_copy(update={"times": times})
+
+
+def _in_section(query: Query, question: str) -> Query:
+    """A condition or drug, in the section that another word of the question is of: "a jab against tetanus"."""
+    steps = {time.step.what for time in query.times if time.step}
+    for what, said in _WORDS_OF.items():
+        name, place = query.which or "", what not in steps and said.search(question)
+        known = is_known(name, what) or (what == "allergy" and is_known(name, "medication"))
+        if query.what in ("condition", "medication") and place and known and not said.search(name):
+            return query.model_copy(update={"what": what})
+    return query
 
 
 def _whole(part: _Part, question: str) -> _Part:
@@ -68,15 +101,23 @@ def mended(query: Query) -> Query:
 
 
 def _mended(part: _Part) -> _Part:
-    """In its own section a part of the name, else in the one other section that knows the name or a part of it."""
-    if not part.which or part.what not in _SECTIONS or not_own(part.which) or is_known(part.which, part.what):
+    """What is nearly called so in its section, else a part of the name, there or in the one other that knows it."""
+    if not part.which or part.what not in _SECTIONS or _stays(part.which, part.what):
         return part
+    if (other := _only_section(part.which)) is not None:
+        return part.model_copy(update={"what": other})
+    if (place := nearest(part.which, part.what)) is not None:
+        return part.model_copy(update={"which": rows_of(part.what)[place].english[0]})
     for name in _pieces(part.which):
         if is_known(name, part.what):
             return part.model_copy(update={"which": name})
         if other := _only_section(name):
             return part.model_copy(update={"which": name, "what": other})
     return part
+
+
+def _stays(name: str, kind: str) -> bool:
+    return not_own(name) or is_all(name, kind) or is_known(name, kind)
 
 
 def _only_section(name: str) -> str | None:

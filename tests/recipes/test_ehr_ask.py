@@ -10,14 +10,14 @@ from extraction.api import Extractor
 from extraction.errors import AssayError
 from extraction.generate import Generation
 from recipes.cli import app
-from recipes.ehr_qa.answer import Answerer
+from recipes.ehr_qa.answer import Answer, Answerer
 from recipes.ehr_qa.lookup import run
-from recipes.ehr_qa.query import Query
+from recipes.ehr_qa.query import Query, Result
 from recipes.ehr_qa.records import read_record
 from recipes.ehr_qa.search import ranked
 from recipes.ehr_qa.task import CONTRACT as READING
 from recipes.ehr_query.ask import Asker
-from recipes.ehr_query.cohort import conditions
+from recipes.ehr_query.cohort import conditions, is_yes
 from recipes.ehr_query.said import Said
 from recipes.ehr_query.show import cohort, page, sparkline, told
 from recipes.ehr_query.task import CONTRACT
@@ -71,7 +71,7 @@ def test_a_question_is_answered_by_code_with_its_day_and_its_line(record):
 
 def test_a_name_of_another_section_is_looked_up_there_and_that_is_told(record):
     [found] = asker().ask(record, ["sugar tablet?"])
-    assert "Ibuprofen" in found.said and found.query.what == "medication"
+    assert "Ibuprofen" in found.said and found.query.what == "medication" and "not sure" in found.issue
     assert (
         found.notes[0] == "Looked up in the place of latest observation “ibuprofen tablet”, of which nothing is known."
     )
@@ -190,6 +190,14 @@ def test_conditions_on_patients_hold_together(tmp_path, record):
     assert [part["answer"] for part in answers[1].to_json()["parts"]] == ["91.5 mg/dL", None]
     [dark] = asker().ask_of_all([record], ["Which patients have last sugar? and no on the 40th?"])
     assert dark[0].answer is None and "Not understood" in dark[0].said
+
+
+def test_of_patients_who_smoke_those_who_never_did_are_none():
+    def told(*values):
+        result = Result(Query(what="observation", which="smoking", operation="exists"), [*values], (), "")
+        return is_yes(Answer("who smokes?", [*values], {}, "", result=result))
+
+    assert told("Former smoker") and told("Never smoker", "Current smoker") and not told("Never smoker")
 
 
 def test_a_model_of_another_task_is_refused_and_the_command_reads_questions_from_a_pipe(tmp_path, monkeypatch, record):

@@ -3,7 +3,7 @@
 import pytest
 
 from recipes.ehr_qa.lookup import run
-from recipes.ehr_qa.nothing import none_known, not_own, nothing, of_a_part, unknown
+from recipes.ehr_qa.nothing import negative, none_known, not_own, nothing, of_a_part, unknown
 from recipes.ehr_qa.query import Query
 from recipes.ehr_qa.records import read_record
 from tests.recipes.ehr_bundles import coded, condition, patient, resource, write
@@ -93,3 +93,15 @@ def test_what_is_suspected_in_another_language_is_not_had(tmp_path):
     record = read_record(write(tmp_path / "a.json", [patient(), condition("c1", "Verdacht auf Schlaganfall", "1")]))
     result = run(Query(what="condition", which="stroke", operation="exists"), record)
     assert result.answer is None and "suspected" in result.notes[0]
+
+
+@pytest.mark.parametrize("value", ["Never smoker", "Urine nitrite negative", "Not detected", "Nichtraucher", "négatif",
+                                   "No fumador", "niet aantoonbaar", "Non rilevato", "Não detectado"])  # fmt: skip
+def test_a_value_that_says_that_a_thing_is_not_there(value):
+    assert negative(value)
+
+
+@pytest.mark.parametrize("value", ["Former smoker", "Urine ketone test = +++", "Rh factor negative", "O negative",
+                                   "7.1 %", "Positive", "Normal size prostate"])  # fmt: skip
+def test_a_value_that_says_nothing_of_the_kind(value):
+    assert not negative(value)

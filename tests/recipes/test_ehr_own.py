@@ -1,6 +1,7 @@
 """Questions of a user's own, judged by their answers."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -13,12 +14,16 @@ from extraction.room import Room
 from finetune.answers import by_kind
 from finetune.task import DataRequest
 from recipes.cli import app
+from recipes.ehr_qa.answer import Answer
 from recipes.ehr_qa.grade import grade
-from recipes.ehr_qa.own import kind_of
+from recipes.ehr_qa.lookup import run
+from recipes.ehr_qa.own import kind_of, own_questions, state_of
+from recipes.ehr_qa.query import Query
+from recipes.ehr_qa.records import read_record
 from recipes.ehr_qa.task import CONTRACT, TASK
 from recipes.ehr_query import task as ehr_query
 from tests.conftest import Scripted
-from tests.recipes.ehr_bundles import everything, write
+from tests.recipes.ehr_bundles import coded, everything, measured, patient, write
 
 ROWS = [
     {"question": "sugar?", "answer": "91.5 mg/dL", "evidence": [18]},
@@ -94,6 +99,20 @@ def test_a_table_of_questions_is_looked_up_judged_by_kind_and_kept(tmp_path, mon
     backend.answers = [json.dumps(QUERIES["gout?"])]
     assert json.loads(CliRunner().invoke(app, command, catch_exceptions=False).stdout) == first
     assert len(backend.asked) == len(QUERIES) + 1  # the changed question alone
+
+
+@pytest.mark.parametrize(("value", "truth"), [("Never smoker", "no"), ("Current smoker", "yes")])
+def test_yes_and_no_are_read_from_a_value_in_words(tmp_path, value, truth):
+    one = measured("o1", "Tobacco smoking status", 0, "", "2010-01-05")
+    del one["valueQuantity"]
+    file = write(tmp_path / "a.json", [patient(), one | {"valueCodeableConcept": coded(value)}])
+    (tmp_path / "questions.csv").write_text(f"question,answer\nsmoker?,{truth}\n", encoding="utf-8")
+    record = read_record(file)
+    [question] = own_questions(tmp_path, [record])[record.patient]
+    found = run(Query(what="observation", which="smoking", operation="exists"), record)
+    assert state_of(question, Answer.looked_up("smoker?", found, said(None, []))) == "right"
+    other = replace(question, answer="yes" if truth == "no" else "no")
+    assert state_of(other, Answer.looked_up("smoker?", found, said(None, []))) == "wrong"
 
 
 def test_answers_are_counted_by_kind():

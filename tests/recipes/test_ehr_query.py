@@ -109,9 +109,76 @@ def test_limits_of_time_and_value(record):
 def test_what_is_not_there_is_never_a_plain_no(record):
     result = ask(record, "condition", "diabetes", "exists")
     assert result.answer is None and result.said == "Not found in the record (4 lines of conditions searched)."
+    assert result.notes[-1] == "Not searched, having no line: 1 Claim."
     result = ask(record, "medication", "antidepressant", "exists")
     assert "Of 1 names it is not known whether they are of this class." in result.notes
     assert any("refuted" in note for note in ask(record, "condition", "stroke", "exists").notes)
+
+
+@pytest.mark.parametrize(("what", "which"), [("medication", "his meds"), ("condition", "problems"),
+                                             ("immunization", "jabs"), ("encounter", "Arztbesuche")])  # fmt: skip
+def test_a_section_by_its_own_name_is_all_of_it(record, what, which):
+    assert ask(record, what, which, "list").answer == ask(record, what, None, "list").answer
+
+
+def test_a_name_that_stands_in_another_section_is_told(tmp_path):
+    record = made(tmp_path, condition("c1", "History of appendectomy", "1"), drug("d1", "Aspirin 81 MG Oral Tablet"))
+    result = ask(record, "procedure", "appendix out", "exists")
+    assert result.answer is None
+    assert result.notes == ("Other sections have the name: History of appendectomy (conditions, line 3).",)
+    assert "Aspirin" in ask(record, "allergy", "aspirin", "exists").notes[0]
+    assert ask(record, "condition", "gout", "exists").notes == ()
+
+
+def test_whether_there_is_a_value_in_words_is_answered_by_the_value(tmp_path):
+    """Of one who never smoked "Yes: Tobacco smoking status" would be told."""
+    seen = []
+    for place, value in enumerate(("Current smoker", "Never smoker")):
+        one = measured(f"o{place}", "Tobacco smoking status", 0, "", f"201{place}-01-05")
+        del one["valueQuantity"]
+        seen.append(one | {"valueCodeableConcept": coded(value)})
+    result = ask(made(tmp_path, *seen), "observation", "smoking", "exists")
+    assert (result.answer, result.notes) == ("Never smoker", ("Other values before: Current smoker.",))
+
+
+@pytest.mark.parametrize(("which", "name"), [
+    ("high blood pressure", "Pulmonary hypertension"), ("smoker", "Non-smoker"),
+    ("heart attack", "Coronary Heart Disease"), ("tumor", "Growth hormone deficiency"),
+    ("anxiety", "Ulnar nerve entrapment"),
+    ("small cell lung cancer", "Non-small cell lung cancer"),
+])  # fmt: skip
+def test_a_condition_of_like_words_is_another_one(tmp_path, which, name):
+    """Each was a false yes."""
+    result = ask(made(tmp_path, condition("c1", name, "1")), "condition", which, "exists")
+    assert result.answer is None
+    assert ask(made(tmp_path, condition("c1", name, "1")), "condition", name, "exists").answer is True
+
+
+def test_a_plan_need_not_be_called_so(tmp_path):
+    plan = resource("CarePlan", "k1", status="completed", category=[coded("Physical therapy procedure")])
+    record = made(tmp_path, plan)
+    assert ask(record, "care_plan", "physio plan", "status").answer == "completed"
+    assert ask(record, "care_plan", "asthma plan", "status").answer is None
+
+
+def test_a_score_of_calcium_is_no_calcium(tmp_path):
+    record = made(tmp_path, measured("o1", "Calcium", 9.7, "mg/dL", "2010-01-05"))
+    assert ask(record, "observation", "calcium score", "latest").answer is None
+    assert ask(record, "observation", "calcium", "latest").answer == "9.7 mg/dL"
+
+
+def test_an_admission_to_the_emergency_room_is_no_stay(tmp_path):
+    visits = [resource("Encounter", f"e{n}", status="finished", type=[coded(name)], period={"start": "2010-01-05"})
+              for n, name in enumerate(("Emergency Room Admission", "Encounter Inpatient"))]  # fmt: skip
+    record = made(tmp_path, *visits)
+    assert ask(record, "encounter", "hospital stay", "count").answer == 1
+    assert ask(record, "encounter", "ER visit", "count").answer == 1
+
+
+def test_a_vitamin_is_its_letter_and_number(tmp_path):
+    record = made(tmp_path, drug("d1", "Vitamin B 12 5 MG/ML Injectable Solution"))
+    assert ask(record, "medication", "vitamina B12", "active").answer is True
+    assert ask(record, "medication", "vitamin B6", "active").answer is None
 
 
 def test_no_known_allergies_are_none(tmp_path):

@@ -77,9 +77,13 @@ def test_questions_as_people_ask_are_whole_and_some_are_kept_to_judge_by(tmp_pat
 
 
 @pytest.mark.parametrize(("written", "mended_to"), [
-    (("observation", "trop peak"), ("observation", "trop")), (("immunization", "ssri"), ("medication", "ssri")),
+    (("observation", "trop peak"), ("observation", "troponin")), (("immunization", "ssri"), ("medication", "ssri")),
     (("condition", "family history of diabetes"),) * 2, (("condition", "xyzzy"),) * 2,
-    (("condition", "put an enlarged prostate"), ("condition", "an enlarged prostate")),
+    (("condition", "put an enlarged prostate"), ("condition", "benign prostatic hyperplasia")),
+    (("medication", "to bring ibuprofen"), ("medication", "ibuprofen")),
+    (("condition", "lupus cough gout"), ("condition", "lupus")),  # two as near: a part of the name
+    (("observation", "average sugar three mths"), ("observation", "hemoglobin a1c")),  # nearly so in a table
+    (("observation", "PA"),) * 2, (("medication", "his meds"),) * 2,
 ])  # fmt: skip
 def test_a_name_with_a_word_too_many_or_of_another_section_is_mended(written, mended_to):
     query = mended(Query(what=written[0], which=written[1], operation="exists"))
@@ -100,6 +104,20 @@ def test_a_name_is_as_long_as_the_question_has_it(question, written, meant):
     step = Time(relation="since", step=Step(what=written[0], which=written[1]))
     [time] = whole(Query(what="observation", operation="list", times=(step,)), question).times
     assert (time.step.what, time.step.which) == meant
+
+
+@pytest.mark.parametrize(("question", "written", "meant"), [
+    ("fattest he got, weight", ("observation", "weight", "minimum"), ("observation", "maximum")),
+    ("lowest peak flow", ("observation", "peak flow", "maximum"), ("observation", "minimum")),
+    ("worst peak flow", ("observation", "peak flow", "minimum"), ("observation", "minimum")),
+    ("did she have a jab against tetanus", ("condition", "tetanus", "exists"), ("immunization", "exists")),
+    ("penicillin, allergic?", ("medication", "penicillin", "exists"), ("allergy", "exists")),
+    ("is she on allergy tablets", ("medication", "allergy tablets", "active"), ("medication", "active")),
+])  # fmt: skip
+def test_other_words_of_the_question_speak_against_a_query(question, written, meant):
+    what, which, operation = written
+    query = whole(Query(what=what, which=which, operation=operation), question)
+    assert (query.what, query.operation) == meant
 
 
 def test_the_questions_of_laymen_are_whole():

@@ -115,6 +115,7 @@ PLANS = tuple(map(_care, CARE["plans"]))
 PEOPLE: dict[str, Any] = _table("people")
 SYNONYMS: dict[str, Any] = _table("synonyms")
 NOTHING: dict[str, Any] = _table("nothing")
+SECTIONS_CALLED: dict[str, list[str]] = _table("sections")
 CLASSES: dict[str, list[str]] = SYNONYMS.pop("classes")
 HELD = frozenset(_held)
 
