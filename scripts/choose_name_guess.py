@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 
 SECTIONS = ("condition", "medication", "observation", "procedure", "immunization", "encounter", "allergy", "report")
 NEAR = (0.3, 0.4, 0.5, 0.6, 0.7)
@@ -51,4 +50,4 @@ def run(count: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
