@@ -55,9 +55,8 @@ def unpacked(row: dict[str, Any], soft: int | None) -> Iterator[dict[str, Any]]:
         part = slice(start, start + length)
         own = {key: row[key][part] for key in ("input_ids", "labels", "branches") if row.get(key)}
         if row.get("files"):
-            count = (
-                int(image_blocks(torch.eq(torch.tensor([own["input_ids"]]), -1 if soft is None else soft)).max()) + 1
-            )
+            shows = torch.eq(torch.tensor([own["input_ids"]]), -1 if soft is None else soft)
+            count = int(image_blocks(shows).max()) + 1
             own["files"] = row["files"][shown : shown + count]
             shown += count
         start += length

@@ -12,7 +12,7 @@ transformers hands `attention_mask` through to the attention function as it is, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -153,10 +153,12 @@ def span_attention(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
     on_cpu = query.device.type == "cpu" and not dropout
-    attend = partial(_by_products if on_cpu else _by_kernel, dropout=dropout, scaling=scaling)
+    attend: Callable[..., torch.Tensor] = partial(
+        _by_products if on_cpu else _by_kernel, dropout=dropout, scaling=scaling
+    )
     parts = []
     for span in attention_mask.spans:
-        for queries, keys, mask in _causal(span.queries) if on_cpu and span.mask is None else [_whole(span)]:
+        for queries, keys, mask in _parts(span, on_cpu):
             own, seen = query[:, :, queries], sum(part.stop - part.start for part in keys)
             mask = mask.to(query.device) if mask is not None else None
             if torch.is_grad_enabled() and mask is not None and seen > _KEPT:
@@ -168,8 +170,12 @@ def span_attention(
     return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
 
 
-def _whole(span: Span) -> tuple[slice, tuple[slice, ...], torch.Tensor | None]:
-    return span.queries, span.keys, span.mask
+def _parts(span: Span, on_cpu: bool) -> Iterator[tuple[slice, tuple[slice, ...], torch.Tensor | None]]:
+    """What is computed at once: queries, keys, mask."""
+    if on_cpu and span.mask is None:
+        yield from _causal(span.queries)
+    else:
+        yield span.queries, span.keys, span.mask
 
 
 def _causal(queries: slice) -> Iterator[tuple[slice, tuple[slice, ...], torch.Tensor]]:
