@@ -64,7 +64,7 @@ def is_slide(path: Path) -> bool:
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("TIFF",)) as image:
             tags: Any = getattr(image, "tag_v2", {})
             scanned = _TILES in tags and bool(_SCANNED.match(str(tags.get(_DESCRIPTION, ""))))
-            return scanned or _NDPI in tags or image.width * image.height > MOST_PIXELS
+            return bool(scanned or _NDPI in tags or image.width * image.height > MOST_PIXELS)
     except Image.DecompressionBombError:
         return True
     except Exception:  # whatever is wrong with it is told where it is read as a picture
