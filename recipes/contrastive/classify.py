@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +175,8 @@ class Classified:
             "lora_curve": [asdict(point) for point in self.lora],
         }
 
-    def __str__(self) -> str:
+    def table(self) -> list[str]:
+        """The rows for people, with a head; those of LoRA stand last, and are no wider than the others."""
         names = ["", "images", "accuracy (95%)", "AUROC (95%)", "chance", "published"]
         rows = [("zero-shot", self.zero_shot)] + ([("linear probe, all labels", self.probe)] if self.probe else [])
         lines = [[name, *self._cells(one, name == "zero-shot")] for name, one in rows]
@@ -185,14 +186,16 @@ class Classified:
                 accuracy = f"{point.accuracy:.3f} ({low:.3f} to {high:.3f})"
                 lines.append([name, str(self.zero_shot.images), accuracy, "", "", ""])
         widths = [max(len(row[i]) for row in (names, *lines)) for i in range(len(names))]
-        table = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in (names, *lines)]
+        return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in (names, *lines)]
+
+    def __str__(self) -> str:
         told = [_few("classes", list(self.benchmark.classes)), _few("templates", list(self.benchmark.templates))]
         if without := self._without():
             told.append(
                 f"none of {', '.join(map(str, without))} a class: as many labels again choose the probe's penalty and "
                 f"when LoRA stops, and a class has {self.fewest} in all"
             )
-        return "\n".join([*table, *told])
+        return "\n".join([*self.table(), *told])
 
     def _without(self) -> list[int]:
         """Numbers of labels a class that there are too few for."""
@@ -217,12 +220,19 @@ def _few(what: str, names: Sequence[str]) -> str:
 
 
 def classify(
-    dual: Dual, test: Path, train: Path | None, benchmark: Benchmark, left: Left, lora: bool = False
+    dual: Dual,
+    test: Path,
+    train: Path | None,
+    benchmark: Benchmark,
+    left: Left,
+    lora: bool = False,
+    soon: Callable[[Classified], None] = lambda part: None,
 ) -> Classified:
     """Zero-shot figures on `test`; and with `train`, a linear probe's, on all labels and on few.
 
     Args:
         lora: also a LoRA classifier's on few labels.
+        soon: is given what there is before LoRA, and again with each of its points.
 
     Raises:
         AssayError: see `read_labelled` and `read_features`; or an image is in both.
@@ -249,10 +259,13 @@ def classify(
     probe = fit_best(learned, taught, len(names))
     scores = vectors @ probe.weight + probe.bias
     made = curve(learned, taught, vectors, labels, len(names))
-    tuned = []
+    fewest = int(np.bincount(taught, minlength=len(names)).min())
+    found = Classified(benchmark, plain, judged(scores, labels, names), made, [], fewest)
     if lora:
         from recipes.contrastive.few import lora_curve
 
-        tuned = lora_curve(dual, classes, taught_by, taught, tested, labels)
-    fewest = int(np.bincount(taught, minlength=len(names)).min())
-    return Classified(benchmark, plain, judged(scores, labels, names), made, tuned, fewest)
+        soon(found)
+        for one in lora_curve(dual, classes, taught_by, taught, tested, labels):
+            found = replace(found, lora=[*found.lora, one])
+            soon(found)
+    return found

@@ -36,6 +36,7 @@ def classify(
 ) -> None:
     """Tell images' classes apart: without labels by what is said of each class, and with some by learning from them."""
     from recipes.contrastive.benchmarks import benchmark_of
+    from recipes.contrastive.classify import Classified
     from recipes.contrastive.classify import classify as run
     from recipes.contrastive.data import Left
     from recipes.contrastive.load import load
@@ -43,11 +44,19 @@ def classify(
     if lora and not train:
         raise AssayError("--lora learns from labelled images: name their folder by --train.")
     wanted = benchmark_of(benchmark, images, tuple(template or ()))
-    left = Left()
-    found = run(load(model), images, train, wanted, left, lora)
+    left, shown = Left(), 0
+
+    def soon(part: Classified) -> None:
+        """Print the table's rows that are new: those of LoRA may take hours more."""
+        nonlocal shown
+        if not as_json:
+            print("\n".join((rows := part.table())[shown:]), flush=True)
+            shown = len(rows)
+
+    found = run(load(model), images, train, wanted, left, lora, soon)
     if left.counts:
-        print(f"Left out: {left}.", file=sys.stderr)
-    print(json.dumps(found.to_dict(), indent=1) if as_json else found)
+        print(f"Left out:\n{left.lines()}", file=sys.stderr)
+    print(json.dumps(found.to_dict(), indent=1) if as_json else "\n".join(str(found).split("\n")[shown:]))
 
 
 @app.command()
@@ -78,6 +87,7 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find the images nearest to a text or an image."""
+    from recipes.contrastive.data import on_one_line
     from recipes.contrastive.index import Index
     from recipes.contrastive.load import load
     from recipes.contrastive.search import hits_page
@@ -88,13 +98,15 @@ def search(
         raise AssayError(f"There is no folder {page.parent} for the page; make it, or name another by --html.")
     if page and page.is_dir():
         raise AssayError(f"{page} is a folder; name the page's file by --html, {page / 'found.html'} say.")
+    if page and page.suffix.lower() not in (".html", ".htm"):
+        raise AssayError(f"{page} is no page by its name, and might be another file: name one that ends in .html.")
     known = Index(index_folder)
     name = model or str(known.facts["model"])
     hits = run(known, load(name), query, count, exact)
     if as_json:
         print(json.dumps([hit.to_dict() for hit in hits], indent=1))
     else:
-        print("\n".join(f"{hit.score:.3f}  {hit.path}{told(hit.place)}" for hit in hits))
+        print("\n".join(f"{hit.score:.3f}  {on_one_line(str(hit.path))}{told(hit.place)}" for hit in hits))
     if page:
         write_whole(page, hits_page(query, hits, name))
 

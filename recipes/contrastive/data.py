@@ -26,7 +26,7 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z(])")
 _PART = re.compile(
     r"(?:^|[.;:,!?)\]]|\n|\band(?=\s)|&)\s*(?P<mark>\([A-Za-z](?:\s*[,&–-]\s*[A-Za-z])*\))\s*(?=[^\s.;:,!?)\]])"
 )
-_NAMED = 5
+_NAMED, _LISTED = 5, 20  # names of a reason: within a sentence, and on a line of its own
 
 
 @dataclass(frozen=True)
@@ -56,18 +56,31 @@ class Left:
 
     counts: Counter[str] = field(default_factory=Counter)
     names: dict[str, list[str]] = field(default_factory=dict)
+    named: Counter[str] = field(default_factory=Counter)
 
-    def add(self, reason: str, name: str) -> None:
-        """Count one, and keep its name while there are few."""
-        self.counts[reason] += 1
-        if len(kept := self.names.setdefault(reason, [])) < _NAMED:
-            kept.append(name)
+    def add(self, reason: str, name: str, count: int = 1) -> None:
+        """Count one, or so many of one name, and keep the name while there are few."""
+        self.counts[reason] += count
+        self.named[reason] += 1
+        if len(kept := self.names.setdefault(reason, [])) < _LISTED:
+            kept.append(on_one_line(name).removesuffix("."))
+
+    def lines(self) -> str:
+        """A line for each reason, with as many names as a line may have."""
+        return "\n".join(f"  {self._told(reason, _LISTED)}" for reason in self.counts)
 
     def __str__(self) -> str:
-        return "; ".join(
-            f"{reason} ({count}: {', '.join(self.names[reason])}{', ...' if count > _NAMED else ''})"
-            for reason, count in self.counts.items()
-        )
+        return "; ".join(self._told(reason, _NAMED) for reason in self.counts)
+
+    def _told(self, reason: str, most: int) -> str:
+        names = self.names[reason][:most]
+        more = self.named[reason] - len(names)
+        return f"{reason} ({self.counts[reason]}: {', '.join(names)}{f', ... and {more} more' if more else ''})"
+
+
+def on_one_line(text: str) -> str:
+    """A text for a table: what would break its line, or is no character (odd bytes of a name), as Python writes it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def read_pairs(path: Path, config: PairsConfig, left: Left) -> list[Pair]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
@@ -91,30 +90,30 @@ def lora_curve(
     labels: np.ndarray,
     test: Sequence[Any],
     truth: np.ndarray,
-) -> list[Curve]:
-    """As `probe.curve`, on the same draws, with a LoRA classifier in the probe's place.
+) -> Iterator[Curve]:
+    """As `probe.curve`, on the same draws, with a LoRA classifier in the probe's place; each point as it is there.
 
-    As many labels again choose when to stop. The test images are read once, for all classifiers.
+    As many labels again choose when to stop. The test images are read once for the classifiers of a point.
 
     Args:
         classes: their vectors [classes, width]. pictures, test: readable ones, with labels [n] and truth [m].
     """
     from tqdm import tqdm
 
-    classifier, made = Classifier(dual, classes), list[tuple[int, State]]()
+    classifier, every = Classifier(dual, classes), list(draws(labels, len(classes)))
     try:
-        for count, taught, chosen in tqdm(list(draws(labels, len(classes))), desc="LoRA", disable=None, leave=False):
-            both = np.concatenate([taught, chosen])
-            pixels, told = _read(dual, [pictures[one] for one in both]), torch.from_numpy(labels[both])
-            split = len(taught)
-            made.append((count, classifier.fit(pixels[:split], told[:split], pixels[split:], told[split:])))
-        right = _right(classifier, [state for _, state in made], test, truth)
+        with tqdm(total=len(every), desc="LoRA", disable=None, leave=False) as bar:
+            for count, some in groupby(every, key=lambda draw: draw[0]):
+                made = list[State]()
+                for _, taught, chosen in some:
+                    both, split = np.concatenate([taught, chosen]), len(taught)
+                    pixels, told = _read(dual, [pictures[one] for one in both]), torch.from_numpy(labels[both])
+                    made.append(classifier.fit(pixels[:split], told[:split], pixels[split:], told[split:]))
+                    bar.update()
+                right = _right(classifier, made, test, truth)
+                yield point(count, [number / len(truth) for number in right], len(truth))
     finally:
         classifier.model.unload()
-    found: dict[int, list[float]] = defaultdict(list)
-    for (count, _), number in zip(made, right, strict=True):
-        found[count].append(number / len(truth))
-    return [point(count, one, len(truth)) for count, one in found.items()]
 
 
 def _read(dual: Dual, pictures: Sequence[Any]) -> torch.Tensor:

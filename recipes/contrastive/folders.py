@@ -89,7 +89,7 @@ def slides_of(folder: Path) -> list[Path]:
 
 
 def tell_left_out(folder: Path, left: Left, slides: bool = False) -> None:
-    """Count in `left` what is not seen: hidden images, links to folders, files that are no images.
+    """Count in `left` what is not seen: hidden images, links to folders or to nothing, files that are no images.
 
     Args:
         slides: whether slides are seen, too.
@@ -100,8 +100,11 @@ def tell_left_out(folder: Path, left: Left, slides: bool = False) -> None:
                 left.add("hidden image", str(one))
         elif one.is_symlink() and one.is_dir():
             left.add("link to a folder, not followed", str(one))
-        elif one.is_file() and (kind := unread(one)) and not (slides and one.suffix.lower() in SLIDES):
-            left.add(kind, str(one))
+        elif (kind := unread(one)) and not (slides and one.suffix.lower() in SLIDES):
+            if one.is_file():
+                left.add(kind, str(one))
+            elif one.is_symlink() and not one.exists():
+                left.add("link that leads to nothing", str(one))
 
 
 def _hidden(one: Path, folder: Path) -> bool:

@@ -64,8 +64,14 @@ class Picture:
                 file.seek(self.offset)
                 data = file.read(self.size)
         except OSError as error:
-            raise UnreadableError(f"{self} cannot be read: {error.strerror}.") from None
+            raise UnreadableError(f"{self} cannot be read: {why_closed(self.path, error)}.") from None
         return picture_of(data, str(self))
+
+
+def why_closed(path: Path, error: OSError) -> str:
+    """Why a file cannot be opened, for people: of a link to nothing the system says that the link is not there."""
+    gone = path.is_symlink() and not path.exists()
+    return "it is a link that leads to nothing" if gone else str(error.strerror)
 
 
 def picture_of(data: bytes, name: str) -> Image.Image:

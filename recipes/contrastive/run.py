@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from extraction.generate.hub import quiet_libraries
 from finetune.run import OwnRun
 from recipes.contrastive.config import ContrastiveConfig
 
@@ -17,12 +18,14 @@ class ContrastiveRun(OwnRun):
 
     def train(self, config: Any) -> Path:
         """Tune a dual encoder."""
+        quiet_libraries()  # before they are imported: bitsandbytes, which peft brings, speaks then
         from recipes.contrastive.train import train
 
         return train(config)
 
     def plan(self, config: Any) -> str:
         """Parameters, pairs and steps."""
+        quiet_libraries()
         from recipes.contrastive.train import plan
 
         return plan(config)

@@ -16,15 +16,16 @@ import numpy as np
 
 from extraction.errors import AssayError
 from extraction.generate.weights import sampled
+from extraction.slide.patches import ENOUGH
 from finetune.page import page
 from finetune.processes import say
 from recipes.contrastive.data import Left
 from recipes.contrastive.embed import embed
 from recipes.contrastive.folders import images_of, slides_of, tell_left_out
-from recipes.contrastive.images import Picture, UnreadableError
+from recipes.contrastive.images import Picture, UnreadableError, why_closed
 from recipes.contrastive.index import Hit, Index
 from recipes.contrastive.load import Dual, adapter_of, encode_pixels, encode_texts
-from recipes.contrastive.slides import Drawn, is_slide, look, pictures_of, told
+from recipes.contrastive.slides import Drawn, is_slide, look, passed_over, pictures_of, told
 from recipes.contrastive.stored import Item
 
 _TOKENS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")
@@ -49,7 +50,7 @@ class Filled:
 
     def __str__(self) -> str:
         said = f"{self.added} images added, {self.kept} there already, {self.dropped} gone or changed; {self.how}"
-        return said + (f"\nLeft out: {self.left}" if self.left.counts else "")
+        return said + (f"\nLeft out:\n{self.left.lines()}" if self.left.counts else "")
 
 
 def fill(index: Index, folder: Path, dual: Dual) -> Filled:
@@ -92,11 +93,11 @@ def identity(dual: Dual) -> dict[str, str]:
 def _items(folder: Path, left: Left) -> list[Item]:
     """The images and slides of a folder; what cannot be looked at, as a link to nothing, is counted in `left`."""
     made = []
-    for path in sorted([*images_of(folder), *slides_of(folder)]):
+    for path in sorted({*images_of(folder), *slides_of(folder)}):  # a DICOM called .svs is in both
         try:
             made.append(Item.of(path))
         except OSError as error:
-            left.add("unreadable image", f"{path} cannot be read: {error.strerror}.")
+            left.add("unreadable image", f"{path} cannot be read: {why_closed(path, error)}.")
     return made
 
 
@@ -149,9 +150,11 @@ def _shown(files: Sequence[Item], made: list[Item], left: Left) -> Iterator[Pict
             yield Picture(path)
             continue
         try:
-            for place, count, picture in pictures_of(path):
+            for number, (place, count, picture) in enumerate(pictures_of(path)):
                 if place is None:
                     left.add("patches of a slide that does not say its resolution, and is seen whole", str(path))
+                elif number == 0 and (less := passed_over(path, place[2], count)):
+                    left.add(f"patches with less than {ENOUGH:.0%} tissue", f"{path}: {less} of {less + count}", less)
                 made.append(replace(item, place=place, pictures=count))
                 yield picture
         except UnreadableError as error:

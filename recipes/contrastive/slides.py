@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from extraction.errors import AssayError
 from extraction.slide import MAGNIFICATIONS, Patch, Slide, open_slide
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 SLIDES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".bif")
 Place = tuple[float, float, float]
 """Left, top and width of a patch, in pixels of the slide's finest level."""
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_SCANNED = re.compile(r"Aperio|[\s\S]*leica-microsystems\.com/scn")  # how a scanner's description of a TIFF begins
+_TILES, _DESCRIPTION, _NDPI = 322, 270, 65420  # tags of a TIFF
 _DRAWN = 200  # patches of one job of the process that draws: what it may hand over is limited
 
 
@@ -40,16 +45,26 @@ class Drawn:
 
 
 def is_slide(path: Path) -> bool:
-    """Whether a file is a slide by its name, or a TIFF of more pixels than a picture may have."""
+    """Whether a file is a slide: by its name if it is no DICOM; or a TIFF that a scanner wrote, or a huge one.
+
+    Huge is what has more pixels than a picture may have.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(132)
+    except OSError:
+        head = b""
     if path.suffix.lower() in SLIDES:
-        return True
-    if path.suffix.lower() not in (".tif", ".tiff"):
+        return head[128:] != b"DICM"
+    if not head.startswith(_TIFF):
         return False
     from PIL import Image
 
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("TIFF",)) as image:
-            return image.width * image.height > MOST_PIXELS
+            tags: Any = getattr(image, "tag_v2", {})
+            scanned = _TILES in tags and bool(_SCANNED.match(str(tags.get(_DESCRIPTION, ""))))
+            return bool(scanned or _NDPI in tags or image.width * image.height > MOST_PIXELS)
     except Image.DecompressionBombError:
         return True
     except Exception:  # whatever is wrong with it is told where it is read as a picture
@@ -79,6 +94,12 @@ def pictures_of(path: Path) -> Iterator[tuple[Place | None, int, Drawn]]:
                 yield place, len(found), Drawn(image, f"{path}{told(place)}")
     except AssayError as error:
         raise UnreadableError(str(error)) from None
+
+
+def passed_over(path: Path, width: float, count: int) -> int:
+    """How many squares of a slide have too little tissue, where `count` of this width (see `Place`) have enough."""
+    across, down = (math.ceil(side / width - 1e-6) for side in _opened(path).size)
+    return across * down - count
 
 
 def look(path: Path, place: Place | None = None) -> Image.Image:

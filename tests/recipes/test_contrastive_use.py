@@ -1,9 +1,11 @@
 """Merged and exported models are the ones that were tuned; classification, indexes and searches find what is there."""
 
 import json
+import logging
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +19,9 @@ from recipes.contrastive import few, slides, stored
 from recipes.contrastive import index as index_module
 from recipes.contrastive.adapter import add_towers_adapter
 from recipes.contrastive.benchmarks import Benchmark, benchmark_of, benchmarks, read_labelled
-from recipes.contrastive.classify import auroc_interval, class_vectors, judged, read_features, zero_shot
+from recipes.contrastive.classify import auroc_interval, class_vectors, classify, judged, read_features, zero_shot
 from recipes.contrastive.config import PairsConfig, TowersConfig
-from recipes.contrastive.data import Left, pieces, read_pairs
+from recipes.contrastive.data import Left, on_one_line, pieces, read_pairs
 from recipes.contrastive.index import Index, recall_of
 from recipes.contrastive.load import encode_texts, load
 from recipes.contrastive.merge import merge, vectors
@@ -27,7 +29,8 @@ from recipes.contrastive.onnx import write_onnx
 from recipes.contrastive.patients import check_patients
 from recipes.contrastive.probe import curve, fit, point
 from recipes.contrastive.retrieval import interval
-from recipes.contrastive.search import query_vector
+from recipes.contrastive.run import RUN
+from recipes.contrastive.search import _items, _shown, query_vector
 from recipes.contrastive.stored import Item
 from recipes.tables import table
 from tests.recipes.dual_encoders import figure, figures, published_shapes, tiny_biomedclip, tiny_transformers
@@ -367,6 +370,12 @@ def test_a_lora_classifier_begins_as_zero_shot_learns_and_leaves_the_model_as_it
     monkeypatch.setattr(few, "STEPS", 0)
     plain = judged(zero_shot(dual, before, classes), truth, ["a", "b"]).accuracy
     assert [(one.labels, one.accuracy) for one in few.lora_curve(*given)] == [(4, plain)]
+    parts: list[list[str]] = []
+    found = classify(
+        dual, work / "more", work / "classes", benchmark, Left(), True, lambda one: parts.append(one.table())
+    )
+    assert len(parts) == 2 and parts[1][:-1] == parts[0] and parts[1] == found.table()
+    assert parts[1][-1].startswith("LoRA, 4 a class")
     monkeypatch.setattr(few, "STEPS", 3 * few.CHECK)
     [learned] = few.lora_curve(*given)
     assert learned.accuracy > max(0.9, plain) and learned.interval[0] < learned.accuracy <= learned.interval[1]
@@ -428,6 +437,13 @@ def test_dicom_files_and_slides_are_found_with_their_places(work, tmp_path, caps
     # The worker's code in this process, for the time that one takes to start.
     monkeypatch.setattr(slide_module, "run_job", lambda data, job, limits, name: worker.work(data, job))
     images, out = tmp_path / "images", tmp_path / "index"
+    enhanced(images / "loop.svs")  # a DICOM is one, whatever it is called, and so is a slide
+    svs(images / "slide.dcm")
+    left = Left()
+    made = _items(images, left)
+    assert [Path(item.path).name for item in made] == ["loop.svs", "slide.dcm"] and not left.counts
+    assert len(list(_shown(made, [], left))) == 5 and left.lines().endswith("slide.dcm: 4 of 8)")
+    shutil.rmtree(images)
     series(images / "ct", 3)
     enhanced(images / "loop.dcm")
     svs(images / "a.svs")
@@ -435,6 +451,7 @@ def test_dicom_files_and_slides_are_found_with_their_places(work, tmp_path, caps
     said = run(capsys, "index", images, "--out", out, "--model", work / "open_clip")
     # Three slices, a loop, four patches with tissue (half the slide), and a slide as a whole.
     assert "9 images added" in said and re.search(r"frames beside .*loop\.dcm has 4", said)
+    assert re.search(r"\n  patches with less than 10% tissue \(4: .*a\.svs: 4 of 8\)", said)
     assert re.search(r"does not say its resolution, and is seen whole \(1: .*unknown\.svs\)", said)
     assert "0 images added, 9 there already, 0 gone" in run(capsys, "index", images, "--out", out)
     figure(PINK, "square", "left", 8).resize((896, 896)).save(tmp_path / "pink.png")
@@ -461,12 +478,14 @@ def test_links_in_a_folder_are_known_by_their_place(work, tmp_path, capsys):
     images, out = tmp_path / "images", tmp_path / "index"
     images.mkdir()
     (images / "nothing.png").symlink_to(tmp_path / "gone.png")
-    with pytest.raises(AssayError, match=r"holds no image .*nothing\.png cannot be read"):
+    with pytest.raises(AssayError, match=r"holds no image .*nothing\.png cannot be read: it is a link that leads to"):
         run(capsys, "index", images, "--out", out, "--model", work / "open_clip")
     assert not out.exists()
     (images / "link.png").symlink_to(work / "classes" / "warm_figure" / "0.png")
+    (images / "more").symlink_to(tmp_path / "gone")
     said = run(capsys, "index", images, "--out", out, "--model", work / "open_clip")
     assert "1 images added" in said and "nothing.png cannot be read" in said
+    assert re.search(r"\n  link that leads to nothing \(1: .*/more\)", said)
     assert "0 images added, 1 there already" in run(capsys, "index", images, "--out", out)
     [hit] = json.loads(run(capsys, "search", out, "a", "--json"))
     assert hit["image"] == str(images.resolve() / "link.png")
@@ -497,6 +516,8 @@ def test_pages_links_and_hidden_files_are_counted_and_named(work, tmp_path, caps
             run(capsys, "search", out, tmp_path / query)
     with pytest.raises(AssayError, match=r"There is no folder .*none for the page; make it"):
         run(capsys, "search", out, "a", "--html", tmp_path / "none" / "page.html")
+    with pytest.raises(AssayError, match=r"cut\.png is no page by its name.* ends in \.html\.$"):
+        run(capsys, "search", out, "a", "--html", tmp_path / "cut.png")
 
 
 def test_an_index_of_a_model_that_is_fed_otherwise_is_refused(work, tmp_path, capsys):
@@ -737,3 +758,23 @@ def test_captions_that_are_no_texts_are_left_out_and_named(tmp_path):
     figure_rows = [{"fig_caption": None, "graphic_ref": "0.png"}, {"fig_caption": "CT.", "graphic_ref": "0.png"}]
     path.write_text(json.dumps({"pmc": "PMC1", "figures": figure_rows}))
     assert len(read_pairs(path, PairsConfig(train=path, validation=path), left)) == 1
+
+
+def test_what_is_left_out_has_a_line_for_each_reason_that_no_name_breaks():
+    left = Left()
+    for number in range(23):
+        left.add("hidden image", f"{number}.png")
+    left.add("patches", "a\nb\udcff.svs: 4 of 8.", 4)
+    first, second = left.lines().split("\n")
+    assert first.startswith("  hidden image (23: 0.png, ") and first.endswith(", 19.png, ... and 3 more)")
+    assert second == r"  patches (4: a\nb\udcff.svs: 4 of 8)" and "4.png, ... and 18 more); patches" in str(left)
+    assert on_one_line("Müller 1.png") == "Müller 1.png"
+
+
+def test_libraries_are_quiet_before_they_are_imported(monkeypatch):
+    log = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    monkeypatch.setattr(log, "level", logging.NOTSET)
+    monkeypatch.setitem(sys.modules, "recipes.contrastive.train", None)
+    with pytest.raises(ImportError):
+        RUN.train(None)
+    assert log.level == logging.ERROR
