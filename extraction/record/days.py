@@ -30,9 +30,9 @@ _WRITTEN = re.compile(
 
 
 _ENGLISH = frozenset(
-    "the and with by from this your these result results value values units range reference sample specimen"
-    " collected received reported printed ordered physician doctor laboratory report male female birth years invoice"
-    " amount issued".split()
+    "the and with by from this your these our which result results value values units range reference collected"
+    " received reported printed ordered issued signed physician doctor report male female birth years invoice"
+    " amount number please".split()
 )
 """Words of which an English document has one or another."""
 _MANY = 25  # words of letters, by which a language can be told

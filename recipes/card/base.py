@@ -82,7 +82,13 @@ def read_row(row: Row, folder: Path, split: str) -> Reading:
                 "whether these are on both sides of its split cannot be told."
             )
     if split == "validation" and row.folders:
+        count = len(reading.items)
         leave_known(train, reading)  # published data repeat themselves, and nobody can take it out of them
+        if count and not reading.items:
+            raise AssayError(
+                f"The split {split} of {folder} leaks: all of its {count} questions have their words or picture in its "
+                "training part, too. Divide it by patients."
+            )
     for shared, what in _shared(train, reading, row):
         named = ", ".join(shared[:5]) + (f" and {len(shared) - 5} more" if len(shared) > 5 else "")
         said = f"{len(shared)} of its {what} in its training part, too: {named}"
