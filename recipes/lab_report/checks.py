@@ -40,6 +40,7 @@ from recipes.lab_report.lines import (
     without_earlier,
 )
 from recipes.lab_report.names import with_plain_names
+from recipes.lab_report.ranges import read_ranges
 from recipes.lab_report.reports import reports
 
 if TYPE_CHECKING:
@@ -192,11 +193,11 @@ class LabChecks(Checks):
     def filled(
         self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence]
     ) -> Mapping[Path, tuple[str, PageEvidence]]:
-        """The fields of the report's head, read by their labels, and the flag of each result; the labelled day of
-        collection for every row, where no row has one that is printed.
+        """The fields of the report's head, read by their labels, and the flag of each result; ranges whose limits alone
+        the model wrote as printed; the labelled day of collection for every row, where no row has one that is printed.
         """
         head: dict[Path, PageEvidence] = {(field,): place for field, place in read_head(document, evidence).items()}
-        found = {**head, **read_flags(document, data, evidence)}
+        found = {**head, **read_flags(document, data, evidence), **read_ranges(document, data, evidence)}
         return {path: (place.text, place) for path, place in found.items()} | _collected(document, data, evidence)
 
     def derived(self, data: dict[str, Any]) -> dict[str, str]:

@@ -501,3 +501,21 @@ def test_a_flag_in_brackets_is_no_result():
     rows = [["Urea ratio", "<B>", None, "5 - 20"], ["Urea", "5.0", "mmol/L", "2 - 8"]]
     [record] = Extractor(Scripted(json.dumps({"tests": rows})), CONTRACT).read([document_of(page)])
     assert [row["name"] for row in record.data["tests"]] == ["Urea"] and record.status == "partial"
+
+
+@pytest.mark.parametrize(
+    "printed, read",
+    [
+        ("146 - 270 (target EAS: <190)", "146 - 270 (target EAS: <190)"),
+        ("146 - 270 (target EAS:\n                                 <190)", "146 - 270 (target EAS: <190)"),
+        ("146 - 271 (target EAS: <190)", None),
+        ("146 - 270 (target EAS: <190", None),
+    ],
+    ids=["one line", "two lines", "other limits", "no end"],
+)
+def test_what_stands_in_brackets_behind_a_range_is_as_printed(printed, read):
+    page = f"Test           Result  Unit      Range\nCholesterol    150     mg/dL     {printed}\n"
+    page += "Urea           5.0     mmol/L"
+    rows = [["Cholesterol", "150", "mg/dL", "146 - 270 (target E)"], ["Urea", "5.0", "mmol/L", None]]
+    [record] = Extractor(Scripted(json.dumps({"tests": rows})), CONTRACT).read([document_of(page)])
+    assert record.data["tests"][0]["range"] == read and (record.status == "ok") == (read is not None)
