@@ -82,6 +82,8 @@ def _values(slices: Sequence[Slice], colour: bool) -> list[str]:
         said.append("The headers state no modality.")
     if first["photometric"] == "MONOCHROME1":
         said.append("Its values are MONOCHROME1 (low ones are bright); they are kept as stored and not turned round.")
+    if any(one["slope"] == 0 for one in slices):
+        said.append("A rescale slope is 0, which makes all values of a slice the same.")
     if first["modality"] == "CT" and not colour:
         if any(one["slope"] is None or one["intercept"] is None for one in slices) and not first["lut"]:
             said.append("Rescale slope or intercept is missing: values are as stored, and may be no Hounsfield units.")

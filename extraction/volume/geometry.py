@@ -170,7 +170,7 @@ def geometry(slices: Sequence[Slice]) -> tuple[dict[str, Any], list[str]]:
         step = (places[-1] - places[0]) / (count - 1)
         said += _uneven(np.abs(np.diff(_along(slices))), steps)
         if any("apart" in one or "missing" in one for one in said):
-            step *= float(np.median(steps)) / max(float(np.linalg.norm(step)), 1e-9)
+            step *= _usual(steps) / max(float(np.linalg.norm(step)), 1e-9)
         spacing[0] = float(np.linalg.norm(step))
         said += _tilt(first["orientation"], places, step)
     elif positions:
@@ -186,9 +186,14 @@ def geometry(slices: Sequence[Slice]) -> tuple[dict[str, Any], list[str]]:
     return {"spacing": spacing, "affine": affine, "positions": positions}, said
 
 
+def _usual(gaps: np.ndarray) -> float:
+    """The middle one of some distances, of two the smaller: one that is there, and no mean of two."""
+    return float(np.sort(gaps)[(len(gaps) - 1) // 2])
+
+
 def _uneven(gaps: np.ndarray, steps: np.ndarray) -> list[str]:
     """Slices that seem to be missing, and distances that differ otherwise."""
-    usual = float(np.median(gaps))
+    usual = _usual(gaps)
     times = np.round(gaps / usual).astype(int)
     odd = np.abs(gaps - usual) > max(_EVEN * usual, _SAME_PLACE)
     holes = [int(at) for at in np.flatnonzero(odd & (times > 1) & (np.abs(gaps - times * usual) < 0.1 * usual))]

@@ -98,6 +98,8 @@ def test_gantry_tilt_is_said_and_in_the_affine(tmp_path, within):
         ("burnt into the pictures", {"BurnedInAnnotation": "YES"}),
         ("state no modality", {"Modality": None}),
         ("1 slice seems to be missing, between slices 2 and 3", {"skip": (3,)}),
+        ("1 slice seems to be missing, between slices 1 and 2", {"count": 4, "skip": (2,)}),
+        ("makes all values of a slice the same", {"RescaleSlope": 0}),
         ("localizer", {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}),
         ("The slices are sagittal", {"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}),
     ],
