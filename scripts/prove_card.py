@@ -107,7 +107,7 @@ def pictures(steps: int, count: int) -> dict[str, Any]:
         )
         settings = DataConfig(train=Path(folder), validation=Path(folder), max_length=2048)
         rows = keep_pixels(list(encode_all(train, told, backend.family, settings, 0)), backend.family, Path(folder))
-        learn(model, Collator(backend.family, in_row=True), rows, steps)
+        learn(model, Collator(backend.family, in_row=True), [rows], steps)
         right = judged(test, [e.context for e in test], backend, told)
         pairs, single = (
             [e.context for e in test if len(e.context.parts) > 1],
@@ -183,8 +183,8 @@ def disc(path: Path, colour: str, x: int, y: int, radius: int) -> Path:
     return path
 
 
-def learn(model: Any, collate: Any, rows: list[dict[str, Any]], steps: int) -> None:
-    """All weights, a batch of rows a step."""
+def learn(model: Any, collate: Any, stages: list[list[dict[str, Any]]], steps: int) -> None:
+    """All weights, a batch of rows a step; where there are several stages of rows, each for its share of the steps."""
     from extraction.generate.spans import NAME
 
     before = model.config._attn_implementation
@@ -194,7 +194,7 @@ def learn(model: Any, collate: Any, rows: list[dict[str, Any]], steps: int) -> N
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.1)
     rng = random.Random(0)
     for step in range(steps):
-        loss = model(**collate(rng.sample(rows, BATCH))).loss
+        loss = model(**collate(rng.sample(stages[step * len(stages) // steps], BATCH))).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

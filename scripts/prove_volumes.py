@@ -1,11 +1,12 @@
 """Prove that slices and patches are looked at: a tiny model learns which finding a volume or a slide has, and where.
 
-    .venv/bin/python scripts/prove_volumes.py volume [--steps 600] [--json FILE]     # `slide` the same of patches
+    .venv/bin/python scripts/prove_volumes.py volume [--steps 1500] [--json FILE]     # `slide` the same of patches
 
 A Gemma 3 with eyes of half a million weights starts from random ones. Volumes are CTs of 24 slices of noisy tissue,
 shown by the protocol (three windows, a label behind each slice), of which one has a planted finding: a calcification,
 air, or a bleed. Slides are 24 patches of pink tissue, one with a dark, a yellow or a green spot. Two questions are
-branches of each: which finding, and where ("SLICE 17"); read, encoded, answered and graded as rows are. Then it answers
+branches of each: which finding, and where ("SLICE 17"); read, encoded, answered and graded as rows are. It learns
+on short stretches of long volumes first (`STAGES`), which cost less and teach the same. Then it answers
 on volumes it has never seen, and on the same questions with another volume's slices, where it must fail.
 """
 
@@ -24,6 +25,8 @@ from PIL import Image
 from prove_card import judged, learn, small_model
 
 SIDE, PATCH, RADIUS = 16, 8, 4
+# Shares of a long volume's slices that are shown, one after the other.
+STAGES, LONG = (1 / 3, 2 / 3, 1), 12
 # Hounsfield units in tissue of 30; colours in pink tissue.
 FINDINGS = {
     "volume": {"calcification": 600, "air": -900, "bleed": 75},
@@ -35,7 +38,7 @@ NAMES = {"volume": "SLICE", "slide": "PATCH"}
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/prove_volumes.py", description="Prove that slices are looked at.")
     parser.add_argument("what", choices=list(FINDINGS))
-    parser.add_argument("--steps", type=int, default=600, help="of 16 volumes each")
+    parser.add_argument("--steps", type=int, default=1500, help="of 16 volumes each")
     parser.add_argument("--volumes", type=int, default=600, help="to train on; a sixth as many to judge by")
     parser.add_argument("--slices", type=int, default=24, help="an even number")
     parser.add_argument("--json", type=Path, help="also write the figures here")
@@ -70,21 +73,23 @@ def prove(what: str, steps: int, count: int, slices: int) -> dict[str, float]:
     backend = LocalBackend(model, tokenizer)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        train, test = (
-            planted(folder / part, what, size, slices, seed)
-            for part, size, seed in (("a", count, 1), ("b", 6 * max(1, count // 36), 2))
-        )
         settings = DataConfig(train=folder, validation=folder, max_length=8192)
-        rows = keep_pixels(list(encode_all(train, told, backend.family, settings, 0)), backend.family, folder)
-        learn(model, Collator(backend.family, in_row=True), rows, steps)
+        stages = []
+        for number, share in enumerate(STAGES if slices > LONG else (1,)):
+            part = folder / str(number)
+            train = planted(part, what, count, slices, number, max(2, round(share * slices)))
+            rows = list(encode_all(train, told, backend.family, settings, 0))
+            stages.append(keep_pixels(rows, backend.family, part))
+        learn(model, Collator(backend.family, in_row=True), stages, steps)
+        test = planted(folder / "test", what, 6 * max(1, count // 36), slices, len(STAGES), slices)
         contexts = [example.context for example in test]
         right = judged(test, contexts, backend, told)
         swapped = judged(test, contexts[1:] + contexts[:1], backend, told)
     return {**right, **{f"{name}, swapped": value for name, value in swapped.items()}}
 
 
-def planted(folder: Path, what: str, count: int, slices: int, seed: int) -> list[Any]:
-    """Volumes or slides, one finding in each, with two questions."""
+def planted(folder: Path, what: str, count: int, slices: int, seed: int, shown: int) -> list[Any]:
+    """Volumes or slides, one finding in each, with two questions; of each a stretch of `shown` slices around it."""
     from extraction.example import Branch, Context, Example, ImagePart
     from recipes.card.examples import Asked, answer
     from recipes.card.items import Item, Reading
@@ -102,8 +107,9 @@ def planted(folder: Path, what: str, count: int, slices: int, seed: int) -> list
     for number in range(count):
         # Neighbours have different findings on different slices, so that a swapped one is wrong in both.
         letter, at = "ABC"[number % 3], order.randrange(slices // 2) * 2 + number % 2
+        first = order.randint(max(0, at - shown + 1), min(at, slices - shown))
         parts: list[Any] = []
-        for place, image in enumerate(drawn(what, slices, at, options[letter], rng)):
+        for place, image in enumerate(drawn(what, shown, at - first, options[letter], rng), first):
             file = folder / f"{number}-{place}.png"
             Image.fromarray(image).save(file, compress_level=1)
             parts += [ImagePart.made(file), f"{NAMES[what]} {place + 1}"]
