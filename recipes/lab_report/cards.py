@@ -27,27 +27,21 @@ def card_sheets(document: Document) -> list[Sheet]:
     edges = {page.number: edge for page in document.pages if (edge := _edge(page))}
     if not edges:
         return [Sheet(document)]
-    first, second = [], []
-    for page in document.pages:
-        if page.number not in edges:
-            first.append(page)
-            second.append(replace(page, words=[]))
-            continue
-        top, bottom, x = edges[page.number]
+    columns = ([_column(page, edges.get(page.number), right) for page in document.pages] for right in (False, True))
+    return [Sheet(replace(document, pages=pages)) for pages in columns]
 
-        def kept(page: Page, right: bool, top: float = top, bottom: float = bottom, x: float = x) -> Page:
-            words = [
-                word
-                for word in page.words
-                if (word.box[0] >= x) == right
-                or (word.box[1] + word.box[3]) / 2 < top
-                or ((word.box[1] + word.box[3]) / 2 > bottom and not right)
-            ]
-            return replace(page, words=words)
 
-        first.append(kept(page, False))
-        second.append(kept(page, True))
-    return [Sheet(replace(document, pages=first)), Sheet(replace(document, pages=second))]
+def _column(page: Page, edge: tuple[float, float, float] | None, right: bool) -> Page:
+    """A page with one column of its cards and what stands above them; what else there is goes with the left one."""
+    if edge is None:
+        return replace(page, words=[]) if right else page
+    top, bottom, x = edge
+
+    def shown(box: tuple[float, float, float, float]) -> bool:
+        middle = (box[1] + box[3]) / 2
+        return (box[0] >= x) == right or middle < top or (middle > bottom and not right)
+
+    return replace(page, words=[word for word in page.words if shown(word.box)])
 
 
 def _edge(page: Page) -> tuple[float, float, float] | None:

@@ -20,7 +20,7 @@ from extraction.evidence import PageEvidence
 from extraction.record.days import date_order
 from extraction.values.dates import DateOrder, Moment, moments
 from extraction.values.signs import PLAIN
-from recipes.lab_report.lines import Cell, cells_of, is_result_title, names_columns, rows_like_results
+from recipes.lab_report.lines import Cell, cells_of, is_result_title, names_columns, rows_like_results, touch
 
 _CLOCK = re.compile(r"([01]?\d|2[0-3])[:hH]([0-5]\d)(?::([0-5]\d))?")
 _LOW = re.compile(
@@ -248,12 +248,8 @@ def _clocks(cells: Sequence[Cell], titles: Sequence[Cell]) -> dict[int, str]:
     """The times of day below days, by the number of the day, where a line has nothing else."""
     if not all(_CLOCK.fullmatch(cell.text) for cell in cells):
         return {}
-    own = {n: cell.text for n, title in enumerate(titles) for cell in cells if _touch(cell, title)}
+    own = {n: cell.text for n, title in enumerate(titles) for cell in cells if touch(cell, title)}
     return own if len(own) == len(cells) else {}
-
-
-def _touch(one: Cell, other: Cell) -> bool:
-    return min(one.box[2], other.box[2]) > max(one.box[0], other.box[0])
 
 
 def _under(cells: Sequence[Cell], heads: Sequence[Cell], titles: Sequence[Cell]) -> _Line | None:
@@ -262,7 +258,7 @@ def _under(cells: Sequence[Cell], heads: Sequence[Cell], titles: Sequence[Cell])
         return None
     under: dict[int, list[Cell]] = {}
     for cell in cells[1:]:
-        touched = [head for head in heads if _touch(cell, head)]
+        touched = [head for head in heads if touch(cell, head)]
         # A flag behind a value stands under no title: it is of the column that begins last before it.
         before = [head for head in heads if head.box[0] <= cell.box[0]]
         head = touched[0] if len(touched) == 1 else before[-1] if before and not touched else None
@@ -280,7 +276,7 @@ def _other_days(table: DayTable, number: int) -> Iterator[int]:
     for column, title in enumerate(table.titles):
         if column != number:
             yield from title.words
-            yield from (w for head in table.heads if head not in table.titles and _touch(head, title)
+            yield from (w for head in table.heads if head not in table.titles and touch(head, title)
                         for w in head.words)  # fmt: skip
     for line in table.lines:
         for column, cells in line.under.items():
@@ -377,7 +373,7 @@ def _range(
     page: Page, cells: Sequence[Cell], heads: Sequence[Cell], limits: tuple[Cell, Cell]
 ) -> dict[int, list[Word]]:
     """The words of a line's limits as those of one range, by the numbers of the words in whose place they stand."""
-    own = [[c for c in cells if [head for head in heads if _touch(c, head)] == [title]] for title in limits]
+    own = [[c for c in cells if [head for head in heads if touch(c, head)] == [title]] for title in limits]
     if any(len(found) > 1 or any(len(cell.words) > 1 for cell in found) for found in own):
         return {}
     low, high = (page.words[found[0].words[0]] if found else None for found in own)

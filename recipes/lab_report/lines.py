@@ -83,6 +83,11 @@ class Cell:
         return self.is_range or bool(FINDING_CELL.fullmatch(self.text))
 
 
+def touch(one: Cell, other: Cell) -> bool:
+    """Whether two cells stand one over the other, by any part of their widths."""
+    return min(one.box[2], other.box[2]) > max(one.box[0], other.box[0])
+
+
 def rows_like_results(document: Document) -> list[MissedLine]:
     """What looks like a result (with the box of its value) by the shapes of cells alone, from top to bottom.
 
@@ -131,7 +136,7 @@ def names_limits(cells: Sequence[Cell]) -> bool:
 
 def _is_of_limits(cell: Cell, titles: Sequence[Cell]) -> bool:
     """Whether what may be a range stands under titles of units and ranges alone."""
-    over = [one for one in titles if min(one.box[2], cell.box[2]) > max(one.box[0], cell.box[0])]
+    over = [one for one in titles if touch(one, cell)]
     return cell.is_limit and bool(over) and all(OTHER_TITLE.search(one.text) for one in over)
 
 
@@ -283,12 +288,7 @@ def _two_lines(above: Sequence[Cell], cells: Sequence[Cell]) -> list[Cell]:
     """The cells of a line, each with what stands over it alone right above."""
     joined = []
     for cell in cells:
-        over = [
-            one
-            for one in above
-            if min(one.box[2], cell.box[2]) > max(one.box[0], cell.box[0])
-            and cell.box[1] - one.box[3] < cell.box[3] - cell.box[1]
-        ]
+        over = [one for one in above if touch(one, cell) and cell.box[1] - one.box[3] < cell.box[3] - cell.box[1]]
         if len(over) == 1:
             (a0, b0, a1, _), (c0, _, c1, d1) = over[0].box, cell.box
             cell = Cell(f"{over[0].text} {cell.text}", (min(a0, c0), b0, max(a1, c1), d1), cell.words)

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from extraction.document import Document, Page, Word
 from extraction.document.rows import gather_rows
-from recipes.lab_report.lines import Cell, cells_of, names_columns
+from recipes.lab_report.lines import Cell, cells_of, names_columns, touch
 
 _CODE_TITLE = re.compile(r"(?:英文)?(?:缩写|縮寫|代号|代號|代码|简称|名称|名稱|略語|略称|略号|コード)")
 _NAME_TITLE = re.compile(r".*(?:项目|項目|检验|检查|検査|名称|名稱).*")
@@ -40,8 +40,8 @@ def _without_codes(page: Page) -> Page:
             if name and code:
                 hidden.update(code.words)
         elif name and code and len(cells) > 2:
-            own = [cell for cell in cells if _touch(cell, code)]
-            named = any(_touch(cell, name) and not cell.text.isascii() for cell in cells)
+            own = [cell for cell in cells if touch(cell, code)]
+            named = any(touch(cell, name) and not cell.text.isascii() for cell in cells)
             if named and len(own) == 1 and _CODE.fullmatch(own[0].text):
                 hidden.update(own[0].words)
     if not hidden:
@@ -145,7 +145,3 @@ def _on_one_line(page: Page, parts: Sequence[Cell], values: Sequence[Cell]) -> d
         moved[index] = replace(page.words[index], box=(x0, y0, end, y1))
         x0 = end + step
     return moved
-
-
-def _touch(one: Cell, other: Cell) -> bool:
-    return min(one.box[2], other.box[2]) > max(one.box[0], other.box[0])
