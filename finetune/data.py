@@ -222,10 +222,12 @@ def divide(example: Example, contract: Contract, fits: Callable[[Sequence[Part]]
         )
 
     def found(record: Any, sheet: Window) -> Any:
-        return read_window(sheet, Generation(contract.target.encode(record), "stop"), contract, branch).tree
+        tree = read_window(sheet, Generation(contract.target.encode(record), "stop"), contract, branch).tree
+        return tree if any(every) or len(sheets) < 2 else _on_sheet(tree, contract)
 
     every = [given for _, given in sheets]
-    records = [_of_sheet(branch.gold, number, every) for number in range(len(sheets))]
+    # Where nothing is given, as with columns of cards, each sheet has the items whose own words it shows.
+    records = [_of_sheet(branch.gold, number, every) if any(every) else branch.gold for number in range(len(sheets))]
     if len(sheets) > 1 and not all(map(_has_items, records)):
         # The record does not say which of its items are whose: the document is taught as it stands.
         sheets, records, own = [(index.window, ())], [branch.gold], [windows_of(index.window, contract, fits)]
@@ -267,6 +269,14 @@ def _of_sheet(record: Any, number: int, given: Sequence[Sequence[Given]]) -> Any
     if isinstance(record, list):
         return [_of_sheet(item, number, given) for item in record if sheet(item) == number]
     return record
+
+
+def _on_sheet(tree: Any, contract: Contract) -> Any:
+    """A tree without the items of its lists of which nothing but what was carried stands on the sheet."""
+    lists = {key: value for key, value in (tree or {}).items() if isinstance(value, list)}
+    return {**(tree or {})} | {
+        key: [item for item in value if any(printed(item, contract.headings))] for key, value in lists.items()
+    }
 
 
 def _has_items(record: Any) -> bool:

@@ -3,7 +3,11 @@
 import pytest
 
 from extraction.document import page_text
+from extraction.reading import document_example
+from finetune.data import divide
 from recipes.lab_report.checks import CHECKS
+from recipes.lab_report.fields import FIELDS
+from recipes.lab_report.task import CONTRACT
 from tests.conftest import document_of
 
 
@@ -78,6 +82,17 @@ def test_cards_side_by_side_are_shown_one_column_after_the_other():
     assert "Glucose" in first and "118" in first and "Printed" in first and not {"Urea", "15", "4.2"} & {*first}
     assert "Urea" in second and "4.2" in second and not {"Glucose", "118", "140", "Printed"} & {*second}
     assert "Collected:" in first and "Collected:" in second
+
+
+def test_each_column_of_cards_is_taught_its_own_rows():
+    told = {"Glucose": "118", "Urea": "15", "Sodium": "140", "Potassium": "4.2"}
+    rows = [{**dict.fromkeys(FIELDS), "name": name, "result": result} for name, result in told.items()]
+    example = document_example(document_of(CARDS), CONTRACT, gold={"tests": rows})
+    taught = divide(example, CONTRACT, lambda parts: True)
+    assert [[row["name"] for row in one.branches[0].gold["tests"]] for one in taught] == [
+        ["Glucose", "Sodium"],
+        ["Urea", "Potassium"],
+    ]
 
 
 def test_values_may_stand_above_the_label():
