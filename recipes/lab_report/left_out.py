@@ -1,4 +1,5 @@
-"""What of a report is in no row: lines that look like results, and columns of values beside results.
+"""What of a report is in no row: lines that look like results, columns of values beside results, units and ranges of
+results.
 
 A line looks like a result by the shapes of its cells (`lines.py`), as a value of a day (`columns.py`), or because it
 stands in the columns of results that were read: by its cells alone "Colour  Yellow" may be anything; between two
@@ -21,6 +22,7 @@ from extraction.document.rows import gather_rows
 from extraction.document.windows import overlap
 from extraction.evidence import PageEvidence
 from extraction.record.record import Issue
+from extraction.schema import pointer
 from extraction.values.dates import moment, moments
 from recipes.lab_report.columns import day_tables
 from recipes.lab_report.lines import (
@@ -117,10 +119,7 @@ class _Row:
 
     def like(self, name: Cell, value: Cell) -> bool:
         """Whether two cells stand in its columns."""
-        (a0, top, a1, bottom), (b0, _, b1, _) = self.value, value.box
-        near = _EDGE * (bottom - top)
-        in_line = abs(a0 - b0) < near or abs(a1 - b1) < near or abs(a0 + a1 - b0 - b1) < near
-        return in_line and abs(self.name[0] - name.box[0]) < _INDENT
+        return _in_line(self.value, value.box) and abs(self.name[0] - name.box[0]) < _INDENT
 
 
 def _lines_alike(
@@ -253,3 +252,42 @@ def columns_left_out(document: Document, evidence: Mapping[Path, PageEvidence], 
         if len(same) > 1 and not counted and not coded:
             texts = ", ".join(numbers[:5]) + (" and others" if len(numbers) > 5 else "")
             yield Issue("column_left_out", f"A second column of values is in no row: {texts}.", page=page_number)
+
+
+def cells_left_out(document: Document, data: Any, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
+    """Units and ranges on the line of a result that has none: beside it, or in the column of other results' ones.
+
+    A model that reads "not done" for a result may leave out what stands beside it.
+    """
+    rows: dict[Path, dict[Any, PageEvidence]] = {}
+    for path, place in evidence.items():
+        rows.setdefault(path[:-1], {})[path[-1]] = place
+    pages = {page.number: page for page in document.pages}
+    lines: dict[int, list[list[Cell]]] = {}
+    for path, row in rows.items():
+        lacks = [key for key in ("unit", "range") if key not in row and not _has(data, path, (key,))]
+        if not lacks or not {"name", "result"} <= {*row} or not pages[row["result"].page].words:
+            continue
+        number, (_, top, right, bottom) = row["result"].page, row["result"].box
+        if number not in lines:
+            lines[number] = [list(cells_of(pages[number], line)) for line in gather_rows(pages[number].words)]
+        taken = [place.box for other in rows.values() for place in other.values() if place.page == number]
+        beside = sorted(
+            (cell for cells in lines[number] for cell in cells if top <= (cell.box[1] + cell.box[3]) / 2 <= bottom),
+            key=lambda cell: cell.box[0],
+        )
+        free = [cell for cell in beside if not any(overlap(cell.box, box) > 0 for box in taken)]
+        following = next((cell for cell in beside if cell.box[0] >= right), None)
+        for key in lacks:
+            column = [other[key].box for other in rows.values() if key in other and other[key].page == number]
+            for cell in free:
+                fits = cell.is_range if key == "range" else cell.qualifies and not cell.is_range
+                if fits and (cell is following or any(_in_line(cell.box, box) for box in column)):
+                    message = f"“{cell.text}” stands beside “{row['name'].text}” and is not in its row."
+                    yield Issue("value_left_out", message, pointer((*path, key)), page=number)
+                    break
+
+
+def _in_line(one: Box, other: Box) -> bool:
+    near = _EDGE * (one[3] - one[1])
+    return abs(one[0] - other[0]) < near or abs(one[2] - other[2]) < near or abs(sum(one[::2]) - sum(other[::2])) < near
