@@ -34,6 +34,7 @@ from recipes.lab_report.lines import (
     names_limits,
     rows_like_results,
 )
+from recipes.lab_report.patterns import FINDING_CELL
 
 if TYPE_CHECKING:
     from extraction.contract import Contract
@@ -193,10 +194,11 @@ def _is_beside(name: Cell, value: Cell, rows: Sequence[_Row], step: float) -> bo
 
 
 def nothing_read(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
-    """An issue where no result was read of a document that has several ranges or measures, each on a line of its own.
+    """An issue where no result was read of a document that has several ranges or measures, each on a line of its own,
+    or a finding in a cell of its own or behind a colon.
 
-    For reports whose lines no shape of cells tells: letters from right to left with units between name and value, say.
-    A page without results, a request or a letter, has none.
+    For reports whose lines no shape of cells tells: letters from right to left with units between name and value, say,
+    or serology in prose. A page without results, a request or a letter, has none.
     """
     if any(path[-1] in ("name", "result") for path in evidence):
         return
@@ -208,9 +210,17 @@ def nothing_read(document: Document, evidence: Mapping[Path, PageEvidence]) -> I
             if any(cell.is_range or cell.has_unit or _IN_BRACKETS.search(cell.text) for cell in cells)
             and not any(moments(cell.text) for cell in cells)
         ]
-        if len(ranges) >= _RANGES:
-            message = f"No result was read, and {len(ranges)} lines have a range or a unit, such as: {_text(ranges[0])}"
-            yield Issue("row_left_out", message, page=page.number)
+        findings = [
+            cells
+            for cells in lines
+            if 0 < len(cells) < 3 and FINDING_CELL.fullmatch(cells[-1].text.rpartition(": ")[2])
+        ]
+        for told, what in ((ranges if len(ranges) >= _RANGES else [], "a range or a unit"), (findings, "a finding")):
+            if told:
+                count = f"{len(told)} lines have" if len(told) > 1 else "a line has"
+                message = f"No result was read, and {count} {what}, such as: {_text(told[0])}"
+                yield Issue("row_left_out", message, page=page.number)
+                break
 
 
 def columns_left_out(document: Document, evidence: Mapping[Path, PageEvidence], titles: Titles) -> Iterator[Issue]:
