@@ -224,14 +224,14 @@ Linezolid       2      S"""
 
 
 def test_a_unit_or_range_that_stands_beside_its_result_and_is_in_no_row_is_said():
-    rows = [["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], ["Bikarbonat", "entfällt", None, None]]
+    rows = [["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], ["Bikarbonat", "offen", None, None]]
     first, _ = LINES.splitlines()
-    record, _ = read([rows], f"{HEAD}{first}\nBikarbonat    entfällt mmol/L    22 - 29")
+    record, _ = read([rows], f"{HEAD}{first}\nBikarbonat    offen    mmol/L    22 - 29")
     assert [(issue.code, issue.path) for issue in record.issues] == [
         ("value_left_out", "/tests/1/unit"), ("value_left_out", "/tests/1/range"),
     ]  # fmt: skip
     rows[1][2:] = ["mmol/L", "22 - 29"]
-    record, _ = read([rows], f"{HEAD}{first}\nBikarbonat    entfällt mmol/L    22 - 29")
+    record, _ = read([rows], f"{HEAD}{first}\nBikarbonat    offen    mmol/L    22 - 29")
     assert record.status == "ok"
 
 
