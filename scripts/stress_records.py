@@ -87,19 +87,19 @@ def stress(extractor: Any, kind: str, split: str, count: int, seed: int) -> tupl
 
     names = families(split)
     with tempfile.TemporaryDirectory() as folder:
-        reports, paths = [], []
+        reports, titles, paths = [], [], []
         for number in range(count):
-            reports.append(make_report(names[(seed + number) % len(names)], seed * 1000 + number))
+            family, own = names[(seed + number) % len(names)], seed * 1000 + number
+            titles.append(f"{kind}, {family}, {own}")
+            reports.append(make_report(family, own))
             spoiled = None if kind == CLEAN else NUISANCES[kind](reports[-1].pdf, Random(f"{kind}/{seed}/{number}"))
             paths.append(Path(folder) / f"{number}{spoiled.suffix if spoiled else '.pdf'}")
             paths[-1].write_bytes(spoiled.data if spoiled else reports[-1].pdf)
         read = dict(tqdm(extractor.extract_all(paths), total=count, desc=kind, unit="report", leave=False))
     records = [read[number] for number in range(count)]
     pairs = [
-        Pair(None, report.record, f"{kind}, {names[(seed + number) % len(names)]}, {seed * 1000 + number}").predicted(
-            records[number].to_dict()
-        )
-        for number, report in enumerate(reports)
+        Pair(None, report.record, title).predicted(record.to_dict())
+        for report, title, record in zip(reports, titles, records, strict=True)
     ]
     statuses = [record.status for record in records]
     core = score(pairs, extractor.contract).core

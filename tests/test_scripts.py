@@ -149,7 +149,7 @@ def test_bench_train(model, tmp_path, monkeypatch, capsys):
     script = importlib.import_module("bench_train")
     # In this one process, for the time that imports take.
     monkeypatch.setattr(script, "apart", importlib.import_module("bench_shared_context").measured)
-    ways = ["notebook", "+ order", "+ allocator"]
+    ways = ["notebook", "+ order", "+ head", "+ allocator"]
     script.run(str(model), 2, 2, ways, tmp_path / "figures.json")
     rows = json.loads((tmp_path / "figures.json").read_text())
     assert [*rows] == ways and len({row["tokens"] for row in rows.values()}) == 1

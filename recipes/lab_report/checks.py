@@ -185,7 +185,7 @@ class LabChecks(Checks):
 
         yield from nothing_read(document, evidence)
         yield from columns_left_out(document, evidence, titles)
-        yield from cells_left_out(document, data, evidence)
+        yield from cells_left_out(document, data, evidence, contract)
         own = blocks(document)
         yield from _across(own, evidence)
         yield from _undated(own, evidence, contract)

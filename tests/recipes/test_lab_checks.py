@@ -235,10 +235,17 @@ def test_a_unit_or_range_that_stands_beside_its_result_and_is_in_no_row_is_said(
     assert record.status == "ok"
 
 
+def test_no_unit_or_range_is_missed_that_the_contract_does_not_ask_for():
+    few = CONTRACT.with_schema(report_schema((), ("name", "result"), ("name", "result")))
+    rows = json.dumps({"tests": [["Kalium", "4.1"], ["Natrium", "141"]]})
+    assert record_of(document_of(HEAD + LINES), Generation(rows, "stop"), contract=few).status == "ok"
+
+
 def test_findings_of_which_nothing_was_read_are_said():
     record, _ = read([[]], "Hepatitis Serology\nAnti-HAV total, serum, ELISA: Negative")
     assert [issue.code for issue in record.issues] == ["row_left_out"] and "Anti-HAV" in record.issues[0].message
-    record, _ = read([[]], "Dear colleague,\nthe specimens reached us in good condition.")
+    # Beginnings of words for findings are those of other words, too.
+    record, _ = read([[]], "Dear colleague,\nthe specimens reached us in good condition.\nAbsender\nPosition: Tracking")
     assert record.status == "ok"
 
 
