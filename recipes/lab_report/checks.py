@@ -325,6 +325,10 @@ def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     result, unit, limits = (str(row.get(key) or "").strip() for key in ("result", "unit", "range"))
     if unit and (_is_range(unit) or _is_number(unit)):
         yield "unit", f"“{unit}” is no unit but a number or a range"
+    if re.search(r"\s(?:[\d.,]+ ?- ?|[<>≤≥]=? ?)\d[\d.,]*$", unit):
+        yield "unit", f"“{unit}” is a unit with a range"
+    if re.search(r"/\s*[(\[]\w[)\]]", unit):
+        yield "unit", f"“{unit}” is no unit that anything is measured in"
     if unit in ("S", "I", "R"):
         yield "unit", f"“{unit}” is no unit but how an organism responds"
     if re.fullmatch(r"[<\[({][A-Z]{1,2}[>\])}]", result):

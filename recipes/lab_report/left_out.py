@@ -143,6 +143,8 @@ def _lines_alike(
         lines = [list(cells_of(page, line)) for line in gather_rows(page.words)] if len(own) > 1 else []
         taken = [place.box for place in places if place.page == page.number]
         step = _STEP * _pitch(own)
+        # Results of such a table stand below their names, whatever stands beside these.
+        below = any(name.page == value.page == page.number and value.box[1] >= name.box[3] for name, value in rows)
         colons = any(
             cell.text.endswith(":") and overlap(cell.box, row.name) > 0
             for line in lines
@@ -150,7 +152,7 @@ def _lines_alike(
             for row in own
         )
         for above, cells in pairwise([[], *lines]):
-            for name, value in _pairs(cells, above, colons):
+            for name, value in _pairs(cells, above, colons, below):
                 free = not any(overlap(cell.box, box) > 0 for cell in (name, value) for box in taken)
                 titles = names_columns(_text(cells)) or names_limits(cells)
                 if free and _is_short(value) and not titles and _is_beside(name, value, own, step):
@@ -162,18 +164,19 @@ def _text(cells: Sequence[Cell]) -> str:
     return "  ".join(cell.text for cell in cells)
 
 
-def _pairs(cells: Sequence[Cell], above: Sequence[Cell], colons: bool) -> Iterator[tuple[Cell, Cell]]:
+def _pairs(cells: Sequence[Cell], above: Sequence[Cell], colons: bool, below: bool) -> Iterator[tuple[Cell, Cell]]:
     """What may be a name with its value: two cells of a line, or one below a line that is a name alone.
 
     Args:
         colons: whether names have a colon behind them.
+        below: whether values may stand below a name that has something else beside it, too.
     """
 
     def is_name(cell: Cell) -> bool:
         return (replace(cell, text=cell.text.rstrip(": ") or ":") if colons else cell).is_name
 
     yield from ((name, value) for name, value in combinations(cells, 2) if is_name(name))
-    if len(above) == 1 and is_name(above[0]) and cells and cells[0].box[0] > above[0].box[0]:
+    if above and (len(above) == 1 or below) and is_name(above[0]) and cells and cells[0].box[0] > above[0].box[0]:
         yield above[0], cells[0]
 
 

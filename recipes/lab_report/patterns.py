@@ -8,7 +8,7 @@ COMPARATOR = r"(?:<=|>=|[<>≤≥~] ?)?"
 NUM = rf"{COMPARATOR} ?-?\d+(?:[.,]\d+)*(?: \d{{3}})*"
 FLAG = r"(?:[HLN]{1,2}|[+*↑↓▲▼-]{1,3}|\(!\)|\[[A-Z]\]|!|[A-Z][a-z]{2,8}|[a-z]{3,8})"
 UNIT = (
-    r"(?:[^\W\d_]{0,6} ?(?:/ ?[^ ]*[^\W\d_][^ ]*|[%‰])(?: [A-Z]+)?"
+    r"(?:[^\W\d_]{0,6} ?(?:/ ?(?:10+ )?[^ ]*[^\W\d_][^ ]*|[%‰])(?: [A-Z]+)?"
     r"|[xх]? ?10[\^*Ee]?[\d⁰-⁹]*/ ?\w+|[fpnμmk]?[glLUM]|IU|s|sec|mm|[фпнмк]?[гл]|сек|Ед|мм)"
 )
 LIMITS = r"(?:[^\W\d_][^\d<>]{0,24})?"
@@ -68,7 +68,9 @@ VALUE_CELL = re.compile(rf"(?:{FLAG} )?(?:{NUM}|\d\+|\+{{1,4}}|1:\d+)(?: ?(?P<un
 FINDING_CELL = re.compile(rf"(?:{FLAG} )?{WORD}(?: \([\d+-]+\))?(?: {FLAG})?", re.IGNORECASE)
 FLAG_CELL = re.compile(FLAG)
 UNIT_CELL = re.compile(UNIT)
-RANGE_CELL = re.compile(rf"{RANGE}(?: ?{UNIT})?")
+RANGE_CELL = re.compile(rf"(?:{UNIT} )?{RANGE}(?: ?{UNIT})?")
+# Value, unit and range without a gap between them.
+MEASURED_CELL = re.compile(rf"(?:{FLAG} )?{NUM}(?: {FLAG})?(?: [^\s<>≤≥]+){{0,3}}? {RANGE}")
 COLON = re.compile(
     rf"(?P<name>[^\W\d_][^:]{{1,60}}): (?:{FLAG} )?{NUM}(?: ?(?P<unit>{UNIT}))?(?: {FLAG})?"
     rf"(?P<range> +(?=[(\[]){RANGE_CELL.pattern})?[.,;]?"

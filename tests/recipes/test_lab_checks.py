@@ -241,6 +241,18 @@ def test_no_unit_or_range_is_missed_that_the_contract_does_not_ask_for():
     assert record_of(document_of(HEAD + LINES), Generation(rows, "stop"), contract=few).status == "ok"
 
 
+def test_a_row_is_missed_whose_value_unit_and_range_are_one_cell_or_whose_value_stands_below_all_else():
+    rows = [["Kalium", "4.1", "mmol/L", "3.5 - 5.1"]]
+    first, _ = LINES.splitlines()
+    record, _ = read([rows], f"{HEAD}{first}\nErythroblasten     0.1 /100 WBC < 0.2")
+    assert [issue.code for issue in record.issues] == ["row_left_out"] and "Erythro" in record.issues[0].message
+    names = ("Barbiturates", "Cannabinoids", "Fentanyl")
+    page = "\n".join(f"{name:14}Random urine   NEGATIVE\n{'':29}NEGATIVE\n" for name in names)
+    rows = [[name, "NEGATIVE", None, None] for name in names[:2]]
+    record, _ = read([rows], page)
+    assert any(issue.code == "row_left_out" and "Fentanyl" in issue.message for issue in record.issues)
+
+
 def test_findings_of_which_nothing_was_read_are_said():
     record, _ = read([[]], "Hepatitis Serology\nAnti-HAV total, serum, ELISA: Negative")
     assert [issue.code for issue in record.issues] == ["row_left_out"] and "Anti-HAV" in record.issues[0].message
