@@ -40,6 +40,7 @@ from recipes.lab_report.lines import (
     without_earlier,
 )
 from recipes.lab_report.names import with_plain_names
+from recipes.lab_report.patterns import FINDING_CELL
 from recipes.lab_report.ranges import read_ranges
 from recipes.lab_report.reports import reports
 
@@ -327,12 +328,20 @@ def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "unit", f"“{unit}” is no unit but a number or a range"
     if re.search(r"\s(?:[\d.,]+ ?- ?|[<>≤≥]=? ?)\d[\d.,]*$", unit):
         yield "unit", f"“{unit}” is a unit with a range"
-    if re.search(r"/\s*[(\[]\w[)\]]", unit):
+    if re.search(r"/(?:\s*[(\[]\w[)\]]|$)", unit):
         yield "unit", f"“{unit}” is no unit that anything is measured in"
     if unit in ("S", "I", "R"):
         yield "unit", f"“{unit}” is no unit but how an organism responds"
     if re.fullmatch(r"[<\[({][A-Z]{1,2}[>\])}]", result):
         yield "result", f"“{result}” is no result but a flag"
+    if re.fullmatch(r"[HLN]\d+[.,]\d+", result):
+        yield "result", f"“{result}” is a result with its flag"
+    name = str(row.get("name") or "").strip().casefold()
+    named = bool(name) and name in re.findall(r"\w+", result.casefold())
+    if named and not any(map(str.isdigit, result)) and _is_range(limits):
+        yield "result", f"“{result}” has the name in it, and “{limits}” beside it numbers"
+    if not limits and (match := re.fullmatch(r"\S.* \(([^()]+)\)", result)) and FINDING_CELL.fullmatch(match[1]):
+        yield "range", f"“{result}” is a result with what is normal"
     if _UNIT.fullmatch(result):
         yield "result", f"“{result}” is no result but a unit"
     bracketed = _BRACKETED.fullmatch(result)

@@ -10,14 +10,14 @@ columns have nothing to compare with.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from extraction.checks import MissedLine, Path
-from extraction.document import Document
+from extraction.document import Document, Page
 from extraction.document.rows import gather_rows
 from extraction.document.windows import overlap
 from extraction.evidence import PageEvidence
@@ -238,18 +238,17 @@ def columns_left_out(document: Document, evidence: Mapping[Path, PageEvidence], 
     left: list[tuple[int, Cell]] = []
     for page in document.pages:
         own = [row for row in named if row["result"].page == page.number]
-        places = [place for row in rows.values() for place in row.values() if place.page == page.number]
+        places = [(key, one.box) for row in rows.values() for key, one in row.items() if one.page == page.number]
         for line in gather_rows(page.words) if own else ():
             beside = [row for row in own if row["result"].box[1] <= line.middle <= row["result"].box[3]]
             if not beside:
                 continue
             start = min(row["name"].box[0] for row in beside)
             told = {text for row in beside if "range" in row for text in re.findall(r"[\d.,]*\d", row["range"].text)}
-            for cell in cells_of(page, line):
+            for cell in _free(page, cells_of(page, line), places):
                 number = any(map(str.isdigit, cell.text)) and cell.is_value and not cell.is_range
-                number = number and not moment(cell.text)
-                free = cell.box[0] > start and not any(overlap(cell.box, place.box) > 0 for place in places)
-                if number and free and cell.text not in told and not titles.earlier(page.number, cell.box):
+                number = number and not moment(cell.text) and cell.box[0] > start
+                if number and cell.text not in told and not titles.earlier(page.number, cell.box):
                     left.append((page.number, cell))
     while left:
         page_number, first = left[0]
@@ -265,6 +264,22 @@ def columns_left_out(document: Document, evidence: Mapping[Path, PageEvidence], 
         if len(same) > 1 and not counted and not coded:
             texts = ", ".join(numbers[:5]) + (" and others" if len(numbers) > 5 else "")
             yield Issue("column_left_out", f"A second column of values is in no row: {texts}.", page=page_number)
+
+
+def _free(page: Page, cells: Iterable[Cell], places: Collection[tuple[Any, Box]]) -> Iterator[Cell]:
+    """The cells in which nothing was read, and what is left of those with a result or a unit in them: OCR may take two
+    columns for one cell.
+    """
+    for cell in cells:
+        keys = {key for key, box in places if overlap(cell.box, box) > 0}
+        if not keys:
+            yield cell
+        elif keys <= {"result", "unit"}:
+            words = [n for n in cell.words if not any(overlap(page.words[n].box, box) > 0 for _, box in places)]
+            if words:
+                boxes = [page.words[n].box for n in words]
+                box = (boxes[0][0], min(b[1] for b in boxes), boxes[-1][2], max(b[3] for b in boxes))
+                yield Cell(" ".join(page.words[n].text for n in words), box, tuple(words))
 
 
 def cells_left_out(
