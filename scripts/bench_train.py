@@ -14,6 +14,7 @@ one example that warms up. From TRL's defaults on each way adds a part to the on
 - head: the output layer over the words of the data and a sample of the others.
 - rows: no padding, and attention over what the masks leave open.
 - allocator: memory that is given back (libtcmalloc_minimal, where it is installed).
+- checkpointing: layers are computed again instead of kept (`train.activation_checkpointing`; slower, off by default).
 
 Printed are tokens (padding left out) a second, of the clock and of the processor's time, the most memory of the
 process, and the largest difference of a batch's loss, by the whole output layer before its step, from TRL's trainer on
@@ -36,15 +37,15 @@ from typing import Any
 from bench_gpu import notebook_settings
 from bench_shared_context import ROOT, apart
 
-PARTS = ("precision", "order", "head", "rows", "allocator")
+PARTS = ("precision", "order", "head", "rows", "allocator", "checkpointing")
 WAYS: dict[str, tuple[str, ...]] = {
     "notebook": (),
     "TRL": (),
     **{f"+ {part}": PARTS[: number + 1] for number, part in enumerate(PARTS)},
 }
-"""The parts of the project that each way has; with the last one it is the project's trainer whole."""
+"""The parts of the project that each way has; with the allocator it is the project's trainer whole."""
 # Whose losses each way's are compared with: the same weights, batches and precision.
-SAME = {"+ head": "+ order", "+ rows": "+ order", "+ allocator": "+ order"}
+SAME = dict.fromkeys(("+ head", "+ rows", "+ allocator", "+ checkpointing"), "+ order")
 
 
 def main() -> None:
@@ -158,7 +159,12 @@ def trainer_of(way: str, model: str, steps: int, size: int) -> tuple[Any, list[d
 
     folder, parts = Path(tempfile.mkdtemp(prefix="assay-bench-")), WAYS[way]
     config = load_config(
-        ROOT / "recipes" / "lab_report" / "release_first.yaml", [f"model={model}", f"train.output={folder / 'run'}"]
+        ROOT / "recipes" / "lab_report" / "release_first.yaml",
+        [
+            f"model={model}",
+            f"train.output={folder / 'run'}",
+            f"train.activation_checkpointing={'checkpointing' in parts}",
+        ],
     )
     family = load_family(config.model)
     TASK.synthesize(folder / "reports", "train", SyntheticConfig(count=2 * steps, seed=5))
@@ -174,6 +180,8 @@ def trainer_of(way: str, model: str, steps: int, size: int) -> tuple[Any, list[d
         if "rows" not in parts:
             trainer.data_collator = Collator(family)
             trainer.model.set_attn_implementation("sdpa")
+        if "checkpointing" in parts:  # which a trainer turns on where its training begins
+            trainer.model.get_base_model().activation_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs)
         return trainer, made
     settings = SFTConfig(
         output_dir=str(folder / "run"),

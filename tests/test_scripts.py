@@ -149,14 +149,14 @@ def test_bench_train(model, tmp_path, monkeypatch, capsys):
     script = importlib.import_module("bench_train")
     # In this one process, for the time that imports take.
     monkeypatch.setattr(script, "apart", importlib.import_module("bench_shared_context").measured)
-    ways = ["notebook", "+ order", "+ head", "+ allocator"]
+    ways = ["notebook", "+ order", "+ head", "+ checkpointing"]
     script.run(str(model), 2, 2, ways, tmp_path / "figures.json")
     rows = json.loads((tmp_path / "figures.json").read_text())
     assert [*rows] == ways and len({row["tokens"] for row in rows.values()}) == 1
     for way in ways[2:]:
         # The second batch's loss is behind a step, whose gradients must have been the same.
         assert rows[way]["losses"] == pytest.approx(rows[script.SAME[way]]["losses"], abs=2e-3)
-    assert "+ allocator" in capsys.readouterr().out
+    assert "+ checkpointing" in capsys.readouterr().out
 
 
 def test_check_plan(model, tmp_path, monkeypatch):
