@@ -124,8 +124,10 @@ def _common(name: str, data: Any) -> Slice:
 
 def _place(data: Any) -> Slice:
     """Where a slice lies and what its values mean, by a header or by the groups of a frame."""
+    position = _numbers(data, "ImagePositionPatient", 3)
     return {
-        "position": _numbers(data, "ImagePositionPatient", 3),
+        "position": position,
+        "misplaced": position is None and _stated(data, "ImagePositionPatient"),
         "orientation": _numbers(data, "ImageOrientationPatient", 6),
         "spacing": _numbers(data, "PixelSpacing", 2),
         "thickness": _number(data, "SliceThickness"),
@@ -224,6 +226,14 @@ def _numbers(data: Any, key: str, count: int) -> tuple[float, ...] | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return values if len(values) == count and all(math.isfinite(value) for value in values) else None
+
+
+def _stated(data: Any, key: str) -> bool:
+    """Whether an element has a value, be it one that can't be understood."""
+    try:
+        return data.get(key) not in (None, "")
+    except (TypeError, ValueError, OverflowError):
+        return True
 
 
 def _window(data: Any) -> tuple[float, float] | None:

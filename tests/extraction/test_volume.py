@@ -404,8 +404,27 @@ def test_odd_nifti_files_are_said_or_refused(tmp_path, within):
     ):
         with pytest.raises(DocumentError, match=message):
             open_volumes(noise(tmp_path / name, torn))
-    with pytest.raises(DocumentError, match="cut off"):
-        list(open_volumes(noise(tmp_path / "cut.nii.gz", gzip.compress(data, 0)[:-300]))[0].slices())
+
+
+def test_a_cut_packed_nifti_is_noticed_when_it_is_opened(tmp_path, within, monkeypatch):
+    from extraction.volume import nifti as module
+
+    array = np.random.default_rng(0).integers(0, 999, (16, 16, 40)).astype(np.int16)
+    whole = gzip.compress(nifti(tmp_path / "a.nii", array, np.eye(4)).read_bytes())
+    # What follows the image does not matter, nor into how many members it is packed.
+    for name, packed in (("more", whole + gzip.compress(b"more")), ("padded", whole + bytes(300)), ("whole", whole)):
+        (volume,) = open_volumes(noise(tmp_path / f"{name}.nii.gz", packed))
+        assert len(list(volume.slices())) == 40
+    for packed in (whole[:-20], whole[: len(whole) // 2], gzip.compress(gzip.decompress(whole)[:-2])):
+        with pytest.raises(DocumentError, match="its data are cut off or shorter than it says: copy it again"):
+            open_volumes(noise(tmp_path / "cut.nii.gz", packed))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("whole.nii.gz", whole)
+        archive.writestr("cut.nii.gz", whole[:-20])
+    (volume,) = open_volumes(tmp_path / "a.zip")
+    assert list(volume.left_out.values()) == [("cut.nii.gz",)] and len(list(volume.slices())) == 40
+    monkeypatch.setattr(module, "_CHUNK", None)  # a whole one is not unpacked to find out
+    assert open_volumes(tmp_path / "whole.nii.gz")
 
 
 def test_numbers_are_simpleitks(tmp_path, within):
@@ -462,3 +481,15 @@ def test_a_real_head_ct_with_a_tilted_gantry_and_two_thicknesses(shared_data):
     assert thin.spacing[1:] == pytest.approx((0.488281, 0.488281), abs=1e-3)
     [middle] = thin.slices([7])
     assert middle.min() >= -3024 and middle.max() < 4096 and -20 < np.median(middle[200:300, 200:300]) < 80  # brain
+
+
+@pytest.mark.parametrize("place", [["nan", "0", "5"], ["0", "5"], ["0", "0", "inf"]])
+def test_a_slice_whose_place_is_no_number_is_parted_with_the_reason(tmp_path, within, place):
+    series(tmp_path, skip=(3,))
+    odd = save(tmp_path / "odd", head(3, (0, 0, 7), ImagePositionPatient=place))
+    if "inf" in place:
+        odd.write_bytes(odd.read_bytes().replace(b"inf", b"o.k"))  # no more can be made of it at all
+    placed, odd = sorted(open_volumes(tmp_path), key=lambda one: -one.shape[0])
+    assert (placed.shape[0], odd.shape[0]) == (5, 1) and not placed.left_out
+    assert all("They differ in whether they state a place that can be used." in one.said[0] for one in (placed, odd))
+    assert "ImagePositionPatient) is not three numbers" in odd.said[1] and "three numbers" not in " ".join(placed.said)
