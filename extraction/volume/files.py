@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -21,6 +22,7 @@ _NIFTI = {(344, b"n+1\0"): "nifti1", (4, b"n+2\0"): "nifti2"}
 Left = Callable[[str, str], None]
 """Is told of every file that is left out, and why."""
 UNKNOWN = "no DICOM, NIfTI or picture file"
+SLIDE = "it is a whole slide and no volume: read it with assay slide"
 CUT_OFF = "its data are cut off or shorter than it says: copy it again"
 
 
@@ -92,25 +94,40 @@ class Files:
         return path.open("rb"), path.stat().st_size
 
     def kind(self, name: str) -> str:
-        """dicom, dicomdir, nifti1, nifti2, a picture's format as Pillow names it, or nothing that is known."""
-        file, _ = self.open(name)
+        """dicom, dicomdir, nifti1, nifti2, a picture's format as Pillow names it, or nothing that is known.
+
+        Raises:
+            UnreadError: it is empty, or an archive.
+        """
+        file, size = self.open(name)
         with file:
             head = file.read(_HEAD)
+        if not head:
+            raise UnreadError("it is empty (0 bytes): copy it again")
         if head[128:132] == b"DICM":
             return "dicomdir" if _DICOMDIR.encode() in head[132:400] else "dicom"
-        if head[:2] == b"\x1f\x8b":
+        packed = head[:2] == b"\x1f\x8b"
+        if packed:
             try:
-                with gzip.GzipFile(fileobj=io.BytesIO(head)) as packed:
-                    head = packed.read1(_HEAD)
-            except (OSError, EOFError):
-                return ""
+                with gzip.GzipFile(fileobj=io.BytesIO(head)) as stream:
+                    head = stream.read1(_HEAD)
+            except (OSError, EOFError, zlib.error) as error:
+                raise UnreadError("it is a gzip archive that is cut off or damaged: copy it again") from error
         for (start, magic), kind in _NIFTI.items():
             if head[start : start + 4] == magic:
                 return kind
+        if packed:
+            what = "DICOM" if head[128:132] == b"DICM" else "no NIfTI but something else"
+            raise UnreadError(f"it is {what} packed with gzip: unpack it (gunzip) first")
         # Old files have no preamble: they begin with an element of the file's head, or of group 8.
         if len(head) > 8 and head[:2] in (b"\x02\0", b"\x08\0", b"\0\x08") and head[2:4] != b"\0\0\0\0":
             return "dicom"
-        return kind_of(head).image
+        known = kind_of(head)
+        if known.name.endswith(" archive"):
+            if head[:4] == b"PK\x03\x04" and self.path.is_file() and not self.zip:  # no end, where its list stands
+                raise UnreadError("it is a ZIP archive that is cut off or damaged: copy it again")
+            raise UnreadError(f"it is {known.name}: {known.remedy}")
+        return known.image
 
 
 def _hidden(name: str) -> bool:

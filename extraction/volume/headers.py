@@ -15,7 +15,7 @@ from pydicom.multival import MultiValue
 from pydicom.pixels import get_decoder
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from extraction.volume.files import CUT_OFF, UnreadError
+from extraction.volume.files import CUT_OFF, SLIDE, UnreadError
 
 Slice = dict[str, Any]
 
@@ -69,7 +69,7 @@ def read_slices(name: str, file: BinaryIO, size: int, most_pixels: int) -> list[
     except Exception as error:  # whatever a broken header makes pydicom raise
         raise UnreadError("its header is damaged: copy it again") from error
     if str(data.get("SOPClassUID", "")) == _SLIDES:
-        raise UnreadError("it is a slide of pathology and no volume")
+        raise UnreadError(SLIDE)
     one = _common(name, data)
     if not one["rows"] or not one["columns"]:
         raise UnreadError(NO_PICTURE)

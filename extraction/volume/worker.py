@@ -36,6 +36,8 @@ def find(job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
     for name in files.names():
         try:
             kinds[name] = files.kind(name)
+        except UnreadError as error:
+            leave(name, str(error))
         except (OSError, RuntimeError, ValueError, NotImplementedError):  # no right to read it; in a ZIP, a password
             leave(name, "it can't be opened (locked, encrypted, or damaged)")
     for name in files.missing:

@@ -306,6 +306,51 @@ def test_broken_files_end_in_a_sentence(tmp_path, within):
             open_volumes(tmp_path / name)
 
 
+def test_what_is_no_volume_is_named_as_what_it_is(tmp_path, within):
+    dicom = save(tmp_path / "one.dcm", head(1, (0, 0, 0))).read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("one.dcm", dicom)
+    packed = (tmp_path / "a.zip").read_bytes()
+    for name, data, why in (
+        ("cut.zip", packed[:-60], "it is a ZIP archive that is cut off or damaged: copy it again"),
+        ("empty.dcm", b"", "it is empty (0 bytes): copy it again"),
+        ("packed.dcm.gz", gzip.compress(dicom), "it is DICOM packed with gzip: unpack it (gunzip) first"),
+        (
+            "text.gz",
+            gzip.compress(b"text"),
+            "it is no NIfTI but something else packed with gzip: unpack it (gunzip) first",
+        ),
+        ("cut.gz", gzip.compress(dicom)[:12], "it is a gzip archive that is cut off or damaged: copy it again"),
+        ("a.7z", b"7z\xbc\xaf\x27\x1c" + bytes(99), "it is a 7-Zip archive: unpack it and read the files in it"),
+    ):
+        file = noise(tmp_path / name, data)
+        with pytest.raises(DocumentError) as told:
+            open_volumes(file)
+        assert str(told.value) == f"{file} can't be read as a volume: {why}."
+    (volume,) = open_volumes(tmp_path)  # a whole archive beside others is named, too
+    assert ("a.zip", "cut.zip") == volume.left_out["it is a ZIP archive: unpack it and read the files in it"]
+
+
+def test_a_slide_is_told_with_the_command_that_reads_it(tmp_path, within):
+    pytest.importorskip("openslide")
+    from extraction.slide.tiff import is_slide
+    from tests.extraction.test_slide import PINK, generic_tiff, ndpi, svs, tile, write_slide
+
+    for write, name in ((svs, "a.svs"), (generic_tiff, "a.tif"), (ndpi, "a.ndpi")):
+        with pytest.raises(DocumentError, match=r"it is a whole slide and no volume: read it with assay slide\.$"):
+            open_volumes(write(tmp_path / name))
+    data = (tmp_path / "a.svs").read_bytes()
+    with pytest.raises(DocumentError, match="cut off or shorter than it says"):
+        open_volumes(noise(tmp_path / "cut.svs", data[:-400]))
+    pages = [Image.new("L", (32, 32), number) for number in range(3)]
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    (volume,) = open_volumes(tmp_path / "stack.tif")
+    assert volume.shape == (3, 32, 32)
+    write_slide(tmp_path / "tiles.tif", [(448, 448)] * 3, lambda *_: tile(PINK))  # a stack in tiles is no slide
+    with (tmp_path / "tiles.tif").open("rb") as file:
+        assert not is_slide(file)
+
+
 def test_ct_windows_and_chosen_slices_are_the_protocols():
     units = np.array([-2000, -1024, -135, -100, 0, 40, 80, 215, 1024, 3000], np.float32)
     rgb = window(units)
