@@ -9,6 +9,7 @@ import re
 from array import array
 from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extraction.document.frames import RefusalError
@@ -114,7 +115,7 @@ def work(data: bytes, job: dict[str, Any]) -> Frames:
             yield from do(slide, job)
     except openslide.OpenSlideUnsupportedFormatError:
         try:
-            with open(job["path"], "rb") as file:
+            with Path(job["path"]).open("rb") as file:
                 deque(directories(file), maxlen=0)
         except EOFError:
             raise RefusalError("damaged", said="it ends before what describes its images") from None

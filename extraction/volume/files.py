@@ -7,7 +7,7 @@ import io
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -68,23 +68,39 @@ class Files:
         try:
             if self.kind(self.path.name) != "dicomdir":
                 return []
-            import pydicom
-
-            directory = pydicom.dcmread(self.path)
-            records = [one.get("ReferencedFileID") for one in directory.get("DirectoryRecordSequence") or []]
+            listed = self._listed(self.path.name)
         except Exception:  # no DICOMDIR, or a broken one: it is read as what it is, and refused with the reason
             return []
         names = []
-        for parts in records:
-            name = "/".join([parts] if isinstance(parts, str) else [str(part) for part in parts or []])
+        for name in listed:
             inside = not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
-            if name and inside and (self.path.parent / name).is_file():
+            if inside and (self.path.parent / name).is_file():
                 names.append(name)
-            elif name:
+            else:
                 self.missing.append(name)
         if not names:
             raise RefusalError("reason", text="it is a DICOMDIR, and none of the files that it names is there")
         return names
+
+    def _listed(self, name: str) -> list[str]:
+        """The files that a DICOMDIR names, from the folder in which it lies; raises whatever pydicom does."""
+        import pydicom
+
+        file, _ = self.open(name)
+        with file:
+            directory = pydicom.dcmread(file)
+        found = [one.get("ReferencedFileID") for one in directory.get("DirectoryRecordSequence") or []]
+        return [one if isinstance(one, str) else "/".join(map(str, one)) for one in found if one]
+
+    def absent(self, directory: str, names: Iterable[str]) -> list[str]:
+        """What a DICOMDIR among files of these names names and is not there; a copy of a disk may have small letters.
+
+        Raises:
+            Exception: whatever pydicom raises where it can't be read.
+        """
+        folder, there = PurePosixPath(directory).parent, {name.casefold() for name in names}
+        listed = [(folder / name).as_posix() for name in self._listed(directory)]
+        return [name for name in listed if name.casefold() not in there]
 
     def open(self, name: str) -> tuple[BinaryIO, int]:
         """A file and how many bytes it has."""
@@ -99,7 +115,7 @@ class Files:
         Raises:
             UnreadError: it is empty, or an archive.
         """
-        file, size = self.open(name)
+        file, _ = self.open(name)
         with file:
             head = file.read(_HEAD)
         if not head:

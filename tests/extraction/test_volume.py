@@ -260,6 +260,19 @@ def test_enhanced_zip_dicomdir_and_float_pixels(tmp_path, within):
     gone.unlink()
     (volume,) = open_volumes(tmp_path / "disk" / "DICOMDIR")
     assert volume.shape[0] == 2 and "a DICOMDIR names it" in next(iter(volume.left_out))
+    # The same of a folder or an archive that it lies in; a disk's copy in small letters lacks nothing.
+    name = gone.relative_to(tmp_path).as_posix()
+    with zipfile.ZipFile(tmp_path / "disk.zip", "w") as packed:
+        for file in (tmp_path / "disk").rglob("*"):
+            packed.write(file, file.relative_to(tmp_path).as_posix().lower())
+    for path, lost in ((tmp_path / "disk", gone.relative_to(tmp_path / "disk").as_posix()), (packed.filename, name)):
+        (volume,) = open_volumes(path)
+        told = {reason: [one.lower() for one in names] for reason, names in volume.left_out.items()}
+        assert volume.shape[0] == 2 and told == {"a DICOMDIR names it, and it is not there": [lost.lower()]}
+    for file in (tmp_path / "disk").rglob("IM*"):
+        file.unlink()
+    with pytest.raises(DocumentError, match=r"3 files: a DICOMDIR names it, and it is not there"):
+        open_volumes(tmp_path / "disk")
 
     made = head(1, (0, 0, 0), BitsAllocated=32, PixelData=None, modality="MR")
     del made.BitsStored, made.HighBit, made.PixelRepresentation
@@ -328,7 +341,7 @@ def test_what_is_no_volume_is_named_as_what_it_is(tmp_path, within):
             open_volumes(file)
         assert str(told.value) == f"{file} can't be read as a volume: {why}."
     (volume,) = open_volumes(tmp_path)  # a whole archive beside others is named, too
-    assert ("a.zip", "cut.zip") == volume.left_out["it is a ZIP archive: unpack it and read the files in it"]
+    assert volume.left_out["it is a ZIP archive: unpack it and read the files in it"] == ("a.zip", "cut.zip")
 
 
 def test_a_slide_is_told_with_the_command_that_reads_it(tmp_path, within):
@@ -499,10 +512,14 @@ def test_command_prints_and_writes_a_page(tmp_path, within):
 
     series(tmp_path / "study", PatientAge="070Y")
     series(tmp_path / "study" / "b", series="9.9", modality="MR")
+    for number in range(5):
+        (tmp_path / "study" / f"note{number}").write_text("x")
     page = tmp_path / "page.html"
     run = CliRunner().invoke(app, ["volume", str(tmp_path / "study"), "--number", "1", "--html", str(page)])
     assert run.exit_code == 0 and "CT, 6 slices of 16 x 12, 5 x 0.5 x 0.4 mm" in run.output, run.output
     text = page.read_text()
+    left = "Left out: 5 files: no DICOM, NIfTI or picture file"
+    assert f"{left} (note0, note1, note2 and 2 more)." in run.output and f"{left}." in text
     assert "SLICE 6" in text and PATIENT not in text + run.output and "study" not in text
     said = {"study": [str(tmp_path / "study")], "question": "Is <b> there?", "said": "yes", "evidence": ["SLICE 9"]}
     (tmp_path / "m.answers.jsonl").write_text(json.dumps(said))
