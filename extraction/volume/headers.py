@@ -20,7 +20,8 @@ from extraction.volume.files import CUT_OFF, SLIDE, UnreadError
 Slice = dict[str, Any]
 
 MOST_FRAMES = 20_000
-NO_PICTURE = "no picture in it (a report, a plan, a curve)"
+GDCM = "gdcm"
+NO_PICTURE = "it is without a picture (a report, a plan, a curve)"
 _SLIDES = "1.2.840.10008.5.1.4.1.1.77.1.6"  # VL Whole Slide Microscopy Image Storage
 _SCREENS = "1.2.840.10008.5.1.4.1.1.7."  # Secondary Capture Image Storage, and its multi-frame kinds
 _FUNCTIONAL = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
@@ -34,7 +35,7 @@ _TAGS = (
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "PixelRepresentation"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SliceLocation"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "BurnedInAnnotation"),
-    *("WindowCenter", "WindowWidth"),
+    *("WindowCenter", "WindowWidth", "VOILUTFunction"),
     *STACKS,
     *_FUNCTIONAL,
 )
@@ -135,6 +136,7 @@ def _place(data: Any) -> Slice:
         "intercept": _number(data, "RescaleIntercept"),
         "unit": _word(data, "RescaleType"),
         "window": _window(data),
+        "curve": _word(data, "VOILUTFunction"),  # of the window
         "stack": {key: str(data.get(key)) for key in STACKS if data.get(key) not in (None, "")},
     }
 
@@ -199,6 +201,16 @@ def _check_pixels(data: Any, file: BinaryIO, size: int, one: Slice, frames: int)
     needed = needed * 2 // 3 if one["photometric"] == "YBR_FULL_422" else needed
     if not undefined and min(length, size - file.tell() + 12 - start) < needed:
         raise UnreadError(CUT_OFF)
+
+
+def decoders(syntax: str) -> list[str]:
+    """The decoders of a compressed transfer syntax, in the order in which they are tried; none where it is not.
+
+    GDCM only where there is no other: of damaged data it writes lines to standard error, or it ends the process.
+    """
+    uid = UID(syntax)
+    found = list(get_decoder(uid).available_plugins) if uid.is_encapsulated else []
+    return [name for name in found if name != GDCM] or found
 
 
 def missing_decoder(syntax: str) -> str:
