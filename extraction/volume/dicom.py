@@ -153,18 +153,21 @@ def _stored(files: Files, source: dict[str, Any]) -> tuple[np.ndarray, pydicom.D
 
 def _decoded(data: Any, source: dict[str, Any], **more: Any) -> np.ndarray:
     """A frame of a file or of what was read of it, by the first decoder that can read it."""
-    names = decoders(source["syntax"]) or [""]
-    for name in names:
-        if not isinstance(data, pydicom.Dataset):
-            data.seek(0)
+    *others, last = decoders(source["syntax"]) or [""]
+    for name in others:
         try:
-            return pixel_array(data, index=source["frame"], decoding_plugin=name, **more)
+            return _pixels(data, source, name, more)
         except MemoryError:
             raise
-        except Exception:  # whatever damage makes a decoder raise
-            if name == names[-1]:
-                raise
-    raise AssertionError("there is a last one")
+        except Exception:  # whatever damage makes a decoder raise: the next may bear it
+            continue
+    return _pixels(data, source, last, more)
+
+
+def _pixels(data: Any, source: dict[str, Any], decoder: str, more: dict[str, Any]) -> np.ndarray:
+    if not isinstance(data, pydicom.Dataset):
+        data.seek(0)
+    return pixel_array(data, index=source["frame"], decoding_plugin=decoder, **more)
 
 
 def _undecoded(source: dict[str, Any]) -> str:

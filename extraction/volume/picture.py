@@ -19,7 +19,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pydicom
-from pydicom.pixels import apply_voi
 
 from extraction.document import Limits
 from extraction.document.frames import RefusalError
@@ -61,7 +60,8 @@ def picture(data: bytes, most_pixels: int) -> tuple[np.ndarray, int]:
     try:
         ((frame, raw),) = run_job(data, {}, Limits(pixels=most_pixels), __name__)
     except WorkerError as end:
-        raise UnreadError(end.details["text"] if end.cause == "reason" else _DAMAGED) from None
+        text = "its decoder ends, or needs too much time or memory: it may be damaged; copy it again"
+        raise UnreadError(end.details["text"] if end.cause == "reason" else text) from None
     return np.frombuffer(raw, np.uint8).reshape(frame["shape"]), more
 
 
@@ -113,10 +113,8 @@ def _drawn(data: bytes, one: Slice) -> np.ndarray:
         values = read(_InMemory(data), source_of(one))
         if values.ndim == 3:
             return values
-        head = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, force=True, specific_tags=["VOILUTSequence"])
-        if tables := head.get("VOILUTSequence"):
-            share = apply_voi(np.round(values).astype(np.int64), head) / (2.0 ** tables[0].LUTDescriptor[2] - 1)
-        else:
+        share = _looked_up(values, data)
+        if share is None:
             share = _share(values.astype(np.float64), one["window"], one["curve"])
     except (UnreadError, MemoryError):
         raise
@@ -124,6 +122,26 @@ def _drawn(data: bytes, one: Slice) -> np.ndarray:
         raise UnreadError(_DAMAGED) from error
     share = 1 - share if one["photometric"] == "MONOCHROME1" else share
     return np.repeat(np.round(255 * np.clip(share, 0, 1)).astype(np.uint8)[..., None], 3, axis=-1)
+
+
+def _looked_up(values: np.ndarray, data: bytes) -> np.ndarray | None:
+    """Values by the first VOI LUT of a file as shares of the highest that it may have; None where there is none.
+
+    Not by pydicom's `apply_voi`, which counts the places in a table of 8 bits in 8 bits.
+    """
+    wanted = ["PixelRepresentation", "VOILUTSequence"]  # by the first, numbers of the other have a sign
+    head = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, force=True, specific_tags=wanted)
+    if not head.get("VOILUTSequence"):
+        return None
+    table = head.VOILUTSequence[0]
+    _, first, bits = (int(number) for number in table.LUTDescriptor)
+    # A first value above all that there are is a negative one that was read without its sign.
+    first -= 65536 if 32767 < first > values.max() else 0
+    order = "<u2" if head.original_encoding[1] else ">u2"
+    said = table.LUTData
+    entries = np.frombuffer(said, order) if isinstance(said, bytes) else np.array(said)
+    places = np.clip(np.round(values).astype(np.int64) - first, 0, entries.size - 1)
+    return np.asarray(entries[places] / (2.0**bits - 1))
 
 
 def _share(values: np.ndarray, window: tuple[float, float] | None, curve: str) -> np.ndarray:

@@ -21,8 +21,6 @@ from extraction.errors import AssayError, DocumentError
 from extraction.example import ImagePart
 from extraction.volume import chosen, open_volumes, parts, protocol_of, shown, volume_page, window
 from extraction.volume import volume as volume_module
-from extraction.volume.files import UnreadError
-from extraction.volume.picture import picture
 from extraction.volume.volume import LIMITS
 from extraction.volume.windows import images
 from tests.extraction.volumes import PATIENT, enhanced, head, save, series, values
@@ -188,47 +186,6 @@ def test_what_cannot_be_decoded_names_a_free_remedy(tmp_path, within, monkeypatc
     with pytest.raises(DocumentError, match=r"JPEG Lossless.*: pip install python-gdcm\."):
         open_volumes(tmp_path / "one.dcm")
     assert "-libjpeg" not in json.dumps(headers._DECODERS)
-
-
-@pytest.mark.parametrize(
-    ("changed", "low", "high"),
-    [
-        ({"WindowCenter": [40, 600], "WindowWidth": [400, 1600]}, 40 - 200, 39 + 200),  # PS3.3, C.11.2.1.2.1
-        ({"WindowCenter": 40, "WindowWidth": 0}, values(3).min() - 1024, values(3).max() - 1024),
-        ({}, values(3).min() - 1024, values(3).max() - 1024),
-    ],
-)
-@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
-def test_a_picture_is_shown_in_the_first_window_that_its_file_names(tmp_path, changed, low, high, photometric):
-    file = save(tmp_path / "a.dcm", head(3, (0, 0, 0), PhotometricInterpretation=photometric, **changed))
-    share = np.clip((values(3).astype(float) - 1024 - low) / (high - low), 0, 1)
-    expected = np.round(255 * (share if photometric == "MONOCHROME2" else 1 - share))
-    made, more = picture(file.read_bytes(), 10_000)
-    assert made.shape == (12, 16, 3) and made.dtype == np.uint8 and more == 0
-    assert all(np.array_equal(made[..., channel], expected) for channel in range(3))
-    with pytest.raises(UnreadError, match="12 x 16 pixels, more than the 100 allowed"):
-        picture(file.read_bytes(), 100)
-    with pytest.raises(UnreadError, match="copy it again"):
-        picture(file.read_bytes()[:-20], 10_000)
-
-
-def test_of_several_frames_the_middle_one_is_the_picture(tmp_path):
-    made, more = picture(enhanced(tmp_path / "loop.dcm").read_bytes(), 10_000)
-    units = values(3 * 2 % 5).astype(float)  # the third of those that are stored
-    assert more == 4 and np.array_equal(made[..., 0], np.round(255 * (units - units.min()) / np.ptp(units)))
-
-
-def test_real_pictures_are_seen_as_on_a_viewer(shared_data):
-    folder = shared_data / "card" / "dicom"
-    if not folder.is_dir():
-        pytest.skip("the DICOM files are not here")
-    chest, _ = picture((folder / "RG1_J2KI.dcm").read_bytes(), 10_000_000)
-    rows, columns, _ = chest.shape
-    middle = chest[rows // 4 : rows // 2]  # MONOCHROME1: the spine is bright, lungs beside it are dark
-    spine, lung = (middle[:, int(at * columns)].mean() for at in (0.5, 0.3))
-    assert spine > lung + 20
-    ultrasound, more = picture((folder / "OBXXXX1A_2frame.dcm").read_bytes(), 10_000_000)
-    assert ultrasound.shape == (600, 800, 3) and more == 1 and np.ptp(ultrasound, axis=2).max() > 50  # in colours
 
 
 def test_enhanced_zip_dicomdir_and_float_pixels(tmp_path, within):
