@@ -7,11 +7,14 @@ enough. Without numpy, whose threads would take of the address space that it is 
 import math
 import re
 from array import array
+from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extraction.document.frames import RefusalError
 from extraction.document.worker import serve
+from extraction.slide.tiff import directories
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -111,6 +114,11 @@ def work(data: bytes, job: dict[str, Any]) -> Frames:
             do = {"describe": describe, "saturations": saturations, "drawings": drawings, "aside": aside}[job["do"]]
             yield from do(slide, job)
     except openslide.OpenSlideUnsupportedFormatError:
+        try:
+            with Path(job["path"]).open("rb") as file:
+                deque(directories(file), maxlen=0)
+        except EOFError:
+            raise RefusalError("damaged", said="it ends before what describes its images") from None
         raise RefusalError("no slide") from None
     except openslide.OpenSlideError as error:
         # The library's messages are of formats and offsets; paths in them are the user's.

@@ -13,7 +13,7 @@ from pydicom.uid import UID, JPEGExtended12Bit
 
 from extraction.volume.files import Files, Left, UnreadError
 from extraction.volume.geometry import differences, geometry, group, ordered, stacks
-from extraction.volume.headers import Slice, missing_decoder, read_slices
+from extraction.volume.headers import Slice, decoders, missing_decoder, read_slices
 
 
 def find(files: Files, names: Sequence[str], most_pixels: int, left: Left) -> list[dict[str, Any]]:
@@ -140,7 +140,7 @@ def _stored(files: Files, source: dict[str, Any]) -> tuple[np.ndarray, pydicom.D
         try:
             file, _ = files.open(source["name"])
             with file:  # of many frames one alone is read
-                return pixel_array(file, ds_out=head, index=source["frame"], transfer_syntax_uid=syntax), head
+                return _decoded(file, source, ds_out=head, transfer_syntax_uid=syntax), head
         except Exception:
             if not syntax.is_encapsulated:
                 raise
@@ -148,7 +148,26 @@ def _stored(files: Files, source: dict[str, Any]) -> tuple[np.ndarray, pydicom.D
     file, _ = files.open(source["name"])
     with file:
         head = pydicom.dcmread(file, force=True)
-    return pixel_array(head, index=source["frame"]), head
+    return _decoded(head, source), head
+
+
+def _decoded(data: Any, source: dict[str, Any], **more: Any) -> np.ndarray:
+    """A frame of a file or of what was read of it, by the first decoder that can read it."""
+    *others, last = decoders(source["syntax"]) or [""]
+    for name in others:
+        try:
+            return _pixels(data, source, name, more)
+        except MemoryError:
+            raise
+        except Exception:  # whatever damage makes a decoder raise: the next may bear it
+            continue
+    return _pixels(data, source, last, more)
+
+
+def _pixels(data: Any, source: dict[str, Any], decoder: str, more: dict[str, Any]) -> np.ndarray:
+    if not isinstance(data, pydicom.Dataset):
+        data.seek(0)
+    return pixel_array(data, index=source["frame"], decoding_plugin=decoder, **more)
 
 
 def _undecoded(source: dict[str, Any]) -> str:

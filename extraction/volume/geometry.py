@@ -53,6 +53,8 @@ def differences(groups: Sequence[Sequence[Slice]]) -> list[str]:
         if len({str(value) for value in values}) > 1:
             one_number = key == "thickness" and all(value is not None for value in values)
             said.append(f"{words} ({', '.join(f'{v:g} mm' for v in sorted(set(values)))})" if one_number else words)
+    if len({one[0]["position"] is None for one in groups}) > 1:
+        said.append("whether they state a place that can be used")
     return said
 
 
@@ -93,6 +95,9 @@ def _along(slices: Sequence[Slice]) -> np.ndarray:
 def ordered(slices: list[Slice], same: Callable[[Slice, Slice], bool], left: Left) -> tuple[list[Slice], list[str]]:
     """Slices in order: along their normal, in the direction of their numbers; else by what they say."""
     said: list[str] = []
+    if misplaced := sum(one["misplaced"] for one in slices):
+        which = f" of {misplaced} of the slices" if misplaced < len(slices) else ""
+        said.append(f"The place in the headers{which} (ImagePositionPatient) is not three numbers, and is not used.")
     numbers = [one["number"] for one in slices]
     numbered = all(number is not None for number in numbers)
     rank = {id(one): (one["number"] if numbered else 0, one["inside"], one["name"]) for one in slices}
@@ -143,11 +148,11 @@ def _by_words(slices: list[Slice], numbered: bool, said: list[str]) -> list[Slic
         said.append("The frames state no places; they stand in the file's order, at unknown distances.")
     elif all(value is not None for value in located) and len(set(located)) == len(located):
         slices = sorted(slices, key=lambda one: one["location"])
-        said.append("The slices state no places but locations, by which they are sorted.")
+        said.append("The slices state no usable places but locations, by which they are sorted.")
     elif numbered and len({one["number"] for one in slices}) == len(slices):
-        said.append("The slices state no places; they are sorted by their numbers, at unknown distances.")
+        said.append("The slices state no usable places; they are sorted by their numbers, at unknown distances.")
     else:
-        said.append("The slices state neither places nor numbers of their own; they stand in the order of file names.")
+        said.append("The slices state no usable places and no numbers of their own; they stand by their file names.")
     return slices
 
 

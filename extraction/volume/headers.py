@@ -15,12 +15,13 @@ from pydicom.multival import MultiValue
 from pydicom.pixels import get_decoder
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from extraction.volume.files import CUT_OFF, UnreadError
+from extraction.volume.files import CUT_OFF, SLIDE, UnreadError
 
 Slice = dict[str, Any]
 
 MOST_FRAMES = 20_000
-NO_PICTURE = "no picture in it (a report, a plan, a curve)"
+GDCM = "gdcm"
+NO_PICTURE = "it is without a picture (a report, a plan, a curve)"
 _SLIDES = "1.2.840.10008.5.1.4.1.1.77.1.6"  # VL Whole Slide Microscopy Image Storage
 _SCREENS = "1.2.840.10008.5.1.4.1.1.7."  # Secondary Capture Image Storage, and its multi-frame kinds
 _FUNCTIONAL = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
@@ -34,7 +35,7 @@ _TAGS = (
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "PixelRepresentation"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SliceLocation"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "BurnedInAnnotation"),
-    *("WindowCenter", "WindowWidth"),
+    *("WindowCenter", "WindowWidth", "VOILUTFunction"),
     *STACKS,
     *_FUNCTIONAL,
 )
@@ -69,7 +70,7 @@ def read_slices(name: str, file: BinaryIO, size: int, most_pixels: int) -> list[
     except Exception as error:  # whatever a broken header makes pydicom raise
         raise UnreadError("its header is damaged: copy it again") from error
     if str(data.get("SOPClassUID", "")) == _SLIDES:
-        raise UnreadError("it is a slide of pathology and no volume")
+        raise UnreadError(SLIDE)
     one = _common(name, data)
     if not one["rows"] or not one["columns"]:
         raise UnreadError(NO_PICTURE)
@@ -124,8 +125,10 @@ def _common(name: str, data: Any) -> Slice:
 
 def _place(data: Any) -> Slice:
     """Where a slice lies and what its values mean, by a header or by the groups of a frame."""
+    position = _numbers(data, "ImagePositionPatient", 3)
     return {
-        "position": _numbers(data, "ImagePositionPatient", 3),
+        "position": position,
+        "misplaced": position is None and _stated(data, "ImagePositionPatient"),
         "orientation": _numbers(data, "ImageOrientationPatient", 6),
         "spacing": _numbers(data, "PixelSpacing", 2),
         "thickness": _number(data, "SliceThickness"),
@@ -133,6 +136,7 @@ def _place(data: Any) -> Slice:
         "intercept": _number(data, "RescaleIntercept"),
         "unit": _word(data, "RescaleType"),
         "window": _window(data),
+        "curve": _word(data, "VOILUTFunction"),  # of the window
         "stack": {key: str(data.get(key)) for key in STACKS if data.get(key) not in (None, "")},
     }
 
@@ -199,6 +203,16 @@ def _check_pixels(data: Any, file: BinaryIO, size: int, one: Slice, frames: int)
         raise UnreadError(CUT_OFF)
 
 
+def decoders(syntax: str) -> list[str]:
+    """The decoders of a compressed transfer syntax, in the order in which they are tried; none where it is not.
+
+    GDCM only where there is no other: of damaged data it writes lines to standard error, or it ends the process.
+    """
+    uid = UID(syntax)
+    found = list(get_decoder(uid).available_plugins) if uid.is_encapsulated else []
+    return [name for name in found if name != GDCM] or found
+
+
 def missing_decoder(syntax: str) -> str:
     """Why a compressed picture can't be read here, with the remedy; empty where it can."""
     uid = UID(syntax)
@@ -224,6 +238,14 @@ def _numbers(data: Any, key: str, count: int) -> tuple[float, ...] | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return values if len(values) == count and all(math.isfinite(value) for value in values) else None
+
+
+def _stated(data: Any, key: str) -> bool:
+    """Whether an element has a value, be it one that can't be understood."""
+    try:
+        return data.get(key) not in (None, "")
+    except (TypeError, ValueError, OverflowError):
+        return True
 
 
 def _window(data: Any) -> tuple[float, float] | None:

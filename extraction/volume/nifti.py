@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
 import nibabel
 import numpy as np
@@ -20,12 +20,13 @@ from extraction.volume.files import CUT_OFF, Files, UnreadError
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # of the codes of units: metre, millimetre, micron
 _DAMAGED = "its NIfTI data are damaged or cut off: copy it again"
+_CHUNK = 1 << 20  # bytes that are unpacked at a time
 _DOWN = (2, 1, 0)  # of the patient's axes (x, y, z), by which slices stand as rows: z before y before x
 
 
 @contextmanager
-def _image(files: Files, name: str, kind: str) -> Iterator[tuple[Any, bool]]:
-    """An image, and whether its file is too short for it, as far as that is seen from without."""
+def _image(files: Files, name: str, kind: str) -> Iterator[tuple[Any, BinaryIO, int]]:
+    """An image, its file, and how many bytes this has."""
     file, size = files.open(name)
     with file:
         packed = file.read(2) == b"\x1f\x8b"
@@ -33,7 +34,30 @@ def _image(files: Files, name: str, kind: str) -> Iterator[tuple[Any, bool]]:
         stream: Any = gzip.GzipFile(fileobj=file) if packed else file
         made = nibabel.Nifti1Image if kind == "nifti1" else nibabel.Nifti2Image
         image = made.from_file_map(made.make_file_map({"image": stream}))
-        yield image, not packed and image.dataobj.offset + _bytes(image) > size
+        yield image, file, size
+
+
+def _short(image: Any, file: BinaryIO, size: int) -> bool:
+    """Whether a file holds fewer bytes than its image has.
+
+    A whole gzip file ends with its unpacked size (RFC 1952, modulo 2^32): only where that is not the image's is it
+    unpacked here.
+    """
+    needed = image.dataobj.offset + _bytes(image)
+    file.seek(0)
+    if file.read(2) != b"\x1f\x8b":
+        return bool(needed > size)
+    file.seek(size - 4)
+    if int.from_bytes(file.read(4), "little") == needed % 2**32:
+        return False
+    file.seek(0)
+    try:
+        with gzip.GzipFile(fileobj=file) as packed:
+            while needed > 0 and (some := packed.read(min(needed, _CHUNK))):
+                needed -= len(some)
+    except EOFError:
+        return True
+    return bool(needed > 0)
 
 
 def _bytes(image: Any) -> int:
@@ -50,9 +74,9 @@ def find(files: Files, name: str, kind: str, most_pixels: int) -> dict[str, Any]
         UnreadError: there is none, or it can't be read.
     """
     try:
-        with _image(files, name, kind) as (image, short):
+        with _image(files, name, kind) as (image, file, size):
             _check(image, most_pixels)
-            if short:
+            if _short(image, file, size):
                 raise UnreadError(CUT_OFF)
             return _described(image, name, kind)
     except (MemoryError, UnreadError):
@@ -147,7 +171,7 @@ def read(files: Files, sources: Iterable[dict[str, Any]]) -> Iterator[np.ndarray
     if not wanted:
         return
     try:
-        with _image(files, wanted[0]["name"], wanted[0]["format"]) as (image, _):
+        with _image(files, wanted[0]["name"], wanted[0]["format"]) as (image, _, _):
             for source in wanted:
                 at = (slice(None), slice(None), source["frame"], *(0 for _ in image.shape[3:]))
                 values = np.asarray(image.dataobj[at], np.float32)

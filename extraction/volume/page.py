@@ -45,11 +45,13 @@ def volume_page(
     protocol = protocol_of(volume, protocol)
     numbers, paths = chosen(volume.shape[0]), shown(volume, protocol, folder)
     _, height, width = (one or 1.0 for one in volume.spacing)
+    # A page is passed on: without names of files, which may be a patient's.
+    left = [f"Left out: {told_left(volume.left_out, named=0)}."] if volume.left_out else []
     values = {
         "title": geometry_told(volume),
         "protocol": protocol,
         "windows": WINDOWS.get(protocol),
-        "said": [*volume.said, *filter(None, [f"Left out: {told_left(volume.left_out)}." if volume.left_out else ""])],
+        "said": [*volume.said, *left],
         "aspect": height / width,
         "slices": [
             {"label": label(at) if len(numbers) > 1 or before else "", "number": number + 1, "image": _data_uri(path)}

@@ -1,17 +1,35 @@
-"""A DICOM file as the one picture that a viewer would show first: for X-rays, ultrasound, single slices."""
+"""A DICOM file as the one picture that a viewer would show first: for X-rays, ultrasound, single slices.
+
+`python -m extraction.volume.picture` does the same in a process, for what only a decoder reads that damaged data end.
+"""
 
 from __future__ import annotations
 
+import atexit
+import hashlib
 import io
 import logging
+import shutil
+import tempfile
 import warnings
-from typing import BinaryIO
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
+import pydicom
 
+from extraction.document import Limits
+from extraction.document.frames import RefusalError
+from extraction.document.process import WorkerError, run_job
+from extraction.document.worker import serve
+from extraction.errors import DocumentError
 from extraction.volume.dicom import read, source_of
 from extraction.volume.files import Files, UnreadError
-from extraction.volume.headers import read_slices
+from extraction.volume.headers import GDCM, Slice, decoders, read_slices
+
+_DAMAGED = "it is damaged: copy it again"
 
 
 class _InMemory(Files):
@@ -28,36 +46,126 @@ class _InMemory(Files):
 def picture(data: bytes, most_pixels: int) -> tuple[np.ndarray, int]:
     """The picture in a DICOM file, uint8 [rows, columns, 3], and how many more frames the file has.
 
-    Of several frames it is the middle one of those stored. Values are shown in the first window that the file names, or
-    from the lowest to the highest where it names none; MONOCHROME1, whose low values are bright, is turned round. VOI
-    LUTs are not applied. It is read in this process, without the limits of `open_volumes`.
+    Of several frames it is the middle one of those stored. Values are shown by the first VOI LUT that the file has,
+    else in the first window that it names, else from the lowest to the highest; MONOCHROME1, whose low values are
+    bright, is turned round. It is read in this process, without the limits of `open_volumes`; where only GDCM reads
+    it, which may end its process, in one of its own.
 
     Raises:
         UnreadError: there is no picture, it can't be decoded, or has more than `most_pixels`.
     """
+    one, more = _middle(data, most_pixels)
+    if decoders(one["syntax"]) != [GDCM]:
+        return _drawn(data, one), more
+    try:
+        ((frame, raw),) = run_job(data, {}, Limits(pixels=most_pixels), __name__)
+    except WorkerError as end:
+        text = "its decoder ends, or needs too much time or memory: it may be damaged; copy it again"
+        raise UnreadError(end.details["text"] if end.cause == "reason" else text) from None
+    return np.frombuffer(raw, np.uint8).reshape(frame["shape"]), more
+
+
+def as_png(path: Path) -> Path:
+    """The only picture of a DICOM file (DX, CR, MG, US, one slice) as PNG, in a folder that is gone with this process.
+
+    Raises:
+        DocumentError: it has no picture, several, too many pixels, or a compression that nothing installed reads.
+    """
+    target = _own_folder() / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()}.png"
+    if target.exists():
+        return target
+    from PIL import Image
+
+    try:
+        values, more = picture(path.read_bytes(), Limits().pixels)
+    except UnreadError as error:
+        raise DocumentError(f"{path} is DICOM, and can't be shown: {error}.") from None
+    if more:
+        raise DocumentError(f"{path} holds {more + 1} pictures, and one is wanted.")
+    Image.fromarray(values).save(target, compress_level=1)
+    return target
+
+
+@lru_cache(maxsize=1)
+def _own_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="assay-dicom-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _middle(data: bytes, most_pixels: int) -> tuple[Slice, int]:
+    """What the headers say of the frame that is shown, and how many others there are."""
     # What pydicom warns of quotes the file.
     warnings.simplefilter("ignore")
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    file = _InMemory(data)
     try:
         slices = read_slices("", io.BytesIO(data), len(data), most_pixels)
-        one = slices[len(slices) // 2]
-        values = read(file, source_of(one))
     except (UnreadError, MemoryError):
         raise
     except Exception as error:  # whatever a broken file makes pydicom raise
-        raise UnreadError("it is damaged: copy it again") from error
-    if values.ndim == 2:
-        values = _grey(values, one["window"], one["photometric"] == "MONOCHROME1")
-    return values, len(slices) - 1
+        raise UnreadError(_DAMAGED) from error
+    return slices[len(slices) // 2], len(slices) - 1
 
 
-def _grey(values: np.ndarray, window: tuple[float, float] | None, turned: bool) -> np.ndarray:
-    """Values as grey in RGB. A window's ends are those of DICOM PS3.3, C.11.2.1.2.1 (linear)."""
-    if window:
-        low, high = (window[0] - 0.5 + side * (window[1] - 1) / 2 for side in (-1, 1))
-    else:
+def _drawn(data: bytes, one: Slice) -> np.ndarray:
+    """A frame as uint8 [rows, columns, 3]."""
+    try:
+        values = read(_InMemory(data), source_of(one))
+        if values.ndim == 3:
+            return values
+        share = _looked_up(values, data)
+        if share is None:
+            share = _share(values.astype(np.float64), one["window"], one["curve"])
+    except (UnreadError, MemoryError):
+        raise
+    except Exception as error:
+        raise UnreadError(_DAMAGED) from error
+    share = 1 - share if one["photometric"] == "MONOCHROME1" else share
+    return np.repeat(np.round(255 * np.clip(share, 0, 1)).astype(np.uint8)[..., None], 3, axis=-1)
+
+
+def _looked_up(values: np.ndarray, data: bytes) -> np.ndarray | None:
+    """Values by the first VOI LUT of a file as shares of the highest that it may have; None where there is none.
+
+    Not by pydicom's `apply_voi`, which counts the places in a table of 8 bits in 8 bits.
+    """
+    wanted = ["PixelRepresentation", "VOILUTSequence"]  # by the first, numbers of the other have a sign
+    head = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, force=True, specific_tags=wanted)
+    if not head.get("VOILUTSequence"):
+        return None
+    table = head.VOILUTSequence[0]
+    _, first, bits = (int(number) for number in table.LUTDescriptor)
+    # A first value above all that there are is a negative one that was read without its sign.
+    first -= 65536 if 32767 < first > values.max() else 0
+    order = "<u2" if head.original_encoding[1] else ">u2"
+    said = table.LUTData
+    entries = np.frombuffer(said, order) if isinstance(said, bytes) else np.array(said)
+    places = np.clip(np.round(values).astype(np.int64) - first, 0, entries.size - 1)
+    return np.asarray(entries[places] / (2.0**bits - 1))
+
+
+def _share(values: np.ndarray, window: tuple[float, float] | None, curve: str) -> np.ndarray:
+    """Values as shares of what a window spans (DICOM PS3.3, C.11.2.1.2 and C.11.2.1.3); without one, of their own."""
+    if not window:
         low, high = float(values.min()), float(values.max())
-    share = (values.astype(np.float64) - low) / (high - low) if high > low else (values > low).astype(np.float64)
-    grey = np.round(255 * np.clip(1 - share if turned else share, 0, 1)).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=-1)
+    elif curve == "SIGMOID":
+        return 1 / (1 + np.exp(np.clip(-4 * (values - window[0]) / window[1], -700, 700)))
+    elif curve == "LINEAR_EXACT":
+        low, high = (window[0] + side * window[1] / 2 for side in (-1, 1))
+    else:
+        low, high = (window[0] - 0.5 + side * (window[1] - 1) / 2 for side in (-1, 1))
+    return (values - low) / (high - low) if high > low else (values > low).astype(np.float64)
+
+
+def work(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """The picture in a DICOM file, as a frame."""
+    try:
+        values = _drawn(data, _middle(data, job["pixels"])[0])
+    except UnreadError as error:
+        raise RefusalError("reason", text=str(error)) from error
+    raw = values.tobytes()
+    yield {"shape": values.shape, "bytes": len(raw)}, raw
+
+
+if __name__ == "__main__":
+    serve(work)

@@ -11,7 +11,8 @@ import numpy as np
 
 from extraction.document.frames import RefusalError
 from extraction.document.image_files import load_image, open_image
-from extraction.volume.files import Files, Left, UnreadError
+from extraction.slide.tiff import is_slide
+from extraction.volume.files import CUT_OFF, SLIDE, Files, Left, UnreadError
 
 _DAMAGED = "the picture is damaged or larger than is allowed: save it again"
 
@@ -27,6 +28,8 @@ def find(files: Files, kinds: dict[str, str], job: dict[str, Any], left: Left) -
     by_size: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
     for name in sorted(kinds, key=natural):
         try:
+            if kinds[name] == "TIFF":
+                _refuse_slide(files, name)
             image, pages = _open(files, name, kinds[name], job)
             sizes = []
             for page in pages:
@@ -36,6 +39,9 @@ def find(files: Files, kinds: dict[str, str], job: dict[str, Any], left: Left) -
                 raise UnreadError(_DAMAGED)
         except MemoryError:
             raise
+        except UnreadError as error:
+            left(name, str(error))
+            continue
         except Exception:
             left(name, _DAMAGED)
             continue
@@ -59,6 +65,17 @@ def _described(size: tuple[int, int], slices: Sequence[dict[str, Any]], volumes:
         "affine": None,
         "positions": None,
     }
+
+
+def _refuse_slide(files: Files, name: str) -> None:
+    """Raise UnreadError for a whole slide, whose pages are its levels, and for a TIFF that is cut off."""
+    file, _ = files.open(name)
+    with file:
+        try:
+            if is_slide(file):
+                raise UnreadError(SLIDE)
+        except EOFError as error:
+            raise UnreadError(CUT_OFF) from error
 
 
 def _open(files: Files, name: str, image: str, job: dict[str, Any]) -> tuple[Any, list[int]]:

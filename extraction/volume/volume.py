@@ -156,10 +156,14 @@ def _volume(path: Path, one: dict[str, Any], left: Mapping[str, tuple[str, ...]]
     return made if len(made.said) == len(said) else Volume(**{**made.__dict__, "said": tuple(said)})
 
 
-def told_left(left: Mapping[str, tuple[str, ...]]) -> str:
-    """What was left out, counted by reason."""
-    counted = sorted(left.items(), key=lambda item: -len(item[1]))
-    return "; ".join(f"{len(names)} file{'s' if len(names) > 1 else ''}: {reason}" for reason, names in counted)
+def told_left(left: Mapping[str, tuple[str, ...]], named: int = 3) -> str:
+    """What was left out, counted by reason, with the names of the first few files."""
+    said = []
+    for reason, names in sorted(left.items(), key=lambda item: -len(item[1])):
+        more = f" and {len(names) - named:,} more" if len(names) > named else ""
+        files = "1 file" if len(names) == 1 else f"{len(names):,} files"
+        said.append(f"{files}: {reason}" + (f" ({', '.join(names[:named])}{more})" if named else ""))
+    return "; ".join(said)
 
 
 def _nothing(path: Path, left: Mapping[str, tuple[str, ...]]) -> str:

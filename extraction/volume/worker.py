@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,17 @@ def find(job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
             left[reason].append(name)
 
     kinds = {}
-    for name in files.names():
+    names = files.names()
+    for name in names:
         try:
             kinds[name] = files.kind(name)
+        except UnreadError as error:
+            leave(name, str(error))
         except (OSError, RuntimeError, ValueError, NotImplementedError):  # no right to read it; in a ZIP, a password
             leave(name, "it can't be opened (locked, encrypted, or damaged)")
+    for name in [name for name, kind in kinds.items() if kind == "dicomdir"]:
+        with suppress(Exception):  # whatever a broken one makes pydicom raise: what is there is read without it
+            files.missing += files.absent(name, names)
     for name in files.missing:
         leave(name, "a DICOMDIR names it, and it is not there")
     found: list[dict[str, Any]] = []
@@ -58,7 +65,7 @@ def find(job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
     for name, kind in kinds.items():
         if not kind:
             leave(name, UNKNOWN)
-        elif kind == "dicomdir" and len(kinds) == 1:
+        elif kind == "dicomdir" and len(kinds) == 1 and not files.missing:
             leave(name, "it is a DICOMDIR that names no file")
     for volume in found:
         yield volume, b""

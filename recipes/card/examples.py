@@ -179,7 +179,7 @@ def readable(path: Path) -> Path:
             raise DocumentError(f"{path} is {kind.name} and no picture; put a PNG or JPEG there.")
         return path
     try:
-        from recipes.card.dicom import as_png
+        from extraction.volume.picture import as_png
     except ImportError:
         raise DocumentError(f"{path} is a DICOM image; pip install pydicom, or export it as PNG.") from None
     return as_png(path)

@@ -221,6 +221,9 @@ def test_what_is_no_slide_or_damaged_is_one_sentence(tmp_path, monkeypatch):
         (tmp_path / "cut.svs").write_bytes(whole[:kept])
         with pytest.raises(DocumentError, match=r"cut\.svs"):
             patches(open_slide(tmp_path / "cut.svs"), 10)
+    (tmp_path / "cut.svs").write_bytes(whole[:-400])  # without what describes the levels
+    with pytest.raises(DocumentError, match=r"cut\.svs is damaged or cut off \(it ends before .*: get the file again"):
+        open_slide(tmp_path / "cut.svs")
     holes = svs(tmp_path / "holes.svs", chosen=lambda *_: b"no deflate stream")
     with pytest.raises(DocumentError, match="damaged or cut off"):
         patches(open_slide(holes), 10)

@@ -21,8 +21,6 @@ from extraction.errors import AssayError, DocumentError
 from extraction.example import ImagePart
 from extraction.volume import chosen, open_volumes, parts, protocol_of, shown, volume_page, window
 from extraction.volume import volume as volume_module
-from extraction.volume.files import UnreadError
-from extraction.volume.picture import picture
 from extraction.volume.volume import LIMITS
 from extraction.volume.windows import images
 from tests.extraction.volumes import PATIENT, enhanced, head, save, series, values
@@ -190,47 +188,6 @@ def test_what_cannot_be_decoded_names_a_free_remedy(tmp_path, within, monkeypatc
     assert "-libjpeg" not in json.dumps(headers._DECODERS)
 
 
-@pytest.mark.parametrize(
-    ("changed", "low", "high"),
-    [
-        ({"WindowCenter": [40, 600], "WindowWidth": [400, 1600]}, 40 - 200, 39 + 200),  # PS3.3, C.11.2.1.2.1
-        ({"WindowCenter": 40, "WindowWidth": 0}, values(3).min() - 1024, values(3).max() - 1024),
-        ({}, values(3).min() - 1024, values(3).max() - 1024),
-    ],
-)
-@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
-def test_a_picture_is_shown_in_the_first_window_that_its_file_names(tmp_path, changed, low, high, photometric):
-    file = save(tmp_path / "a.dcm", head(3, (0, 0, 0), PhotometricInterpretation=photometric, **changed))
-    share = np.clip((values(3).astype(float) - 1024 - low) / (high - low), 0, 1)
-    expected = np.round(255 * (share if photometric == "MONOCHROME2" else 1 - share))
-    made, more = picture(file.read_bytes(), 10_000)
-    assert made.shape == (12, 16, 3) and made.dtype == np.uint8 and more == 0
-    assert all(np.array_equal(made[..., channel], expected) for channel in range(3))
-    with pytest.raises(UnreadError, match="12 x 16 pixels, more than the 100 allowed"):
-        picture(file.read_bytes(), 100)
-    with pytest.raises(UnreadError, match="copy it again"):
-        picture(file.read_bytes()[:-20], 10_000)
-
-
-def test_of_several_frames_the_middle_one_is_the_picture(tmp_path):
-    made, more = picture(enhanced(tmp_path / "loop.dcm").read_bytes(), 10_000)
-    units = values(3 * 2 % 5).astype(float)  # the third of those that are stored
-    assert more == 4 and np.array_equal(made[..., 0], np.round(255 * (units - units.min()) / np.ptp(units)))
-
-
-def test_real_pictures_are_seen_as_on_a_viewer(shared_data):
-    folder = shared_data / "card" / "dicom"
-    if not folder.is_dir():
-        pytest.skip("the DICOM files are not here")
-    chest, _ = picture((folder / "RG1_J2KI.dcm").read_bytes(), 10_000_000)
-    rows, columns, _ = chest.shape
-    middle = chest[rows // 4 : rows // 2]  # MONOCHROME1: the spine is bright, lungs beside it are dark
-    spine, lung = (middle[:, int(at * columns)].mean() for at in (0.5, 0.3))
-    assert spine > lung + 20
-    ultrasound, more = picture((folder / "OBXXXX1A_2frame.dcm").read_bytes(), 10_000_000)
-    assert ultrasound.shape == (600, 800, 3) and more == 1 and np.ptp(ultrasound, axis=2).max() > 50  # in colours
-
-
 def test_enhanced_zip_dicomdir_and_float_pixels(tmp_path, within):
     (volume,) = open_volumes(enhanced(tmp_path / "enhanced"))
     assert volume.shape == (5, 12, 16) and volume.spacing == pytest.approx((2.0, 0.5, 0.4)) and not volume.said
@@ -260,6 +217,19 @@ def test_enhanced_zip_dicomdir_and_float_pixels(tmp_path, within):
     gone.unlink()
     (volume,) = open_volumes(tmp_path / "disk" / "DICOMDIR")
     assert volume.shape[0] == 2 and "a DICOMDIR names it" in next(iter(volume.left_out))
+    # The same of a folder or an archive that it lies in; a disk's copy in small letters lacks nothing.
+    name = gone.relative_to(tmp_path).as_posix()
+    with zipfile.ZipFile(tmp_path / "disk.zip", "w") as packed:
+        for file in (tmp_path / "disk").rglob("*"):
+            packed.write(file, file.relative_to(tmp_path).as_posix().lower())
+    for path, lost in ((tmp_path / "disk", gone.relative_to(tmp_path / "disk").as_posix()), (packed.filename, name)):
+        (volume,) = open_volumes(path)
+        told = {reason: [one.lower() for one in names] for reason, names in volume.left_out.items()}
+        assert volume.shape[0] == 2 and told == {"a DICOMDIR names it, and it is not there": [lost.lower()]}
+    for file in (tmp_path / "disk").rglob("IM*"):
+        file.unlink()
+    with pytest.raises(DocumentError, match=r"3 files: a DICOMDIR names it, and it is not there"):
+        open_volumes(tmp_path / "disk")
 
     made = head(1, (0, 0, 0), BitsAllocated=32, PixelData=None, modality="MR")
     del made.BitsStored, made.HighBit, made.PixelRepresentation
@@ -304,6 +274,51 @@ def test_broken_files_end_in_a_sentence(tmp_path, within):
         (tmp_path / "empty").mkdir(exist_ok=True)
         with pytest.raises(DocumentError, match=message):
             open_volumes(tmp_path / name)
+
+
+def test_what_is_no_volume_is_named_as_what_it_is(tmp_path, within):
+    dicom = save(tmp_path / "one.dcm", head(1, (0, 0, 0))).read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("one.dcm", dicom)
+    packed = (tmp_path / "a.zip").read_bytes()
+    for name, data, why in (
+        ("cut.zip", packed[:-60], "it is a ZIP archive that is cut off or damaged: copy it again"),
+        ("empty.dcm", b"", "it is empty (0 bytes): copy it again"),
+        ("packed.dcm.gz", gzip.compress(dicom), "it is DICOM packed with gzip: unpack it (gunzip) first"),
+        (
+            "text.gz",
+            gzip.compress(b"text"),
+            "it is no NIfTI but something else packed with gzip: unpack it (gunzip) first",
+        ),
+        ("cut.gz", gzip.compress(dicom)[:12], "it is a gzip archive that is cut off or damaged: copy it again"),
+        ("a.7z", b"7z\xbc\xaf\x27\x1c" + bytes(99), "it is a 7-Zip archive: unpack it and read the files in it"),
+    ):
+        file = noise(tmp_path / name, data)
+        with pytest.raises(DocumentError) as told:
+            open_volumes(file)
+        assert str(told.value) == f"{file} can't be read as a volume: {why}."
+    (volume,) = open_volumes(tmp_path)  # a whole archive beside others is named, too
+    assert volume.left_out["it is a ZIP archive: unpack it and read the files in it"] == ("a.zip", "cut.zip")
+
+
+def test_a_slide_is_told_with_the_command_that_reads_it(tmp_path, within):
+    pytest.importorskip("openslide")
+    from extraction.slide.tiff import is_slide
+    from tests.extraction.test_slide import PINK, generic_tiff, ndpi, svs, tile, write_slide
+
+    for write, name in ((svs, "a.svs"), (generic_tiff, "a.tif"), (ndpi, "a.ndpi")):
+        with pytest.raises(DocumentError, match=r"it is a whole slide and no volume: read it with assay slide\.$"):
+            open_volumes(write(tmp_path / name))
+    data = (tmp_path / "a.svs").read_bytes()
+    with pytest.raises(DocumentError, match="cut off or shorter than it says"):
+        open_volumes(noise(tmp_path / "cut.svs", data[:-400]))
+    pages = [Image.new("L", (32, 32), number) for number in range(3)]
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    (volume,) = open_volumes(tmp_path / "stack.tif")
+    assert volume.shape == (3, 32, 32)
+    write_slide(tmp_path / "tiles.tif", [(448, 448)] * 3, lambda *_: tile(PINK))  # a stack in tiles is no slide
+    with (tmp_path / "tiles.tif").open("rb") as file:
+        assert not is_slide(file)
 
 
 def test_ct_windows_and_chosen_slices_are_the_protocols():
@@ -404,8 +419,27 @@ def test_odd_nifti_files_are_said_or_refused(tmp_path, within):
     ):
         with pytest.raises(DocumentError, match=message):
             open_volumes(noise(tmp_path / name, torn))
-    with pytest.raises(DocumentError, match="cut off"):
-        list(open_volumes(noise(tmp_path / "cut.nii.gz", gzip.compress(data, 0)[:-300]))[0].slices())
+
+
+def test_a_cut_packed_nifti_is_noticed_when_it_is_opened(tmp_path, within, monkeypatch):
+    from extraction.volume import nifti as module
+
+    array = np.random.default_rng(0).integers(0, 999, (16, 16, 40)).astype(np.int16)
+    whole = gzip.compress(nifti(tmp_path / "a.nii", array, np.eye(4)).read_bytes())
+    # What follows the image does not matter, nor into how many members it is packed.
+    for name, packed in (("more", whole + gzip.compress(b"more")), ("padded", whole + bytes(300)), ("whole", whole)):
+        (volume,) = open_volumes(noise(tmp_path / f"{name}.nii.gz", packed))
+        assert len(list(volume.slices())) == 40
+    for packed in (whole[:-20], whole[: len(whole) // 2], gzip.compress(gzip.decompress(whole)[:-2])):
+        with pytest.raises(DocumentError, match="its data are cut off or shorter than it says: copy it again"):
+            open_volumes(noise(tmp_path / "cut.nii.gz", packed))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("whole.nii.gz", whole)
+        archive.writestr("cut.nii.gz", whole[:-20])
+    (volume,) = open_volumes(tmp_path / "a.zip")
+    assert list(volume.left_out.values()) == [("cut.nii.gz",)] and len(list(volume.slices())) == 40
+    monkeypatch.setattr(module, "_CHUNK", None)  # a whole one is not unpacked to find out
+    assert open_volumes(tmp_path / "whole.nii.gz")
 
 
 def test_numbers_are_simpleitks(tmp_path, within):
@@ -435,10 +469,14 @@ def test_command_prints_and_writes_a_page(tmp_path, within):
 
     series(tmp_path / "study", PatientAge="070Y")
     series(tmp_path / "study" / "b", series="9.9", modality="MR")
+    for number in range(5):
+        (tmp_path / "study" / f"note{number}").write_text("x")
     page = tmp_path / "page.html"
     run = CliRunner().invoke(app, ["volume", str(tmp_path / "study"), "--number", "1", "--html", str(page)])
     assert run.exit_code == 0 and "CT, 6 slices of 16 x 12, 5 x 0.5 x 0.4 mm" in run.output, run.output
     text = page.read_text()
+    left = "Left out: 5 files: no DICOM, NIfTI or picture file"
+    assert f"{left} (note0, note1, note2 and 2 more)." in run.output and f"{left}." in text
     assert "SLICE 6" in text and PATIENT not in text + run.output and "study" not in text
     said = {"study": [str(tmp_path / "study")], "question": "Is <b> there?", "said": "yes", "evidence": ["SLICE 9"]}
     (tmp_path / "m.answers.jsonl").write_text(json.dumps(said))
@@ -462,3 +500,15 @@ def test_a_real_head_ct_with_a_tilted_gantry_and_two_thicknesses(shared_data):
     assert thin.spacing[1:] == pytest.approx((0.488281, 0.488281), abs=1e-3)
     [middle] = thin.slices([7])
     assert middle.min() >= -3024 and middle.max() < 4096 and -20 < np.median(middle[200:300, 200:300]) < 80  # brain
+
+
+@pytest.mark.parametrize("place", [["nan", "0", "5"], ["0", "5"], ["0", "0", "inf"]])
+def test_a_slice_whose_place_is_no_number_is_parted_with_the_reason(tmp_path, within, place):
+    series(tmp_path, skip=(3,))
+    odd = save(tmp_path / "odd", head(3, (0, 0, 7), ImagePositionPatient=place))
+    if "inf" in place:
+        odd.write_bytes(odd.read_bytes().replace(b"inf", b"o.k"))  # no more can be made of it at all
+    placed, odd = sorted(open_volumes(tmp_path), key=lambda one: -one.shape[0])
+    assert (placed.shape[0], odd.shape[0]) == (5, 1) and not placed.left_out
+    assert all("They differ in whether they state a place that can be used." in one.said[0] for one in (placed, odd))
+    assert "ImagePositionPatient) is not three numbers" in odd.said[1] and "three numbers" not in " ".join(placed.said)

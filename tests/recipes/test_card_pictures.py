@@ -1,6 +1,7 @@
 """Picture rows in the layouts of their publishers: read, asked, left out and counted."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -358,6 +359,15 @@ def test_a_dicom_file_without_a_picture_says_so(tmp_path):
 
     (tmp_path / "slice.dcm").write_bytes(b"\0" * 128 + b"DICM")
     with pytest.raises(AssayError, match="without a picture"):
+        readable(tmp_path / "slice.dcm")
+
+
+def test_a_dicom_file_without_pydicom_names_it(tmp_path, monkeypatch):
+    from recipes.card.examples import readable
+
+    (tmp_path / "slice.dcm").write_bytes(b"\0" * 128 + b"DICM")
+    monkeypatch.setitem(sys.modules, "extraction.volume.picture", None)
+    with pytest.raises(AssayError, match=r"slice\.dcm is a DICOM image; pip install pydicom"):
         readable(tmp_path / "slice.dcm")
 
 
