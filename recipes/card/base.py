@@ -67,7 +67,7 @@ def read_row(row: Row, folder: Path, split: str) -> Reading:
     Raises:
         AssayError: the data are not there or not what they should be, or patients stand on both sides of the split.
     """
-    reading = _part(row, folder, split).check(folder)
+    reading = _part(row, folder, split).check(folder, split)
     train = Reading() if split == "train" else training_part(row, folder, split)
     if train.unread and split == "test":  # of a run's own training part its training says so
         reading.said.append(
@@ -176,7 +176,7 @@ class RowTask(Task):
         examples = examples_of(reading, row, wanted.questions if wanted.split == "train" else None)
         for told in reading.told():
             say(f"{row.title}, {wanted.split}: {told}")
-        reading.check(wanted.folder)
+        reading.check(wanted.folder, wanted.split)
         return examples
 
     def groups(self, example: Example) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from PIL import Image
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
 
 from extraction.document import Limits
 from extraction.errors import DocumentError
@@ -27,7 +27,8 @@ def _folder() -> Path:
 
 
 def as_png(path: Path) -> Path:
-    """A DICOM picture (DX, CR, MG, US, one slice) as an 8-bit PNG: rescaled, windowed, MONOCHROME1 inverted.
+    """A DICOM picture (DX, CR, MG, US, one slice) as an 8-bit PNG: rescaled, windowed, MONOCHROME1 inverted,
+    a palette's numbers as its colours.
 
     Raises:
         DocumentError: it has no picture, several, too many pixels, or a compression that nothing installed reads.
@@ -45,7 +46,10 @@ def as_png(path: Path) -> Path:
         if size[0] * size[1] > Limits().pixels:
             raise DocumentError(f"{path} has {size[0] * size[1]} pixels, more than {Limits().pixels}.")
         values = data.pixel_array
-        if data.get("SamplesPerPixel", 1) == 1:
+        if data.get("PhotometricInterpretation") == "PALETTE COLOR":
+            values = apply_color_lut(values, data)
+            values = values >> 8 if values.dtype.itemsize > 1 else values
+        elif data.get("SamplesPerPixel", 1) == 1:
             values = apply_voi_lut(apply_modality_lut(values, data), data).astype(np.float64)
             low, high = float(values.min()), float(values.max())
             values = (values - low) * (255 / (high - low)) if high > low else np.zeros_like(values)

@@ -108,7 +108,7 @@ class Card:
             contexts = sampled(every, self.limit)
             reading.items = [item for own in contexts for item in own]
             store = self._asked(name, row, contexts, reading, tick)
-            items = reading.check(folder).items
+            items = reading.check(folder, "test").items
             row = known if len(items) == known.n else row
         except AssayError as error:
             return Line(row, name, self.by, missing=str(error))
@@ -180,7 +180,8 @@ class Card:
         return store
 
     def _key(self, row: Row, contract: Contract) -> dict[str, str]:
-        asked = row.model_dump_json(include={"prompt", "question", "classes", "square"})
+        of_protocol = {"shown", "magnification", "mpp"} if row.shown != "picture" else set[str]()
+        asked = row.model_dump_json(include={"prompt", "question", "classes", "square"} | of_protocol)
         told = contract.model_dump_json(exclude={"max_prompt_tokens"})
         return {"weights": self.weights, "asked": hashlib.sha256((asked + told).encode()).hexdigest()[:16]}
 

@@ -60,10 +60,18 @@ def _frontal(folder: Path, split: str, row: Row, reading: Reading) -> dict[str, 
     metadata = _table(folder, "mimic-cxr-2.0.0-metadata.csv", row)
     views = {c["dicom_id"]: c["ViewPosition"] for _, c in lines_of(metadata, ("dicom_id", "ViewPosition"))}
     found: dict[str, tuple[str, str, str]] = {}
+    unseen: dict[str, str] = {}
     splits = _table(folder, "mimic-cxr-2.0.0-split.csv", row)
     for at, cells in lines_of(splits, ("dicom_id", "study_id", "subject_id", "split")):
-        if cells["split"] == _PARTS[split] and views.get(cells["dicom_id"]) in _FRONTAL:
+        if cells["split"] != _PARTS[split]:
+            continue
+        if views.get(cells["dicom_id"]) in _FRONTAL:
             found.setdefault(cells["study_id"], (cells["subject_id"], cells["dicom_id"], at))
+        else:
+            unseen.setdefault(cells["study_id"], at)
+    for study, at in unseen.items():
+        if study not in found:
+            reading.leave("its study has no frontal image", f"{at} (s{study.lstrip('s')})")
     for study, (subject, dicom, at) in list(found.items()):
         path = image_of(folder, subject, study, dicom)
         if not path.is_file():
