@@ -109,7 +109,7 @@ class Reading:
             told.append(f"{', '.join(names[:2])}{more}: {sentence}")
         return [*told, *self.said]
 
-    def check(self, folder: Path, split: str) -> Reading:
+    def check(self, folder: Path, split: str = "test") -> Reading:
         """Itself, where there is anything in it.
 
         Raises:

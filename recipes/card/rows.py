@@ -187,7 +187,7 @@ def load_row(path: Path) -> Row:
     if not isinstance(values, dict):
         raise AssayError(f"{path} must be keys with values, such as reader, columns, prompt, grader.")
     base = values.pop("base", None)
-    start = by_name(str(base)).model_dump(exclude_unset=True) if base else {}
+    start = _begun(by_name(str(base)), values) if base else {}
     if path.name == FILE:
         name = path.parent.resolve().name
         values = {"name": name, "title": values.get("name", name), **values}
@@ -209,6 +209,20 @@ def load_row(path: Path) -> Row:
         raise AssayError(f"{path}: {reason(error)}{meant}") from None
     _check_names(row, path)
     return row
+
+
+def _begun(base: Row, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row takes from its base: of classes that it has itself none more.
+
+    Data of another layout are a team's own: looked through as such, without the figures and leaks of the base's.
+    """
+    start = base.model_dump(exclude_unset=True)
+    if "classes" in values:
+        start.pop("classes", None)
+    if base.folders and {"reader", "columns"} & set(values):
+        start |= {"folders": (), "n": None, "leak": ""}
+        start["figures"] = [figure.model_copy(update={"published": ()}).model_dump() for figure in base.figures]
+    return start
 
 
 def _meant(name: str, known: Sequence[str]) -> str:

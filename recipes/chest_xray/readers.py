@@ -82,7 +82,7 @@ def _suffixes(folder: Path, named: Path) -> Iterator[Path]:
 
 
 def _images(folder: Path) -> dict[str, Path]:
-    """The images of ChestX-ray14 by name: in twelve folders, as they are published, or in one; below or beside labels."""
+    """The images of ChestX-ray14 by name: in the twelve published folders, or one; below or beside labels."""
     beside = (folder.parent, *(folder.parent / name for name in by_name("cxr14").folders))
     patterns = [(folder, inner) for inner in ("*.png", "*/*.png", "*/*/*.png")]
     patterns += [(p, inner) for p in beside if p != folder for inner in ("images/*.png", "images_*/images/*.png")]

@@ -28,7 +28,10 @@ TEXTS = {"recipe": "exams", "columns": {"question": "q", "options": "o", "answer
 def test_tables_in_folders_of_their_split(tmp_path):
     for split in ("train", "validation", "test"):
         picture(tmp_path / split / "1.png")
-        table(tmp_path / split / "t.csv", [{"image": "1.png", "q": f"{split}?", "y": "no"}])
+        table(
+            tmp_path / split / ("T.CSV" if split == "test" else "t.csv"),
+            [{"image": "1.png", "q": f"{split}?", "y": "no"}],
+        )
     row = own(tmp_path, grader="yes_no", columns={"image": "image", "question": "q", "answer": "y"})
     for split in ("train", "validation", "test"):
         for folder in (tmp_path, tmp_path / split):
@@ -246,6 +249,21 @@ def test_leaks_by_a_number_s_writing_a_picture_s_bytes_and_a_question_s_words(tm
     assert "1 of 2 questions name no patient (column `p`)" in read_row(*row, "test").said[0]
     with pytest.raises(AssayError, match=r"1 of its questions .1 in all. are, word for word, in its training part"):
         read_row(*sides("exam", [asked], [asked], recipe="exams"), "test")
+
+
+def test_own_data_that_begin_from_a_published_row_are_own(tmp_path):
+    for name in "abc":
+        picture(tmp_path / f"{name}.png")
+    rows = [{"image": "a.png", "next": f"{name}.png", "y": y} for name, y in (("b", "up"), ("b", "up"), ("c", "down"))]
+    table(tmp_path / "test.csv", rows)
+    row = own(tmp_path, base="ms_cxr_t", recipe="chest_xray", reader="table", classes={"down": "Worse", "up": "Better"},
+              question="And now?", columns={"image": "image, next", "answer": "y"})  # fmt: skip
+    reading = read_table(tmp_path, "test", row)
+    assert [(dict(item.options), item.gold) for item in reading.items] == [
+        ({"A": "Worse", "B": "Better"}, "B"), ({"A": "Worse", "B": "Better"}, "A")
+    ]  # fmt: skip
+    assert reading.counts == {"the same question with the same answer stands there before": 1}
+    assert [figure.published for figure in row.figures] == [(), ()] and row.prompt.labels
 
 
 def test_pictures_outside_folders_and_pages_are_said(tmp_path):

@@ -100,6 +100,15 @@ def test_a_changed_picture_is_another_question(tmp_path):
     assert as_asked([item], row) != before
 
 
+def test_slides_in_another_magnification_are_other_questions():
+    def key(row):
+        return lines.Card._key(SimpleNamespace(weights="w"), row, lines.contract_of(row, None, True, None))["asked"]
+
+    slides, pictures = by_name("wsi_choice"), by_name("slake")
+    assert key(slides.model_copy(update={"magnification": 20})) != key(slides)
+    assert key(pictures.model_copy(update={"magnification": 20})) == key(pictures)
+
+
 def test_only_pictures_that_are_asked_about_are_opened(card, monkeypatch):
     opened = []
     monkeypatch.setattr(examples, "readable", lambda path: opened.append(path) or path)
