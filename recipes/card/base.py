@@ -19,7 +19,7 @@ from recipes.card.examples import SCHEMA, Asked, examples_of
 from recipes.card.grade import Graded, answer_text, final, graded, named
 from recipes.card.items import Reading, known, leave_known, left_and_right, same_pictures, same_questions
 from recipes.card.measures import measure
-from recipes.card.readers import read_folders, read_table
+from recipes.card.readers import read_folders, read_table, split_of
 from recipes.card.rows import FILE, Row, row_at
 
 _NOTEBOOK = re.compile(r"Final Answer:\s*\(?([A-Z])\b")
@@ -139,6 +139,8 @@ def training_part(row: Row, folder: Path, split: str = "test") -> Reading:
     for place in (folder, beside):
         if place == beside and (folder.name == "train" or not beside.is_dir()):
             continue
+        if place == folder and _is_one_part(place, split, row):
+            continue
         try:
             reading = reader_of(row)(place, "train", row) if split == "test" else _part(row, place, "train")
         except AssayError as error:
@@ -151,6 +153,12 @@ def training_part(row: Row, folder: Path, split: str = "test") -> Reading:
                 reading.unread = " ".join(reading.told())
             return reading
     return none
+
+
+def _is_one_part(folder: Path, split: str, row: Row) -> bool:
+    """Whether folders of classes lie here without a division, and are a split by its name, or all there is to test on."""
+    alone = row.reader == "folders" and not row.files and not _has_training(folder, row)
+    return alone and (split == "test" or split_of(folder.resolve().name) == split)
 
 
 def _has_training(folder: Path, row: Row) -> bool:
