@@ -140,6 +140,11 @@ def training_part(row: Row, folder: Path, split: str = "test") -> Reading:
         if place == beside and (folder.name == "train" or not beside.is_dir()):
             continue
         if place == folder and _is_one_part(place, split, row):
+            if split == "validation" and split_of(place.resolve().name) is None:
+                raise AssayError(
+                    f"{place} has its classes' folders without a division, so that it cannot be told whether it is the "
+                    "training part, too. Call it validation, or divide it into train and validation."
+                )
             continue
         try:
             reading = reader_of(row)(place, "train", row) if split == "test" else _part(row, place, "train")
@@ -156,9 +161,9 @@ def training_part(row: Row, folder: Path, split: str = "test") -> Reading:
 
 
 def _is_one_part(folder: Path, split: str, row: Row) -> bool:
-    """Whether folders of classes lie here without a division, and are a split by its name, or all there is to test on."""
-    alone = row.reader == "folders" and not row.files and not _has_training(folder, row)
-    return alone and (split == "test" or split_of(folder.resolve().name) == split)
+    """Whether folders of classes lie here without a division: a split by its name, or all there is."""
+    alone, name = row.reader == "folders" and not row.files, split_of(folder.resolve().name)
+    return alone and not _has_training(folder, row) and name != "train" and bool(name or not row.held_out)
 
 
 def _has_training(folder: Path, row: Row) -> bool:

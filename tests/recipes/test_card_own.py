@@ -197,6 +197,20 @@ def test_a_json_that_is_no_table(tmp_path, text):
         read_table(tmp_path, "test", own(tmp_path, **TEXTS))
 
 
+def test_a_part_of_a_division_into_folders_is_not_its_own_training_part(tmp_path):
+    for number, place in enumerate(("train", "validation", "test", "more")):
+        for name in "ab":
+            picture(tmp_path / place / name / "1.png", (number, ord(name), 9))
+    row = own(tmp_path, reader="folders", question="Which?")
+    for place, split in (("train", "train"), ("validation", "validation"), ("test", "test"), ("more", "test")):
+        assert len(read_row(row, tmp_path / place, split).items) == 2
+    with pytest.raises(AssayError, match="cannot be told whether it is the training part, too. Call it validation"):
+        read_row(row, tmp_path / "more", "validation")
+    picture(tmp_path / "validation" / "a" / "2.png", (0, ord("a"), 9))
+    with pytest.raises(AssayError, match=r"leaks: 1 of its pictures .*2\.png \(as 1\.png\)"):
+        read_row(row, tmp_path / "validation", "validation")
+
+
 def test_odd_notes(tmp_path):
     folder = tmp_path / "ehrnoteqa"
     rows = [{"patient_id": 7, "num_notes": count, "question": question, "choice_A": 1, "choice_B": "b", "answer": "A"}
@@ -270,15 +284,26 @@ def test_pictures_outside_folders_and_pages_are_said(tmp_path):
     data, frames = tmp_path / "own", [Image.new("L", (8, 8), shade) for shade in (0, 9)]
     for name in (data / "images" / "a.png", tmp_path / "other.png"):
         picture(name)
-    frames[0].save(data / "images" / "b.tif", save_all=True, append_images=frames[1:])
+    for name in ("b.tif", "c.gif"):
+        frames[0].save(data / "images" / name, save_all=True, append_images=frames[1:])
     (data / "test" / "deep").mkdir(parents=True)
-    names = ("../images/a.png", str(tmp_path / "other.png"), "../../other.png", "deep", "../images/b.tif")
+    names = (
+        "../images/a.png",
+        str(tmp_path / "other.png"),
+        "../../other.png",
+        "deep",
+        "../images/b.tif",
+        "../images/c.gif",
+    )
     table(data / "test" / "t.csv", [{"image": name, "question": f"Is it {name}?", "answer": "no"} for name in names])
     row = own(data, grader="yes_no")
     reading = read_table(data / "test", "test", row)
     assert reading.counts == {"its image lies outside of the data folder": 2, "its image is a folder": 1}
     examples_of(reading, row)
-    assert reading.told()[-1] == "b.tif: only the first of its 2 pages is shown."
+    assert reading.told()[-2:] == [
+        "b.tif: only the first of its 2 pages is shown.",
+        "c.gif: only the first of its 2 pictures (it is animated) is shown.",
+    ]
 
 
 def test_a_name_that_stands_twice_is_refused(tmp_path):

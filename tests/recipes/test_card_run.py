@@ -219,6 +219,22 @@ def test_the_blind_rule_is_the_best_for_each_figure():
     assert best["yes/no accuracy"].value == 100 and "yes/no accuracy: always 'yes'" in told
 
 
+def test_boxes_of_one_s_own_have_a_blind_rule_only_where_there_are_boxes_to_learn_from():
+    row = by_name("chest_imagenome").model_copy(update={"blind": "constant"})
+    items = [Item(f"{n}", "heart", (n, 0, 500, 500)) for n in (0, 100)]
+    assert blind(row, [], items) == ({}, "")
+    best, told = blind(row, [Item("3", "heart", (0, 0, 500, 500))], items)
+    assert best["mean IoU"].value == pytest.approx(90) and "median training box" in told
+
+
+def test_a_run_s_folder_stands_for_its_adapter(card):
+    adapter = card.folder / "run" / "adapter"
+    adapter.mkdir(parents=True)
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(card.folder / "model")}))
+    command.make_card(str(card.folder / "run"), card.data, (), card.out, "generation", None, True, None, False)
+    assert json.loads((card.out / "card.json").read_text())["model"] == str(adapter)
+
+
 def test_a_folder_without_a_run_is_one_sentence(tmp_path):
     for name, said in (("", "holds no model and no finished run"), ("nothing", "There is no folder")):
         with pytest.raises(AssayError, match=said):
