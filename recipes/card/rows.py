@@ -311,9 +311,14 @@ def row_at(folder: Path, recipe: str = "") -> Row:
     )
 
 
+def is_version(folder: Path) -> bool:
+    """Whether a folder is a version of a data set within the data set's, as PhysioNet has it (mimic-cxr-jpg/2.1.0)."""
+    return re.fullmatch(r"\d+(\.\d+)+", folder.resolve().name) is not None
+
+
 def is_of(row: Row, folder: Path) -> bool:
     """Whether a folder has a name under which a row's data set is published, and the files of one of its splits."""
-    names = {name.casefold() for name in row.folders}
-    if folder.resolve().name.casefold() not in names:
+    names, place = {name.casefold() for name in row.folders}, folder.resolve()
+    if (place.parent if is_version(place) else place).name.casefold() not in names:
         return False
     return not row.files or any(next(folder.glob(one), None) for own in row.files.values() for one in own)

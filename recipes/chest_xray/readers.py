@@ -19,11 +19,6 @@ CXR14 = (
     "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
     "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia",
 )  # fmt: skip
-# The published header holds commas without quotes: 9 names that a CSV reader takes for 11.
-_ENTRY = (
-    "Image Index", "Finding Labels", "Follow-up #", "Patient ID", "Patient Age", "Patient Gender", "View Position",
-    "Width", "Height", "Spacing x", "Spacing y",
-)  # fmt: skip
 
 
 def question(finding: str) -> str:
@@ -104,7 +99,8 @@ def read_cxr14(folder: Path, split: str, row: Row) -> Reading:
     reading, test, images = Reading(), _listed(folder / "test_list.txt"), _images(folder)
     if not test:
         reading.said.append("There is no test_list.txt: 20 of a hundred patients are the test, drawn by their number.")
-    for at, cells in _entries(file):
+    # The published header holds commas without quotes, as do its rows: 9 names that are 11 columns.
+    for at, cells in lines_of(file, ("Image Index", "Finding Labels", "Patient ID")):
         name, patient = cells["Image Index"], cells["Patient ID"]
         for_test = name in test if test else part_of(patient, {"train": 80}) == "test"
         if for_test != (split == "test"):
@@ -120,12 +116,6 @@ def read_cxr14(folder: Path, split: str, row: Row) -> Reading:
         for finding in CXR14:
             add(reading, at, images[name], finding, int(finding in there), patient)
     return reading
-
-
-def _entries(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    from recipes.tables import table
-
-    yield from table(file, names=_ENTRY)
 
 
 def _listed(file: Path) -> frozenset[str]:

@@ -221,11 +221,13 @@ def test_ms_cxr_t_shows_the_previous_image_first(tmp_path):
     mimic(tmp_path / "mimic-cxr-jpg")
     row = {"subject_id": "10000002", "study_id": "50000002", "dicom_id": "files/p10/p10000002/s50000002/pa-2",
            "previous_study_id": "50000002", "previous_dicom_id": "lateral-2", "edema_progression": "worsening",
-           "edema_label_quality": "one_expert", "pneumonia_progression": ""}  # fmt: skip
+           "edema_label_quality": "one_expert", "pneumonia_progression": "", "consolidation_progression": "nan",
+           "pleural_effusion_progression": "", "pneumothorax_progression": "better"}  # fmt: skip
     table(tmp_path / "ms-cxr-t" / "MS_CXR_T_temporal_image_classification_v1.0.0.csv", [row])
     folder = tmp_path / "ms-cxr-t"
     reading = read(folder)
     assert [(item.gold, item.group) for item in reading.items] == [("C", "edema")]
+    assert reading.counts == {"a finding is not spoken of": 3, "its answer is none of its options": 1}
     [example] = examples_of(reading, row_at(folder))
     before, label, after, other = example.context.parts
     assert (before.path.stem, label, after.path.stem, other) == (
