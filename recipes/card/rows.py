@@ -214,13 +214,13 @@ def load_row(path: Path) -> Row:
 def _begun(base: Row, values: Mapping[str, Any]) -> dict[str, Any]:
     """What a row takes from its base: of classes that it has itself none more.
 
-    Data of another layout are a team's own: looked through as such, without the figures and leaks of the base's.
+    Data of another layout are a team's own: looked through as such, without what is known of the base's.
     """
     start = base.model_dump(exclude_unset=True)
     if "classes" in values:
         start.pop("classes", None)
     if base.folders and {"reader", "columns"} & set(values):
-        start |= {"folders": (), "n": None, "leak": ""}
+        start |= {"folders": (), "n": None, "leak": "", "note": "", "access": "", "download": ""}
         start["figures"] = [figure.model_copy(update={"published": ()}).model_dump() for figure in base.figures]
     return start
 

@@ -278,6 +278,7 @@ def test_own_data_that_begin_from_a_published_row_are_own(tmp_path):
     ]  # fmt: skip
     assert reading.counts == {"the same question with the same answer stands there before": 1}
     assert [figure.published for figure in row.figures] == [(), ()] and row.prompt.labels
+    assert not (row.note or row.access)  # these are of the base's data
 
 
 def test_pictures_outside_folders_and_pages_are_said(tmp_path):
