@@ -122,6 +122,11 @@ def _part(row: Row, folder: Path, split: str) -> Reading:
     names: dict[Any, str] = {}  # of contexts: of a patient, of what is shown; without the folder, which may be moved
     for item in (every := [*reading.items, *reading.unseen]):
         names.setdefault(item.patient or item.shown, item.patient or item.id)
+    if len(names) == 1:
+        raise AssayError(
+            f"{folder} has one patient or image alone for training and validation; add others, or name the validation "
+            f"part in {FILE} (files: {{validation: ...}})."
+        )
     drawn = sorted(names, key=lambda key: hashlib.sha256(names[key].encode()).hexdigest())
     held = set(drawn[: max(1, len(drawn) * row.held_out // 100)])
     own = {item.id for item in every if ((item.patient or item.shown) in held) == (split == "validation")}

@@ -318,6 +318,10 @@ def test_of_few_patients_one_is_held_out(tmp_path, row):
     assert (len(held), len(trained)) == (1, 2) and not held & trained
     with pytest.raises(AssayError, match="No question is in its files for the split test"):
         read(folder, "test", by_name("cxr14"))
+    table(folder / "validation_labels.csv", [{**named[0], **finding}])
+    table(folder / "Data_Entry_2017_v2020.csv", entries[:1])
+    with pytest.raises(AssayError, match="one patient or image alone for training and validation"):
+        read(folder, "train", by_name(row))
 
 
 def test_ehr_note_qa_joins_its_notes_by_time(tmp_path):
