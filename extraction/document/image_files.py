@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from extraction.document.frames import RefusalError, check_pixels, check_size, drawn_page, page_frame
@@ -148,7 +148,16 @@ def read_image(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
             image, issue = source, "the page is damaged and its content could not be loaded"
         width, height = (side * 72 / image_dpi(image) for side in image.size)
         check_size(number, width, height, job)
-        yield {**page_frame(number, width, height, issue), "pixels": image.size}
+        yield {**page_frame(number, width, height, issue), "pixels": image.size, "moving": _moving(source, job)}
+
+
+def _moving(source: Any, job: dict[str, Any]) -> int:
+    """How many pictures an animation has; 1 of what is none, also where its end is cut off."""
+    if job["image"] not in ("GIF", "WEBP", "PNG"):  # a photo's further pictures (MPO) are depth and thumbnails
+        return 1
+    with suppress(Exception):
+        return int(getattr(source, "n_frames", 1))
+    return 1
 
 
 def render_image(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:

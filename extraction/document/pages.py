@@ -79,7 +79,8 @@ class Page:
     read from the pixels, and `reason` why, where there was a choice. `rotated` holds the words that are not upright
     (watermarks, side notes), which would only disturb the lines. `issue` is empty, or says why the page's words could
     not be read, or what is doubtful about them. `pixels` are width and height of an image file as displayed; None for a
-    page of a PDF, which has no pixels of its own. `signs` are None where there is no text layer.
+    page of a PDF, which has no pixels of its own. `moving` counts the pictures of an animation, of which the page is
+    the first. `signs` are None where there is no text layer.
     """
 
     number: int
@@ -93,6 +94,7 @@ class Page:
     reason: str = ""
     frame: Frame | None = None
     signs: Signs | None = None
+    moving: int = 1
 
     @property
     def displayed(self) -> tuple[float, float]:

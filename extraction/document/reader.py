@@ -109,7 +109,10 @@ def _page(frame: dict[str, Any]) -> Page:
     turn, sides = frame.get("turn", 0), (frame["width"], frame["height"])
     width, height = sides[::-1] if turn % 180 else sides
     pixels = (frame["pixels"][0], frame["pixels"][1]) if "pixels" in frame else None
-    page = Page(frame["page"], width, height, words, rotated=rotated, issue=frame["issue"], pixels=pixels)
+    moving = frame.get("moving", 1)
+    page = Page(
+        frame["page"], width, height, words, rotated=rotated, issue=frame["issue"], pixels=pixels, moving=moving
+    )
     signs = frame.get("signs")
     if signs:
         sample = [Word(text, (x0, y0, x1, y1)) for text, x0, y0, x1, y1 in signs["sample"]]

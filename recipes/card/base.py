@@ -19,7 +19,7 @@ from recipes.card.examples import SCHEMA, Asked, examples_of
 from recipes.card.grade import Graded, answer_text, final, graded, named
 from recipes.card.items import Reading, known, leave_known, left_and_right, same_pictures, same_questions
 from recipes.card.measures import measure
-from recipes.card.readers import read_folders, read_table
+from recipes.card.readers import read_folders, read_table, split_of
 from recipes.card.rows import FILE, Row, row_at
 
 _NOTEBOOK = re.compile(r"Final Answer:\s*\(?([A-Z])\b")
@@ -67,7 +67,7 @@ def read_row(row: Row, folder: Path, split: str) -> Reading:
     Raises:
         AssayError: the data are not there or not what they should be, or patients stand on both sides of the split.
     """
-    reading = _part(row, folder, split).check(folder)
+    reading = _part(row, folder, split).check(folder, split)
     train = Reading() if split == "train" else training_part(row, folder, split)
     if train.unread and split == "test":  # of a run's own training part its training says so
         reading.said.append(
@@ -122,6 +122,11 @@ def _part(row: Row, folder: Path, split: str) -> Reading:
     names: dict[Any, str] = {}  # of contexts: of a patient, of what is shown; without the folder, which may be moved
     for item in (every := [*reading.items, *reading.unseen]):
         names.setdefault(item.patient or item.shown, item.patient or item.id)
+    if len(names) == 1:
+        raise AssayError(
+            f"{folder} has one patient or image alone for training and validation; add others, or name the validation "
+            f"part in {FILE} (files: {{validation: ...}})."
+        )
     drawn = sorted(names, key=lambda key: hashlib.sha256(names[key].encode()).hexdigest())
     held = set(drawn[: max(1, len(drawn) * row.held_out // 100)])
     own = {item.id for item in every if ((item.patient or item.shown) in held) == (split == "validation")}
@@ -139,6 +144,13 @@ def training_part(row: Row, folder: Path, split: str = "test") -> Reading:
     for place in (folder, beside):
         if place == beside and (folder.name == "train" or not beside.is_dir()):
             continue
+        if place == folder and _is_one_part(place, split, row):
+            if split == "validation" and split_of(place.resolve().name) is None:
+                raise AssayError(
+                    f"{place} has its classes' folders without a division, so that it cannot be told whether it is the "
+                    "training part, too. Call it validation, or divide it into train and validation."
+                )
+            continue
         try:
             reading = reader_of(row)(place, "train", row) if split == "test" else _part(row, place, "train")
         except AssayError as error:
@@ -151,6 +163,12 @@ def training_part(row: Row, folder: Path, split: str = "test") -> Reading:
                 reading.unread = " ".join(reading.told())
             return reading
     return none
+
+
+def _is_one_part(folder: Path, split: str, row: Row) -> bool:
+    """Whether folders of classes lie here without a division: a split by its name, or all there is."""
+    alone, name = row.reader == "folders" and not row.files, split_of(folder.resolve().name)
+    return alone and not _has_training(folder, row) and name != "train" and bool(name or not row.held_out)
 
 
 def _has_training(folder: Path, row: Row) -> bool:
@@ -176,7 +194,7 @@ class RowTask(Task):
         examples = examples_of(reading, row, wanted.questions if wanted.split == "train" else None)
         for told in reading.told():
             say(f"{row.title}, {wanted.split}: {told}")
-        reading.check(wanted.folder)
+        reading.check(wanted.folder, wanted.split)
         return examples
 
     def groups(self, example: Example) -> Mapping[str, str]:

@@ -15,6 +15,7 @@ from recipes.card.rows import Row
 from recipes.card.words import normal
 
 _CONSTANTS = 5  # of the most frequent answers that are tried as constants
+_SHOWN = 60  # letters of an answer that are told
 
 
 def blind(row: Row, train: Sequence[Item], items: Sequence[Item]) -> tuple[dict[str, Measured], str]:
@@ -36,9 +37,10 @@ def blind(row: Row, train: Sequence[Item], items: Sequence[Item]) -> tuple[dict[
 
 def _rules(row: Row, train: Sequence[Item], items: Sequence[Item]) -> Iterator[tuple[str, list[Any]]]:
     """The rules that a row's figures may be best by, each with its answers."""
-    if row.blind == "none" or not items or (row.blind == "label" and not train):
+    boxes = row.blind == "label" or row.grader == "box"  # no box is the most frequent one
+    if row.blind == "none" or not items or (boxes and not train):
         return
-    if row.blind == "label":
+    if boxes:
         yield _label(row, train, items)
         return
     if row.blind == "question" and train:
@@ -50,13 +52,18 @@ def _rules(row: Row, train: Sequence[Item], items: Sequence[Item]) -> Iterator[t
     frequent = [gold for gold, _ in known.most_common(_CONSTANTS)]
     both = ["yes", "no"] if row.grader in ("yes_no", "short") else []
     for gold in dict.fromkeys([*frequent, *both]):
-        yield f"always {gold!r}", [gold] * len(items)
+        yield f"always {_shown(gold)}", [gold] * len(items)
 
 
 def _most(golds: Sequence[Any]) -> Any:
     """The most frequent answer, whatever the case of its letters; the first of equals."""
     best = Counter(normal(str(gold)) for gold in golds).most_common(1)[0][0]
     return next(gold for gold in golds if normal(str(gold)) == best)
+
+
+def _shown(gold: Any) -> str:
+    """An answer in quotes; of a whole report its beginning."""
+    return repr(gold if len(str(gold)) <= _SHOWN else f"{str(gold)[:_SHOWN]}…")
 
 
 def _constant(row: Row, train: Sequence[Item], items: Sequence[Item]) -> tuple[str, list[Any]]:
@@ -66,7 +73,7 @@ def _constant(row: Row, train: Sequence[Item], items: Sequence[Item]) -> tuple[s
     best = {key: _most(golds) for key, golds in own.items()}
     most = _most([item.gold for item in source])
     said = [best.get(item.group if row.grader == "yes_no" else "", most) for item in items]
-    shown = f"always {most!r}" if len(set(map(str, said))) == 1 else "the more frequent answer of each group"
+    shown = f"always {_shown(most)}" if len(set(map(str, said))) == 1 else "the more frequent answer of each group"
     return f"{shown}, the most frequent {where}", said
 
 

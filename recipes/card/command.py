@@ -14,6 +14,7 @@ from extraction.contract import FILE as CONTRACT
 from extraction.contract import Contract
 from extraction.errors import AssayError
 from extraction.generate.hub import quiet_libraries, shipped
+from finetune.run import ADAPTER
 from recipes.card.lines import By, Card, Line
 from recipes.card.places import found
 from recipes.card.rows import FILE, Row, by_name, published
@@ -83,6 +84,8 @@ def make_card(
         raise AssayError(
             f"{data} holds the data of none of these rows; `assay card --list` says how to come by them.{faults}"
         )
+    if (Path(model) / ADAPTER / "adapter_config.json").is_file():  # a run's folder, as `assay evaluate` takes it
+        model = str(Path(model) / ADAPTER)
     folder = Path(shipped(model))
     known = Contract.load(folder) if (folder / CONTRACT).exists() else None
     if known is not None and known.style != "text":

@@ -129,8 +129,10 @@ def picture_parts(path: Path, row: Row) -> tuple[list[Part], Sequence[str]]:
     part = ImagePart.of_page(document, 1)
     if row.square:
         part = replace(part, size=(max(part.size),) * 2, square=True)
-    pages = len(document.pages)
-    return [part], [f"only the first of its {pages} pages is shown."] if pages > 1 else []
+    pages, moving = len(document.pages), document.pages[0].moving
+    odd = [f"only the first of its {count} {what} is shown." for count, what in
+           ((pages, "pages"), (moving, "pictures (it is animated)")) if count > 1]  # fmt: skip
+    return [part], odd
 
 
 def volume_parts(path: Path, row: Row) -> tuple[list[Part], Sequence[str]]:

@@ -39,10 +39,13 @@ class Graded:
 
 # "Final Answer", with what may stand between it and the answer: marks of emphasis, a colon, "is", a bracket of LaTeX.
 # Letters of "answer" may be in another order ("Anwser").
-_FINAL = re.compile(r"final\s+a[nsw]{2,4}[er]{1,3}s?\b[\s*_`#]*(?:is\b)?[\s*_`:=–—-]*", re.IGNORECASE)
+_FINAL = re.compile(r"final\s+a[nsw]{2,4}[er]{1,3}s?\b[\s*_`#]*(?:is\b)?[\s*_`:：=→–—-]*", re.IGNORECASE)
+# What it was asked for, said again ("Final Answer: X", X being a letter); not "X-ray".
+_ASKED_FOR = re.compile(r"[\"'“”]?X(?=\s*$|\s*\n|[\"'“”.,;:)\]]|\s+(?:where|being|is|as)\b)")
 _KEY = re.compile(r"^[\s`]*(?:json\s*)?\{\s*[\"'][\w ]+[\"']\s*:\s*")  # {"answer": "C"}
 _STATED = re.compile(
-    r"\b(?:(?:answer|choice|option|diagnosis)\b[\s*_`]*(?:is\b|:)(?:\s*:)?[\s*_`]*(?!\s*not\b)"
+    r"\b(?:(?:answer|choice|option|diagnosis)\b[\s*_`]*(?:(?:is|(?:would|should)\s+be)\b|:)(?:\s*:)?[\s*_`]*(?!\s*not\b)"
+    r"|ans\s*[.:][\s*_`]*"
     r"|(?:answer|choice|option|diagnosis)\s+is\s+not\b[^.\n]{1,60}?[,;]\s*(?:but|(?:it|that)\s+is)\s+"
     r"|(?:i|we)(?:\s+would|\s+will|\s+must|'d|'ll)?\s+(?:choose|pick|select|say|go\s+(?:with|for)|opt\s+for)\b[\s*_`:]*"
     r"|(?:i|we)\s+(?:think|believe|guess|say)\s+(?:that\s+)?(?:it|this)\s+is\b(?!\s*not\b)[\s*_`:]*)",
@@ -54,16 +57,16 @@ _REFUSED = re.compile(
     r"cannot (?:answer|provide|determine|give)|not possible to (?:answer|determine))",
     re.IGNORECASE,
 )
-_WRAP = re.compile(r"\\(?:boxed|text|textbf|mathrm|mathbf)\s*\{|[{}$*_`]|\\[()\[\]]")
+_WRAP = re.compile(r"\\(?:boxed|text|textbf|mathrm|mathbf)\s*\{|[{}$*_`<>]|\\[()\[\]]")
 # A letter that stands for an option: in brackets, or alone before a stop, a line's end, or what the option says.
 _LETTER = (
     r"\(\s*([A-Za-z]{1,2})\s*\)|\[\s*([A-Za-z]{1,2})\s*\]"
-    r"|([A-Z]{1,2})(?=\s*(?:[.):,;]|$|\n|\s[-–—]\s|\s\(|\s(?:since|because)\b|\s*[/&]|\s+(?:or|and)\s+\(?[A-Z]\b))"
+    r"|([A-Z]{1,2})(?=\s*(?:[.):,;=]|$|\n|\s[-–—]\s|\s\(|\s(?:since|because)\b|\s*[/&+]|\s+(?:or|and)\s+\(?[A-Z]\b))"
     r"|([a-z])(?=\s*(?:[.)]|$|\n))"
 )
 _HEAD = re.compile(
     rf"\s*(?:[Tt]he\s+)?(?:(?:correct|best|right|most\s+likely)\s+)?(?:[Aa]nswer\s+(?:is\s+)?)?"
-    rf"(?:(?:[Oo]ption|[Cc]hoice|[Dd]iagnosis)\s+(?:is\s+)?)?[\"'“‘]?\s*(?:{_LETTER})"
+    rf"(?:[Bb]oth\s+|(?:[Oo]ption|[Cc]hoice|[Ll]etter|[Dd]iagnosis)\s+(?:is\s+)?)?[\"'“‘]?\s*(?:{_LETTER})"
 )
 # "Option C is correct", "(C) is the best answer"; not "neither A nor B is correct".
 _CORRECT = re.compile(
@@ -73,29 +76,32 @@ _CORRECT = re.compile(
     r"(?:\s+(?:answer|option|choice|one|diagnosis))?|the\s+(?:answer|diagnosis))\b"
 )
 _SPOKEN_OF = re.compile(r"\s+(?:is|are|was|were|would|could|may|might|can|seems?|describes?|refers?)\b")
-_MORE = re.compile(rf"\s*[\"'”’.]*\s*(?:,|and|or|&|/|oder|et)\s*(?:or\s+|and\s+)?(?:option\s+)?(?:{_LETTER})")
+_MORE = re.compile(rf"\s*[\"'”’.]*\s*(?:,|and|or|&|/|\+|oder|et)\s*(?:or\s+|and\s+)?(?:option\s+)?(?:{_LETTER})")
 _TOGETHER = re.compile(
     r"\)?(?:\s*(?:,|and|or|&|/)\s*(?:and\s+|or\s+)?(?:option\s+)?\(?[A-Z]{1,2}\b\)?)+\s+(?:are|were)\b(\s+(?:both\s+)?(?:correct|right))?"
 )
-_YES = re.compile(r"[\s\"'“‘(*_`]*(yes|no)\b", re.IGNORECASE)
+_YES = re.compile(r"[\s\"'“‘(\[*_`]*(yes|no)\b", re.IGNORECASE)
 _BOTH = re.compile(
     r"[\s\"'”’).*_`]*(?:(?:or|and|/)[\s\"'“‘(*_`]*(?:yes|no)\b|,\s*(?:yes|no)[\s\"'”’).*_`]*$)",
     re.IGNORECASE | re.MULTILINE,
 )
+# The end of the published prompt, said again before an answer or in the place of one.
+_EITHER = re.compile(r"\bFinal Answer:\s*yes[\s\"'”’]+or\s+[\"'“‘]*Final Answer:\s*no\b", re.IGNORECASE)
+_TAGS = re.compile(r"<(b|i|u|p|em|strong|span)>(.*?)</\1>", re.IGNORECASE | re.DOTALL)
 _NEXT = re.compile(r"\n\s*\n|\bQuestion\s*\d*\s*:")  # where a short answer ends
 _SAYING = re.compile(r"^(?:the\s+)?(?:correct\s+)?answers?\s*(?:is\b|:)[\s:]*", re.IGNORECASE)
 
 
 def answer_text(reply: str) -> str:
-    """A reply without thoughts, of which nothing is left where they were cut."""
-    return without_thinking(Generation(reply, "stop")).text.strip()
+    """A reply without thoughts, of which nothing is left where they were cut, and without marks of HTML."""
+    return _TAGS.sub(r"\2", without_thinking(Generation(reply, "stop")).text).strip()
 
 
 def final(reply: str) -> str | None:
     """What follows the first "Final Answer", None where that is not said. What it is asked for ("X") is none."""
     for match in _FINAL.finditer(reply):
         rest = reply[match.end() :]
-        if rest.strip() and not re.match(r"[\"'“”]?X\b", rest):
+        if rest.strip() and not _ASKED_FOR.match(rest):
             return rest
     return None
 
@@ -216,8 +222,8 @@ def _worded(text: str, options: Mapping[str, str], only: bool = False) -> str:
 
 
 def yes_no(reply: str, item: Item) -> Graded:
-    """Yes or no; `value` is 1 for yes."""
-    reply = answer_text(reply)
+    """Yes or no; what a reply repeats of its prompt ("yes" or "no") is neither."""
+    reply = _EITHER.sub("", answer_text(reply))
     last = final(reply)
     for place in _places(last, reply):
         text = _plain(place)

@@ -109,14 +109,14 @@ class Reading:
             told.append(f"{', '.join(names[:2])}{more}: {sentence}")
         return [*told, *self.said]
 
-    def check(self, folder: Path) -> Reading:
+    def check(self, folder: Path, split: str = "test") -> Reading:
         """Itself, where there is anything in it.
 
         Raises:
             AssayError: nothing is left.
         """
         if not self.items:
-            why = " ".join(self.told()) or "No question is in its files for this split."
+            why = " ".join(self.told()) or f"No question is in its files for the split {split}."
             raise AssayError(f"Nothing of {folder} can be used. {why}")
         return self
 

@@ -120,10 +120,9 @@ class Card:
         for one in own:
             if one.why:
                 ungraded[one.why] = ungraded.get(one.why, 0) + 1
-        if row.grader == "box":
-            self._draw(name, row, contexts, replies)
         known_leak = [row.leak] if row.leak and not any(row.leak in told for told in reading.said) else []
-        said = (*reading.told(), *known_leak, *([row.note] if row.note else []))
+        drawn = [f"Boxes on their pictures: {self._draw(name, row, contexts, replies)}."] if row.grader == "box" else []
+        said = (*drawn, *reading.told(), *known_leak, *([row.note] if row.note else []))
         if len(own) >= _FEW and len({one.said for one in own}) == 1 and own[0].said:
             said = (f"The model gave the same answer to all of them: {own[0].said[:40]}.", *said)
         if store.damaged:
@@ -135,8 +134,8 @@ class Card:
 
     def _draw(
         self, name: str, row: Row, contexts: Sequence[Sequence[Item]], replies: dict[str, dict[str, Any]]
-    ) -> None:
-        """A page of the first boxes on their pictures."""
+    ) -> Path:
+        """A page of the first boxes on their pictures, and where it lies."""
         from recipes.chest_xray.draw import page
 
         drawn = []
@@ -147,7 +146,8 @@ class Card:
             drawn.append((part, item.question, item.gold, told, overlap(told, item.gold) if told else 0.0))
             if len(drawn) == _DRAWN:
                 break
-        write_whole(self.out / f"{name}.boxes.html", page(drawn))
+        write_whole(path := self.out / f"{name}.boxes.html", page(drawn))
+        return path
 
     def _asked(
         self,
@@ -180,7 +180,8 @@ class Card:
         return store
 
     def _key(self, row: Row, contract: Contract) -> dict[str, str]:
-        asked = row.model_dump_json(include={"prompt", "question", "classes", "square"})
+        of_protocol = {"shown", "magnification", "mpp"} if row.shown != "picture" else set[str]()
+        asked = row.model_dump_json(include={"prompt", "question", "classes", "square"} | of_protocol)
         told = contract.model_dump_json(exclude={"max_prompt_tokens"})
         return {"weights": self.weights, "asked": hashlib.sha256((asked + told).encode()).hexdigest()[:16]}
 

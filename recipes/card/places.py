@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from extraction.errors import AssayError
-from recipes.card.rows import FILE, Row, is_of, load_row, published
+from recipes.card.rows import FILE, Row, is_of, is_version, load_row, published
 
 _DEPTH = 3  # folders below the one that is named, in which data sets are looked for
 
@@ -33,7 +33,8 @@ def found(data: Path) -> Iterator[tuple[str, Row | AssayError, Path]]:
             except AssayError as error:  # what is wrong with one stops no other
                 listed.append((folder.name, error, folder))
                 continue
-        for row in own or [row for row in published().values() if is_of(row, folder)]:
+        stands_for_itself = folder == data or not is_version(folder)  # else the folder above is of the same data
+        for row in own or [row for row in published().values() if stands_for_itself and is_of(row, folder)]:
             files = {path.resolve() for group in row.files.values() for one in group for path in folder.glob(one)}
             key = row.name, frozenset(files or {folder.resolve()})
             if not own and any(name == row.name and key[1] <= there for name, there in seen):

@@ -56,7 +56,9 @@ def files_of(folder: Path, split: str, row: Row) -> list[Path]:
 
 
 def _tables(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.name.endswith(SUFFIXES) and p.is_file() and p.name != FILE)
+    return sorted(
+        p for p in folder.iterdir() if p.name.casefold().endswith(SUFFIXES) and p.is_file() and p.name != FILE
+    )
 
 
 def _part(folder: Path, split: str) -> Path | None:

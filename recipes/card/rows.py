@@ -187,7 +187,7 @@ def load_row(path: Path) -> Row:
     if not isinstance(values, dict):
         raise AssayError(f"{path} must be keys with values, such as reader, columns, prompt, grader.")
     base = values.pop("base", None)
-    start = by_name(str(base)).model_dump(exclude_unset=True) if base else {}
+    start = _begun(by_name(str(base)), values) if base else {}
     if path.name == FILE:
         name = path.parent.resolve().name
         values = {"name": name, "title": values.get("name", name), **values}
@@ -209,6 +209,20 @@ def load_row(path: Path) -> Row:
         raise AssayError(f"{path}: {reason(error)}{meant}") from None
     _check_names(row, path)
     return row
+
+
+def _begun(base: Row, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row takes from its base: of classes that it has itself none more.
+
+    Data of another layout are a team's own: looked through as such, without what is known of the base's.
+    """
+    start = base.model_dump(exclude_unset=True)
+    if "classes" in values:
+        start.pop("classes", None)
+    if base.folders and {"reader", "columns"} & set(values):
+        start |= {"folders": (), "n": None, "leak": "", "note": "", "access": "", "download": ""}
+        start["figures"] = [figure.model_copy(update={"published": ()}).model_dump() for figure in base.figures]
+    return start
 
 
 def _meant(name: str, known: Sequence[str]) -> str:
@@ -297,9 +311,14 @@ def row_at(folder: Path, recipe: str = "") -> Row:
     )
 
 
+def is_version(folder: Path) -> bool:
+    """Whether a folder is a version of a data set within the data set's, as PhysioNet has it (mimic-cxr-jpg/2.1.0)."""
+    return re.fullmatch(r"\d+(\.\d+)+", folder.resolve().name) is not None
+
+
 def is_of(row: Row, folder: Path) -> bool:
     """Whether a folder has a name under which a row's data set is published, and the files of one of its splits."""
-    names = {name.casefold() for name in row.folders}
-    if folder.resolve().name.casefold() not in names:
+    names, place = {name.casefold() for name in row.folders}, folder.resolve()
+    if (place.parent if is_version(place) else place).name.casefold() not in names:
         return False
     return not row.files or any(next(folder.glob(one), None) for own in row.files.values() for one in own)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ from PIL import Image
 from extraction.errors import AssayError
 from recipes.card.boxes import in_square
 from recipes.card.items import Item, Reading
-from recipes.card.options import LETTERS
+from recipes.card.options import LETTERS, told
 from recipes.card.readers import lines_of
-from recipes.card.rows import Row
+from recipes.card.rows import Row, is_version
 
 _PARTS = {"train": "train", "validation": "validate", "test": "test"}
 _FRONTAL = ("AP", "PA")
@@ -40,12 +40,31 @@ _NAMES = {
 }  # fmt: skip
 
 
-def image_of(folder: Path, subject: str, study: str, dicom: str) -> Path:
-    """Where an image of MIMIC-CXR-JPG lies: in the folder itself, or in mimic-cxr-jpg beside it."""
-    subject, study, name = subject.lstrip("p"), study.lstrip("s"), Path(dicom).stem
-    within = Path("files", f"p{subject[:2]}", f"p{subject}", f"s{study}", f"{name}.jpg")
-    places = (folder, *(folder.parent / name for name in ("mimic-cxr-jpg", "MIMIC-CXR-JPG")))
-    return next((place / within for place in places if (place / within).is_file()), folder / within)
+def _released(folder: Path) -> Path:
+    """The newest version within a folder, as PhysioNet's are (mimic-cxr-jpg/2.1.0); itself, where it has none."""
+    versions = [p for p in folder.iterdir() if p.is_dir() and is_version(p)] if folder.is_dir() else []
+    return max(versions, key=lambda p: [int(one) for one in p.name.split(".")], default=folder)
+
+
+def _homes(folder: Path, beside: Sequence[str]) -> list[Path]:
+    """What holds `files`: the folder itself, one in it or beside it; where none does, the one that is to be there."""
+    top = folder.parent if is_version(folder) else folder
+    places = [_released(place / name) for name in ("", *beside) for place in (top.parent if name else folder, folder)]
+    return [p for p in dict.fromkeys(places) if (p / "files").is_dir()] or [top.parent / beside[0]]
+
+
+def _images(folder: Path) -> list[Path]:
+    return _homes(folder, ("mimic-cxr-jpg", "MIMIC-CXR-JPG"))
+
+
+def _within(subject: str, study: str) -> Path:
+    return Path("files", f"p{subject[:2]}", f"p{subject}", f"s{study}")
+
+
+def image_of(homes: Sequence[Path], subject: str, study: str, dicom: str) -> Path:
+    """Where an image of MIMIC-CXR-JPG lies: in one of several folders, or should lie in the first."""
+    within = _within(subject.lstrip("p"), study.lstrip("s")) / f"{Path(dicom).stem}.jpg"
+    return next((home / within for home in homes if (home / within).is_file()), homes[0] / within)
 
 
 def _table(folder: Path, name: str, row: Row) -> Path:
@@ -55,17 +74,27 @@ def _table(folder: Path, name: str, row: Row) -> Path:
     raise AssayError(f"{folder} has no {name}(.gz); {row.access}.")
 
 
-def _frontal(folder: Path, split: str, row: Row, reading: Reading) -> dict[str, tuple[str, str, str]]:
-    """The first frontal image of each study of a split: its subject, name, and where it is named."""
+def _frontal(folder: Path, split: str, row: Row, reading: Reading) -> dict[str, tuple[str, Path, str]]:
+    """The first frontal image of each study of a split: its subject, its file, and where it is named."""
     metadata = _table(folder, "mimic-cxr-2.0.0-metadata.csv", row)
     views = {c["dicom_id"]: c["ViewPosition"] for _, c in lines_of(metadata, ("dicom_id", "ViewPosition"))}
-    found: dict[str, tuple[str, str, str]] = {}
-    splits = _table(folder, "mimic-cxr-2.0.0-split.csv", row)
+    found: dict[str, tuple[str, Path, str]] = {}
+    unseen: dict[str, str] = {}
+    splits, homes = _table(folder, "mimic-cxr-2.0.0-split.csv", row), _images(folder)
     for at, cells in lines_of(splits, ("dicom_id", "study_id", "subject_id", "split")):
-        if cells["split"] == _PARTS[split] and views.get(cells["dicom_id"]) in _FRONTAL:
-            found.setdefault(cells["study_id"], (cells["subject_id"], cells["dicom_id"], at))
-    for study, (subject, dicom, at) in list(found.items()):
-        path = image_of(folder, subject, study, dicom)
+        if cells["split"] != _PARTS[split]:
+            if cells["split"] not in _PARTS.values():
+                reading.leave("its split is none of train, validate and test", f"{at} ({cells['split'][:40]!r})")
+        elif views.get(cells["dicom_id"]) in _FRONTAL:
+            if cells["study_id"] not in found:
+                image = image_of(homes, cells["subject_id"], cells["study_id"], cells["dicom_id"])
+                found[cells["study_id"]] = cells["subject_id"], image, at
+        else:
+            unseen.setdefault(cells["study_id"], at)
+    for study, at in unseen.items():
+        if study not in found:
+            reading.leave("its study has no frontal image", f"{at} (s{study.lstrip('s')})")
+    for study, (_, path, at) in list(found.items()):
         if not path.is_file():
             reading.leave("its image is missing", f"{at} ({path})")
             del found[study]
@@ -76,15 +105,19 @@ def read_mimic_cxr(folder: Path, split: str, row: Row) -> Reading:
     """CheXpert's labels of MIMIC-CXR's studies, asked of each study's first frontal image."""
     from recipes.chest_xray.readers import FINDINGS, add
 
-    reading = Reading()
+    reading, folder = Reading(), _released(folder)
     images = _frontal(folder, split, row, reading)
+    labelled = set[str]()
     labels = _table(folder, "mimic-cxr-2.0.0-chexpert.csv", row)
     for at, cells in lines_of(labels, ("subject_id", "study_id", *FINDINGS)):
         if cells["study_id"] in images:
-            subject, dicom, _ = images[cells["study_id"]]
-            image = image_of(folder, subject, cells["study_id"], dicom)
+            subject, image, _ = images[cells["study_id"]]
+            labelled.add(cells["study_id"])
             for finding in FINDINGS:
                 add(reading, at, image, finding, cells[finding], subject)
+    for study, (_, _, at) in images.items():
+        if study not in labelled:
+            reading.leave("its study has no labels", f"{at} (s{study.lstrip('s')})")
     return reading
 
 
@@ -94,6 +127,7 @@ def read_ms_cxr_t(folder: Path, split: str, row: Row) -> Reading:
     Raises:
         AssayError: it is asked for training, or the table is missing.
     """
+    homes, folder = _images(folder), _released(folder)
     file = next(iter(sorted(folder.glob("MS_CXR_T_temporal_image_classification*.csv"))), None)
     if split != "test":
         raise AssayError(f"{row.title} has no training part; train on pairs of your own (reader table, two images).")
@@ -103,16 +137,17 @@ def read_ms_cxr_t(folder: Path, split: str, row: Row) -> Reading:
     options = dict(zip(LETTERS, row.classes.values(), strict=False))
     reading = Reading()
     needed = ("subject_id", "study_id", "dicom_id", "previous_study_id", "previous_dicom_id")
-    for at, cells in lines_of(file, needed):
+    for at, cells in lines_of(file, (*needed, *(f"{finding}_progression" for finding in _CHANGES))):
         subject = cells["subject_id"]
-        before = image_of(folder, subject, cells["previous_study_id"], cells["previous_dicom_id"])
-        after = image_of(folder, subject, cells["study_id"], cells["dicom_id"])
+        before = image_of(homes, subject, cells["previous_study_id"], cells["previous_dicom_id"])
+        after = image_of(homes, subject, cells["study_id"], cells["dicom_id"])
         if missing := next((path for path in (before, after) if not path.is_file()), None):
             reading.leave("its image is missing", f"{at} ({missing})")
             continue
         for finding in _CHANGES:
-            label = str(cells.get(f"{finding}_progression", "")).strip()
-            if label and label != "nan":
+            if not (label := told(cells[f"{finding}_progression"])):
+                reading.leave("a finding is not spoken of", f"{at} ({finding})")
+            else:
                 asked = f"How has the {finding.replace('_', ' ')} changed from the previous image to the current one?"
                 name = f"{before.stem}>{after.stem}:{finding}"
                 gold = letters.get(label, label)
@@ -126,29 +161,46 @@ def read_imagenome(folder: Path, split: str, row: Row) -> Reading:
     Raises:
         AssayError: the table of the split or the scene graphs are missing, or one is no JSON.
     """
+    homes, folder = _images(folder), _released(folder)
     base = folder / "silver_dataset" if (folder / "silver_dataset").is_dir() else folder
     name = {"train": "train.csv", "validation": "valid.csv", "test": "test.csv"}[split]
     reading = Reading()
     for at, cells in lines_of(_table(base / "splits", name, row), ("subject_id", "study_id", "dicom_id")):
         dicom = cells["dicom_id"]
-        image = image_of(folder, cells["subject_id"], cells["study_id"], dicom)
+        image = image_of(homes, cells["subject_id"], cells["study_id"], dicom)
         graph = base / "scene_graph" / f"{dicom}_SceneGraph.json"
         if not image.is_file() or not graph.is_file():
             missing = graph if image.is_file() else image
             reading.leave("its image or scene graph is missing", f"{at} ({missing})")
             continue
         try:
-            objects = [*json.loads(graph.read_text(encoding="utf-8"))["objects"]]
-            with Image.open(image) as opened:
-                size = opened.size
-        except (OSError, ValueError, KeyError, TypeError, Image.DecompressionBombError) as error:
-            reading.leave("its image or scene graph cannot be read", f"{graph} ({error})")
+            objects, size = _objects(graph), _size(image)
+        except (OSError, ValueError) as error:
+            reading.leave("its image or scene graph cannot be read", f"{at} ({error})")
             continue
         if not objects:
             reading.leave("its scene graph has no object", str(graph))
         for number, one in enumerate(objects, 1):
             _add_box(reading, f"{graph}, object {number}", one, image, size, cells["subject_id"])
     return reading
+
+
+def _objects(graph: Path) -> list[Any]:
+    """The objects of a scene graph; ValueError says what is wrong with it."""
+    try:
+        return [*json.loads(graph.read_text(encoding="utf-8"))["objects"]]
+    except (ValueError, KeyError, TypeError) as error:
+        why = str(error) if isinstance(error, ValueError) else "it has no objects"
+        raise ValueError(f"{graph}: {why}") from None
+
+
+def _size(image: Path) -> tuple[int, int]:
+    """Width and height of a picture; ValueError says what is wrong with it."""
+    try:
+        with Image.open(image) as opened:
+            return opened.size
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{image}: {error}") from None
 
 
 def _add_box(
@@ -169,22 +221,20 @@ def _add_box(
 
 def read_mimic_reports(folder: Path, split: str, row: Row) -> Reading:
     """Findings and impression of a study's report, from its indication and first frontal image."""
-    reading = Reading()
-    places = (folder, folder / "mimic-cxr-reports", folder.parent / "mimic-cxr-reports", folder.parent / "mimic-cxr")
-    for study, (subject, dicom, at) in _frontal(folder, split, row, reading).items():
-        within = Path("files", f"p{subject[:2]}", f"p{subject}", f"s{study}.txt")
-        file = next((place / within for place in places if (place / within).is_file()), None)
+    reading, homes, folder = Reading(), _homes(folder, ("mimic-cxr-reports", "mimic-cxr")), _released(folder)
+    for study, (subject, image, at) in _frontal(folder, split, row, reading).items():
+        places = [(home / _within(subject, study)).with_suffix(".txt") for home in homes]
+        file = next((place for place in places if place.is_file()), None)
         if file is None:
-            reading.leave("its report is missing", f"{at} ({within})")
+            reading.leave("its report is missing", f"{at} (mimic-cxr-reports/{_within(subject, study)}.txt)")
             continue
-        told = sections(file.read_text(encoding="utf-8", errors="replace"))
-        if "findings" not in told and "impression" not in told:
+        parts = sections(file.read_text(encoding="utf-8", errors="replace"))
+        if "findings" not in parts and "impression" not in parts:
             reading.leave("its report has neither findings nor impression", str(file))
             continue
-        both = [told.get("findings", ""), f"Impression: {told['impression']}" if "impression" in told else ""]
-        image = image_of(folder, subject, study, dicom)
+        both = [parts.get("findings", ""), f"Impression: {parts['impression']}" if "impression" in parts else ""]
         gold = "\n".join(one for one in both if one)
-        reading.add(Item(study, told.get("indication", ""), gold, images=(image,), patient=subject, at=str(file)))
+        reading.add(Item(study, parts.get("indication", ""), gold, images=(image,), patient=subject, at=str(file)))
     return reading
 
 
@@ -199,8 +249,9 @@ def sections(text: str) -> dict[str, str]:
             name = " ".join(head.group().rstrip(":").lower().split())
             heads.append((_NAMES.get(name, name), head))
     found: dict[str, str] = {}
-    for (name, head), after in zip(heads, [*heads[1:], None], strict=True):
-        said = " ".join(text[head.end() : after[1].start() if after else None].lstrip(" \t:").split())
+    ends = [*(head.start() for _, head in heads[1:]), None]  # of a report without any heading there is one more
+    for (name, head), end in zip(heads, ends, strict=False):
+        said = " ".join(text[head.end() : end].lstrip(" \t:").split())
         if said:
             found.setdefault(name, said)
     return found

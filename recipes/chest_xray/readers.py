@@ -9,7 +9,7 @@ from typing import Any
 from extraction.errors import AssayError
 from recipes.card.items import Item, Reading
 from recipes.card.readers import lines_of, part_of
-from recipes.card.rows import Row
+from recipes.card.rows import Row, by_name
 from recipes.chest_xray.mimic import read_imagenome, read_mimic_cxr, read_mimic_reports, read_ms_cxr_t
 
 FINDINGS = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
@@ -18,11 +18,6 @@ ADJUDICATED = ("Fracture", "Pneumothorax", "Airspace opacity", "Nodule or mass")
 CXR14 = (
     "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
     "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia",
-)  # fmt: skip
-# The published header holds commas without quotes: 9 names that a CSV reader takes for 11.
-_ENTRY = (
-    "Image Index", "Finding Labels", "Follow-up #", "Patient ID", "Patient Age", "Patient Gender", "View Position",
-    "Width", "Height", "Spacing x", "Spacing y",
 )  # fmt: skip
 
 
@@ -81,39 +76,36 @@ def _suffixes(folder: Path, named: Path) -> Iterator[Path]:
         yield folder.joinpath(*named.parts[start:])
 
 
-def _images(folder: Path, name: str) -> Path | None:
-    """An image of ChestX-ray14, which is published in twelve folders, or in one."""
-    places = [
-        folder / "images",
-        folder,
-        *sorted(folder.glob("images_*/images")),
-        folder.parent / "ChestX-ray14" / "images",
-    ]
-    found = next((place / name for place in places if (place / name).is_file()), None)
-    return found or next(iter(sorted(folder.glob(f"*/*/{name}"))), None)
+def _images(folder: Path) -> dict[str, Path]:
+    """The images of ChestX-ray14 by name: in the twelve published folders, or one; below or beside labels."""
+    beside = (folder.parent, *(folder.parent / name for name in by_name("cxr14").folders))
+    patterns = [(folder, inner) for inner in ("*.png", "*/*.png", "*/*/*.png")]
+    patterns += [(p, inner) for p in beside if p != folder for inner in ("images/*.png", "images_*/images/*.png")]
+    found: dict[str, Path] = {}
+    for place, pattern in patterns:  # each folder is listed once: there are 112,120 images
+        for path in sorted(place.glob(pattern)):
+            found.setdefault(path.name, path)
+    return found
 
 
 def read_cxr14(folder: Path, split: str, row: Row) -> Reading:
-    """`Data_Entry_2017*.csv` with the published lists; without them patients are divided, 70, 10 and 20 of a hundred.
+    """`Data_Entry_2017*.csv` with the published lists; without them patients are divided, 80 and 20 of a hundred.
 
-    The published list of training and validation is divided by patients, 90 and 10 of a hundred.
+    A tenth of the patients for training is the validation part (`held_out`).
     """
     file = next(iter(sorted(folder.glob("Data_Entry_2017*.csv"))), None)
     if file is None:
         raise AssayError(f"{folder} has no Data_Entry_2017_v2020.csv; {row.access}.")
-    reading, test = Reading(), _listed(folder / "test_list.txt")
+    reading, test, images = Reading(), _listed(folder / "test_list.txt"), _images(folder)
     if not test:
-        reading.said.append(
-            "There is no test_list.txt: patients are divided by their number, 70, 10 and 20 of a hundred."
-        )
-    for at, cells in _entries(file):
+        reading.said.append("There is no test_list.txt: 20 of a hundred patients are the test, drawn by their number.")
+    # The published header holds commas without quotes, as do its rows: 9 names that are 11 columns.
+    for at, cells in lines_of(file, ("Image Index", "Finding Labels", "Patient ID")):
         name, patient = cells["Image Index"], cells["Patient ID"]
-        shares = {"train": 90, "validation": 10} if test else {"train": 70, "validation": 10, "test": 20}
-        part = "test" if name in test else part_of(patient, shares)
-        if part != split:
+        for_test = name in test if test else part_of(patient, {"train": 80}) == "test"
+        if for_test != (split == "test"):
             continue
-        image = _images(folder, name)
-        if image is None:
+        if name not in images:
             reading.leave("its image is missing", f"{at} ({name})")
             continue
         there = cells["Finding Labels"].split("|")
@@ -122,14 +114,8 @@ def read_cxr14(folder: Path, split: str, row: Row) -> Reading:
             reading.leave("its finding is none of the 14", f"{at} ({unknown[0]!r})")
             continue
         for finding in CXR14:
-            add(reading, at, image, finding, int(finding in there), patient)
+            add(reading, at, images[name], finding, int(finding in there), patient)
     return reading
-
-
-def _entries(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    from recipes.tables import table
-
-    yield from table(file, names=_ENTRY)
 
 
 def _listed(file: Path) -> frozenset[str]:
@@ -142,17 +128,14 @@ def read_cxr14_adjudicated(folder: Path, split: str, row: Row) -> Reading:
     file = next((p for p in (folder / name, folder / "four_findings_expert_labels" / name) if p.is_file()), None)
     if file is None:
         raise AssayError(f"{folder} has no {name}; {row.access}.")
-    reading = Reading()
+    reading, images = Reading(), _images(folder)
     for at, cells in lines_of(file, ("Image Index", "Patient ID", *ADJUDICATED)):
-        patient = cells["Patient ID"]
-        if split != "test" and part_of(patient, {"validation": 10, "train": 90}) != split:
-            continue
-        image = _images(folder, cells["Image Index"])
+        image = images.get(cells["Image Index"])
         if image is None:
             reading.leave("its image is missing", f"{at} ({cells['Image Index']})")
             continue
         for finding in ADJUDICATED:
-            add(reading, at, image, finding, cells[finding], patient)
+            add(reading, at, image, finding, cells[finding], cells["Patient ID"])
     return reading
 
 

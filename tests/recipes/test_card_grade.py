@@ -69,6 +69,14 @@ def said(reply, options=OPTIONS):
         ("(A) A benign lesion\n(B) Normal\n(C) Iron deficiency\n(D) Iron deficiency anemia\n\nThe answer is C.", "C"),
         ("A and B are wrong; C is correct", "C"),
         ("Final Answer: A and B are wrong; C is correct", "C"),
+        ("<b>Final Answer:</b> C", "C"),
+        ("Final Answer: <C>", "C"),
+        ("Final Answer: the letter C", "C"),
+        ("Final Answer：C", "C"),
+        ("Final Answer: C = Iron deficiency", "C"),
+        ("The best choice would be C.", "C"),
+        ("Ans. C", "C"),
+        ('It shall end in "Final Answer: X", X being a letter. Final Answer: C', "C"),
         ("<unused94>thought\nperhaps (A)... Final Answer: A<unused95>Final Answer: C", "C"),
     ],
 )
@@ -84,6 +92,8 @@ def test_the_first_answer_that_is_stated_counts(reply, letter):
         ("Final Answer: (A) and (C)", "several"),
         ("Final Answer: A or C", "several"),
         ("Final Answer: B, C", "several"),
+        ("Final Answer: both A and C", "several"),
+        ("Final Answer: A+C", "several"),
         ("Final Answer: A and C are correct", "several"),
         ("Final Answer: Iron deficiency or Normal", "several"),
         ("Final Answer: Normal, Iron deficiency", "several"),
@@ -106,6 +116,11 @@ def test_nothing_said_is_never_right():
     assert short("", Item("1", "?", "a")).scores == {"f1": 0.0, "exact": 0.0}
     assert short("A", Item("1", "?", "a")).scores == {"f1": 1.0, "exact": 1.0}
     assert said("Neither A nor B is correct") == "none stated"
+
+
+def test_an_answer_that_begins_with_x_is_not_the_x_of_the_prompt():
+    assert short("Final Answer: X-Ray", Item("1", "?", "X-Ray")).scores == {"f1": 1.0, "exact": 1.0}
+    assert said("Final Answer: X-linked", {"A": "dominant", "C": "X-linked"}) == "C"
 
 
 def test_more_options_than_letters_and_options_that_are_letters():
@@ -136,6 +151,9 @@ def test_a_pronoun_is_no_option():
         ("Final Answer: The answer is no", "no"),
         ("Final Answers: no", "no"),
         ("Final Anwser: yes", "yes"),
+        ("Final Answer: [yes]", "yes"),
+        ('I must say "Final Answer: yes" or "Final Answer: no". Final Answer: no', "no"),
+        ('"Final Answer: yes" or "Final Answer: no"', "none stated"),
         ("There is some cardiomegaly.", "none stated"),
         ("Normal", "none stated"),
         ("", "empty"),

@@ -28,7 +28,10 @@ TEXTS = {"recipe": "exams", "columns": {"question": "q", "options": "o", "answer
 def test_tables_in_folders_of_their_split(tmp_path):
     for split in ("train", "validation", "test"):
         picture(tmp_path / split / "1.png")
-        table(tmp_path / split / "t.csv", [{"image": "1.png", "q": f"{split}?", "y": "no"}])
+        table(
+            tmp_path / split / ("T.CSV" if split == "test" else "t.csv"),
+            [{"image": "1.png", "q": f"{split}?", "y": "no"}],
+        )
     row = own(tmp_path, grader="yes_no", columns={"image": "image", "question": "q", "answer": "y"})
     for split in ("train", "validation", "test"):
         for folder in (tmp_path, tmp_path / split):
@@ -194,6 +197,20 @@ def test_a_json_that_is_no_table(tmp_path, text):
         read_table(tmp_path, "test", own(tmp_path, **TEXTS))
 
 
+def test_a_part_of_a_division_into_folders_is_not_its_own_training_part(tmp_path):
+    for number, place in enumerate(("train", "validation", "test", "more")):
+        for name in "ab":
+            picture(tmp_path / place / name / "1.png", (number, ord(name), 9))
+    row = own(tmp_path, reader="folders", question="Which?")
+    for place, split in (("train", "train"), ("validation", "validation"), ("test", "test"), ("more", "test")):
+        assert len(read_row(row, tmp_path / place, split).items) == 2
+    with pytest.raises(AssayError, match=r"whether it is the training part, too\. Call it validation"):
+        read_row(row, tmp_path / "more", "validation")
+    picture(tmp_path / "validation" / "a" / "2.png", (0, ord("a"), 9))
+    with pytest.raises(AssayError, match=r"leaks: 1 of its pictures .*2\.png \(as 1\.png\)"):
+        read_row(row, tmp_path / "validation", "validation")
+
+
 def test_odd_notes(tmp_path):
     folder = tmp_path / "ehrnoteqa"
     rows = [{"patient_id": 7, "num_notes": count, "question": question, "choice_A": 1, "choice_B": "b", "answer": "A"}
@@ -248,19 +265,46 @@ def test_leaks_by_a_number_s_writing_a_picture_s_bytes_and_a_question_s_words(tm
         read_row(*sides("exam", [asked], [asked], recipe="exams"), "test")
 
 
+def test_own_data_that_begin_from_a_published_row_are_own(tmp_path):
+    for name in "abc":
+        picture(tmp_path / f"{name}.png")
+    rows = [{"image": "a.png", "next": f"{name}.png", "y": y} for name, y in (("b", "up"), ("b", "up"), ("c", "down"))]
+    table(tmp_path / "test.csv", rows)
+    row = own(tmp_path, base="ms_cxr_t", recipe="chest_xray", reader="table", classes={"down": "Worse", "up": "Better"},
+              question="And now?", columns={"image": "image, next", "answer": "y"})  # fmt: skip
+    reading = read_table(tmp_path, "test", row)
+    assert [(dict(item.options), item.gold) for item in reading.items] == [
+        ({"A": "Worse", "B": "Better"}, "B"), ({"A": "Worse", "B": "Better"}, "A")
+    ]  # fmt: skip
+    assert reading.counts == {"the same question with the same answer stands there before": 1}
+    assert [figure.published for figure in row.figures] == [(), ()] and row.prompt.labels
+    assert not (row.note or row.access)  # these are of the base's data
+
+
 def test_pictures_outside_folders_and_pages_are_said(tmp_path):
     data, frames = tmp_path / "own", [Image.new("L", (8, 8), shade) for shade in (0, 9)]
     for name in (data / "images" / "a.png", tmp_path / "other.png"):
         picture(name)
-    frames[0].save(data / "images" / "b.tif", save_all=True, append_images=frames[1:])
+    for name in ("b.tif", "c.gif"):
+        frames[0].save(data / "images" / name, save_all=True, append_images=frames[1:])
     (data / "test" / "deep").mkdir(parents=True)
-    names = ("../images/a.png", str(tmp_path / "other.png"), "../../other.png", "deep", "../images/b.tif")
+    names = (
+        "../images/a.png",
+        str(tmp_path / "other.png"),
+        "../../other.png",
+        "deep",
+        "../images/b.tif",
+        "../images/c.gif",
+    )
     table(data / "test" / "t.csv", [{"image": name, "question": f"Is it {name}?", "answer": "no"} for name in names])
     row = own(data, grader="yes_no")
     reading = read_table(data / "test", "test", row)
     assert reading.counts == {"its image lies outside of the data folder": 2, "its image is a folder": 1}
     examples_of(reading, row)
-    assert reading.told()[-1] == "b.tif: only the first of its 2 pages is shown."
+    assert reading.told()[-2:] == [
+        "b.tif: only the first of its 2 pages is shown.",
+        "c.gif: only the first of its 2 pictures (it is animated) is shown.",
+    ]
 
 
 def test_a_name_that_stands_twice_is_refused(tmp_path):

@@ -18,7 +18,7 @@ from recipes.card.examples import examples_of
 from recipes.card.items import Reading
 from recipes.card.rows import by_name, published, row_at
 from recipes.chest_xray.mimic import sections
-from recipes.chest_xray.readers import add
+from recipes.chest_xray.readers import ADJUDICATED, add
 from tests.recipes.pictures import imagenome, mimic, picture, slake, table, vqa_rad
 
 
@@ -186,6 +186,10 @@ def test_mimic_asks_five_findings_of_the_frontal_image(tmp_path):
     assert reading.counts == {"a finding is not spoken of": 2, "a finding is uncertain": 2}
     examples = examples_of(reading, row_at(folder))
     assert [len(example.branches) for example in examples] == [3, 3]
+    views = [{"dicom_id": f"{view}-{n}", "ViewPosition": "LL" if n == 3 else "PA"}
+             for n in range(4) for view in ("pa", "lateral")]  # fmt: skip
+    table(folder / "mimic-cxr-2.0.0-metadata.csv.gz", views, zipped=True)
+    assert read(folder).counts["its study has no frontal image"] == 1
     assert examples[0].context.parts[0].size == (100, 100)
     assert examples[0].branches[0].parts[0].endswith('or "Final Answer: no')
 
@@ -218,11 +222,13 @@ def test_ms_cxr_t_shows_the_previous_image_first(tmp_path):
     mimic(tmp_path / "mimic-cxr-jpg")
     row = {"subject_id": "10000002", "study_id": "50000002", "dicom_id": "files/p10/p10000002/s50000002/pa-2",
            "previous_study_id": "50000002", "previous_dicom_id": "lateral-2", "edema_progression": "worsening",
-           "edema_label_quality": "one_expert", "pneumonia_progression": ""}  # fmt: skip
+           "edema_label_quality": "one_expert", "pneumonia_progression": "", "consolidation_progression": "nan",
+           "pleural_effusion_progression": "", "pneumothorax_progression": "better"}  # fmt: skip
     table(tmp_path / "ms-cxr-t" / "MS_CXR_T_temporal_image_classification_v1.0.0.csv", [row])
     folder = tmp_path / "ms-cxr-t"
     reading = read(folder)
     assert [(item.gold, item.group) for item in reading.items] == [("C", "edema")]
+    assert reading.counts == {"a finding is not spoken of": 3, "its answer is none of its options": 1}
     [example] = examples_of(reading, row_at(folder))
     before, label, after, other = example.context.parts
     assert (before.path.stem, label, after.path.stem, other) == (
@@ -291,6 +297,32 @@ def test_chexpert_and_chestxray14(tmp_path):
     table(nih / "four_findings_expert_labels" / "test_labels.csv", [labels])
     reading = read(nih, row=by_name("cxr14_adjudicated"))
     assert golds(reading)[0] == ("Are there any fractures in the image?", "no") and len(reading.items) == 4
+    labelled = nih / "four_findings_expert_labels"
+    assert len(read(labelled).items) == 4
+    assert len(read(labelled.rename(tmp_path / labelled.name)).items) == 4  # beside the images, too
+
+
+@pytest.mark.parametrize("row", ["cxr14", "cxr14_adjudicated"])
+def test_of_few_patients_one_is_held_out(tmp_path, row):
+    folder, finding = tmp_path / "ChestX-ray14", dict.fromkeys(ADJUDICATED, "NO")
+    names = [f"0000000{number}_000.png" for number in range(3)]
+    for number, name in enumerate(names):
+        picture(folder / "images" / name, (number, 60, 90))
+    named = [{"Image Index": name, "Patient ID": name[:8]} for name in names]
+    table(folder / "validation_labels.csv", [{**cells, **finding} for cells in named])
+    other = ("Follow-up #", "Patient Age", "Patient Gender", "View Position", "Width", "Height", "x", "y")
+    entries = [{"Image Index": c["Image Index"], "Finding Labels": "Mass", **dict.fromkeys(other[:1], 0),
+                "Patient ID": c["Patient ID"], **dict.fromkeys(other[1:], 0)} for c in named]  # fmt: skip
+    table(folder / "Data_Entry_2017_v2020.csv", entries)
+    (folder / "test_list.txt").write_text("none.png")
+    held, trained = ({i.patient for i in read(folder, split, by_name(row)).items} for split in ("validation", "train"))
+    assert (len(held), len(trained)) == (1, 2) and not held & trained
+    with pytest.raises(AssayError, match="No question is in its files for the split test"):
+        read(folder, "test", by_name("cxr14"))
+    table(folder / "validation_labels.csv", [{**named[0], **finding}])
+    table(folder / "Data_Entry_2017_v2020.csv", entries[:1])
+    with pytest.raises(AssayError, match="one patient or image alone for training and validation"):
+        read(folder, "train", by_name(row))
 
 
 def test_ehr_note_qa_joins_its_notes_by_time(tmp_path):
@@ -351,6 +383,25 @@ def test_a_dicom_picture_is_shown_where_pydicom_is_installed(tmp_path, shared_da
 
     image = ImagePart.of(readable(file)).draw()
     assert image.mode == "RGB" and np.asarray(image).std() > 10
+
+
+def test_a_dicom_palette_is_shown_in_its_colours(tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    from recipes.card.examples import readable
+
+    data = pydicom.Dataset()
+    data.file_meta = pydicom.dataset.FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    data.file_meta.MediaStorageSOPClassUID = data.file_meta.MediaStorageSOPInstanceUID = "1.2"
+    data.Rows, data.Columns, data.SamplesPerPixel, data.PhotometricInterpretation = 8, 8, 1, "PALETTE COLOR"
+    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 8, 8, 7, 0
+    for colour, values in (("Red", [0, 255]), ("Green", [0, 0]), ("Blue", [255, 0])):
+        setattr(data, f"{colour}PaletteColorLookupTableDescriptor", [2, 0, 16])
+        setattr(data, f"{colour}PaletteColorLookupTableData", (np.array(values, "<u2") * 257).tobytes())
+    data.PixelData = bytes([0, 1] * 32)
+    data.save_as(tmp_path / "echo.dcm", enforce_file_format=True)
+    shown = np.asarray(Image.open(readable(tmp_path / "echo.dcm")))
+    assert shown[0, 0].tolist() == [0, 0, 255] and shown[0, 1].tolist() == [255, 0, 0]
 
 
 def test_a_dicom_file_without_a_picture_says_so(tmp_path):

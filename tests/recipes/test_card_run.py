@@ -100,6 +100,15 @@ def test_a_changed_picture_is_another_question(tmp_path):
     assert as_asked([item], row) != before
 
 
+def test_slides_in_another_magnification_are_other_questions():
+    def key(row):
+        return lines.Card._key(SimpleNamespace(weights="w"), row, lines.contract_of(row, None, True, None))["asked"]
+
+    slides, pictures = by_name("wsi_choice"), by_name("slake")
+    assert key(slides.model_copy(update={"magnification": 20})) != key(slides)
+    assert key(pictures.model_copy(update={"magnification": 20})) == key(pictures)
+
+
 def test_only_pictures_that_are_asked_about_are_opened(card, monkeypatch):
     opened = []
     monkeypatch.setattr(examples, "readable", lambda path: opened.append(path) or path)
@@ -208,6 +217,22 @@ def test_the_blind_rule_is_the_best_for_each_figure():
     best, told = blind(by_name("slake"), train, items)
     assert best["tokenised F1"].value == pytest.approx(200 / 3)
     assert best["yes/no accuracy"].value == 100 and "yes/no accuracy: always 'yes'" in told
+
+
+def test_boxes_of_one_s_own_have_a_blind_rule_only_where_there_are_boxes_to_learn_from():
+    row = by_name("chest_imagenome").model_copy(update={"blind": "constant"})
+    items = [Item(f"{n}", "heart", (n, 0, 500, 500)) for n in (0, 100)]
+    assert blind(row, [], items) == ({}, "")
+    best, told = blind(row, [Item("3", "heart", (0, 0, 500, 500))], items)
+    assert best["mean IoU"].value == pytest.approx(90) and "median training box" in told
+
+
+def test_a_run_s_folder_stands_for_its_adapter(card):
+    adapter = card.folder / "run" / "adapter"
+    adapter.mkdir(parents=True)
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(card.folder / "model")}))
+    command.make_card(str(card.folder / "run"), card.data, (), card.out, "generation", None, True, None, False)
+    assert json.loads((card.out / "card.json").read_text())["model"] == str(adapter)
 
 
 def test_a_folder_without_a_run_is_one_sentence(tmp_path):

@@ -66,7 +66,7 @@ def test_a_part_of_training_is_held_out_where_there_is_no_other(tmp_path):
     assert (len(train), len(held)) == (4, 1) and not train & held
     split = {name: row.files for name, row in published().items() if set(row.files.get("validation", ())) & {
         one for part in ("train", "test") for one in row.files.get(part, ())}}  # fmt: skip
-    assert set(split) == {"cxr14_adjudicated", "eyepacs", "pubmedqa"}  # which their readers divide
+    assert set(split) == {"eyepacs", "pubmedqa"}  # which their readers divide
 
 
 def test_validation_leaves_out_what_published_training_repeats(tmp_path):
