@@ -21,7 +21,8 @@ class Dated(Names):
         )
         fields, usual = _DATED[type_of]
         start, end = next((span for field in fields if any(span := self.period(resource, field))), (None, None))
-        shown = self.span(start, end)
+        said = next((tidy(resource[f"{field}String"]) for field in fields if resource.get(f"{field}String")), "")
+        shown = said if said and not start else self.span(start, end)
         if type_of == "Encounter" and start:  # the one place that always has the time of day
             shown = whole_span(start, end)
         value, name = self._titled(resource)
@@ -77,6 +78,7 @@ class Dated(Names):
             return [
                 f"{len(found)} result{'s' * (len(found) > 1)}{lost}" if found else "",
                 tidy(resource.get("conclusion") or ""),
+                *(concept(one) for one in each(resource, "conclusionCode")),
                 f"{attached} attached text(s) not shown" if attached else "",
             ]
         if type_of == "CarePlan":
@@ -89,10 +91,15 @@ class Dated(Names):
         if type_of == "Immunization":
             doses = [at(one, "doseNumberPositiveInt") or at(one, "doseNumberString")
                      for one in each(resource, "protocolApplied")]  # fmt: skip
-            return [*(f"dose {tidy(dose)}" for dose in doses if dose), concept(resource.get("statusReason"))]
+            harm = [self.named(at(one, "detail"), resource) or "not named" for one in each(resource, "reaction")]
+            weak = "subpotent" if resource.get("isSubpotent") is True else ""
+            return [*(f"dose {tidy(dose)}" for dose in doses if dose), concept(resource.get("statusReason")), weak,
+                    f"reaction {', '.join(harm)}" if harm else ""]  # fmt: skip
         if type_of == "Procedure":
             sites = [concept(site) for site in each(resource, "bodySite")]
-            return [*sites, concept(resource.get("outcome")), concept(resource.get("statusReason"))]
+            harm = [concept(one) for one in each(resource, "complication")]
+            return [*sites, concept(resource.get("outcome")), concept(resource.get("statusReason")),
+                    f"complication {', '.join(harm)}" if harm else ""]  # fmt: skip
         if type_of in ("ServiceRequest", "DeviceRequest"):
             return [f"{tidy(resource.get('intent') or 'request')}, not a finding"]
         if type_of == "DocumentReference":

@@ -35,7 +35,7 @@ class Medications(Names):
         parts.append(f"{verb} {self.span(start, end)}" + (f" by {who} {mark}".rstrip() if who else "") + because)
         doses = each(resource, "dosageInstruction") or each(resource, "dosage")
         parts += [text for text in map(dosage, doses) if text]
-        if stopped := concept(resource.get("statusReason") or at(resource, "statusReason", 0)):
+        if stopped := ", ".join(filter(None, map(concept, each(resource, "statusReason")))):
             parts.append(f"{status or 'status'} because of {stopped}")
         known = "" if mark and not at(resource, "requester", "display") else who
         wrong = status in WRONG or resource.get("intent") in _WISHED

@@ -30,6 +30,7 @@ _MARKS = {
     "condition": {"": "non never ex former", "hypertension": "pulmonary portal intracranial ocular"},
 }
 _SAYS_NOTHING = {"care_plan": frozenset(["plan", "care"])}  # "physio plan" of "Physical therapy procedure"
+_AS_NAMED_IN = {"care_plan": ("care_plan", "observation", "condition")}  # a goal or plan is for what those name
 _TREE = re.compile(r"[A-Z]\d\d(?:\.\d{0,2}|[A-Z]{1,2}(?:\d\d)?)?")
 
 
@@ -77,7 +78,7 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
         return Meant(tuple(Entry(fact, fact.name, _joined(fact)) for fact in facts), "all")
     if coded := [Entry(fact, fact.name, _joined(fact)) for fact in facts if _has_code(fact, which.strip())]:
         return Meant(tuple(coded), "code")
-    phrases = [which, *synonyms(which, kind)]
+    phrases = [which, *(phrase for one in _AS_NAMED_IN.get(kind, (kind,)) for phrase in synonyms(which, one))]
     # What a class is called in its table ("acid") is no name of its members; and a synonym of which one word is left
     # ("prostate value") says too little.
     silent = _SAYS_NOTHING.get(kind, frozenset())

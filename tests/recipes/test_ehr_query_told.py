@@ -1,0 +1,114 @@
+"""What is said beside an answer to a typed question: what does not count, is over, cannot be compared, is not here."""
+
+import json
+
+import pytest
+
+from recipes.ehr_qa.lookup import run
+from recipes.ehr_qa.query import Query
+from recipes.ehr_qa.records import read_record
+from recipes.ehr_query.show import result_told
+from tests.recipes.ehr_bundles import coded, condition, drug, measured, patient, resource, write
+
+
+def made(tmp_path, *resources):
+    return read_record(write(tmp_path / "a.json", [patient(), *resources]))
+
+
+def ask(record, what, which, operation, **limits):
+    return run(Query(what=what, which=which, operation=operation, **limits), record)
+
+
+def crp(*values):
+    """CRPs of one year each: a number, or one behind a sign."""
+    found = []
+    for place, value in enumerate(values):
+        one = measured(f"o{place}", "CRP", int(value.strip("<>")), "mg/L", f"201{place}-01-05")
+        one["valueQuantity"] |= {"comparator": value[0]} if value[0] in "<>" else {}
+        found.append(one)
+    return found
+
+
+@pytest.mark.parametrize(("what", "which", "other", "one"), [
+    ("procedure", "colonoscopy", "mammogram",
+     resource("Procedure", "x1", status="not-done", code=coded("Colonoscopy"), performedDateTime="2018-04-01")),
+    ("condition", "breast cancer", "gout",
+     resource("FamilyMemberHistory", "x1", status="completed", relationship=coded("mother"),
+              condition=[{"code": coded("Malignant neoplasm of breast")}])),
+    ("medication", "ibuprofen", "aspirin", drug("x1", "Ibuprofen 200 MG", "active", "2019-01-01", doNotPerform=True)),
+    ("observation", "potassium", "sodium",
+     {name: value for name, value in measured("x1", "Potassium", 1, "", "2019-01-01").items() if name[:5] != "value"}
+     | {"dataAbsentReason": coded("Error")}),
+])  # fmt: skip
+def test_a_line_that_does_not_count_is_told_where_it_has_the_name_that_was_asked_for(tmp_path, what, which, other, one):
+    """Each was "not found", with the same word beside every answer of the section."""
+    record = made(tmp_path, one)
+    [note] = [note for note in ask(record, what, which, "exists").notes if note.startswith("Not counted")]
+    assert record.lines[record.numbers[f"{one['resourceType']}/x1"] - 1].text in note
+    assert not any(note.startswith("Not counted") for note in ask(record, what, other, "exists").notes)
+    assert any(note.startswith("Not counted") for note in ask(record, what, None, "list").notes)
+
+
+def test_what_is_only_known_to_be_above_all_is_the_most(tmp_path):
+    record = made(tmp_path, *crp("4", "300", ">500", "<5"))
+    most, least = (ask(record, "observation", "crp", end) for end in ("maximum", "minimum"))
+    assert (most.answer, most.said) == (">500 mg/L", ">500 mg/L (2012-01-05), of 3 values.")
+    assert least.answer == "4 mg/L" and "<5 mg/L" in least.notes[0]  # less than 5 may be more than 4
+    assert ask(made(tmp_path, *crp("4", ">2")), "observation", "crp", "maximum").answer == "4 mg/L"
+    assert ">500 mg/L" in ask(record, "observation", "crp", "trend").notes[0]
+
+
+def test_what_a_limit_cannot_be_compared_with_is_said_and_no_none(tmp_path):
+    record = made(tmp_path, *crp("4", "<5", ">500"))
+    below = ask(record, "observation", "crp", "count", value={"relation": "below", "number": 4.5})
+    assert below.answer == 1 and below.notes == ("Not compared with 4.5, which does not tell: <5 mg/L.",)
+    other = ask(record, "observation", "crp", "list", value={"relation": "above", "number": 1, "unit": "mg/dL"})
+    assert other.answer is None and "None within" not in other.said and "Not compared" in other.notes[0]
+    none = ask(record, "observation", "crp", "list", value={"relation": "above", "number": 800})
+    assert none.said.startswith("Not found") and ">500 mg/L" in none.notes[0]
+
+
+@pytest.mark.parametrize(("text", "answer"), [("7,9 mmol/L", 1), ("0,125 mmol/L", 0), ("1,234 mmol/L", None)])
+def test_a_decimal_comma_is_read_where_it_can_mean_only_that(tmp_path, text, answer):
+    one = measured("o1", "Glucose", 0, "", "2010-01-05")
+    del one["valueQuantity"]
+    limit = {"relation": "above", "number": 7}
+    result = ask(made(tmp_path, one | {"valueString": text}), "observation", "glucose", "count", value=limit)
+    assert (result.answer or 0) == (answer or 0)
+    assert ("Not compared" in str(result.notes)) == (answer is None)
+
+
+def test_what_is_over_is_said_to_be_over(tmp_path):
+    egg = resource("AllergyIntolerance", "s1", clinicalStatus=coded("", "resolved"), code=coded("Eggs"))
+    record = made(tmp_path, egg, drug("d1", "Aspirin 81 MG", "stopped", "2010-01-01"),
+                  condition("c1", "Gout", "1", "active", "2011-01-01"))  # fmt: skip
+    assert ask(record, "allergy", None, "list").said == "Eggs (resolved)."
+    assert ask(record, "allergy", "eggs", "exists").said == "Yes: Eggs (resolved)."
+    assert ask(record, "medication", None, "list").said == "Aspirin 81 MG (2010-01-01, stopped)."
+    assert ask(record, "condition", None, "list").said == "Gout (2011-01-01)."
+
+
+def test_a_goal_is_found_by_what_it_is_of(tmp_path):
+    goal = resource("Goal", "g1", lifecycleStatus="active", description=coded("HbA1c below 7 %"))
+    assert ask(made(tmp_path, goal), "care_plan", "a1c", "list").answer == ["HbA1c below 7 %"]
+
+
+def test_a_line_is_cited_once_and_one_day_is_no_span(tmp_path):
+    one = measured("o1", "Blood Pressure", 0, "", "2010-01-05")
+    del one["valueQuantity"]
+    parts = [{"code": coded(name), "valueQuantity": {"value": 1}} for name in ("Systolic", "Diastolic")]
+    record = made(tmp_path, one | {"component": parts})
+    told = result_told(ask(record, "observation", "blood pressure", "maximum")).splitlines()
+    assert len(told) == len({*told}) == 2
+    assert ask(record, "observation", "blood pressure", "count").said == "1, 2010-01-05."
+
+
+@pytest.mark.parametrize("page", [{"total": 500}, {"link": [{"relation": "next", "url": "http://x/2"}]}])
+def test_one_page_of_a_search_is_said_to_be_one(tmp_path, page):
+    file = write(tmp_path / "a.json", [patient(), *crp("4")])
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"type": "searchset"} | page))
+    record = read_record(file)
+    result = ask(record, "observation", "crp", "count")
+    assert result.answer == 1 and "one page of a search" in result.notes[0]
+    assert "one page of a search" in record.lines[-1].text
+    assert ask(made(tmp_path, *crp("4")), "observation", "crp", "count").notes == ()
