@@ -26,7 +26,7 @@ from recipes.lab_report.head import labelled_days, read_head
 from recipes.lab_report.head_labels import key as label_key
 from recipes.lab_report.head_labels import table
 from recipes.lab_report.interpretation import contradiction, interpret
-from recipes.lab_report.left_out import columns_left_out, lines_left_out, nothing_read
+from recipes.lab_report.left_out import cells_left_out, columns_left_out, lines_left_out, nothing_read
 from recipes.lab_report.lines import (
     Block,
     Titles,
@@ -156,7 +156,7 @@ class LabChecks(Checks):
         self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence], contract: Contract
     ) -> Iterator[Issue]:
         """Values in another column's place, flags that contradict their range, rows without a result, results under a
-        title such as "Previous result".
+        title such as "Previous result", what of a row was left out.
         """
         for key, rows in data.items():
             for number, row in enumerate(rows if isinstance(rows, list) else ()):
@@ -185,6 +185,7 @@ class LabChecks(Checks):
 
         yield from nothing_read(document, evidence)
         yield from columns_left_out(document, evidence, titles)
+        yield from cells_left_out(document, data, evidence, contract)
         own = blocks(document)
         yield from _across(own, evidence)
         yield from _undated(own, evidence, contract)

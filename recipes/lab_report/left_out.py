@@ -1,4 +1,5 @@
-"""What of a report is in no row: lines that look like results, and columns of values beside results.
+"""What of a report is in no row: lines that look like results, columns of values beside results, units and ranges of
+results.
 
 A line looks like a result by the shapes of its cells (`lines.py`), as a value of a day (`columns.py`), or because it
 stands in the columns of results that were read: by its cells alone "Colour  Yellow" may be anything; between two
@@ -21,12 +22,14 @@ from extraction.document.rows import gather_rows
 from extraction.document.windows import overlap
 from extraction.evidence import PageEvidence
 from extraction.record.record import Issue
+from extraction.schema import pointer
 from extraction.values.dates import moment, moments
 from recipes.lab_report.columns import day_tables
 from recipes.lab_report.lines import (
     Cell,
     Titles,
     cells_of,
+    is_finding,
     is_result_title,
     names_columns,
     names_limits,
@@ -56,10 +59,7 @@ def lines_left_out(
     nor of the line that gave it a heading or a time. A row without a value tells of the line of its name.
     """
     names, values = (contract.fields(role) for role in ("name", "value"))
-    rows: dict[Path, dict[Any, PageEvidence]] = {}
-    for path, place in evidence.items():
-        if path[-1] not in contract.headings:
-            rows.setdefault(path[:-1], {})[path[-1]] = place
+    rows = _by_row({path: place for path, place in evidence.items() if path[-1] not in contract.headings})
     read = [place for row in rows.values() for key, place in row.items() if key in values]
     # What must be at a line's height, and from where to where.
     lines: list[tuple[list[PageEvidence], float, float]] = []
@@ -94,6 +94,14 @@ def lines_left_out(
     return told + [line for line in days if not any(at(p, line) and overlap(p.box, line.box) > 0 for p in read)]
 
 
+def _by_row(evidence: Mapping[Path, PageEvidence]) -> dict[Path, dict[Any, PageEvidence]]:
+    """Places of values by the paths of their rows, then by their keys."""
+    rows: dict[Path, dict[Any, PageEvidence]] = {}
+    for path, place in evidence.items():
+        rows.setdefault(path[:-1], {})[path[-1]] = place
+    return rows
+
+
 def _has(data: Any, path: Path, keys: Collection[str]) -> bool:
     """Whether the row at a path has a value for one of the keys; what was set aside is at no path."""
     try:
@@ -117,10 +125,7 @@ class _Row:
 
     def like(self, name: Cell, value: Cell) -> bool:
         """Whether two cells stand in its columns."""
-        (a0, top, a1, bottom), (b0, _, b1, _) = self.value, value.box
-        near = _EDGE * (bottom - top)
-        in_line = abs(a0 - b0) < near or abs(a1 - b1) < near or abs(a0 + a1 - b0 - b1) < near
-        return in_line and abs(self.name[0] - name.box[0]) < _INDENT
+        return _in_line(self.value, value.box) and abs(self.name[0] - name.box[0]) < _INDENT
 
 
 def _lines_alike(
@@ -194,10 +199,11 @@ def _is_beside(name: Cell, value: Cell, rows: Sequence[_Row], step: float) -> bo
 
 
 def nothing_read(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
-    """An issue where no result was read of a document that has several ranges or measures, each on a line of its own.
+    """An issue where no result was read of a document that has several ranges or measures, each on a line of its own,
+    or a whole word for a finding in a cell of its own or behind a colon.
 
-    For reports whose lines no shape of cells tells: letters from right to left with units between name and value, say.
-    A page without results, a request or a letter, has none.
+    For reports whose lines no shape of cells tells: letters from right to left with units between name and value, say,
+    or serology in prose. A page without results, a request or a letter, has none.
     """
     if any(path[-1] in ("name", "result") for path in evidence):
         return
@@ -209,9 +215,14 @@ def nothing_read(document: Document, evidence: Mapping[Path, PageEvidence]) -> I
             if any(cell.is_range or cell.has_unit or _IN_BRACKETS.search(cell.text) for cell in cells)
             and not any(moments(cell.text) for cell in cells)
         ]
-        if len(ranges) >= _RANGES:
-            message = f"No result was read, and {len(ranges)} lines have a range or a unit, such as: {_text(ranges[0])}"
-            yield Issue("row_left_out", message, page=page.number)
+        findings = [cells for cells in lines if len(cells) < 3 and is_finding(_text(cells).rpartition(": ")[2])]
+        findings += [cells for cells in lines if len(cells) == 2 and is_finding(cells[1].text)]
+        for told, what in ((ranges if len(ranges) >= _RANGES else [], "a range or a unit"), (findings, "a finding")):
+            if told:
+                count = f"{len(told)} lines have" if len(told) > 1 else "a line has"
+                message = f"No result was read, and {count} {what}, such as: {_text(told[0])}"
+                yield Issue("row_left_out", message, page=page.number)
+                break
 
 
 def columns_left_out(document: Document, evidence: Mapping[Path, PageEvidence], titles: Titles) -> Iterator[Issue]:
@@ -219,9 +230,7 @@ def columns_left_out(document: Document, evidence: Mapping[Path, PageEvidence], 
 
     What stands under the title of earlier results is left out on purpose; numbers of a row's range are its own.
     """
-    rows: dict[Path, dict[Any, PageEvidence]] = {}
-    for path, place in evidence.items():
-        rows.setdefault(path[:-1], {})[path[-1]] = place
+    rows = _by_row(evidence)
     named = [row for row in rows.values() if "name" in row and "result" in row]
     left: list[tuple[int, Cell]] = []
     for page in document.pages:
@@ -253,3 +262,47 @@ def columns_left_out(document: Document, evidence: Mapping[Path, PageEvidence], 
         if len(same) > 1 and not counted and not coded:
             texts = ", ".join(numbers[:5]) + (" and others" if len(numbers) > 5 else "")
             yield Issue("column_left_out", f"A second column of values is in no row: {texts}.", page=page_number)
+
+
+def cells_left_out(
+    document: Document, data: Any, evidence: Mapping[Path, PageEvidence], contract: Contract
+) -> Iterator[Issue]:
+    """Units and ranges on the line of a result that has none: beside it, or in the column of other results' ones.
+
+    A model that reads "not done" for a result may leave out what stands beside it.
+    """
+    wanted = [key for key in ("unit", "range") if key in contract.roles]
+    rows = _by_row(evidence)
+    for page in document.pages:
+        own = [
+            (path, row, lacks)
+            for path, row in rows.items()
+            if {"name", "result"} <= {*row} and row["result"].page == page.number
+            if (lacks := [key for key in wanted if key not in row and not _has(data, path, (key,))])
+        ]
+        cells = [cell for line in gather_rows(page.words) for cell in cells_of(page, line)] if own else []
+        places = [(key, one.box) for row in rows.values() for key, one in row.items() if one.page == page.number]
+        for path, row, lacks in own:
+            _, top, right, bottom = row["result"].box
+            beside = [cell for cell in cells if top <= (cell.box[1] + cell.box[3]) / 2 <= bottom]
+            following = min((c for c in beside if c.box[0] >= right), key=lambda c: c.box[0], default=None)
+            free = [cell for cell in beside if not any(overlap(cell.box, box) > 0 for _, box in places)]
+            for key in lacks:
+                column = [box for other, box in places if other == key]
+                left = next((c for c in free if _is(key, c) and (c is following or _in_one(c, column))), None)
+                if left:
+                    message = f"“{left.text}” stands beside “{row['name'].text}” and is not in its row."
+                    yield Issue("value_left_out", message, pointer((*path, key)), page=page.number)
+
+
+def _is(key: str, cell: Cell) -> bool:
+    return cell.is_range if key == "range" else cell.qualifies and not cell.is_range
+
+
+def _in_one(cell: Cell, column: Sequence[Box]) -> bool:
+    return any(_in_line(cell.box, box) for box in column)
+
+
+def _in_line(one: Box, other: Box) -> bool:
+    near = _EDGE * (one[3] - one[1])
+    return abs(one[0] - other[0]) < near or abs(one[2] - other[2]) < near or abs(sum(one[::2]) - sum(other[::2])) < near

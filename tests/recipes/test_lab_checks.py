@@ -223,6 +223,32 @@ Linezolid       2      S"""
     assert {issue.code for issue in record.issues} == {"not_found"}
 
 
+def test_a_unit_or_range_that_stands_beside_its_result_and_is_in_no_row_is_said():
+    rows = [["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], ["Bikarbonat", "offen", None, None]]
+    first, _ = LINES.splitlines()
+    record, _ = read([rows], f"{HEAD}{first}\nBikarbonat    offen    mmol/L    22 - 29")
+    assert [(issue.code, issue.path) for issue in record.issues] == [
+        ("value_left_out", "/tests/1/unit"), ("value_left_out", "/tests/1/range"),
+    ]  # fmt: skip
+    rows[1][2:] = ["mmol/L", "22 - 29"]
+    record, _ = read([rows], f"{HEAD}{first}\nBikarbonat    offen    mmol/L    22 - 29")
+    assert record.status == "ok"
+
+
+def test_no_unit_or_range_is_missed_that_the_contract_does_not_ask_for():
+    few = CONTRACT.with_schema(report_schema((), ("name", "result"), ("name", "result")))
+    rows = json.dumps({"tests": [["Kalium", "4.1"], ["Natrium", "141"]]})
+    assert record_of(document_of(HEAD + LINES), Generation(rows, "stop"), contract=few).status == "ok"
+
+
+def test_findings_of_which_nothing_was_read_are_said():
+    record, _ = read([[]], "Hepatitis Serology\nAnti-HAV total, serum, ELISA: Negative")
+    assert [issue.code for issue in record.issues] == ["row_left_out"] and "Anti-HAV" in record.issues[0].message
+    # Beginnings of words for findings are those of other words, too.
+    record, _ = read([[]], "Dear colleague,\nthe specimens reached us in good condition.\nAbsender\nPosition: Tracking")
+    assert record.status == "ok"
+
+
 def test_a_second_column_of_values_that_is_in_no_row_is_an_issue():
     """Unless its title says that it is of earlier results, or it counts the lines."""
     rows = [["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], ["Natrium", "141", "mmol/L", "136 - 145"]]
