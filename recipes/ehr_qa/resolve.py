@@ -14,8 +14,20 @@ from functools import lru_cache
 from rapidfuzz import fuzz
 
 from recipes.ehr_qa.classes import DOSE, class_of, classes_of
+from recipes.ehr_qa.compounds import has, without_head
 from recipes.ehr_qa.fact import Fact
-from recipes.ehr_qa.sayings import SPECIMENS, Words, abroad, alike, called, meaning, rows_of, synonyms, words
+from recipes.ehr_qa.sayings import (
+    SPECIMENS,
+    Words,
+    abroad,
+    alike,
+    called,
+    in_english,
+    meaning,
+    rows_of,
+    synonyms,
+    words,
+)
 
 __all__ = ["Entry", "Meant", "bare", "meaning", "resolve", "words"]
 
@@ -78,6 +90,8 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
         return Meant(tuple(Entry(fact, fact.name, _joined(fact)) for fact in facts), "all")
     if coded := [Entry(fact, fact.name, _joined(fact)) for fact in facts if _has_code(fact, which.strip())]:
         return Meant(tuple(coded), "code")
+    if len(asked := words(which)) == 1 and not called(which, kind):
+        which = without_head(next(iter(asked)), kind)
     phrases = [which, *(phrase for one in _AS_NAMED_IN.get(kind, (kind,)) for phrase in synonyms(which, one))]
     # What a class is called in its table ("acid") is no name of its members; and a synonym of which one word is left
     # ("prostate value") says too little.
@@ -144,7 +158,7 @@ def _named(forms: Sequence[Words], entries: Sequence[Entry], kind: str, which: s
     tests: tuple[Callable[[Words, str], bool], ...] = (
         lambda form, name: form == words(name),
         lambda form, name: form == _base(name),
-        lambda form, name: form <= words(_KIND_OF_VALUE.sub(" ", name)) and not _another(form, name, kind),
+        lambda form, name: _has(form, name, kind) and not _another(form, name, kind),
     )
     found: dict[int, Entry] = {}
     if any(words(which) == words(name) for entry in entries for name in entry.names):
@@ -159,6 +173,12 @@ def _named(forms: Sequence[Words], entries: Sequence[Entry], kind: str, which: s
     ordered = [entry for entry in entries if id(entry) in found]
     elsewhere = [entry for entry in ordered if "urine" not in words(entry.name)]
     return _once(elsewhere if elsewhere and not words(which) & SPECIMENS else ordered)
+
+
+def _has(form: Words, name: str, kind: str) -> bool:
+    """Whether a name, or that of the drug that a brand is of, has all words of a form."""
+    brand = kind == "medication" and any(form <= plain for plain in in_english(name, kind))
+    return brand or has(words(_KIND_OF_VALUE.sub(" ", name)), form)
 
 
 def _another(form: Words, name: str, kind: str) -> bool:

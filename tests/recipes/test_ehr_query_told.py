@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.lookup import run
 from recipes.ehr_qa.query import Query
 from recipes.ehr_qa.records import read_record
+from recipes.ehr_qa.resolve import resolve
 from recipes.ehr_query.show import result_told
 from tests.recipes.ehr_bundles import coded, condition, drug, measured, patient, resource, write
 
@@ -112,3 +114,22 @@ def test_one_page_of_a_search_is_said_to_be_one(tmp_path, page):
     assert result.answer == 1 and "one page of a search" in result.notes[0]
     assert "one page of a search" in record.lines[-1].text
     assert ask(made(tmp_path, *crp("4")), "observation", "crp", "count").notes == ()
+
+
+@pytest.mark.parametrize(("what", "name", "asked", "found"), [
+    ("allergy", "Penicillinallergie", "penicillin", True),
+    ("allergy", "Erdnussallergie", "peanut", True),
+    ("allergy", "Erdnussallergie", "nuts", True),
+    ("allergy", "Penicillin", "Penicillinallergie", True),
+    ("allergy", "Erdnussallergie", "penicillin", False),
+    ("condition", "Linksherzinsuffizienz", "heart failure", True),
+    ("condition", "Radiusfraktur", "Fraktur", True),
+    ("condition", "Niereninsuffizienz", "heart failure", False),
+    ("condition", "Prehypertension", "hypertension", False),
+    ("procedure", "Cholezystektomie", "gallbladder removal", True),
+    ("medication", "NOVORAPID FlexPen", "insuline", True),
+    ("medication", "Marcumar 3 mg", "blood thinner", True),
+    ("medication", "Norepinephrine", "epinephrine", False),
+])  # fmt: skip
+def test_a_compound_word_is_found_by_its_parts_and_a_brand_by_its_drug(what, name, asked, found):
+    assert bool(resolve(asked, what, [Fact("X/1", what, name, name)]).entries) is found
