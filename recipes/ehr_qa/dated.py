@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from recipes.ehr_qa.bundle import at, each
-from recipes.ehr_qa.elements import codes, concept, displays, narrative, target, tidy
+from recipes.ehr_qa.elements import attached, codes, concept, displays, narrative, target, tidy
 from recipes.ehr_qa.fact import WRONG, Fact
 from recipes.ehr_qa.names import UNRESOLVED, Names, whole_span
 
@@ -74,12 +74,11 @@ class Dated(Names):
         if type_of == "DiagnosticReport":
             found = [self.references.find(one, resource) for one in each(resource, "result")]
             lost = f", {found.count(None)} {UNRESOLVED}" if None in found else ""
-            attached = len(each(resource, "presentedForm"))
             return [
                 f"{len(found)} result{'s' * (len(found) > 1)}{lost}" if found else "",
                 tidy(resource.get("conclusion") or ""),
                 *(concept(one) for one in each(resource, "conclusionCode")),
-                f"{attached} attached text(s) not shown" if attached else "",
+                *_texts(each(resource, "presentedForm")),
             ]
         if type_of == "CarePlan":
             return [concept(at(one, "detail", "code")) for one in each(resource, "activity")]
@@ -103,11 +102,18 @@ class Dated(Names):
         if type_of in ("ServiceRequest", "DeviceRequest"):
             return [f"{tidy(resource.get('intent') or 'request')}, not a finding"]
         if type_of == "DocumentReference":
-            return ["document, its text not shown"]
+            return ["document", *_texts([at(one, "attachment") for one in each(resource, "content")])]
         if type_of == "Composition":
             return [f"{tidy(at(one, 'title') or 'section')}: {narrative(one)}" for one in each(resource, "section")
                     if narrative(one)]  # fmt: skip
         return []
+
+
+def _texts(attachments: list[Any]) -> list[str]:
+    """The texts of attachments that can be read, and how many others there are."""
+    read = [text for text in map(attached, attachments) if text]
+    others = len(attachments) - len(read)
+    return [*read, f"{others} attached text(s) not shown" if others else ""]
 
 
 def _class(resource: dict[str, Any]) -> str:

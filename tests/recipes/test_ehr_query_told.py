@@ -1,5 +1,6 @@
 """What is said beside an answer to a typed question: what does not count, is over, cannot be compared, is not here."""
 
+import base64
 import json
 
 import pytest
@@ -133,3 +134,23 @@ def test_one_page_of_a_search_is_said_to_be_one(tmp_path, page):
 ])  # fmt: skip
 def test_a_compound_word_is_found_by_its_parts_and_a_brand_by_its_drug(what, name, asked, found):
     assert bool(resolve(asked, what, [Fact("X/1", what, name, name)]).entries) is found
+
+
+@pytest.mark.parametrize(("kind", "charset", "shown"), [
+    ("text/plain", "utf-8", True), ("text/plain; charset=ISO-8859-1", "latin-1", True),
+    ("text/plain", "latin-1", False), ("application/pdf", "utf-8", False),
+])  # fmt: skip
+def test_a_report_that_is_attached_as_plain_text_is_read(tmp_path, kind, charset, shown):
+    data = base64.b64encode("Befund: 8 mm Knoten\nim Oberlappen, größer als 2019".encode(charset)).decode()
+    one = {"contentType": kind, "data": data}
+    record = made(
+        tmp_path,
+        resource("DocumentReference", "x1", status="current", type=coded("CT"), content=[{"attachment": one}]),
+        resource("DiagnosticReport", "x2", status="final", code=coded("CT chest"), presentedForm=[one]),
+    )
+    for number in (record.numbers["DocumentReference/x1"], record.numbers["DiagnosticReport/x2"]):
+        line = record.lines[number - 1].text
+        assert ("Knoten im Oberlappen, größer" in line) is shown and (
+            "1 attached text(s) not shown" in line
+        ) is not shown
+    assert (ask(record, "text", "Knoten", "list").answer is not None) is shown
