@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from extraction.values.units import unit
+from recipes.ehr_qa.classes import classes_of
+from recipes.ehr_qa.compounds import has
 from recipes.ehr_qa.dates import read_when
 from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.limits import comparable, day_of, holds, ordered, within
@@ -20,7 +22,7 @@ from recipes.ehr_qa.operations import OPERATIONS, amount, components
 from recipes.ehr_qa.query import Item, Limit, Query, Result
 from recipes.ehr_qa.records import SECTIONS, PatientRecord
 from recipes.ehr_qa.resolve import Entry, resolve, words
-from recipes.ehr_qa.sayings import is_all
+from recipes.ehr_qa.sayings import is_all, synonyms
 from recipes.ehr_qa.search import ranked
 
 _LINES = 10  # of those that have a text's words
@@ -60,7 +62,8 @@ def run(query: Query, record: PatientRecord) -> Result:
     if meant.near and meant.how != "all":
         notes.append(f"Not taken, though it looks alike: {', '.join(meant.near)}.")
     if meant.unknown:
-        notes.append(f"Of {meant.unknown} names it is not known whether they are of this class.")
+        some = ", ".join(meant.unknown[:5]) + " ..." * (len(meant.unknown) > 5)
+        notes.append(f"Not known whether of this class: {len(meant.unknown)} ({some}).")
     items = [_item(entry, record) for entry in entries]
     if not entries:
         if none := next((fact for fact in empty if _says_none(query, fact)), None):
@@ -68,10 +71,12 @@ def run(query: Query, record: PatientRecord) -> Result:
             return Result(query, "none", (_item(Entry(none, none.name), record),), f"{name}.", tuple(notes))
         if bare := [name for fact in facts if (name := fact.name) in fact.codes]:
             notes.append(f"Of {len(bare)} lines the name is a code alone ({', '.join(bare[:5])}): ask by the code.")
-        notes += _elsewhere(query, record) if not meant.how else []
+        notes += [*_wider(query, facts, record), *_elsewhere(query, record)] if not meant.how else []
         notes += [f"Not searched, having no line: {record.lost}."] if record.lost else []
         limited = meant.how != "" and bool(query.times or query.value) and not open_ends
         return Result(query, None, (), _nothing(query, section, limited), tuple(notes))
+    if query.what == "observation" and query.operation == "status":  # "final" is no "goal reached"
+        notes += ["This is the state of the measurement itself.", *_elsewhere(query, record)]
     answer, chosen, said, more = OPERATIONS[query.operation](query, entries, items)
     return Result(query, answer, tuple(chosen), said, (*notes, *more))
 
@@ -146,6 +151,20 @@ def _beside(
             kinds.setdefault(entry.fact.apart, []).append(entry.fact)
     notes = [f"Not counted beside: {len(facts)} {kind} ({_lines(facts, record)})." for kind, facts in kinds.items()]
     return own if kinds else entries, notes
+
+
+def _wider(query: Query, facts: Sequence[Fact], record: PatientRecord) -> list[str]:
+    """Allergies to a class that what was asked for is of: who is allergic to penicillins is to amoxicillin."""
+    if query.what != "allergy" or not query.which:
+        return []
+    plain = next(iter(synonyms(query.which, "allergy")), query.which)
+    own = [name for name in classes_of(Fact("", "allergy", plain, plain)) or () if words(name) != words(plain)]
+    forms = [words(phrase) for name in own for phrase in (name, *synonyms(name, "allergy"))]
+    found = [
+        fact for fact in facts if any(has(words(name), form) for name in (fact.name, *fact.also) for form in forms)
+    ]
+    told = ", ".join(f"{fact.name} ({_lines([fact], record)})" for fact in found[:5])
+    return [f"“{query.which}” is of what the record has an allergy to: {told}."] if found else []
 
 
 def _elsewhere(query: Query, record: PatientRecord) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from extraction.values.units import unit
 from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.query import Item, Query
-from recipes.ehr_qa.resolve import Entry
+from recipes.ehr_qa.resolve import Entry, words
 
 ACTIVE = ("active", "recurrence", "relapse", "in-progress")
 # A comma before three digits may part thousands: "1,234" is no number that is known.
@@ -81,12 +81,18 @@ def _end(last: bool) -> Operation:
         texts = [f"{i.name}: {i.value}" if i.value and len(by_name) > 1 else i.value or i.name for i in chosen]
         who = {item.line: f", by {e.fact.who}" for e, item in zip(entries, items, strict=True) if e.fact.who}
         dated_texts = dict.fromkeys(
-            f"{text} ({item.date}{who.get(item.line, '')})" for text, item in zip(texts, chosen, strict=True)
+            f"{_of(query, item) if len(by_name) == 1 else ''}{text} ({item.date}{who.get(item.line, '')})"
+            for text, item in zip(texts, chosen, strict=True)
         )
         texts = list(dict.fromkeys(texts))
         return texts[0] if len(texts) == 1 else texts, chosen, f"{'; '.join(dated_texts)}.", notes
 
     return told
+
+
+def _of(query: Query, item: Item) -> str:
+    """What a value is of, where its name has not the words that were asked for: "iron?" of ferritin."""
+    return f"{item.name}: " if item.value and query.which and not words(query.which) <= words(item.name) else ""
 
 
 def _together(entry: Entry, item: Item, other: Entry, end: Item) -> bool:
@@ -275,7 +281,7 @@ OPERATIONS: dict[str, Operation] = {
     "trend": _trend,
     "exists": _exists,
     "active": _active,
-    "reason": _of_latest("reason", lambda fact: fact.reasons),
+    "reason": _of_latest("reason", lambda fact: [*fact.reasons, *filter(None, [fact.over_for])]),
     "prescriber": _of_latest("prescriber", lambda fact: [fact.who] if fact.who else []),
     "status": _of_latest("status", lambda fact: [fact.status] if fact.status else []),
 }

@@ -68,13 +68,13 @@ class Meant:
         entries: what it means, in the record's order.
         how: `all` where nothing was named, `code`, `class`, `name`, or `spelling`; empty where there is nothing.
         near: other names of the record that look like it.
-        unknown: how many names of the record no table of classes knows, where a class was asked for.
+        unknown: the names of the record that no table of classes knows, where a class was asked for.
     """
 
     entries: tuple[Entry, ...]
     how: str = ""
     near: tuple[str, ...] = ()
-    unknown: int = 0
+    unknown: tuple[str, ...] = ()
 
 
 def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
@@ -101,10 +101,10 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
     classes = [name for phrase in phrases if (name := class_of(phrase, kind))]
     found = _named(forms, entries, kind, which)
     how = "name" if found else ""
-    unknown = 0
+    unknown: tuple[str, ...] = ()
     if classes:
         known = {entry.fact.resource: classes_of(entry.fact) for entry in entries}
-        unknown = len({entry.name for entry in entries if known[entry.fact.resource] is None})
+        unknown = tuple(dict.fromkeys(entry.name for entry in entries if known[entry.fact.resource] is None))
         those = [entry for entry in entries if set(classes) & (known[entry.fact.resource] or set())]
         if those and (not found or len(those) > len(found)):
             found, how = _once([entry for entry in entries if entry in those or entry in found]), "class"

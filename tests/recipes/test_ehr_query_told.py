@@ -154,3 +154,25 @@ def test_a_report_that_is_attached_as_plain_text_is_read(tmp_path, kind, charset
             "1 attached text(s) not shown" in line
         ) is not shown
     assert (ask(record, "text", "Knoten", "list").answer is not None) is shown
+
+
+def test_an_allergy_to_a_class_is_told_of_what_belongs_to_it(tmp_path):
+    state = coded("", "active")
+    names = ("Penicillin G", "Penicillins")
+    own = [resource("AllergyIntolerance", name[-1], code=coded(name), clinicalStatus=state) for name in names]
+    record = made(tmp_path, *own)
+    result = ask(record, "allergy", "amoxicillin", "exists")
+    assert result.answer is None and "is of what the record has an allergy to: Penicillin" in str(result.notes)
+    assert "allergy to" not in str(ask(record, "allergy", "peanut", "exists").notes)
+
+
+def test_what_is_of_no_known_class_and_why_a_drug_was_stopped_and_what_a_value_is_of_are_told(tmp_path):
+    stopped = drug("d1", "Amlodipine 5 MG", "stopped", "2010-01-01", statusReason=coded("ankle swelling"))
+    goal = resource("Goal", "g1", lifecycleStatus="active", description=coded("CRP below 5"))
+    ferritin = measured("o9", "Ferritin", 9, "ug/L", "2010-01-05")
+    record = made(tmp_path, stopped, drug("d2", "Xyzol", "active", "2010-01-01"), goal, ferritin, *crp("4"))
+    assert "(Xyzol)" in str(ask(record, "medication", "statin", "exists").notes)
+    assert ask(record, "medication", "amlodipine", "reason").answer == "stopped because of ankle swelling"
+    assert ask(record, "observation", "iron stores", "latest").said == "Ferritin: 9 ug/L (2010-01-05)."
+    assert ask(record, "observation", "ferritin", "latest").said == "9 ug/L (2010-01-05)."
+    assert "CRP below 5 (" in str(ask(record, "observation", "crp", "status").notes)
