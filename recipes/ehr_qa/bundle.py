@@ -58,12 +58,14 @@ class Bundle:
         resources: by `Type/id`.
         urls: a bundle's `fullUrl` to `Type/id`.
         export: it is NDJSON, which may hold many patients.
+        part: what is said where it is only one page of a search; empty where it is whole.
     """
 
     name: str
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)
     urls: dict[str, str] = field(default_factory=dict)
     export: bool = False
+    part: str = ""
 
     def add(self, resource: Any, url: Any = None) -> None:
         """Take in one resource.
@@ -165,13 +167,26 @@ def _read_json(path: Path) -> Bundle:
         bundle.add(whole)
         return bundle
     if not all(isinstance(entry, dict) for entry in each(whole, "entry")):
-        raise FhirError(f"{path.name} is not FHIR: an entry of the Bundle is no object.")
+        place = next(n for n, entry in enumerate(each(whole, "entry"), 1) if not isinstance(entry, dict))
+        raise FhirError(f"{path.name} is not FHIR: entry {place} of the Bundle is no object.")
     for entry in each(whole, "entry"):
         # A search may answer with an OperationOutcome, and a deletion is an entry without a resource.
         if at(entry, "resource") is None or at(entry, "resource", "resourceType") == "OperationOutcome":
             continue
         bundle.add(entry["resource"], entry.get("fullUrl"))
+    bundle.part = _page(whole, path.name)
     return bundle
+
+
+def _page(whole: Any, name: str) -> str:
+    """What is said of a search's answer that has more pages: a link to the next, or a total above what is here."""
+    found = [one for one in each(whole, "entry") if at(one, "search", "mode") not in ("include", "outcome")]
+    total = at(whole, "total")
+    more = isinstance(total, int | Decimal) and total > len(found) and at(whole, "type") == "searchset"
+    if not more and not any(at(link, "relation") == "next" for link in each(whole, "link")):
+        return ""
+    of = f" ({len(found)} of {total} entries)" if more else ""
+    return f"{name} is one page of a search{of}: what is on the others is not looked at."
 
 
 def _read_lines(path: Path, bundle: Bundle) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import cache, lru_cache
 
+from recipes.ehr_qa.compounds import has
 from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.hierarchy import GROUPS, groups_of
 from recipes.ehr_qa.sayings import Words, in_english, rows_of, table_of, words
@@ -38,7 +39,7 @@ def classes_of(fact: Fact) -> frozenset[str] | None:
 @lru_cache(maxsize=100_000)
 def _of_names(kind: str, names: tuple[str, ...], codes: tuple[str, ...]) -> frozenset[str] | None:
     own = [form for name in names for form in (words(DOSE.sub(" ", name)), *in_english(name, kind))]
-    found = {name for name, parts in _members(kind).items() if any(part <= one for part in parts for one in own)}
+    found = {name for name, parts in _members(kind).items() if any(has(one, part) for part in parts for one in own)}
     if kind == "condition":
         groups = groups_of(codes, names[0])
         return None if groups is None and not found else frozenset({*(groups or ()), *found})

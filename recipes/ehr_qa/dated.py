@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from recipes.ehr_qa.bundle import at, each
-from recipes.ehr_qa.elements import codes, concept, displays, narrative, target, tidy
+from recipes.ehr_qa.elements import attached, codes, concept, displays, narrative, target, tidy
 from recipes.ehr_qa.fact import WRONG, Fact
 from recipes.ehr_qa.names import UNRESOLVED, Names, whole_span
 
@@ -21,7 +21,8 @@ class Dated(Names):
         )
         fields, usual = _DATED[type_of]
         start, end = next((span for field in fields if any(span := self.period(resource, field))), (None, None))
-        shown = self.span(start, end)
+        said = next((tidy(resource[f"{field}String"]) for field in fields if resource.get(f"{field}String")), "")
+        shown = said if said and not start else self.span(start, end)
         if type_of == "Encounter" and start:  # the one place that always has the time of day
             shown = whole_span(start, end)
         value, name = self._titled(resource)
@@ -73,11 +74,11 @@ class Dated(Names):
         if type_of == "DiagnosticReport":
             found = [self.references.find(one, resource) for one in each(resource, "result")]
             lost = f", {found.count(None)} {UNRESOLVED}" if None in found else ""
-            attached = len(each(resource, "presentedForm"))
             return [
                 f"{len(found)} result{'s' * (len(found) > 1)}{lost}" if found else "",
                 tidy(resource.get("conclusion") or ""),
-                f"{attached} attached text(s) not shown" if attached else "",
+                *(concept(one) for one in each(resource, "conclusionCode")),
+                *_texts(each(resource, "presentedForm")),
             ]
         if type_of == "CarePlan":
             return [concept(at(one, "detail", "code")) for one in each(resource, "activity")]
@@ -89,18 +90,30 @@ class Dated(Names):
         if type_of == "Immunization":
             doses = [at(one, "doseNumberPositiveInt") or at(one, "doseNumberString")
                      for one in each(resource, "protocolApplied")]  # fmt: skip
-            return [*(f"dose {tidy(dose)}" for dose in doses if dose), concept(resource.get("statusReason"))]
+            harm = [self.named(at(one, "detail"), resource) or "not named" for one in each(resource, "reaction")]
+            weak = "subpotent" if resource.get("isSubpotent") is True else ""
+            return [*(f"dose {tidy(dose)}" for dose in doses if dose), concept(resource.get("statusReason")), weak,
+                    f"reaction {', '.join(harm)}" if harm else ""]  # fmt: skip
         if type_of == "Procedure":
             sites = [concept(site) for site in each(resource, "bodySite")]
-            return [*sites, concept(resource.get("outcome")), concept(resource.get("statusReason"))]
+            harm = [concept(one) for one in each(resource, "complication")]
+            return [*sites, concept(resource.get("outcome")), concept(resource.get("statusReason")),
+                    f"complication {', '.join(harm)}" if harm else ""]  # fmt: skip
         if type_of in ("ServiceRequest", "DeviceRequest"):
             return [f"{tidy(resource.get('intent') or 'request')}, not a finding"]
         if type_of == "DocumentReference":
-            return ["document, its text not shown"]
+            return ["document", *_texts([at(one, "attachment") for one in each(resource, "content")])]
         if type_of == "Composition":
             return [f"{tidy(at(one, 'title') or 'section')}: {narrative(one)}" for one in each(resource, "section")
                     if narrative(one)]  # fmt: skip
         return []
+
+
+def _texts(attachments: list[Any]) -> list[str]:
+    """The texts of attachments that can be read, and how many others there are."""
+    read = [text for text in map(attached, attachments) if text]
+    others = len(attachments) - len(read)
+    return [*read, f"{others} attached text(s) not shown" if others else ""]
 
 
 def _class(resource: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import re
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -118,6 +119,18 @@ def target(value: Any) -> str:
     amount, span = at(value, "detailQuantity"), at(value, "detailRange")
     aim = quantity(amount) if amount else limits(span) if span else concept(at(value, "detailCodeableConcept"))
     return f"target {concept(at(value, 'measure'))} {aim}".replace("  ", " ") if aim else ""
+
+
+def attached(value: Any) -> str:
+    """The text of an Attachment that has plain text in itself; empty where it has none or it cannot be decoded."""
+    kind, _, more = str(at(value, "contentType") or "").casefold().partition(";")
+    if kind.strip() != "text/plain" or not at(value, "data"):
+        return ""
+    charset = re.search(r"charset *= *\"?([\w.:-]+)", more)
+    try:
+        return tidy(base64.b64decode(str(at(value, "data"))).decode(charset[1] if charset else "utf-8"))
+    except (ValueError, LookupError):  # no base64, another encoding, one that nobody knows
+        return ""
 
 
 def narrative(section: Any) -> str:

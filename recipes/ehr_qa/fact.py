@@ -28,6 +28,7 @@ class Fact:
         routine: an observation of every visit: vital signs, surveys, social history.
         who: the prescriber's name; empty where there is none or it cannot be found.
         reasons: names of the conditions it was done or given for; `UNRESOLVED` for one that cannot be found.
+        over_for: why it is over ("stopped because of nausea"); empty where nothing is said.
         values: pairs of a name and a value with its unit; an observation's own, or its components' (empty where one has
             none).
         wrong: it says nothing of the patient: it was entered in error, refuted, not done, or is of somebody else.
@@ -57,3 +58,4 @@ class Fact:
     apart: str = ""
     recorded: bool = False
     empty: frozenset[str] = frozenset()
+    over_for: str = ""

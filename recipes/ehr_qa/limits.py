@@ -83,23 +83,22 @@ def _edge(when: When, rest: str) -> str:
 
 def comparable(entry: Entry, limit: Limit) -> bool:
     """Whether a value is in a limit's unit, as far as both are known."""
-    found = amount(entry)
+    found = amount(entry) or (least_or_most(entry.value) or ())[1:]
     return not (limit.unit and found and found[1] and unit(found[1]) != unit(limit.unit))
 
 
-def within(entry: Entry, limit: Limit) -> bool:
-    """Whether a value is within a limit; of one that is only known to be above or below a number, where that tells."""
+def within(entry: Entry, limit: Limit) -> bool | None:
+    """Whether a value is within a limit; None where it does not tell, being no number, or only above or below one."""
     than = Decimal(str(limit.number))
+    upward = limit.relation in ("above", "at least")
     if bound := least_or_most(entry.value):
-        sign, number = bound
-        return (
-            number >= than
-            if sign == ">" and limit.relation in ("above", "at least")
-            else (number <= than if sign == "<" and limit.relation in ("below", "at most") else False)
-        )
+        sign, number, _ = bound
+        if (sign == ">") == upward:
+            return True if (number >= than if upward else number <= than) else None
+        return False if (number <= than if upward else number >= than) else None
     found = amount(entry)
     if found is None:
-        return False
+        return None
     number = found[0]
     return {"above": number > than, "below": number < than, "at least": number >= than, "at most": number <= than}[
         limit.relation

@@ -11,15 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from extraction.values.units import unit
+from recipes.ehr_qa.classes import classes_of
+from recipes.ehr_qa.compounds import has
 from recipes.ehr_qa.dates import read_when
 from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.limits import comparable, day_of, holds, ordered, within
 from recipes.ehr_qa.nothing import not_own, nothing, of_a_part, said_by_code, said_none
 from recipes.ehr_qa.operations import OPERATIONS, amount, components
-from recipes.ehr_qa.query import Item, Query, Result
+from recipes.ehr_qa.query import Item, Limit, Query, Result
 from recipes.ehr_qa.records import SECTIONS, PatientRecord
 from recipes.ehr_qa.resolve import Entry, resolve, words
-from recipes.ehr_qa.sayings import is_all
+from recipes.ehr_qa.sayings import is_all, synonyms
 from recipes.ehr_qa.search import ranked
 
 _LINES = 10  # of those that have a text's words
@@ -40,28 +43,27 @@ def run(query: Query, record: PatientRecord) -> Result:
     aside = _not_own(query, facts)
     facts = [fact for fact in facts if fact not in aside]
     meant = resolve(query.which, query.what, facts)
-    notes = _not_counted(aside, [fact for fact in section if fact.wrong], record)
+    notes = [record.part] if record.part else []
+    notes += _not_counted(query, aside, [fact for fact in section if fact.wrong], record)
     notes += [f"The record has: {fact.text}." for fact in empty[:2]]
     empty += [fact for fact in record.facts if query.what in fact.empty]
     entries, more = _beside(query, meant.entries, empty, record)
     notes += more
     entries, missing, perhaps = _in_time(query, entries, record)
     notes += missing
+    open_ends = bool(perhaps)
     if query.value:
-        parts = components(entries)
-        other = [entry for entry in parts if not comparable(entry, query.value)]
-        if other:
-            units = dict.fromkeys(found[1] for entry in other if (found := amount(entry)))
-            values = f"{len(other)} value{'s' * (len(other) > 1)} in {', '.join(units)}"
-            notes.append(f"Not compared with {query.value.number:g} {query.value.unit}: {values}.")
-        entries = [entry for entry in parts if entry not in other and within(entry, query.value)]
+        entries, more = _in_limit(query.value, components(entries))
+        notes += more
+        open_ends |= bool(more)
     names = list(dict.fromkeys(entry.name for entry in entries))
     if entries and meant.how == "spelling":
         notes.append(f"“{query.which}” was taken for {_and(names[:3])}.")
     if meant.near and meant.how != "all":
         notes.append(f"Not taken, though it looks alike: {', '.join(meant.near)}.")
     if meant.unknown:
-        notes.append(f"Of {meant.unknown} names it is not known whether they are of this class.")
+        some = ", ".join(meant.unknown[:5]) + " ..." * (len(meant.unknown) > 5)
+        notes.append(f"Not known whether of this class: {len(meant.unknown)} ({some}).")
     items = [_item(entry, record) for entry in entries]
     if not entries:
         if none := next((fact for fact in empty if _says_none(query, fact)), None):
@@ -69,10 +71,12 @@ def run(query: Query, record: PatientRecord) -> Result:
             return Result(query, "none", (_item(Entry(none, none.name), record),), f"{name}.", tuple(notes))
         if bare := [name for fact in facts if (name := fact.name) in fact.codes]:
             notes.append(f"Of {len(bare)} lines the name is a code alone ({', '.join(bare[:5])}): ask by the code.")
-        notes += _elsewhere(query, record) if not meant.how else []
+        notes += [*_wider(query, facts, record), *_elsewhere(query, record)] if not meant.how else []
         notes += [f"Not searched, having no line: {record.lost}."] if record.lost else []
-        limited = meant.how != "" and bool(query.times or query.value) and not perhaps
+        limited = meant.how != "" and bool(query.times or query.value) and not open_ends
         return Result(query, None, (), _nothing(query, section, limited), tuple(notes))
+    if query.what == "observation" and query.operation == "status":  # "final" is no "goal reached"
+        notes += ["This is the state of the measurement itself.", *_elsewhere(query, record)]
     answer, chosen, said, more = OPERATIONS[query.operation](query, entries, items)
     return Result(query, answer, tuple(chosen), said, (*notes, *more))
 
@@ -90,7 +94,27 @@ def _not_own(query: Query, facts: Sequence[Fact]) -> list[Fact]:
             if fact.apart in _NEVER or (named and not_own(fact.name) and words(fact.name) != asked)]  # fmt: skip
 
 
-def _not_counted(aside: Sequence[Fact], wrong: Sequence[Fact], record: PatientRecord) -> list[str]:
+def _in_limit(limit: Limit, parts: Sequence[Entry]) -> tuple[Sequence[Entry], list[str]]:
+    """The values within a limit, and what is to be said of those that cannot be compared with it."""
+    other = [entry for entry in parts if not comparable(entry, limit)]
+    untold = [entry for entry in parts if entry not in other and entry.value and within(entry, limit) is None]
+    notes = []
+    if other:
+        units = dict.fromkeys(found[1] for entry in other if (found := amount(entry)))
+        values = f"{len(other)} value{'s' * (len(other) > 1)} in {', '.join(units)}"
+        notes.append(f"Not compared with {limit.number:g} {limit.unit}: {values}.")
+    if untold:
+        values = ", ".join(dict.fromkeys(entry.value for entry in untold[:5]))
+        more = f" and {len(untold) - 5} more" if len(untold) > 5 else ""
+        notes.append(f"Not compared with {limit.number:g}, which does not tell: {values}{more}.")
+    kept = [entry for entry in parts if entry not in other and within(entry, limit)]
+    if not limit.unit and len(units := dict.fromkeys(unit(own[1]) for entry in parts if (own := amount(entry)))) > 1:
+        notes.append(f"The values are in more than one unit ({', '.join(units)}); the limit has none.")
+    return kept, notes
+
+
+def _not_counted(query: Query, aside: Sequence[Fact], wrong: Sequence[Fact], record: PatientRecord) -> list[str]:
+    """What does not count and why: of a name the lines that have it, in their words, for they speak of it; else all."""
     without = [fact for fact in aside if fact.apart == "without a value"]
     others = [fact for fact in aside if fact not in without]
     why = {
@@ -98,7 +122,15 @@ def _not_counted(aside: Sequence[Fact], wrong: Sequence[Fact], record: PatientRe
         "without a value": without,
         "entered in error, refuted or not done": wrong,
     }
-    return [f"Not counted: {_lines(facts, record)}, {what}." for what, facts in why.items() if facts]
+    if query.which is None:
+        return [f"Not counted: {_lines(facts, record)}, {what}." for what, facts in why.items() if facts]
+    notes = []
+    for what, facts in why.items():
+        own = {id(entry.fact) for entry in resolve(query.which, query.what, facts).entries}
+        if named := [fact for fact in facts if id(fact) in own]:
+            texts = "; ".join(fact.text for fact in named[:3]) + " ..." * (len(named) > 3)
+            notes.append(f"Not counted: {_lines(named, record)}, {what}: {texts}.")
+    return notes
 
 
 def _lines(facts: Sequence[Fact], record: PatientRecord) -> str:
@@ -119,6 +151,20 @@ def _beside(
             kinds.setdefault(entry.fact.apart, []).append(entry.fact)
     notes = [f"Not counted beside: {len(facts)} {kind} ({_lines(facts, record)})." for kind, facts in kinds.items()]
     return own if kinds else entries, notes
+
+
+def _wider(query: Query, facts: Sequence[Fact], record: PatientRecord) -> list[str]:
+    """Allergies to a class that what was asked for is of: who is allergic to penicillins is to amoxicillin."""
+    if query.what != "allergy" or not query.which:
+        return []
+    plain = next(iter(synonyms(query.which, "allergy")), query.which)
+    own = [name for name in classes_of(Fact("", "allergy", plain, plain)) or () if words(name) != words(plain)]
+    forms = [words(phrase) for name in own for phrase in (name, *synonyms(name, "allergy"))]
+    found = [
+        fact for fact in facts if any(has(words(name), form) for name in (fact.name, *fact.also) for form in forms)
+    ]
+    told = ", ".join(f"{fact.name} ({_lines([fact], record)})" for fact in found[:5])
+    return [f"“{query.which}” is of what the record has an allergy to: {told}."] if found else []
 
 
 def _elsewhere(query: Query, record: PatientRecord) -> list[str]:

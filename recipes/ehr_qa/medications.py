@@ -35,8 +35,9 @@ class Medications(Names):
         parts.append(f"{verb} {self.span(start, end)}" + (f" by {who} {mark}".rstrip() if who else "") + because)
         doses = each(resource, "dosageInstruction") or each(resource, "dosage")
         parts += [text for text in map(dosage, doses) if text]
-        if stopped := concept(resource.get("statusReason") or at(resource, "statusReason", 0)):
-            parts.append(f"{status or 'status'} because of {stopped}")
+        stopped = ", ".join(filter(None, map(concept, each(resource, "statusReason"))))
+        over_for = f"{status or 'status'} because of {stopped}" if stopped else ""
+        parts += [over_for] if over_for else []
         known = "" if mark and not at(resource, "requester", "display") else who
         wrong = status in WRONG or resource.get("intent") in _WISHED
         return Fact(
@@ -54,6 +55,7 @@ class Medications(Names):
             counts=not wrong and verb == "prescribed",
             also=also,
             apart=verb if verb in ("dispensed", "given") else "",
+            over_for=over_for,
         )
 
     def _drug(self, resource: dict[str, Any]) -> tuple[str, frozenset[str], tuple[str, ...]]:

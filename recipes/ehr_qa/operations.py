@@ -11,11 +11,13 @@ from typing import Any
 from extraction.values.units import unit
 from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.query import Item, Query
-from recipes.ehr_qa.resolve import Entry
+from recipes.ehr_qa.resolve import Entry, words
 
 ACTIVE = ("active", "recurrence", "relapse", "in-progress")
-_NUMBER = re.compile(r"([<>]=?)? ?(-?\d+(?:\.\d+)?)(?: (.*))?")
+# A comma before three digits may part thousands: "1,234" is no number that is known.
+_NUMBER = re.compile(r"([<>]=?)? ?(-?(?:0,\d+|\d+,(?!\d{3}\b)\d+|\d+(?:\.\d+)?))(?: (.*))?")
 _FEW = 3  # values told with a yes
+_UNITS = "The values are in more than one unit; each unit is told by itself."
 _NAMES_COUNT = ("condition", "medication", "allergy")
 
 Told = tuple[Any, Sequence[Item], str, list[str]]
@@ -36,15 +38,15 @@ def number(value: str) -> tuple[Decimal, str] | None:
     if not match or match[1]:
         return None
     try:
-        return Decimal(match[2]), match[3] or ""
+        return Decimal(match[2].replace(",", ".")), match[3] or ""
     except InvalidOperation:
         return None
 
 
-def least_or_most(value: str) -> tuple[str, Decimal] | None:
-    """`<` or `>` and the number, of a value that is only known to be below or above one."""
+def least_or_most(value: str) -> tuple[str, Decimal, str] | None:
+    """`<` or `>`, number and unit, of a value that is only known to be below or above one."""
     match = _NUMBER.fullmatch(value.split(" (")[0].partition(", reference")[0])
-    return (match[1][0], Decimal(match[2])) if match and match[1] else None
+    return (match[1][0], Decimal(match[2].replace(",", ".")), match[3] or "") if match and match[1] else None
 
 
 def components(entries: Iterable[Entry]) -> list[Entry]:
@@ -79,12 +81,18 @@ def _end(last: bool) -> Operation:
         texts = [f"{i.name}: {i.value}" if i.value and len(by_name) > 1 else i.value or i.name for i in chosen]
         who = {item.line: f", by {e.fact.who}" for e, item in zip(entries, items, strict=True) if e.fact.who}
         dated_texts = dict.fromkeys(
-            f"{text} ({item.date}{who.get(item.line, '')})" for text, item in zip(texts, chosen, strict=True)
+            f"{_of(query, item) if len(by_name) == 1 else ''}{text} ({item.date}{who.get(item.line, '')})"
+            for text, item in zip(texts, chosen, strict=True)
         )
         texts = list(dict.fromkeys(texts))
         return texts[0] if len(texts) == 1 else texts, chosen, f"{'; '.join(dated_texts)}.", notes
 
     return told
+
+
+def _of(query: Query, item: Item) -> str:
+    """What a value is of, where its name has not the words that were asked for: "iron?" of ferritin."""
+    return f"{item.name}: " if item.value and query.which and not words(query.which) <= words(item.name) else ""
 
 
 def _together(entry: Entry, item: Item, other: Entry, end: Item) -> bool:
@@ -100,9 +108,21 @@ def _listed(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> To
     for item in items:
         names.setdefault(item.name, []).append(item)
     days = {name: [i.date for i in found if i.date] for name, found in names.items()}
-    spans = {name: (f" ({d[0]}" + (f" to {d[-1]}, {len(d)} times)" if len(d) > 1 else ")")) if d else ""
-             for name, d in days.items()}  # fmt: skip
-    return list(names), items, "; ".join(name + spans[name] for name in names) + ".", []
+    over = _over(query, entries)
+    told = []
+    for name, d in days.items():
+        span = d[0] + (f" to {d[-1]}, {len(d)} times" if len(d) > 1 else "") if d else ""
+        more = ", ".join(filter(None, (span, over.get(name))))
+        told.append(name + (f" ({more})" if more else ""))
+    return list(names), items, "; ".join(told) + ".", []
+
+
+def _over(query: Query, entries: Sequence[Entry]) -> dict[str, str]:
+    """By name the state of what is not active any more in any of its lines: an allergy of old is none today."""
+    states: dict[str, list[str]] = {}
+    for entry in entries if query.what in _NAMES_COUNT else ():
+        states.setdefault(entry.name, []).append(entry.fact.status)
+    return {name: found[-1] for name, found in states.items() if not {*found} & {*ACTIVE, ""}}
 
 
 def _counted(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Told:
@@ -111,36 +131,54 @@ def _counted(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> T
         more = f", in {len(items)} lines" if len(items) > len(names) else ""
         return len(names), items, f"{len(names)} different{more}.", []
     days = [item.date for item in items if item.date]
-    span = f", {days[0]} to {days[-1]}" if days else ""
+    span = f", {days[0]}" + (f" to {days[-1]}" if days[-1] != days[0] else "") if days else ""
     return len(items), items, f"{len(items)}{span}.", []
 
 
 def _extreme(most: bool) -> Operation:
     def told(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Told:
-        chosen: list[Item] = []
-        notes: list[str] = []
+        """The most, or least, of each name and unit; what is only known to be above it is more, whatever it is."""
+        pairs = list(_apart(entries, items))
         groups: dict[tuple[str, str], list[tuple[Decimal, Item]]] = {}
-        passed: list[str] = []
-        for entry, item in _apart(entries, items):
-            if not amount(entry) and entry.value:
-                passed.append(entry.value)
+        for entry, item in pairs:
             if own := amount(entry):
                 groups.setdefault((entry.name, unit(own[1])), []).append((own[0], item))
+        open_ends = _open_ends(pairs, ">" if most else "<")
+        for key in open_ends:
+            groups.setdefault(key, [])
         if not groups:
-            return None, items, f"{len(items)} found, none with a number to compare.", notes
-        for found in groups.values():
-            best = (max if most else min)(number for number, _ in found)
-            chosen.append(next(item for number, item in reversed(found) if number == best))
-        if passed:
-            notes.append(f"Not compared, being no plain numbers: {', '.join(dict.fromkeys(passed[:5]))}.")
-        counted = sum(map(len, groups.values()))
+            return None, items, f"{len(items)} found, none with a number to compare.", []
+        end, chosen, counted = (max if most else min), [], 0
+        for key, found in groups.items():
+            beyond = open_ends.get(key, [])
+            best = end(number for number, _ in [*found, *beyond])
+            last = [item for number, item in reversed(beyond) if number == best]
+            chosen.append((last or [item for number, item in reversed(found) if number == best])[0])
+            counted += len(found) + bool(last)
+        notes = _passed(pairs, chosen)
         if len({one for _, one in groups}) > 1 and len({name for name, _ in groups}) == 1:
-            notes.append("The values are in more than one unit; each unit is told by itself.")
+            notes.append(_UNITS)
         texts = [item.value if len(chosen) == 1 else f"{item.name}: {item.value}" for item in chosen]
         said = "; ".join(f"{text} ({item.date or 'no date'})" for text, item in zip(texts, chosen, strict=True))
         return texts[0] if len(texts) == 1 else texts, chosen, f"{said}, of {counted} values.", notes
 
     return told
+
+
+def _open_ends(pairs: Sequence[tuple[Entry, Item]], sign: str) -> dict[tuple[str, str], list[tuple[Decimal, Item]]]:
+    """By name and unit the values that are only known to be above (`>`), or below, a number."""
+    found: dict[tuple[str, str], list[tuple[Decimal, Item]]] = {}
+    for entry, item in pairs:
+        if (bound := least_or_most(entry.value)) and bound[0] == sign:
+            found.setdefault((entry.name, unit(bound[2])), []).append((bound[1], item))
+    return found
+
+
+def _passed(pairs: Sequence[tuple[Entry, Item]], chosen: Sequence[Item] = ()) -> list[str]:
+    """What is said of values that are no plain numbers, and not the answer."""
+    taken = {id(item) for item in chosen}
+    passed = [entry.value for entry, item in pairs if entry.value and not amount(entry) and id(item) not in taken]
+    return [f"Not compared, being no plain numbers: {', '.join(dict.fromkeys(passed[:5]))}."] if passed else []
 
 
 def _apart(entries: Sequence[Entry], items: Sequence[Item]) -> Iterable[tuple[Entry, Item]]:
@@ -151,21 +189,28 @@ def _apart(entries: Sequence[Entry], items: Sequence[Item]) -> Iterable[tuple[En
 
 
 def _trend(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Told:
-    pairs = [(entry, item) for entry, item in _apart(entries, items) if item.date and amount(entry)]
+    every = list(_apart(entries, items))
+    pairs = [(entry, item, own) for entry, item in every if item.date and (own := amount(entry))]
     if not pairs:
         return None, items, f"{len(items)} found, none with a number and a date.", []
     names: dict[tuple[str, str], list[tuple[Decimal, Item]]] = {}
-    for entry, item in pairs:
-        own = amount(entry)
-        assert own is not None
+    for entry, item, own in pairs:
         names.setdefault((entry.name, unit(own[1])), []).append((own[0], item))
     said = []
     for (name, _), found in names.items():
         (first, one), (last, other) = found[0], found[-1]
         way = "up" if last > first else "down" if last < first else "unchanged"
-        said.append(f"{name}: {one.value} ({one.date}) to {other.value} ({other.date}), {way}, {len(found)} values")
-    answer = [f"{item.date}: {item.value}" for _, item in pairs]
-    return answer, [item for _, item in pairs], "; ".join(said) + ".", []
+        if len(found) == 1:
+            said.append(f"{name}: {one.value} ({one.date}), one value")
+        else:
+            said.append(f"{name}: {one.value} ({one.date}) to {other.value} ({other.date}), {way}, {len(found)} values")
+    notes = _passed(every)
+    if undated := sum(bool(not item.date and amount(entry)) for entry, item in every):
+        notes.append(f"{undated} have no date.")
+    if len({name for name, _ in names}) < len(names):
+        notes.append(_UNITS)
+    answer = [f"{item.date}: {item.value}" for _, item, _ in pairs]
+    return answer, [item for _, item, _ in pairs], "; ".join(said) + ".", notes
 
 
 def _exists(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Told:
@@ -180,7 +225,8 @@ def _exists(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> To
         return answer, chosen, said, notes
     if query.what == "observation" and len(items) <= _FEW and all(item.value for item in items):
         return True, items, f"Yes: {'; '.join(f'{item.name}: {_dated(item)}' for item in items)}.", []
-    names = list(dict.fromkeys(item.name for item in items))
+    over = _over(query, entries)
+    names = list(dict.fromkeys(i.name + (f" ({over[i.name]})" if i.name in over else "") for i in items))
     last = (
         f", last {items[-1].date}"
         if items[-1].date and len(items) > 1
@@ -235,7 +281,7 @@ OPERATIONS: dict[str, Operation] = {
     "trend": _trend,
     "exists": _exists,
     "active": _active,
-    "reason": _of_latest("reason", lambda fact: fact.reasons),
+    "reason": _of_latest("reason", lambda fact: [*fact.reasons, *filter(None, [fact.over_for])]),
     "prescriber": _of_latest("prescriber", lambda fact: [fact.who] if fact.who else []),
     "status": _of_latest("status", lambda fact: [fact.status] if fact.status else []),
 }

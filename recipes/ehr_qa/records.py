@@ -68,6 +68,7 @@ class PatientRecord:
         omitted: facts a budget took away, by section.
         not_shown: resources of types that have no line, by type.
         file: of the bundle; of an export the folder or file that it lies in.
+        part: what is said where the file is only a part of the record: one page of a search.
     """
 
     patient: str
@@ -75,6 +76,7 @@ class PatientRecord:
     omitted: Mapping[str, int]
     not_shown: Mapping[str, int]
     file: str = ""
+    part: str = ""
 
     @cached_property
     def lines(self) -> tuple[RecordLine, ...]:
@@ -88,6 +90,8 @@ class PatientRecord:
             lines += [RecordLine(fact.text, fact.resource, kind) for fact in facts]
         if self.lost:
             lines.append(RecordLine(f"Not shown: {self.lost}", None, "not_shown"))
+        if self.part:
+            lines.append(RecordLine(self.part, None, "not_shown"))
         return tuple(lines)
 
     @property
@@ -144,7 +148,7 @@ class PatientRecord:
         names = {fact.resource for fact in gone}
         kept = tuple(fact for fact in self.facts if fact.resource not in names)
         omitted = Counter(fact.kind for fact in gone) + Counter(self.omitted)
-        return PatientRecord(self.patient, kept, dict(omitted), self.not_shown, self.file)
+        return PatientRecord(self.patient, kept, dict(omitted), self.not_shown, self.file, self.part)
 
 
 def _giving_way(facts: Sequence[Fact]) -> list[Fact]:
@@ -263,4 +267,4 @@ def _record(bundle: Bundle, context: Sequence[Bundle]) -> PatientRecord:
         if resource["resourceType"] not in KINDS and resource["resourceType"] not in SHARED
     )
     name = str(patient.get("id") or bundle.of_type("Patient")[0].partition("/")[2])
-    return PatientRecord(name, tuple(facts), {}, dict(other), bundle.name)
+    return PatientRecord(name, tuple(facts), {}, dict(other), bundle.name, bundle.part)

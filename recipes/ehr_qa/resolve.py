@@ -14,8 +14,20 @@ from functools import lru_cache
 from rapidfuzz import fuzz
 
 from recipes.ehr_qa.classes import DOSE, class_of, classes_of
+from recipes.ehr_qa.compounds import has, without_head
 from recipes.ehr_qa.fact import Fact
-from recipes.ehr_qa.sayings import SPECIMENS, Words, abroad, alike, called, meaning, rows_of, synonyms, words
+from recipes.ehr_qa.sayings import (
+    SPECIMENS,
+    Words,
+    abroad,
+    alike,
+    called,
+    in_english,
+    meaning,
+    rows_of,
+    synonyms,
+    words,
+)
 
 __all__ = ["Entry", "Meant", "bare", "meaning", "resolve", "words"]
 
@@ -30,6 +42,7 @@ _MARKS = {
     "condition": {"": "non never ex former", "hypertension": "pulmonary portal intracranial ocular"},
 }
 _SAYS_NOTHING = {"care_plan": frozenset(["plan", "care"])}  # "physio plan" of "Physical therapy procedure"
+_AS_NAMED_IN = {"care_plan": ("care_plan", "observation", "condition")}  # a goal or plan is for what those name
 _TREE = re.compile(r"[A-Z]\d\d(?:\.\d{0,2}|[A-Z]{1,2}(?:\d\d)?)?")
 
 
@@ -55,13 +68,13 @@ class Meant:
         entries: what it means, in the record's order.
         how: `all` where nothing was named, `code`, `class`, `name`, or `spelling`; empty where there is nothing.
         near: other names of the record that look like it.
-        unknown: how many names of the record no table of classes knows, where a class was asked for.
+        unknown: the names of the record that no table of classes knows, where a class was asked for.
     """
 
     entries: tuple[Entry, ...]
     how: str = ""
     near: tuple[str, ...] = ()
-    unknown: int = 0
+    unknown: tuple[str, ...] = ()
 
 
 def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
@@ -77,7 +90,9 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
         return Meant(tuple(Entry(fact, fact.name, _joined(fact)) for fact in facts), "all")
     if coded := [Entry(fact, fact.name, _joined(fact)) for fact in facts if _has_code(fact, which.strip())]:
         return Meant(tuple(coded), "code")
-    phrases = [which, *synonyms(which, kind)]
+    if len(asked := words(which)) == 1 and not called(which, kind):
+        which = without_head(next(iter(asked)), kind)
+    phrases = [which, *(phrase for one in _AS_NAMED_IN.get(kind, (kind,)) for phrase in synonyms(which, one))]
     # What a class is called in its table ("acid") is no name of its members; and a synonym of which one word is left
     # ("prostate value") says too little.
     silent = _SAYS_NOTHING.get(kind, frozenset())
@@ -86,10 +101,10 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
     classes = [name for phrase in phrases if (name := class_of(phrase, kind))]
     found = _named(forms, entries, kind, which)
     how = "name" if found else ""
-    unknown = 0
+    unknown: tuple[str, ...] = ()
     if classes:
         known = {entry.fact.resource: classes_of(entry.fact) for entry in entries}
-        unknown = len({entry.name for entry in entries if known[entry.fact.resource] is None})
+        unknown = tuple(dict.fromkeys(entry.name for entry in entries if known[entry.fact.resource] is None))
         those = [entry for entry in entries if set(classes) & (known[entry.fact.resource] or set())]
         if those and (not found or len(those) > len(found)):
             found, how = _once([entry for entry in entries if entry in those or entry in found]), "class"
@@ -143,7 +158,7 @@ def _named(forms: Sequence[Words], entries: Sequence[Entry], kind: str, which: s
     tests: tuple[Callable[[Words, str], bool], ...] = (
         lambda form, name: form == words(name),
         lambda form, name: form == _base(name),
-        lambda form, name: form <= words(_KIND_OF_VALUE.sub(" ", name)) and not _another(form, name, kind),
+        lambda form, name: _has(form, name, kind) and not _another(form, name, kind),
     )
     found: dict[int, Entry] = {}
     if any(words(which) == words(name) for entry in entries for name in entry.names):
@@ -158,6 +173,12 @@ def _named(forms: Sequence[Words], entries: Sequence[Entry], kind: str, which: s
     ordered = [entry for entry in entries if id(entry) in found]
     elsewhere = [entry for entry in ordered if "urine" not in words(entry.name)]
     return _once(elsewhere if elsewhere and not words(which) & SPECIMENS else ordered)
+
+
+def _has(form: Words, name: str, kind: str) -> bool:
+    """Whether a name, or that of the drug that a brand is of, has all words of a form."""
+    brand = kind == "medication" and any(form <= plain for plain in in_english(name, kind))
+    return brand or has(words(_KIND_OF_VALUE.sub(" ", name)), form)
 
 
 def _another(form: Words, name: str, kind: str) -> bool:

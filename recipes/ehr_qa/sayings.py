@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from rapidfuzz import fuzz
 
+from recipes.ehr_qa.compounds import has
 from recipes.ehr_qa.hierarchy import GROUPS
 from recipes.ehr_qa.vocabulary import FORMS, MEDICATIONS, SECTIONS_CALLED, SYNONYMS, sayings
 
@@ -46,6 +47,7 @@ _SPELLINGS = (  # of Britain and America, of operations elsewhere, of vitamins
     (re.compile(r"is(?=ation|ed\b)"), "iz"),
     (re.compile(r"(?<=[a-z]{3})our\b"), "or"),
     (re.compile(r"e[ck]tomi[ae]\b"), "ectomy"),
+    (re.compile("zy(?=st|t[eo])"), "cy"),  # "Cholezystektomie", "Leukozyten"
     (re.compile(r"\b(vitamin[ae]? [a-z]) (?=\d{1,2}\b)"), r"\1"),  # "Vitamin B 12"
     (re.compile(r"\bcalcium (?=scor)"), "calcium"),  # of the heart's arteries, and no calcium
 )
@@ -221,18 +223,36 @@ def abroad(which: str, kind: str) -> tuple[Words, ...]:
 
 @cache
 def _foreign(kind: str) -> dict[Words, Words]:
-    """By the words of names in other languages, those of the plain name; none that is all English."""
+    """By the words of names in other languages, and of brands, those of the plain name; none that is all English."""
     rows = rows_of(kind)
     english = {word for row in rows for name in row.english for word in words(name)}
     forms = ((form, row) for row in rows for form in map(words, row.abroad))
-    return {form: words(row.english[0]) for form, row in forms if not form <= english}
+    found = {form: words(row.english[0]) for form, row in forms if not form <= english}
+    return found | _brands() if kind == "medication" else found
+
+
+@cache
+def _brands() -> dict[Words, Words]:
+    """By other names of a drug that are of one word and of it alone, the words of its plain name."""
+    rows, plain = rows_of("medication"), _plain_words()
+    return {
+        form: words(rows[places[0]].english[0])
+        for form, places in table_of("medication").items()
+        if len(form) == 1 and not form & plain and len({rows[place].english[0] for place in places}) == 1
+        and len("".join(form)) > 4 and form in map(words, rows[places[0]].english)
+    }  # fmt: skip
+
+
+@cache
+def _plain_words() -> Words:
+    return frozenset(word for row in rows_of("medication") for word in words(row.english[0]))
 
 
 @lru_cache(maxsize=100_000)
 def in_english(name: str, kind: str) -> tuple[Words, ...]:
     """The words of the plain names of what a name has in other languages."""
     own = words(name)
-    return tuple(plain for form, plain in _foreign(kind).items() if form <= own)
+    return tuple(plain for form, plain in _foreign(kind).items() if has(own, form))
 
 
 def is_all(which: str, kind: str) -> bool:

@@ -2,14 +2,19 @@
 
 A small model that copies a name from a question takes a word too many ("trop peak"), or takes a drug for a value. That
 something was changed is told beside the answer. Or it takes a word too few ("biopsy" of "kidney biopsy"), which would
-answer of more than was asked: a name is always the longest that the question has there and a table knows.
+answer of more than was asked: a name is always the longest that the question has there and a table knows. The words
+that speak against a query are in `vocabulary/mend.yaml`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from typing import TypeVar, get_args
+
+import yaml
 
 from recipes.ehr_qa.classes import is_known
 from recipes.ehr_qa.nothing import not_own
@@ -18,23 +23,24 @@ from recipes.ehr_qa.sayings import SILENT, is_all, nearest, rows_of, words
 
 _Part = TypeVar("_Part", Query, Step)
 _LONGEST = 8  # words of a name
-_MOST = re.compile(
-    r"\b(?:max\w*|highest|biggest|heaviest|fattest|peak(?:ed)?(?! flow)|tallest|largest|höchste\w*"
-    r"|plus (?:haut|élevé)e?s?|más alt[oa]s?|hoogste|più alt[oaie]|mais alt[oa]s?|massim[oa]|máxim[oa]s?)\b",
-    re.IGNORECASE,
-)
-_LEAST = re.compile(
-    r"\b(?:min(?:imum|imal\w*|imo|ima)?|lowest|smallest|lightest|thinnest|nadir|least|niedrigste\w*|tiefste\w*"
-    r"|plus (?:bas|basse|faible)s?|más baj[oa]s?|laagste|più bass[oaie]|mais baix[oa]s?|mínim[oa]s?|minim[oa])\b",
-    re.IGNORECASE,
-)
-_WORDS_OF = {
-    "allergy": re.compile(r"allerg|alergi", re.IGNORECASE),
-    "immunization": re.compile(
-        r"vaccin|\bvax|\bjabs?\b|geimpft|impfung|\bprik(?:ken)?\b|vacuna|vacina|immuni[sz]|\binent", re.IGNORECASE
-    ),
-}
+_OF_SECTIONS = ("allergy", "immunization")
 _SECTIONS = tuple(kind for kind in get_args(Kind) if kind not in ("patient", "text"))
+
+
+@cache
+def _patterns() -> dict[str, re.Pattern[str]]:
+    """What is searched in a question, by what it says."""
+    file = Path(__file__).parent / "vocabulary" / "mend.yaml"
+    table: dict[str, dict[str, list[str]]] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    said = {what: "|".join(one for own in found.values() for one in own) for what, found in table.items()}
+    return {
+        what: re.compile(one if what in _OF_SECTIONS else rf"\b(?:{one})\b", re.IGNORECASE)
+        for what, one in said.items()
+    }
+
+
+def _says(what: str, question: str) -> bool:
+    return bool(_patterns()[what].search(question))
 
 
 def whole(query: Query, question: str) -> Query:
@@ -42,7 +48,7 @@ def whole(query: Query, question: str) -> Query:
 
     And with the end of the values and the section that its own words are for: "fattest he got" is no minimum.
     """
-    most, least = bool(_MOST.search(question)), bool(_LEAST.search(question))
+    most, least = _says("most", question), _says("least", question)
     if query.operation in ("maximum", "minimum") and most != least:
         query = query.model_copy(update={"operation": "maximum" if most else "minimum"})
     times = tuple(
@@ -54,10 +60,10 @@ def whole(query: Query, question: str) -> Query:
 def _in_section(query: Query, question: str) -> Query:
     """A condition or drug, in the section that another word of the question is of: "a jab against tetanus"."""
     steps = {time.step.what for time in query.times if time.step}
-    for what, said in _WORDS_OF.items():
-        name, place = query.which or "", what not in steps and said.search(question)
+    for what in _OF_SECTIONS:
+        name, place = query.which or "", what not in steps and _says(what, question)
         known = is_known(name, what) or (what == "allergy" and is_known(name, "medication"))
-        if query.what in ("condition", "medication") and place and known and not said.search(name):
+        if query.what in ("condition", "medication") and place and known and not _says(what, name):
             return query.model_copy(update={"what": what})
     return query
 

@@ -64,7 +64,7 @@ def notes(answer: Answer) -> list[str]:
 
 def result_told(result: Result) -> str:
     """The answer to a typed question as text."""
-    lines = [f"  {item.line}: {item.text}" for item in result.items]
+    lines = dict.fromkeys(f"  {item.line}: {item.text}" for item in result.items)
     return "\n".join([result.said, *lines, *(f"  {note}" for note in result.notes)])
 
 

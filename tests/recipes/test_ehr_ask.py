@@ -61,12 +61,12 @@ def asker(sure=1.0, reads=None):
 def test_a_question_is_answered_by_code_with_its_day_and_its_line(record):
     one = asker()
     [sugar, heart] = one.ask(record, ["last sugar?", "her heart?"])
-    assert (sugar.answer, sugar.said, sugar.issue) == ("91.5 mg/dL", "91.5 mg/dL (1991-05-06).", None)
+    assert (sugar.answer, sugar.said, sugar.issue) == ("91.5 mg/dL", "Glucose: 91.5 mg/dL (1991-05-06).", None)
     assert sugar.lines == {n: record.lines[n - 1].text for n in sugar.evidence} and len(sugar.evidence) == 1
     assert heart.answer is None and "lines of conditions searched" in heart.said  # never a plain no
     assert not any(line.text in text for line in record.lines for text in one.extractor.backend.asked)
     assert sugar.to_json()["query"] == QUERIES["last sugar?"]
-    assert told(sugar).splitlines()[:2] == ["last sugar?", "  91.5 mg/dL (1991-05-06)."]
+    assert told(sugar).splitlines()[:2] == ["last sugar?", "  Glucose: 91.5 mg/dL (1991-05-06)."]
 
 
 def test_a_name_of_another_section_is_looked_up_there_and_that_is_told(record):
@@ -162,7 +162,11 @@ def test_several_patients_are_a_line_each(tmp_path, record):
     other = read_record(write(tmp_path / "b.json", [patient("p2")]))
     [answers] = asker().ask_of_all([other, record], ["last sugar?"])
     lines = cohort([other, record], answers).splitlines()
-    assert lines[0] == "last sugar?" and lines[-2] == "  p1  91.5 mg/dL (1991-05-06)." and "p2  Not found" in lines[-1]
+    assert (
+        lines[0] == "last sugar?"
+        and lines[-2] == "  p1  Glucose: 91.5 mg/dL (1991-05-06)."
+        and "p2  Not found" in lines[-1]
+    )
 
 
 @pytest.mark.parametrize(("question", "parts"), [
@@ -184,7 +188,7 @@ def test_conditions_on_patients_hold_together(tmp_path, record):
     other = read_record(write(tmp_path / "b.json", [patient("p2")]))
     [answers] = asker().ask_of_all([other, record], ["Which patients have last sugar? and no her heart?"])
     assert [answer.answer for answer in answers] == [False, True]
-    assert answers[1].lines and "91.5 mg/dL (1991-05-06); Not found in the record" in answers[1].said
+    assert answers[1].lines and "Glucose: 91.5 mg/dL (1991-05-06); Not found in the record" in answers[1].said
     first, known, *lines = cohort([other, record], answers).splitlines()
     assert first.startswith("Which patients") and known.count("“") == 2 and "p1  Yes" in lines[0] and "p2" in lines[-1]
     assert [part["answer"] for part in answers[1].to_json()["parts"]] == ["91.5 mg/dL", None]
@@ -206,9 +210,9 @@ def test_a_model_of_another_task_is_refused_and_the_command_reads_questions_from
     monkeypatch.setattr(Asker, "from_pretrained", classmethod(lambda cls, *_: asker()))
     bundle = str(tmp_path / "a.json")
     made = CliRunner().invoke(app, ["answer", bundle], input="last sugar?\nsugar over time\n\n")
-    assert made.exit_code == 0 and "91.5 mg/dL (1991-05-06)." in made.stdout and "▁█" in made.stdout
+    assert made.exit_code == 0 and "Glucose: 91.5 mg/dL (1991-05-06)." in made.stdout and "▁█" in made.stdout
     both = CliRunner().invoke(app, ["answer", bundle, "last sugar?", "--json", "--html", str(tmp_path / "a.html")])
-    assert json.loads(both.stdout)[0]["said"] == "91.5 mg/dL (1991-05-06)." and (tmp_path / "a.html").exists()
+    assert json.loads(both.stdout)[0]["said"] == "Glucose: 91.5 mg/dL (1991-05-06)." and (tmp_path / "a.html").exists()
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_what_is_not_there_is_never_a_plain_no(record):
     assert result.answer is None and result.said == "Not found in the record (4 lines of conditions searched)."
     assert result.notes[-1] == "Not searched, having no line: 1 Claim."
     result = ask(record, "medication", "antidepressant", "exists")
-    assert "Of 1 names it is not known whether they are of this class." in result.notes
+    assert "Not known whether of this class: 1 (Unheard-of 5 MG Oral Tablet)." in result.notes
     assert any("refuted" in note for note in ask(record, "condition", "stroke", "exists").notes)
 
 

@@ -1,0 +1,178 @@
+"""What is said beside an answer to a typed question: what does not count, is over, cannot be compared, is not here."""
+
+import base64
+import json
+
+import pytest
+
+from recipes.ehr_qa.fact import Fact
+from recipes.ehr_qa.lookup import run
+from recipes.ehr_qa.query import Query
+from recipes.ehr_qa.records import read_record
+from recipes.ehr_qa.resolve import resolve
+from recipes.ehr_query.show import result_told
+from tests.recipes.ehr_bundles import coded, condition, drug, measured, patient, resource, write
+
+
+def made(tmp_path, *resources):
+    return read_record(write(tmp_path / "a.json", [patient(), *resources]))
+
+
+def ask(record, what, which, operation, **limits):
+    return run(Query(what=what, which=which, operation=operation, **limits), record)
+
+
+def crp(*values):
+    """CRPs of one year each: a number, or one behind a sign."""
+    found = []
+    for place, value in enumerate(values):
+        one = measured(f"o{place}", "CRP", int(value.strip("<>")), "mg/L", f"201{place}-01-05")
+        one["valueQuantity"] |= {"comparator": value[0]} if value[0] in "<>" else {}
+        found.append(one)
+    return found
+
+
+@pytest.mark.parametrize(("what", "which", "other", "one"), [
+    ("procedure", "colonoscopy", "mammogram",
+     resource("Procedure", "x1", status="not-done", code=coded("Colonoscopy"), performedDateTime="2018-04-01")),
+    ("condition", "breast cancer", "gout",
+     resource("FamilyMemberHistory", "x1", status="completed", relationship=coded("mother"),
+              condition=[{"code": coded("Malignant neoplasm of breast")}])),
+    ("medication", "ibuprofen", "aspirin", drug("x1", "Ibuprofen 200 MG", "active", "2019-01-01", doNotPerform=True)),
+    ("observation", "potassium", "sodium",
+     {name: value for name, value in measured("x1", "Potassium", 1, "", "2019-01-01").items() if name[:5] != "value"}
+     | {"dataAbsentReason": coded("Error")}),
+])  # fmt: skip
+def test_a_line_that_does_not_count_is_told_where_it_has_the_name_that_was_asked_for(tmp_path, what, which, other, one):
+    """Each was "not found", with the same word beside every answer of the section."""
+    record = made(tmp_path, one)
+    [note] = [note for note in ask(record, what, which, "exists").notes if note.startswith("Not counted")]
+    assert record.lines[record.numbers[f"{one['resourceType']}/x1"] - 1].text in note
+    assert not any(note.startswith("Not counted") for note in ask(record, what, other, "exists").notes)
+    assert any(note.startswith("Not counted") for note in ask(record, what, None, "list").notes)
+
+
+def test_what_is_only_known_to_be_above_all_is_the_most(tmp_path):
+    record = made(tmp_path, *crp("4", "300", ">500", "<5"))
+    most, least = (ask(record, "observation", "crp", end) for end in ("maximum", "minimum"))
+    assert (most.answer, most.said) == (">500 mg/L", ">500 mg/L (2012-01-05), of 3 values.")
+    assert least.answer == "4 mg/L" and "<5 mg/L" in least.notes[0]  # less than 5 may be more than 4
+    assert ask(made(tmp_path, *crp("4", ">2")), "observation", "crp", "maximum").answer == "4 mg/L"
+    assert ">500 mg/L" in ask(record, "observation", "crp", "trend").notes[0]
+
+
+def test_what_a_limit_cannot_be_compared_with_is_said_and_no_none(tmp_path):
+    record = made(tmp_path, *crp("4", "<5", ">500"))
+    below = ask(record, "observation", "crp", "count", value={"relation": "below", "number": 4.5})
+    assert below.answer == 1 and below.notes == ("Not compared with 4.5, which does not tell: <5 mg/L.",)
+    other = ask(record, "observation", "crp", "list", value={"relation": "above", "number": 1, "unit": "mg/dL"})
+    assert other.answer is None and "None within" not in other.said and "Not compared" in other.notes[0]
+    none = ask(record, "observation", "crp", "list", value={"relation": "above", "number": 800})
+    assert none.said.startswith("Not found") and ">500 mg/L" in none.notes[0]
+
+
+@pytest.mark.parametrize(("text", "answer"), [("7,9 mmol/L", 1), ("0,125 mmol/L", 0), ("1,234 mmol/L", None)])
+def test_a_decimal_comma_is_read_where_it_can_mean_only_that(tmp_path, text, answer):
+    one = measured("o1", "Glucose", 0, "", "2010-01-05")
+    del one["valueQuantity"]
+    limit = {"relation": "above", "number": 7}
+    result = ask(made(tmp_path, one | {"valueString": text}), "observation", "glucose", "count", value=limit)
+    assert (result.answer or 0) == (answer or 0)
+    assert ("Not compared" in str(result.notes)) == (answer is None)
+
+
+def test_what_is_over_is_said_to_be_over(tmp_path):
+    egg = resource("AllergyIntolerance", "s1", clinicalStatus=coded("", "resolved"), code=coded("Eggs"))
+    record = made(tmp_path, egg, drug("d1", "Aspirin 81 MG", "stopped", "2010-01-01"),
+                  condition("c1", "Gout", "1", "active", "2011-01-01"))  # fmt: skip
+    assert ask(record, "allergy", None, "list").said == "Eggs (resolved)."
+    assert ask(record, "allergy", "eggs", "exists").said == "Yes: Eggs (resolved)."
+    assert ask(record, "medication", None, "list").said == "Aspirin 81 MG (2010-01-01, stopped)."
+    assert ask(record, "condition", None, "list").said == "Gout (2011-01-01)."
+
+
+def test_a_goal_is_found_by_what_it_is_of(tmp_path):
+    goal = resource("Goal", "g1", lifecycleStatus="active", description=coded("HbA1c below 7 %"))
+    assert ask(made(tmp_path, goal), "care_plan", "a1c", "list").answer == ["HbA1c below 7 %"]
+
+
+def test_a_line_is_cited_once_and_one_day_is_no_span(tmp_path):
+    one = measured("o1", "Blood Pressure", 0, "", "2010-01-05")
+    del one["valueQuantity"]
+    parts = [{"code": coded(name), "valueQuantity": {"value": 1}} for name in ("Systolic", "Diastolic")]
+    record = made(tmp_path, one | {"component": parts})
+    told = result_told(ask(record, "observation", "blood pressure", "maximum")).splitlines()
+    assert len(told) == len({*told}) == 2
+    assert ask(record, "observation", "blood pressure", "count").said == "1, 2010-01-05."
+
+
+@pytest.mark.parametrize("page", [{"total": 500}, {"link": [{"relation": "next", "url": "http://x/2"}]}])
+def test_one_page_of_a_search_is_said_to_be_one(tmp_path, page):
+    file = write(tmp_path / "a.json", [patient(), *crp("4")])
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"type": "searchset"} | page))
+    record = read_record(file)
+    result = ask(record, "observation", "crp", "count")
+    assert result.answer == 1 and "one page of a search" in result.notes[0]
+    assert "one page of a search" in record.lines[-1].text
+    assert ask(made(tmp_path, *crp("4")), "observation", "crp", "count").notes == ()
+
+
+@pytest.mark.parametrize(("what", "name", "asked", "found"), [
+    ("allergy", "Penicillinallergie", "penicillin", True),
+    ("allergy", "Erdnussallergie", "peanut", True),
+    ("allergy", "Erdnussallergie", "nuts", True),
+    ("allergy", "Penicillin", "Penicillinallergie", True),
+    ("allergy", "Erdnussallergie", "penicillin", False),
+    ("condition", "Linksherzinsuffizienz", "heart failure", True),
+    ("condition", "Radiusfraktur", "Fraktur", True),
+    ("condition", "Niereninsuffizienz", "heart failure", False),
+    ("condition", "Prehypertension", "hypertension", False),
+    ("procedure", "Cholezystektomie", "gallbladder removal", True),
+    ("medication", "NOVORAPID FlexPen", "insuline", True),
+    ("medication", "Marcumar 3 mg", "blood thinner", True),
+    ("medication", "Norepinephrine", "epinephrine", False),
+])  # fmt: skip
+def test_a_compound_word_is_found_by_its_parts_and_a_brand_by_its_drug(what, name, asked, found):
+    assert bool(resolve(asked, what, [Fact("X/1", what, name, name)]).entries) is found
+
+
+@pytest.mark.parametrize(("kind", "charset", "shown"), [
+    ("text/plain", "utf-8", True), ("text/plain; charset=ISO-8859-1", "latin-1", True),
+    ("text/plain", "latin-1", False), ("application/pdf", "utf-8", False),
+])  # fmt: skip
+def test_a_report_that_is_attached_as_plain_text_is_read(tmp_path, kind, charset, shown):
+    data = base64.b64encode("Befund: 8 mm Knoten\nim Oberlappen, größer als 2019".encode(charset)).decode()
+    one = {"contentType": kind, "data": data}
+    record = made(
+        tmp_path,
+        resource("DocumentReference", "x1", status="current", type=coded("CT"), content=[{"attachment": one}]),
+        resource("DiagnosticReport", "x2", status="final", code=coded("CT chest"), presentedForm=[one]),
+    )
+    for number in (record.numbers["DocumentReference/x1"], record.numbers["DiagnosticReport/x2"]):
+        line = record.lines[number - 1].text
+        assert ("Knoten im Oberlappen, größer" in line) is shown and (
+            "1 attached text(s) not shown" in line
+        ) is not shown
+    assert (ask(record, "text", "Knoten", "list").answer is not None) is shown
+
+
+def test_an_allergy_to_a_class_is_told_of_what_belongs_to_it(tmp_path):
+    state = coded("", "active")
+    names = ("Penicillin G", "Penicillins")
+    own = [resource("AllergyIntolerance", name[-1], code=coded(name), clinicalStatus=state) for name in names]
+    record = made(tmp_path, *own)
+    result = ask(record, "allergy", "amoxicillin", "exists")
+    assert result.answer is None and "is of what the record has an allergy to: Penicillin" in str(result.notes)
+    assert "allergy to" not in str(ask(record, "allergy", "peanut", "exists").notes)
+
+
+def test_what_is_of_no_known_class_and_why_a_drug_was_stopped_and_what_a_value_is_of_are_told(tmp_path):
+    stopped = drug("d1", "Amlodipine 5 MG", "stopped", "2010-01-01", statusReason=coded("ankle swelling"))
+    goal = resource("Goal", "g1", lifecycleStatus="active", description=coded("CRP below 5"))
+    ferritin = measured("o9", "Ferritin", 9, "ug/L", "2010-01-05")
+    record = made(tmp_path, stopped, drug("d2", "Xyzol", "active", "2010-01-01"), goal, ferritin, *crp("4"))
+    assert "(Xyzol)" in str(ask(record, "medication", "statin", "exists").notes)
+    assert ask(record, "medication", "amlodipine", "reason").answer == "stopped because of ankle swelling"
+    assert ask(record, "observation", "iron stores", "latest").said == "Ferritin: 9 ug/L (2010-01-05)."
+    assert ask(record, "observation", "ferritin", "latest").said == "9 ug/L (2010-01-05)."
+    assert "CRP below 5 (" in str(ask(record, "observation", "crp", "status").notes)
