@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import statistics
 import tempfile
 import time
@@ -20,7 +19,8 @@ from extraction.errors import AssayError
 from extraction.generate.hub import quiet_libraries
 from finetune.config import RunConfig
 from finetune.encode import training_order, whole_batches
-from finetune.memory import held_here
+from finetune.memory import held_here, peak
+from finetune.preflight import check_disk
 from finetune.run import RunFolder
 from finetune.sets import batch_of, checked, read_data, steps_of, told_of
 from finetune.train import go_on, run_trainer
@@ -162,7 +162,7 @@ def probe(config: RunConfig, dry: bool = False) -> Probe:
         if last is None or last.name != f"checkpoint-{number}" or len(watches[0].steps) != once:
             raise AssayError("The run did not go on from its checkpoint; report this with your configuration.")
         size = sum(path.stat().st_size for path in last.rglob("*") if path.is_file())
-        _check_disk(config, size)
+        check_disk(config.train, size)
         steps = [seconds for watch in watches for seconds in watch.steps]
         # In a dry run both steps have the longest examples, and the second is the first one of its own start.
         return Probe(
@@ -176,7 +176,7 @@ def probe(config: RunConfig, dry: bool = False) -> Probe:
             evaluation=statistics.mean(s for w in watches for s in w.evaluations) / len(few),
             judged=len(held_out),
             checkpoint=(statistics.mean(s for w in watches for s in w.checkpoints), size),
-            peak=_peak(),
+            peak=peak(),
             planned=planned,
         )
 
@@ -212,25 +212,3 @@ def _aside(config: RunConfig) -> Iterator[RunConfig]:
                 "train": config.train.model_copy(update={"output": Path(scratch) / "run", "report_to": ()}),
             }
         )
-
-
-def _check_disk(config: RunConfig, checkpoint: int) -> None:
-    """Raise AssayError where the run's checkpoints have no room: those that are kept, the best, one being written."""
-    free = shutil.disk_usage(next(f for f in (config.train.output, *config.train.output.parents) if f.exists())).free
-    needed = checkpoint * (config.train.keep_checkpoints + 2)
-    if needed > free:
-        raise AssayError(
-            f"The checkpoints need {needed / 1e9:.1f} GB, and the disk of {config.train.output} has "
-            f"{free / 1e9:.1f} GB left; make room, lower train.keep_checkpoints, or choose another train.output."
-        )
-
-
-def _peak() -> int:
-    """Bytes: the most that torch took of the GPU; without one, the most that this process ever had."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_reserved())
-    import resource
-    import sys
-
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024 * most

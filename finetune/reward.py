@@ -37,7 +37,7 @@ from finetune.data import divide
 from finetune.encode import fits
 from finetune.processes import on_all, on_main, say, world_size
 from finetune.run import RunFolder
-from finetune.sets import checked, make_synthetic, read_sets
+from finetune.sets import checked, make_synthetic, read_sets, told_sets
 from finetune.task import Task, evaluate, rewarded
 from finetune.train import common_arguments, in_folder, keep_with_pages
 from finetune.trainer import Judging, Progress, keep_gradients
@@ -63,7 +63,7 @@ def reward(config: RunConfig) -> Path:
         asked = on_all(lambda: questions(config, train, contract, family))
         trainer = RewardTrainer(config, task, contract, family, asked, held_out, folder, first=checkpoint is None)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        keep_with_pages(trainer, config, folder, contract, f"{len(train)} {task.unit}, judged on {len(held_out)}")
+        keep_with_pages(trainer, config, folder, contract, told_sets(task, train, held_out))
 
     return in_folder(config, work)
 

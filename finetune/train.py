@@ -24,8 +24,10 @@ from extraction.generate.hub import quiet_libraries
 from finetune.adapter import base_dtype, load_trainable, trains_towers
 from finetune.answers import Kept
 from finetune.config import BaseConfig, RunConfig, TrainConfig
+from finetune.details import keep_details
 from finetune.encode import collator_for, training_order, whole_batches
 from finetune.features import keep_pixels
+from finetune.memory import peak
 from finetune.page import write_pages
 from finetune.processes import on_all, on_main, say, world_size
 from finetune.run import VERSIONS, RunFolder, processes_of, versions
@@ -54,7 +56,7 @@ def train(config: RunConfig) -> Path:
 
         trainer = run_trainer(config, folder, (task, contract, family), rows, held_out, checkpoint)
 
-        keep_with_pages(trainer, config, folder, contract, f"{learned} {task.unit}, judged on {len(held_out)}")
+        keep_with_pages(trainer, config, folder, contract, learned)
 
     return in_folder(config, work)
 
@@ -84,9 +86,15 @@ def run_trainer(
 
     def judge(model: Any) -> dict[str, float]:
         extractor = Extractor(LocalBackend(model, family.tokenizer, rows=config.evaluate.rows), contract)
-        answers = folder.answers(f"checkpoint-{trainer.state.global_step}")
+        name = f"checkpoint-{trainer.state.global_step}"
+        answers = folder.answers(name)
         answers.unlink(missing_ok=True)  # of a start that was killed: these weights need not be those
-        return dict(evaluate(extractor, task, held_out, "reading held-out data", Kept(answers, contract)).figures)
+        grade = evaluate(extractor, task, held_out, "reading held-out data", Kept(answers, contract))
+        kept = Kept(answers, contract)
+        keep_details(folder, name, grade, held_out, [kept.records(example) or () for example in held_out])
+        return dict(grade.figures)
+
+    from finetune.trainer import Report
 
     with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
         # datasets keeps its fingerprints in a cache; the user's documents must not stay there.
@@ -95,6 +103,8 @@ def run_trainer(
             say("Drawing the pages that are trained on")
             rows = keep_pixels(rows, family, Path(scratch))
         trainer = build_trainer(config, folder, family, rows, judge, task.metric, order)
+        trainer.args.eval_on_start = config.evaluate.before and checkpoint is None
+        trainer.add_callback(Report(folder, config))
         if watch:
             trainer.add_callback(watch)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -261,7 +271,7 @@ def common_arguments(settings: TrainConfig, folder: RunFolder, metric: str) -> d
 
 
 def keep_with_pages(trainer: Any, config: RunConfig, folder: RunFolder, contract: Contract, examples: str) -> None:
-    """`keep_best` with the contract and the card beside; `examples` says of how many was learned and judged."""
+    """`keep_best` with the contract and the card beside; `examples` says of what was learned and judged."""
 
     def beside(made: Path, facts: dict[str, Any]) -> None:
         contract.save(made)
@@ -299,6 +309,7 @@ def keep_best(
         trainer.args.metric_for_best_model: trainer.state.best_metric,
         "versions": versions(),
         "seconds": folder.seconds(),
+        "peak_bytes": peak(),
     }
     shutil.rmtree(folder.adapter, ignore_errors=True)
     with whole_folder(folder.adapter) as made:

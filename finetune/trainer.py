@@ -27,9 +27,12 @@ from transformers.trainer_utils import IntervalStrategy
 from trl import SFTTrainer
 
 from extraction.errors import AssayError
+from finetune.config import BaseConfig
 from finetune.encode import IGNORED
+from finetune.memory import peak
+from finetune.page import write_report
 from finetune.processes import on_main, say, together
-from finetune.run import RunFolder, mark_whole
+from finetune.run import RunFolder, mark_whole, versions
 
 # Rows of logits held at once: 256 x 262,144 in bf16 are 134 MB.
 TILE = 256
@@ -217,6 +220,23 @@ class Progress(TrainerCallback):
         """Close the bar."""
         if self._bar:
             self._bar.close()
+
+
+class Report(TrainerCallback):
+    """Keeps a run's `report.html` whole after every line of its metrics, so that one that runs or was stopped has it.
+
+    Comes behind `Progress`, which writes the line.
+    """
+
+    def __init__(self, folder: RunFolder, config: BaseConfig):
+        self._folder, self._config = folder, config
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Write the page anew."""
+        if state.is_world_process_zero and self._folder.metrics.exists():
+            best = state.best_model_checkpoint
+            facts = {"checkpoint": Path(best).name if best else None, "versions": versions(), "peak_bytes": peak()}
+            write_report(self._folder, self._config, facts)
 
 
 class AnswerLogProbs(torch.autograd.Function):

@@ -68,7 +68,7 @@ def two(work):
 
 def improved(run, gold):
     """A run's kept answers with the true record in the place of the first."""
-    [path] = (run / "answers").iterdir()
+    [path] = (run / "answers").glob("*.jsonl")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     for line in lines[:gold]:
         record = json.loads((run.parent / "validation" / line["source"]).with_suffix(".json").read_text())
