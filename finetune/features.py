@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import torch
@@ -30,17 +31,19 @@ _SHARD, _BATCH = 32, 4
 def keep_pixels(rows: Sequence[dict[str, Any]], family: Family, folder: Path) -> list[dict[str, Any]]:
     """The rows of `encode` with `files` in the place of `images`: PNG files of every image and crop, in order.
 
-    Every image is drawn once, however many rows show it.
+    Every image is drawn once, however many rows show it. They lie in a folder of their own below `folder`, so that no
+    file that is there is written over, least of all one that is drawn.
 
     Raises:
         DocumentError: one cannot be drawn.
     """
     images = list(dict.fromkeys(image for row in rows for image in row.get("images") or ()))
+    own = Path(mkdtemp(prefix="pixels-", dir=folder))
 
     def keep(number: int, image: ImagePart) -> list[str]:
         files = []
         for crop, picture in enumerate(family.pictures(image)):
-            files.append(str(folder / f"{number}-{crop}.png"))
+            files.append(str(own / f"{number}-{crop}.png"))
             # Without loss, and quickly: it is read back at every step that shows it.
             picture.save(files[-1], compress_level=1)
         return files
@@ -49,8 +52,8 @@ def keep_pixels(rows: Sequence[dict[str, Any]], family: Family, folder: Path) ->
         files = dict(zip(images, pool.map(keep, range(len(images)), images), strict=True))
 
     def kept(row: dict[str, Any]) -> dict[str, Any]:
-        own = {key: value for key, value in row.items() if key != "images"}
-        return own if own == row else {**own, "files": [file for image in row["images"] for file in files[image]]}
+        rest = {key: value for key, value in row.items() if key != "images"}
+        return rest if rest == row else {**rest, "files": [file for image in row["images"] for file in files[image]]}
 
     return [kept(row) for row in rows]
 

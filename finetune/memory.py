@@ -24,6 +24,7 @@ from extraction.families import Family, family_class
 from extraction.generate.hub import auto_class, load_shape
 from extraction.generate.spans import NAME as SPANS
 from finetune.adapter import add_adapter, base_dtype
+from finetune.answer_loss import LIKELY, SAMPLED, TILE
 from finetune.config import RunConfig
 from finetune.encode import IGNORED, Collator
 
@@ -73,16 +74,16 @@ def held(config: RunConfig, family: Family, rows: Sequence[dict[str, Any]]) -> d
         `activations` (all that the step makes), `allocator` (what it cannot fill). What a trained vision tower keeps
         is not in it.
     """
-    from finetune.trainer import SAMPLED, TILE  # part of a run's process, too
+    from finetune import trainer  # noqa: F401 - part of a run's process, too
 
     word = range(config.data.max_length)
     rows = rows or [{"input_ids": [*word], "labels": [*word]}] * config.train.batch_size
     longest = sorted(rows, key=lambda row: -len(row["input_ids"]))[: config.train.batch_size]
     model, weights = _without_values(config)
     adapter = sum(3 * p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
-    # Of `SampledHead`: the words of the data and a sample, and two tiles of logits over them, or the draw of it.
+    # Of `SampledHead`: the words that it holds, and two tiles of logits over them, or the draw of its sample.
     like = model.get_input_embeddings().weight
-    words = min(len({word for row in rows for word in row["input_ids"]}) + SAMPLED, like.shape[0])
+    words = min(len({word for row in rows for word in row["input_ids"]}) + LIKELY + SAMPLED, like.shape[0])
     weights += words * like.shape[1] * like.element_size()
     tile = min(TILE, sum(label != IGNORED for row in longest for label in row["labels"]))
     activations = _step(model, Collator(family, None, in_row=True)(longest), like.dtype != torch.float32)

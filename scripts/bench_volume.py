@@ -226,7 +226,9 @@ def training(folder: Path, example: Any, backend: Any, told: Any, sample: int) -
     settings = DataConfig(train=folder, validation=folder, max_length=1 << 16)
     count = len(example.branches)
     ways = [example], [type(example)(example.context, (branch,)) for branch in example.branches[: min(sample, count)]]
-    rows = [keep_pixels(list(encode_all(way, told, family, settings, 0)), family, folder) for way in ways]
+    made = [list(encode_all(way, told, family, settings, 0)) for way in ways]
+    kept = keep_pixels([row for way in made for row in way], family, folder)
+    rows = kept[: len(made[0])], kept[len(made[0]) :]
     begin = now()
     features = keep_features(model, family, rows[0], folder / "features")
     vision = now() - begin

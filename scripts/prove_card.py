@@ -31,6 +31,7 @@ BATCH, RATE = 16, 2e-3
 
 
 def main() -> None:
+    """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="scripts/prove_card.py", description="Prove that rows are learnt.")
     parser.add_argument("what", choices=("pictures", "exam"))
     parser.add_argument("overrides", nargs="*", help="of the exam's run")

@@ -36,6 +36,7 @@ NAMES = {"volume": "SLICE", "slide": "PATCH"}
 
 
 def main() -> None:
+    """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="scripts/prove_volumes.py", description="Prove that slices are looked at.")
     parser.add_argument("what", choices=list(FINDINGS))
     parser.add_argument("--steps", type=int, default=1500, help="of 16 volumes each")

@@ -18,13 +18,13 @@ from extraction.generate import LocalBackend
 from extraction.generate.models import load_adapter, load_family, load_model, load_tokenizer
 from extraction.generate.weights import fingerprint
 from finetune.adapter import add_adapter, merge
+from finetune.answer_loss import SampledHead, add_answer_loss
 from finetune.config import RunConfig
 from finetune.encode import IGNORED, Collator, collator_for, encode
 from finetune.features import keep_features, keep_pixels
 from finetune.memory import Live, held
 from finetune.preflight import architecture
 from finetune.run import VERSIONS
-from finetune.trainer import SampledHead, add_answer_loss
 from tests.families import KINDS, SEEING, save
 
 SCHEMA = {

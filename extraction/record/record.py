@@ -53,7 +53,7 @@ class Issue:
     - `cut`: the model's answer stopped early (length, repetition); what was whole before is kept.
     - `row_left_out`: a line of the page looks like a row, and no row was read from it.
     - `column_left_out`: lines from which rows were read have more values in one column, and these are in no row.
-    - `value_left_out`: a value stands beside its label, and the record does not have it.
+    - `value_left_out`: a value stands beside its label, or on the line of its row, and the record does not have it.
 
     Codes about values:
 

@@ -26,7 +26,7 @@ from recipes.lab_report.head import labelled_days, read_head
 from recipes.lab_report.head_labels import key as label_key
 from recipes.lab_report.head_labels import table
 from recipes.lab_report.interpretation import contradiction, interpret
-from recipes.lab_report.left_out import columns_left_out, lines_left_out, nothing_read
+from recipes.lab_report.left_out import cells_left_out, columns_left_out, lines_left_out, nothing_read
 from recipes.lab_report.lines import (
     Block,
     Titles,
@@ -40,6 +40,7 @@ from recipes.lab_report.lines import (
     without_earlier,
 )
 from recipes.lab_report.names import with_plain_names
+from recipes.lab_report.patterns import FINDING_CELL
 from recipes.lab_report.ranges import read_ranges
 from recipes.lab_report.reports import reports
 
@@ -156,7 +157,7 @@ class LabChecks(Checks):
         self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence], contract: Contract
     ) -> Iterator[Issue]:
         """Values in another column's place, flags that contradict their range, rows without a result, results under a
-        title such as "Previous result".
+        title such as "Previous result", what of a row was left out.
         """
         for key, rows in data.items():
             for number, row in enumerate(rows if isinstance(rows, list) else ()):
@@ -185,6 +186,7 @@ class LabChecks(Checks):
 
         yield from nothing_read(document, evidence)
         yield from columns_left_out(document, evidence, titles)
+        yield from cells_left_out(document, data, evidence, contract)
         own = blocks(document)
         yield from _across(own, evidence)
         yield from _undated(own, evidence, contract)
@@ -324,10 +326,22 @@ def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     result, unit, limits = (str(row.get(key) or "").strip() for key in ("result", "unit", "range"))
     if unit and (_is_range(unit) or _is_number(unit)):
         yield "unit", f"“{unit}” is no unit but a number or a range"
+    if re.search(r"\s(?:[\d.,]+ ?- ?|[<>≤≥]=? ?)\d[\d.,]*$", unit):
+        yield "unit", f"“{unit}” is a unit with a range"
+    if re.search(r"/(?:\s*[(\[]\w[)\]]|$)", unit):
+        yield "unit", f"“{unit}” is no unit that anything is measured in"
     if unit in ("S", "I", "R"):
         yield "unit", f"“{unit}” is no unit but how an organism responds"
     if re.fullmatch(r"[<\[({][A-Z]{1,2}[>\])}]", result):
         yield "result", f"“{result}” is no result but a flag"
+    if re.fullmatch(r"[HLN]\d+[.,]\d+", result):
+        yield "result", f"“{result}” is a result with its flag"
+    name = str(row.get("name") or "").strip().casefold()
+    named = bool(name) and name in re.findall(r"\w+", result.casefold())
+    if named and not any(map(str.isdigit, result)) and _is_range(limits):
+        yield "result", f"“{result}” has the name in it, and “{limits}” beside it numbers"
+    if not limits and (match := re.fullmatch(r"\S.* \(([^()]+)\)", result)) and FINDING_CELL.fullmatch(match[1]):
+        yield "range", f"“{result}” is a result with what is normal"
     if _UNIT.fullmatch(result):
         yield "result", f"“{result}” is no result but a unit"
     bracketed = _BRACKETED.fullmatch(result)

@@ -1,4 +1,5 @@
-"""What of a report is in no row: lines that look like results, and columns of values beside results.
+"""What of a report is in no row: lines that look like results, columns of values beside results, units and ranges of
+results.
 
 A line looks like a result by the shapes of its cells (`lines.py`), as a value of a day (`columns.py`), or because it
 stands in the columns of results that were read: by its cells alone "Colour  Yellow" may be anything; between two
@@ -9,24 +10,26 @@ columns have nothing to compare with.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from extraction.checks import MissedLine, Path
-from extraction.document import Document
+from extraction.document import Document, Page
 from extraction.document.rows import gather_rows
 from extraction.document.windows import overlap
 from extraction.evidence import PageEvidence
 from extraction.record.record import Issue
+from extraction.schema import pointer
 from extraction.values.dates import moment, moments
 from recipes.lab_report.columns import day_tables
 from recipes.lab_report.lines import (
     Cell,
     Titles,
     cells_of,
+    is_finding,
     is_result_title,
     names_columns,
     names_limits,
@@ -56,10 +59,7 @@ def lines_left_out(
     nor of the line that gave it a heading or a time. A row without a value tells of the line of its name.
     """
     names, values = (contract.fields(role) for role in ("name", "value"))
-    rows: dict[Path, dict[Any, PageEvidence]] = {}
-    for path, place in evidence.items():
-        if path[-1] not in contract.headings:
-            rows.setdefault(path[:-1], {})[path[-1]] = place
+    rows = _by_row({path: place for path, place in evidence.items() if path[-1] not in contract.headings})
     read = [place for row in rows.values() for key, place in row.items() if key in values]
     # What must be at a line's height, and from where to where.
     lines: list[tuple[list[PageEvidence], float, float]] = []
@@ -94,6 +94,14 @@ def lines_left_out(
     return told + [line for line in days if not any(at(p, line) and overlap(p.box, line.box) > 0 for p in read)]
 
 
+def _by_row(evidence: Mapping[Path, PageEvidence]) -> dict[Path, dict[Any, PageEvidence]]:
+    """Places of values by the paths of their rows, then by their keys."""
+    rows: dict[Path, dict[Any, PageEvidence]] = {}
+    for path, place in evidence.items():
+        rows.setdefault(path[:-1], {})[path[-1]] = place
+    return rows
+
+
 def _has(data: Any, path: Path, keys: Collection[str]) -> bool:
     """Whether the row at a path has a value for one of the keys; what was set aside is at no path."""
     try:
@@ -117,10 +125,7 @@ class _Row:
 
     def like(self, name: Cell, value: Cell) -> bool:
         """Whether two cells stand in its columns."""
-        (a0, top, a1, bottom), (b0, _, b1, _) = self.value, value.box
-        near = _EDGE * (bottom - top)
-        in_line = abs(a0 - b0) < near or abs(a1 - b1) < near or abs(a0 + a1 - b0 - b1) < near
-        return in_line and abs(self.name[0] - name.box[0]) < _INDENT
+        return _in_line(self.value, value.box) and abs(self.name[0] - name.box[0]) < _INDENT
 
 
 def _lines_alike(
@@ -138,6 +143,8 @@ def _lines_alike(
         lines = [list(cells_of(page, line)) for line in gather_rows(page.words)] if len(own) > 1 else []
         taken = [place.box for place in places if place.page == page.number]
         step = _STEP * _pitch(own)
+        # Results of such a table stand below their names, whatever stands beside these.
+        below = any(name.page == value.page == page.number and value.box[1] >= name.box[3] for name, value in rows)
         colons = any(
             cell.text.endswith(":") and overlap(cell.box, row.name) > 0
             for line in lines
@@ -145,7 +152,7 @@ def _lines_alike(
             for row in own
         )
         for above, cells in pairwise([[], *lines]):
-            for name, value in _pairs(cells, above, colons):
+            for name, value in _pairs(cells, above, colons, below):
                 free = not any(overlap(cell.box, box) > 0 for cell in (name, value) for box in taken)
                 titles = names_columns(_text(cells)) or names_limits(cells)
                 if free and _is_short(value) and not titles and _is_beside(name, value, own, step):
@@ -157,18 +164,19 @@ def _text(cells: Sequence[Cell]) -> str:
     return "  ".join(cell.text for cell in cells)
 
 
-def _pairs(cells: Sequence[Cell], above: Sequence[Cell], colons: bool) -> Iterator[tuple[Cell, Cell]]:
+def _pairs(cells: Sequence[Cell], above: Sequence[Cell], colons: bool, below: bool) -> Iterator[tuple[Cell, Cell]]:
     """What may be a name with its value: two cells of a line, or one below a line that is a name alone.
 
     Args:
         colons: whether names have a colon behind them.
+        below: whether values may stand below a name that has something else beside it, too.
     """
 
     def is_name(cell: Cell) -> bool:
         return (replace(cell, text=cell.text.rstrip(": ") or ":") if colons else cell).is_name
 
     yield from ((name, value) for name, value in combinations(cells, 2) if is_name(name))
-    if len(above) == 1 and is_name(above[0]) and cells and cells[0].box[0] > above[0].box[0]:
+    if above and (len(above) == 1 or below) and is_name(above[0]) and cells and cells[0].box[0] > above[0].box[0]:
         yield above[0], cells[0]
 
 
@@ -194,10 +202,11 @@ def _is_beside(name: Cell, value: Cell, rows: Sequence[_Row], step: float) -> bo
 
 
 def nothing_read(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
-    """An issue where no result was read of a document that has several ranges or measures, each on a line of its own.
+    """An issue where no result was read of a document that has several ranges or measures, each on a line of its own,
+    or a whole word for a finding in a cell of its own or behind a colon.
 
-    For reports whose lines no shape of cells tells: letters from right to left with units between name and value, say.
-    A page without results, a request or a letter, has none.
+    For reports whose lines no shape of cells tells: letters from right to left with units between name and value, say,
+    or serology in prose. A page without results, a request or a letter, has none.
     """
     if any(path[-1] in ("name", "result") for path in evidence):
         return
@@ -209,9 +218,14 @@ def nothing_read(document: Document, evidence: Mapping[Path, PageEvidence]) -> I
             if any(cell.is_range or cell.has_unit or _IN_BRACKETS.search(cell.text) for cell in cells)
             and not any(moments(cell.text) for cell in cells)
         ]
-        if len(ranges) >= _RANGES:
-            message = f"No result was read, and {len(ranges)} lines have a range or a unit, such as: {_text(ranges[0])}"
-            yield Issue("row_left_out", message, page=page.number)
+        findings = [cells for cells in lines if len(cells) < 3 and is_finding(_text(cells).rpartition(": ")[2])]
+        findings += [cells for cells in lines if len(cells) == 2 and is_finding(cells[1].text)]
+        for told, what in ((ranges if len(ranges) >= _RANGES else [], "a range or a unit"), (findings, "a finding")):
+            if told:
+                count = f"{len(told)} lines have" if len(told) > 1 else "a line has"
+                message = f"No result was read, and {count} {what}, such as: {_text(told[0])}"
+                yield Issue("row_left_out", message, page=page.number)
+                break
 
 
 def columns_left_out(document: Document, evidence: Mapping[Path, PageEvidence], titles: Titles) -> Iterator[Issue]:
@@ -219,25 +233,22 @@ def columns_left_out(document: Document, evidence: Mapping[Path, PageEvidence], 
 
     What stands under the title of earlier results is left out on purpose; numbers of a row's range are its own.
     """
-    rows: dict[Path, dict[Any, PageEvidence]] = {}
-    for path, place in evidence.items():
-        rows.setdefault(path[:-1], {})[path[-1]] = place
+    rows = _by_row(evidence)
     named = [row for row in rows.values() if "name" in row and "result" in row]
     left: list[tuple[int, Cell]] = []
     for page in document.pages:
         own = [row for row in named if row["result"].page == page.number]
-        places = [place for row in rows.values() for place in row.values() if place.page == page.number]
+        places = [(key, one.box) for row in rows.values() for key, one in row.items() if one.page == page.number]
         for line in gather_rows(page.words) if own else ():
             beside = [row for row in own if row["result"].box[1] <= line.middle <= row["result"].box[3]]
             if not beside:
                 continue
             start = min(row["name"].box[0] for row in beside)
             told = {text for row in beside if "range" in row for text in re.findall(r"[\d.,]*\d", row["range"].text)}
-            for cell in cells_of(page, line):
+            for cell in _free(page, cells_of(page, line), places):
                 number = any(map(str.isdigit, cell.text)) and cell.is_value and not cell.is_range
-                number = number and not moment(cell.text)
-                free = cell.box[0] > start and not any(overlap(cell.box, place.box) > 0 for place in places)
-                if number and free and cell.text not in told and not titles.earlier(page.number, cell.box):
+                number = number and not moment(cell.text) and cell.box[0] > start
+                if number and cell.text not in told and not titles.earlier(page.number, cell.box):
                     left.append((page.number, cell))
     while left:
         page_number, first = left[0]
@@ -253,3 +264,63 @@ def columns_left_out(document: Document, evidence: Mapping[Path, PageEvidence], 
         if len(same) > 1 and not counted and not coded:
             texts = ", ".join(numbers[:5]) + (" and others" if len(numbers) > 5 else "")
             yield Issue("column_left_out", f"A second column of values is in no row: {texts}.", page=page_number)
+
+
+def _free(page: Page, cells: Iterable[Cell], places: Collection[tuple[Any, Box]]) -> Iterator[Cell]:
+    """The cells in which nothing was read, and what is left of those with a result or a unit in them: OCR may take two
+    columns for one cell.
+    """
+    for cell in cells:
+        keys = {key for key, box in places if overlap(cell.box, box) > 0}
+        if not keys:
+            yield cell
+        elif keys <= {"result", "unit"}:
+            words = [n for n in cell.words if not any(overlap(page.words[n].box, box) > 0 for _, box in places)]
+            if words:
+                boxes = [page.words[n].box for n in words]
+                box = (boxes[0][0], min(b[1] for b in boxes), boxes[-1][2], max(b[3] for b in boxes))
+                yield Cell(" ".join(page.words[n].text for n in words), box, tuple(words))
+
+
+def cells_left_out(
+    document: Document, data: Any, evidence: Mapping[Path, PageEvidence], contract: Contract
+) -> Iterator[Issue]:
+    """Units and ranges on the line of a result that has none: beside it, or in the column of other results' ones.
+
+    A model that reads "not done" for a result may leave out what stands beside it.
+    """
+    wanted = [key for key in ("unit", "range") if key in contract.roles]
+    rows = _by_row(evidence)
+    for page in document.pages:
+        own = [
+            (path, row, lacks)
+            for path, row in rows.items()
+            if {"name", "result"} <= {*row} and row["result"].page == page.number
+            if (lacks := [key for key in wanted if key not in row and not _has(data, path, (key,))])
+        ]
+        cells = [cell for line in gather_rows(page.words) for cell in cells_of(page, line)] if own else []
+        places = [(key, one.box) for row in rows.values() for key, one in row.items() if one.page == page.number]
+        for path, row, lacks in own:
+            _, top, right, bottom = row["result"].box
+            beside = [cell for cell in cells if top <= (cell.box[1] + cell.box[3]) / 2 <= bottom]
+            following = min((c for c in beside if c.box[0] >= right), key=lambda c: c.box[0], default=None)
+            free = [cell for cell in beside if not any(overlap(cell.box, box) > 0 for _, box in places)]
+            for key in lacks:
+                column = [box for other, box in places if other == key]
+                left = next((c for c in free if _is(key, c) and (c is following or _in_one(c, column))), None)
+                if left:
+                    message = f"“{left.text}” stands beside “{row['name'].text}” and is not in its row."
+                    yield Issue("value_left_out", message, pointer((*path, key)), page=page.number)
+
+
+def _is(key: str, cell: Cell) -> bool:
+    return cell.is_range if key == "range" else cell.qualifies and not cell.is_range
+
+
+def _in_one(cell: Cell, column: Sequence[Box]) -> bool:
+    return any(_in_line(cell.box, box) for box in column)
+
+
+def _in_line(one: Box, other: Box) -> bool:
+    near = _EDGE * (one[3] - one[1])
+    return abs(one[0] - other[0]) < near or abs(one[2] - other[2]) < near or abs(sum(one[::2]) - sum(other[::2])) < near

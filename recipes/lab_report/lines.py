@@ -22,6 +22,7 @@ from recipes.lab_report.patterns import (
     FLAG_CELL,
     LEGEND,
     LEVEL,
+    MEASURED_CELL,
     OTHER_TITLE,
     RANGE_CELL,
     RESULT_TITLE,
@@ -65,6 +66,11 @@ class Cell:
         """A value with its unit."""
         match = VALUE_CELL.fullmatch(self.text)
         return bool(match and match["unit"])
+
+    @property
+    def is_measured(self) -> bool:
+        """A value with its range, and a unit between them if it has one."""
+        return not self.is_range and bool(MEASURED_CELL.fullmatch(self.text))
 
     @property
     def qualifies(self) -> bool:
@@ -358,11 +364,12 @@ def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]], titles: Sequ
         if is_flag and rest and rest[0].is_value:
             continue
         limits = _is_of_limits(cell, titles)
-        if cell.is_value and not limits and not (cell.is_range and (name is None or done or ranged)):
+        measured = cell.is_measured
+        if (cell.is_value or measured) and not limits and not (cell.is_range and (name is None or done or ranged)):
             if rest and FLAG_CELL.fullmatch(rest[0].text):
                 rest = rest[1:]
             end = next((i for i, other in enumerate(rest) if other.is_name), len(rest))
-            follows = cell.has_unit or any(other.qualifies for other in rest[:end])
+            follows = measured or cell.has_unit or any(other.qualifies for other in rest[:end])
             named = (
                 name is not None
                 and not done

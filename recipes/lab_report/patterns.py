@@ -8,13 +8,17 @@ COMPARATOR = r"(?:<=|>=|[<>≤≥~] ?)?"
 NUM = rf"{COMPARATOR} ?-?\d+(?:[.,]\d+)*(?: \d{{3}})*"
 FLAG = r"(?:[HLN]{1,2}|[+*↑↓▲▼-]{1,3}|\(!\)|\[[A-Z]\]|!|[A-Z][a-z]{2,8}|[a-z]{3,8})"
 UNIT = (
-    r"(?:[^\W\d_]{0,6} ?(?:/ ?[^ ]*[^\W\d_][^ ]*|[%‰])(?: [A-Z]+)?"
+    r"(?:[^\W\d_]{0,6} ?(?:/ ?(?:10+ )?[^ ]*[^\W\d_][^ ]*|[%‰])(?: [A-Z]+)?"
     r"|[xх]? ?10[\^*Ee]?[\d⁰-⁹]*/ ?\w+|[fpnμmk]?[glLUM]|IU|s|sec|mm|[фпнмк]?[гл]|сек|Ед|мм)"
 )
 LIMITS = r"(?:[^\W\d_][^\d<>]{0,24})?"
 RANGE = rf"[\[(]?{LIMITS} ?(?:{NUM} ?(?:-|[^\W\d_]{{1,3}}) ?{NUM}|[<>≤≥]=? ?{NUM})[\])]?"
 WORD = (
-    r"(?:(?:(?:non?|not|niet|nicht|pas|não|не|nie|ej|μη|δεν) )?-?"
+    # What is seen or not, and what is not known yet, in whole words: names begin as they do.
+    r"(?:(?:not|none?|non|no se|niet|geen|nicht|nie|pas|não|ej) (?:seen|found|observ\w+|gezien|gesehen|vus?|vist[oai]s?"
+    r"|sedd?a?)|pending|in progress|to follow|in arbeit|(?:steht aus|folgt)|in bewerking|volgt|en cours|à suivre"
+    r"|(?:\w+ )?en (?:curso|marcha)|pendiente|por llegar|in corso|segue|em (?:curso|andamento)|pendente|в работе"
+    r"|(?:(?:non?|not|niet|nicht|pas|não|не|nie|ej|μη|δεν) )?-?"
     r"(?:neg|pos|n[ée]g|detec|d[ée]tec|react|r[ée]act|reakt|reatt|rilev|presen"
     r"|pr[ée]sen|absen|assent|ausen|aanw|afw|nachw|aantoon|trac|spoor|spur|indeterm"
     r"|αρνητ|θετικ|ίχν|απουσ|αντιδρ|ανιχν|отриц|полож|обнаруж|выявл|отсутс|следы|липсв|негат|позит|виявл|відсут|сліди"
@@ -65,12 +69,15 @@ AGE = re.compile(
     re.IGNORECASE,
 )
 VALUE_CELL = re.compile(rf"(?:{FLAG} )?(?:{NUM}|\d\+|\+{{1,4}}|1:\d+)(?: ?(?P<unit>{UNIT}))?(?: {FLAG})?")
-FINDING_CELL = re.compile(rf"(?:{FLAG} )?{WORD}(?: \([\d+-]+\))?(?: {FLAG})?", re.IGNORECASE)
+FINDING_CELL = re.compile(rf"(?:{FLAG} )?{WORD}(?: (?:de|di) \w+)?(?: \([\d+-]+\))?(?: {FLAG})?", re.IGNORECASE)
 FLAG_CELL = re.compile(FLAG)
 UNIT_CELL = re.compile(UNIT)
-RANGE_CELL = re.compile(rf"{RANGE}(?: ?{UNIT})?")
+RANGE_CELL = re.compile(rf"(?:{UNIT} )?{RANGE}(?: ?{UNIT})?")
+# Value, unit and range without a gap between them.
+MEASURED_CELL = re.compile(rf"(?:{FLAG} )?{NUM}(?: {FLAG})?(?: [^\s<>≤≥]+){{0,3}}? {RANGE}")
+# Of a scan, letters that OCR does not know may be missing before the colon.
 COLON = re.compile(
-    rf"(?P<name>[^\W\d_][^:]{{1,60}}): (?:{FLAG} )?{NUM}(?: ?(?P<unit>{UNIT}))?(?: {FLAG})?"
+    rf"(?P<name>[^\W\d_][^:]{{1,60}}|): (?:{FLAG} )?{NUM}(?: ?(?P<unit>{UNIT}))?(?: {FLAG})?"
     rf"(?P<range> +(?=[(\[]){RANGE_CELL.pattern})?[.,;]?"
 )
 RESULT_TITLE = re.compile(

@@ -236,7 +236,7 @@ def test_lines_that_were_hard_to_read_are_counted(tmp_path, engine, monkeypatch)
 
 
 def test_a_unit_is_per_litre_and_not_per_one_and_of_international_units(tmp_path, engine, monkeypatch):
-    read = ["mg/1", "10^9/1", "1/1", "n/1.73", "(U/1)", "mlU/mL", "soluble"]
+    read = ["mg/1", "10^9/1", "1/1", "n/1.73", "(U/1)", "mlU/mL", "nmol/I", "I/I", "soluble"]
     monkeypatch.setattr(
         ocr, "read_lines", lambda image, scale: [ocr.ReadLine([(t, wide(t))], wide(t), 1.0, [1.0]) for t in read]
     )
@@ -248,6 +248,8 @@ def test_a_unit_is_per_litre_and_not_per_one_and_of_international_units(tmp_path
         "n/1.73",
         "(U/l)",
         "mIU/mL",
+        "nmol/l",
+        "l/l",
         "soluble",
     }
 

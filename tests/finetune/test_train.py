@@ -18,11 +18,12 @@ from extraction.families import family_of
 from extraction.generate.models import load_adapter
 from extraction.generate.weights import fingerprint
 from finetune.adapter import merge
+from finetune.answer_loss import AnswerLogProbs, SampledHead
 from finetune.config import load_config
 from finetune.data import check_split, read_documents
 from finetune.encode import encode
 from finetune.run import RunFolder, is_whole, mark_whole, read_metrics, versions
-from finetune.trainer import AnswerLogProbs, FieldTrainer, SampledHead
+from finetune.trainer import FieldTrainer
 from recipes.lab_report.synthetic import write_reports
 from recipes.lab_report.task import CONTRACT
 from tests.conftest import command, tiny_gemma
@@ -261,12 +262,16 @@ def test_a_sample_of_the_other_words_stands_for_all_of_them():
     used = torch.randperm(999)[:100]
     targets = used[torch.randint(0, 100, (50,))]
     log_probs = torch.log_softmax(hidden @ weight.T, 1).gather(1, targets[:, None]).squeeze(1)
-    everything = SampledHead(weight, used, sampled=899).log_probs(hidden, targets)
+    everything = SampledHead(weight, used, likely=0, sampled=899).log_probs(hidden, targets)
     torch.testing.assert_close(everything, log_probs, rtol=1e-4, atol=1e-4)
     # 1 / p_t = sum_v exp(z_v - z_t): unbiased in the sample, so its mean over draws goes to the whole.
-    head = SampledHead(weight, used, sampled=200)
-    draws = torch.stack([(-head.log_probs(hidden, targets)).exp() for _ in range(400)])
-    torch.testing.assert_close(draws.mean(0), (-log_probs).exp(), rtol=0.1, atol=0)
+    away = {}
+    for likely, chances in ((0, None), (100, torch.softmax(hidden @ weight.T, 1).mean(0))):
+        head = SampledHead(weight, used, chances, likely=likely, sampled=200)
+        draws = torch.stack([(-head.log_probs(hidden, targets)).exp() for _ in range(400)])
+        torch.testing.assert_close(draws.mean(0), (-log_probs).exp(), rtol=0.1, atol=0)
+        away[likely] = (draws.log() + log_probs).abs().mean()
+    assert away[100] < 0.8 * away[0]  # words that the model thinks of are kept
 
 
 @pytest.fixture()

@@ -56,7 +56,9 @@ def test_an_example_holds_its_images_and_trains_its_answer_alone(work, eyes, ima
     answer = [label for label in made["labels"] if label != IGNORED]
     assert json.loads(image_tokenizer.decode(answer[:-1])) == example.branches[0].gold
     assert made["input_ids"].count(family.soft) == 16 and not family.marks & set(answer)
-    batch = Collator(family, in_row=True)(keep_pixels([made], family, tmp_path))
+    kept = [keep_pixels([made], family, tmp_path)[0] for _ in range(2)]
+    assert not set(kept[0]["files"]) & set(kept[1]["files"])  # nothing that lies in the folder is written over
+    batch = Collator(family, in_row=True)(kept[:1])
     drawn = [picture for image in made["images"] for picture in family.pictures(image)]
     assert torch.equal(batch["pixel_values"], family.pixels(drawn)["pixel_values"])
     with pytest.raises(AssayError, match=r"0\.png takes .* tokens .* 16 of these its images.*data\.max_length=50"):

@@ -9,7 +9,7 @@ from extraction.api import Extractor
 from extraction.contract import Contract
 from extraction.export.files import export
 from extraction.generate import Generation
-from recipes.lab_report.checks import CHECKS
+from recipes.lab_report.checks import CHECKS, misplaced
 from recipes.lab_report.medgemma import CONTRACT as IMAGES
 from recipes.lab_report.task import CONTRACT, FIELDS, report_schema
 from tests.conftest import Reader, Scripted, document_of, record_of
@@ -223,6 +223,61 @@ Linezolid       2      S"""
     assert {issue.code for issue in record.issues} == {"not_found"}
 
 
+def test_a_unit_or_range_that_stands_beside_its_result_and_is_in_no_row_is_said():
+    rows = [["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], ["Bikarbonat", "offen", None, None]]
+    first, _ = LINES.splitlines()
+    record, _ = read([rows], f"{HEAD}{first}\nBikarbonat    offen    mmol/L    22 - 29")
+    assert [(issue.code, issue.path) for issue in record.issues] == [
+        ("value_left_out", "/tests/1/unit"), ("value_left_out", "/tests/1/range"),
+    ]  # fmt: skip
+    rows[1][2:] = ["mmol/L", "22 - 29"]
+    record, _ = read([rows], f"{HEAD}{first}\nBikarbonat    offen    mmol/L    22 - 29")
+    assert record.status == "ok"
+
+
+def test_no_unit_or_range_is_missed_that_the_contract_does_not_ask_for():
+    few = CONTRACT.with_schema(report_schema((), ("name", "result"), ("name", "result")))
+    rows = json.dumps({"tests": [["Kalium", "4.1"], ["Natrium", "141"]]})
+    assert record_of(document_of(HEAD + LINES), Generation(rows, "stop"), contract=few).status == "ok"
+
+
+def test_a_row_is_missed_whose_value_unit_and_range_are_one_cell_or_whose_value_stands_below_all_else():
+    rows = [["Kalium", "4.1", "mmol/L", "3.5 - 5.1"]]
+    first, _ = LINES.splitlines()
+    record, _ = read([rows], f"{HEAD}{first}\nErythroblasten     0.1 /100 WBC < 0.2")
+    assert [issue.code for issue in record.issues] == ["row_left_out"] and "Erythro" in record.issues[0].message
+    names = ("Barbiturates", "Cannabinoids", "Fentanyl")
+    page = "\n".join(f"{name:14}Random urine   NEGATIVE\n{'':29}NEGATIVE\n" for name in names)
+    rows = [[name, "NEGATIVE", None, None] for name in names[:2]]
+    record, _ = read([rows], page)
+    assert any(issue.code == "row_left_out" and "Fentanyl" in issue.message for issue in record.issues)
+
+
+@pytest.mark.parametrize(
+    ("key", "row"),
+    [
+        ("unit", {"name": "Kalium", "result": "4.1", "unit": "mmol/", "range": "3.5 - 5.1"}),
+        ("unit", {"name": "Kalium", "result": "4.1", "unit": "mmol/L 3.5 - 5.1"}),
+        ("unit", {"name": "Kalium", "result": "4.1", "unit": "g/ (I)"}),
+        ("result", {"name": "MCH", "result": "H33,4", "unit": "pg", "range": "27,0 - 33,0"}),
+        ("result", {"name": "LCR", "result": "Glycorachie, lcr, Microscopy", "unit": "mg/dL", "range": "40 - 70"}),
+        ("range", {"name": "Células", "result": "Abundantes (No se observan)"}),
+        (None, {"name": "Kalium", "result": "hemolysed (see note)", "unit": "mmol/L", "range": "3.5 - 5.1"}),
+        (None, {"name": "HLA", "result": "H1", "unit": None, "range": None}),
+    ],
+)
+def test_a_value_with_more_or_less_than_its_own_in_it_is_told(key, row):
+    assert [found for found, _ in misplaced(row)] == ([key] if key else [])
+
+
+def test_findings_of_which_nothing_was_read_are_said():
+    record, _ = read([[]], "Hepatitis Serology\nAnti-HAV total, serum, ELISA: Negative")
+    assert [issue.code for issue in record.issues] == ["row_left_out"] and "Anti-HAV" in record.issues[0].message
+    # Beginnings of words for findings are those of other words, too.
+    record, _ = read([[]], "Dear colleague,\nthe specimens reached us in good condition.\nAbsender\nPosition: Tracking")
+    assert record.status == "ok"
+
+
 def test_a_second_column_of_values_that_is_in_no_row_is_an_issue():
     """Unless its title says that it is of earlier results, or it counts the lines."""
     rows = [["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], ["Natrium", "141", "mmol/L", "136 - 145"]]
@@ -230,6 +285,11 @@ def test_a_second_column_of_values_that_is_in_no_row_is_an_issue():
     record, _ = read([rows], f"{HEAD}{first}   160\n{second}   5.4")
     [issue] = record.issues
     assert issue.code == "column_left_out" and "160, 5.4" in issue.message and len(record.data["tests"]) == 2
+    # OCR takes narrow columns for one cell: of two numbers, and of a number with the unit.
+    for place in ("11.2 4.1    mmol/L", "11.2   4.1 mmol/L"):
+        page = HEAD + "\n".join(f"{row[0]:14}{place}    {row[3]}" for row in rows)
+        record, _ = read([[["Kalium", "11.2", *rows[0][2:]], ["Natrium", "11.2", *rows[1][2:]]]], page)
+        assert [issue.code for issue in record.issues if "4.1, 4.1" in issue.message] == ["column_left_out"]
     record, _ = read([rows], f"{HEAD.strip()}        #\n{first}   1\n{second}   2")
     assert record.status == "ok"
     record, _ = read([rows], f"{HEAD.strip()}        Previous 02-Jan-2026\n{first}   4.0\n{second}   140")
