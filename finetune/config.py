@@ -217,7 +217,8 @@ class EvaluateConfig(Section):
     """Documents decoded together."""
     before: bool = False
     """Whether they are read before the first step, too, which the report shows beside what training made of it. A
-    model that was taught nothing may write until its answers are cut, so this takes longest."""
+    model that was taught nothing may write until its answers are cut, so this takes longest. `assay reward` always
+    reads them, and weights that are shared out (FSDP, DeepSpeed) never."""
 
 
 class BaseConfig(Section):

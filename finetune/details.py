@@ -8,13 +8,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from extraction.api import Extractor
 from extraction.example import Example
 from extraction.files import write_whole
 from extraction.record.record import Record
-from finetune.answers import by_kind
+from finetune.answers import Kept, by_kind
 from finetune.page import page
 from finetune.run import RunFolder
-from finetune.task import Grade
+from finetune.task import Grade, Task, evaluate
 
 _WORST, _SHOWN, _ASKED = 10, 10, 5  # examples that are listed; examples, and branches of each, beside the true answers
 
@@ -42,6 +43,19 @@ def details_of(grade: Grade) -> dict[str, Any]:
             share = {"figure": row["right"] / row["n"], "low": row["right_low"], "high": row["right_high"]}
             fields.append({"name": name, "values": row["n"], **share})
     return {"fields": fields, "worst": worst[:_WORST]}
+
+
+def judged(
+    extractor: Extractor, task: Task, held_out: Sequence[Example], folder: RunFolder, step: int
+) -> dict[str, float]:
+    """Figures of a model on held-out data behind a step; its answers and their details are kept in the run's folder."""
+    name = f"checkpoint-{step}"
+    answers = folder.answers(name)
+    answers.unlink(missing_ok=True)  # of a start that was killed: these weights need not be those
+    grade = evaluate(extractor, task, held_out, "reading held-out data", Kept(answers, extractor.contract))
+    kept = Kept(answers, extractor.contract)
+    keep_details(folder, name, grade, held_out, [kept.records(example) or () for example in held_out])
+    return dict(grade.figures)
 
 
 def keep_details(

@@ -134,7 +134,11 @@ def _report(folder: RunFolder, config: BaseConfig, facts: Mapping[str, Any], row
     judged = [row for row in rows if _judged(row)]
     judged = [{"step": r["step"], **{n.removeprefix("eval_"): r[n] for n in names if n in r}} for r in judged]
     settings = json.loads(config.model_dump_json(exclude_none=True))
-    told = f" Learned from {html.escape(facts['examples'])}." if "examples" in facts else " It has not ended."
+    told = (
+        f" Learned from {html.escape(facts['examples'])}."
+        if "examples" in facts
+        else " It has not ended, or was stopped."
+    )
     body = (
         f"<h1>{html.escape(folder.path.name)}: {html.escape(config.recipe)} on {html.escape(config.model)}</h1>"
         f"<p>Kept: {html.escape(str(facts['checkpoint'] or 'no checkpoint yet'))}.{told} {_cost(rows, facts)}</p>"

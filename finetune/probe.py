@@ -97,14 +97,18 @@ class Probe:
     @property
     def seconds(self) -> float:
         """How long the run takes."""
-        judged = math.ceil(self.total / self.config.train.checkpoint_steps)
-        each = self.evaluation * self.judged + self.checkpoint[0]
-        return self.total * statistics.mean(self.steps) + judged * each
+        saved = math.ceil(self.total / self.config.train.checkpoint_steps)
+        reading = self.evaluation * self.judged * self.readings
+        return self.total * statistics.mean(self.steps) + reading + saved * self.checkpoint[0]
+
+    @property
+    def readings(self) -> int:
+        """How often the held-out examples are read."""
+        return math.ceil(self.total / self.config.train.checkpoint_steps) + self.config.evaluate.before
 
     def told(self) -> str:
         """All of it, for people."""
         step, (saving, size) = statistics.mean(self.steps), self.checkpoint
-        judged = math.ceil(self.total / self.config.train.checkpoint_steps)
         where = "of the GPU" if torch.cuda.is_available() else "of the whole process"
         planned = f", {sum(self.planned.values()) / 1e9:.2f} planned" if self.planned else ""
         which = "the longest examples" if self.dry else "short, middling and long examples"
@@ -113,8 +117,8 @@ class Probe:
             f"a step:  {step:.2f} s with {which} (at most {self.tokens} tokens), the first one {self.first:.2f} s; "
             f"{self.evaluation:.1f} s to read a held-out one; a checkpoint {saving:.1f} s, {size / 1e6:,.1f} MB",
             f"peak:    {self.peak / 1e9:.2f} GB {where}{planned}",
-            f"time:    {'at most ' if self.dry else ''}about {spoken(self.seconds)}: {self.total} steps, and {judged} "
-            f"times {self.judged} held-out examples read",
+            f"time:    {'at most ' if self.dry else ''}about {spoken(self.seconds)}: {self.total} steps, and "
+            f"{self.readings} times {self.judged} held-out examples read",
         ]
         if self.dry:
             lines.append("dry run: stopped behind a checkpoint it went on from there; nothing is left behind")
@@ -208,6 +212,8 @@ def _aside(config: RunConfig) -> Iterator[RunConfig]:
         yield config.model_copy(
             update={
                 "data": config.data.model_copy(update=unmade),
+                # A reading costs what the one behind a step does, and is counted, not done twice.
+                "evaluate": config.evaluate.model_copy(update={"before": False}),
                 # Trackers are told of the run itself alone.
                 "train": config.train.model_copy(update={"output": Path(scratch) / "run", "report_to": ()}),
             }

@@ -22,9 +22,8 @@ from extraction.files import whole_folder, write_whole
 from extraction.generate import LocalBackend
 from extraction.generate.hub import quiet_libraries
 from finetune.adapter import base_dtype, load_trainable, trains_towers
-from finetune.answers import Kept
 from finetune.config import BaseConfig, RunConfig, TrainConfig
-from finetune.details import keep_details
+from finetune.details import judged
 from finetune.encode import collator_for, training_order, whole_batches
 from finetune.features import keep_pixels
 from finetune.memory import peak
@@ -32,7 +31,7 @@ from finetune.page import write_pages
 from finetune.processes import on_all, on_main, say, world_size
 from finetune.run import VERSIONS, RunFolder, processes_of, versions
 from finetune.sets import batch_of, checked, read_data
-from finetune.task import Task, evaluate
+from finetune.task import Task
 
 
 def train(config: RunConfig) -> Path:
@@ -85,14 +84,8 @@ def run_trainer(
     task, contract, family = made
 
     def judge(model: Any) -> dict[str, float]:
-        extractor = Extractor(LocalBackend(model, family.tokenizer, rows=config.evaluate.rows), contract)
-        name = f"checkpoint-{trainer.state.global_step}"
-        answers = folder.answers(name)
-        answers.unlink(missing_ok=True)  # of a start that was killed: these weights need not be those
-        grade = evaluate(extractor, task, held_out, "reading held-out data", Kept(answers, contract))
-        kept = Kept(answers, contract)
-        keep_details(folder, name, grade, held_out, [kept.records(example) or () for example in held_out])
-        return dict(grade.figures)
+        backend = LocalBackend(model, family.tokenizer, rows=config.evaluate.rows)
+        return judged(Extractor(backend, contract), task, held_out, folder, trainer.state.global_step)
 
     from finetune.trainer import Report
 
@@ -103,7 +96,8 @@ def run_trainer(
             say("Drawing the pages that are trained on")
             rows = keep_pixels(rows, family, Path(scratch))
         trainer = build_trainer(config, folder, family, rows, judge, task.metric, order)
-        trainer.args.eval_on_start = config.evaluate.before and checkpoint is None
+        begins = config.evaluate.before and checkpoint is None
+        trainer.args.eval_on_start = begins and trainer.args.eval_strategy != "no"  # weights that are shared out
         trainer.add_callback(Report(folder, config))
         if watch:
             trainer.add_callback(watch)
