@@ -183,11 +183,15 @@ def _detailed(folder: RunFolder, judged: Sequence[Mapping[str, Any]], facts: Map
     ]
     links = " ".join(f'<a href="answers/{name}.html">{name}</a>' for name in names)
     by_field = f"<h2>By field, with 95% intervals</h2>{table(fields)}" if fields else ""
-    worst = f"<h2>Worst held-out documents</h2>{table(last['worst'])}" if last["worst"] else ""
+    none = {key for one in last["worst"] for key in one if not any(other[key] for other in last["worst"])} - {"F1"}
+    rows = [{key: value for key, value in one.items() if key not in none} for one in last["worst"]]
+    worst = f"<h2>Worst held-out documents</h2>{table(rows)}" if rows else ""
     return f"{by_field}{worst}<p>Answers beside the true ones, of each checkpoint: {links}</p>"
 
 
 def _bounded(one: Mapping[str, Any]) -> str:
+    if not one["values"] and one["figure"] == 1:
+        return "nothing to read, nothing invented"
     bounds = "" if one["low"] is None else f" ({one['low']:.3f} to {one['high']:.3f})"
     return f"{one['figure']:.3f}{bounds}"
 

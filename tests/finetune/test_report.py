@@ -13,6 +13,7 @@ from extraction.score import Pair, score
 from finetune.config import RunConfig
 from finetune.data import digest_of
 from finetune.details import details_of, keep_details
+from finetune.page import write_report
 from finetune.run import RunFolder
 from finetune.task import Grade
 from finetune.trainer import Report
@@ -21,6 +22,7 @@ CONTRACT = Contract.for_schema(
     {"type": "object", "properties": {"seller": {"type": "string"}, "total": {"type": "string"}}}
 )
 GOLD = [{"seller": "Bolt <b>", "total": "2.00"}, {"seller": "Nut", "total": "3.00"}, {"seller": "Pin", "total": "4"}]
+CONFIG = RunConfig(recipe="documents", data={"train": "a", "validation": "b"}, train={"output": "run"})
 EXAMPLES = [Example(Context(f"{n}.pdf", (f"text {n}",)), (Branch(gold=gold),)) for n, gold in enumerate(GOLD)]
 
 
@@ -55,18 +57,27 @@ def test_details_are_figures_by_field_with_intervals_and_the_worst_without_value
 
 
 def test_a_run_that_was_stopped_has_its_report(folder):
-    config = RunConfig(recipe="documents", data={"train": "a", "validation": "b"}, train={"output": folder.path})
     state = SimpleNamespace(is_world_process_zero=True, best_model_checkpoint=None)
-    Report(folder, config).on_log(None, state, None, {})
+    Report(folder, CONFIG).on_log(None, state, None, {})
     page = (folder.path / "report.html").read_text()
     assert "no checkpoint yet" in page and "has not ended" in page and "6 steps in 0.5 minutes" in page
     assert "GB of memory" in page and "transformers" in page
     assert "<th>before</th><th>checkpoint-5</th>" in page and "<td>1.pdf</td>" in page
     assert "9.99" not in page and 'href="answers/checkpoint-5.html"' in page
+    assert "<th>F1</th></tr>" in page  # no column of rows where no row is wrong
     assert "Held-out micro f1" in page and "Held-out wrong values" not in page  # a count, however low it is
     beside = (folder.path / "answers" / "checkpoint-5.html").read_text()
     assert "9.99" in beside and "3.00" in beside and "Bolt &lt;b&gt;" in beside and "<b>" not in beside
     assert beside.index("1.pdf") < beside.index("0.pdf")
+
+
+def test_a_field_that_is_nowhere_is_not_told_as_read(folder):
+    file = folder.details("checkpoint-5")
+    made = json.loads(file.read_text())
+    made["fields"][0].update(values=0, figure=1.0)
+    file.write_text(json.dumps(made))
+    write_report(folder, CONFIG, {"checkpoint": "checkpoint-5", "versions": {}})
+    assert "nothing to read, nothing invented" in (folder.path / "report.html").read_text()
 
 
 def test_data_are_known_by_a_hash_whatever_their_order():
