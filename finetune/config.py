@@ -215,6 +215,10 @@ class EvaluateConfig(Section):
     """How many of the validation documents are read at each checkpoint."""
     rows: int = Field(default=8, gt=0)
     """Documents decoded together."""
+    before: bool = False
+    """Whether they are read before the first step, too, which the report shows beside what training made of it. A
+    model that was taught nothing may write until its answers are cut, so this takes longest. `assay reward` always
+    reads them, and weights that are shared out (FSDP, DeepSpeed) never."""
 
 
 class BaseConfig(Section):

@@ -183,8 +183,24 @@ def source_of(example: Example) -> Any:
     """What a source is known by, wherever its files lie."""
     # What is asked tells one from another where there is no context.
     parts = example.context.parts or tuple(part for branch in example.branches for part in branch.parts)
-    own = ((file_digest(part.path), part.page) if isinstance(part, ImagePart) else part for part in parts)
-    return example.context.sha256 or tuple(own)
+    return example.context.sha256 or tuple(map(_known, parts))
+
+
+def _known(part: Part) -> Any:
+    return (file_digest(part.path), part.page) if isinstance(part, ImagePart) else part
+
+
+def digest_of(examples: Sequence[Example]) -> str:
+    """SHA-256 of examples, whatever their order and wherever their files lie: of what is shown, asked and true."""
+    told = sorted(
+        json.dumps(
+            [source_of(one), [([*map(_known, branch.parts)], branch.gold) for branch in one.branches]],
+            sort_keys=True,
+            default=str,
+        )
+        for one in examples
+    )
+    return hashlib.sha256("\n".join(told).encode("utf-8", "backslashreplace")).hexdigest()
 
 
 @lru_cache(maxsize=1 << 16)

@@ -99,6 +99,8 @@ class Report:
             lines.append(f"{self.unsought} examples have no words to find their values in; these were not looked for.")
         lines += _listed("would spoil training", [one for one in self.findings if one.spoils])
         lines += _listed("to look at", [one for one in self.findings if not one.spoils])
+        if not self.spoiled:
+            lines.append("\nNothing was found that would spoil training.")
         return "\n".join(lines)
 
 

@@ -153,6 +153,15 @@ def _resident() -> int:
     pages = Path("/proc/self/statm")
     if pages.exists():
         return int(pages.read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+    return _most()
+
+
+def peak() -> int:
+    """Bytes: the most that torch took of the GPU; without one, the most that this process ever had."""
+    return int(torch.cuda.max_memory_reserved()) if torch.cuda.is_available() else _most()
+
+
+def _most() -> int:
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else 1024 * most
 

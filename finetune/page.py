@@ -21,6 +21,7 @@ table { border-collapse: collapse; font-size: 13px } td, th { padding: 3px 10px;
   border-bottom: 1px solid #d8dee4 } th { background: #f3f5f7 } .number { text-align: right }
 .charts { display: flex; gap: 1.5rem; flex-wrap: wrap } figure { margin: 0 }
 svg text { font: 11px system-ui, sans-serif; fill: #57606a }
+pre { white-space: pre-wrap; overflow-wrap: anywhere }
 iframe { width: 100%; height: 85vh; border: 1px solid #d8dee4 }
 """
 _CARD = """# {name}
@@ -117,7 +118,9 @@ def _card(
 def _report(folder: RunFolder, config: BaseConfig, facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     loss = [(row["step"], row["loss"]) for row in rows if "loss" in row]
     names = list(dict.fromkeys(name for row in rows for name in row if name.startswith("eval_")))
-    shares = [name for name in names if all(0 <= row[name] <= 1 for row in rows if name in row)]
+    shares = [  # a count may be 0 or 1, too
+        name for name in names if all(isinstance(r[name], float) and 0 <= r[name] <= 1 for r in rows if name in r)
+    ]
     rewards = [
         name for name in dict.fromkeys(n for row in rows for n in row) if re.fullmatch(r"reward|rewards/\w+/mean", name)
     ]
@@ -131,14 +134,66 @@ def _report(folder: RunFolder, config: BaseConfig, facts: Mapping[str, Any], row
     judged = [row for row in rows if _judged(row)]
     judged = [{"step": r["step"], **{n.removeprefix("eval_"): r[n] for n in names if n in r}} for r in judged]
     settings = json.loads(config.model_dump_json(exclude_none=True))
-    told = f" Learned from {html.escape(facts['examples'])}." if "examples" in facts else ""
+    told = (
+        f" Learned from {html.escape(facts['examples'])}."
+        if "examples" in facts
+        else " It has not ended, or was stopped."
+    )
     body = (
         f"<h1>{html.escape(folder.path.name)}: {html.escape(config.recipe)} on {html.escape(config.model)}</h1>"
-        f"<p>Kept: {html.escape(str(facts['checkpoint']))}.{told}</p><div class=charts>{''.join(charts)}</div>"
-        f"<h2>On held-out data</h2>{table(judged)}"
+        f"<p>Kept: {html.escape(str(facts['checkpoint'] or 'no checkpoint yet'))}.{told} {_cost(rows, facts)}</p>"
+        f"<div class=charts>{''.join(charts)}</div>"
+        f"<h2>On held-out data</h2>{table(judged)}{_detailed(folder, judged, facts)}"
+        f"<h2>Versions</h2>{table([facts['versions']])}"
         f"<h2>Settings</h2><pre>{html.escape(json.dumps(settings, indent=1))}</pre>"
     )
     return page("Assay run", body)
+
+
+def _cost(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
+    """Time and memory, in a sentence."""
+    steps, seconds = (max((row.get(key, 0) for row in rows), default=0) for key in ("step", "seconds"))
+    told = [f"{steps} steps in {seconds / 60:.1f} minutes"]
+    if steps:
+        told.append(f"{seconds / steps:.2f} s each with what was read between them")
+    if "peak_bytes" in facts:
+        told.append(f"at most {facts['peak_bytes'] / 1e9:.2f} GB of memory")
+    return ", ".join(told) + "."
+
+
+def _detailed(folder: RunFolder, judged: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
+    """The first answers and those of the kept checkpoint (of the last, where none is kept yet) by field, and the worst.
+
+    Nothing, where no checkpoint's answers were looked at (`finetune.details`).
+    """
+    names = [name for row in judged if folder.details(name := f"checkpoint-{row['step']}").is_file()]
+    if not names:
+        return ""
+    shown = dict.fromkeys((names[0], facts["checkpoint"] if facts["checkpoint"] in names else names[-1]))
+    made = {name: json.loads(folder.details(name).read_text(encoding="utf-8")) for name in shown}
+    last = list(made.values())[-1]
+    figures = {name: {one["name"]: _bounded(one) for one in own["fields"]} for name, own in made.items()}
+    fields = [
+        {
+            "field": one["name"],
+            "judged": one["values"],
+            **{"before" if name == "checkpoint-0" else name: own.get(one["name"]) for name, own in figures.items()},
+        }
+        for one in last["fields"]
+    ]
+    links = " ".join(f'<a href="answers/{name}.html">{name}</a>' for name in names)
+    by_field = f"<h2>By field, with 95% intervals</h2>{table(fields)}" if fields else ""
+    none = {key for one in last["worst"] for key in one if not any(other[key] for other in last["worst"])} - {"F1"}
+    rows = [{key: value for key, value in one.items() if key not in none} for one in last["worst"]]
+    worst = f"<h2>Worst held-out documents</h2>{table(rows)}" if rows else ""
+    return f"{by_field}{worst}<p>Answers beside the true ones, of each checkpoint: {links}</p>"
+
+
+def _bounded(one: Mapping[str, Any]) -> str:
+    if not one["values"] and one["figure"] == 1:
+        return "nothing to read, nothing invented"
+    bounds = "" if one["low"] is None else f" ({one['low']:.3f} to {one['high']:.3f})"
+    return f"{one['figure']:.3f}{bounds}"
 
 
 def page(title: str, body: str) -> str:

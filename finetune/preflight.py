@@ -5,6 +5,7 @@ Models are built on the meta device, without weights."""
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,7 +19,7 @@ from extraction.generate.checks import check_bitsandbytes, check_fit, without_we
 from extraction.generate.hub import auto_class, is_cached, load_shape, resolve_model, shipped
 from extraction.generate.models import load_family
 from finetune.adapter import add_adapter, check_adapter
-from finetune.config import RunConfig
+from finetune.config import RunConfig, TrainConfig
 from finetune.features import check_taken
 from finetune.memory import NF4_BYTES, quantized
 from finetune.task import contract_of, load_task
@@ -94,6 +95,22 @@ def check_trackers(names: Sequence[str]) -> None:
         )
 
 
+def check_disk(settings: TrainConfig, checkpoint: int) -> None:
+    """Raise AssayError where a run's checkpoints have no room: those that are kept, the best, one being written.
+
+    Args:
+        checkpoint: bytes of one.
+    """
+    output = settings.output
+    free = shutil.disk_usage(next(f for f in (output, *output.absolute().parents) if f.exists())).free
+    needed = checkpoint * (settings.keep_checkpoints + 2)
+    if needed > free:
+        raise AssayError(
+            f"The checkpoints need {needed / 1e9:.1f} GB, and the disk of {output} has {free / 1e9:.1f} GB left; make "
+            "room, lower train.keep_checkpoints, or choose another train.output."
+        )
+
+
 def check_run(config: RunConfig, contract: Contract) -> Family:
     """Refuse a run that would fail only after its documents are read and its model is loaded.
 
@@ -101,9 +118,9 @@ def check_run(config: RunConfig, contract: Contract) -> Family:
         The model's family.
 
     Raises:
-        AssayError: see `check_contract` and `check_family`; or the GPU has no bfloat16, bitsandbytes cannot run, the
-            model passes over features of pages or has no module that the options mean, or `adapter.start` is no adapter
-            for the model.
+        AssayError: see `check_contract`, `check_family` and `check_disk`; or the GPU has no bfloat16, bitsandbytes
+            cannot run, the model passes over features of pages or has no module that the options mean, or
+            `adapter.start` is no adapter for the model.
     """
     import torch
 
@@ -127,7 +144,10 @@ def check_run(config: RunConfig, contract: Contract) -> Family:
     if pages and once:
         check_taken(model)
     if config.adapter.start is None:
-        add_adapter(model, config)
+        adapted = add_adapter(model, config)
+        # A checkpoint has the adapter and Adam's two moments, in bfloat16 on 4-bit weights.
+        each = 3 * (2 if config.train.quantization else 4)
+        check_disk(config.train, each * sum(one.numel() for one in adapted.parameters() if one.requires_grad))
     else:
         check_fit(Path(shipped(config.adapter.start)), config.model)
     return family

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import statistics
 import tempfile
 import time
@@ -20,7 +19,8 @@ from extraction.errors import AssayError
 from extraction.generate.hub import quiet_libraries
 from finetune.config import RunConfig
 from finetune.encode import training_order, whole_batches
-from finetune.memory import held_here
+from finetune.memory import held_here, peak
+from finetune.preflight import check_disk
 from finetune.run import RunFolder
 from finetune.sets import batch_of, checked, read_data, steps_of, told_of
 from finetune.train import go_on, run_trainer
@@ -97,14 +97,18 @@ class Probe:
     @property
     def seconds(self) -> float:
         """How long the run takes."""
-        judged = math.ceil(self.total / self.config.train.checkpoint_steps)
-        each = self.evaluation * self.judged + self.checkpoint[0]
-        return self.total * statistics.mean(self.steps) + judged * each
+        saved = math.ceil(self.total / self.config.train.checkpoint_steps)
+        reading = self.evaluation * self.judged * self.readings
+        return self.total * statistics.mean(self.steps) + reading + saved * self.checkpoint[0]
+
+    @property
+    def readings(self) -> int:
+        """How often the held-out examples are read."""
+        return math.ceil(self.total / self.config.train.checkpoint_steps) + self.config.evaluate.before
 
     def told(self) -> str:
         """All of it, for people."""
         step, (saving, size) = statistics.mean(self.steps), self.checkpoint
-        judged = math.ceil(self.total / self.config.train.checkpoint_steps)
         where = "of the GPU" if torch.cuda.is_available() else "of the whole process"
         planned = f", {sum(self.planned.values()) / 1e9:.2f} planned" if self.planned else ""
         which = "the longest examples" if self.dry else "short, middling and long examples"
@@ -113,8 +117,8 @@ class Probe:
             f"a step:  {step:.2f} s with {which} (at most {self.tokens} tokens), the first one {self.first:.2f} s; "
             f"{self.evaluation:.1f} s to read a held-out one; a checkpoint {saving:.1f} s, {size / 1e6:,.1f} MB",
             f"peak:    {self.peak / 1e9:.2f} GB {where}{planned}",
-            f"time:    {'at most ' if self.dry else ''}about {spoken(self.seconds)}: {self.total} steps, and {judged} "
-            f"times {self.judged} held-out examples read",
+            f"time:    {'at most ' if self.dry else ''}about {spoken(self.seconds)}: {self.total} steps, and "
+            f"{self.readings} times {self.judged} held-out examples read",
         ]
         if self.dry:
             lines.append("dry run: stopped behind a checkpoint it went on from there; nothing is left behind")
@@ -162,7 +166,7 @@ def probe(config: RunConfig, dry: bool = False) -> Probe:
         if last is None or last.name != f"checkpoint-{number}" or len(watches[0].steps) != once:
             raise AssayError("The run did not go on from its checkpoint; report this with your configuration.")
         size = sum(path.stat().st_size for path in last.rglob("*") if path.is_file())
-        _check_disk(config, size)
+        check_disk(config.train, size)
         steps = [seconds for watch in watches for seconds in watch.steps]
         # In a dry run both steps have the longest examples, and the second is the first one of its own start.
         return Probe(
@@ -176,7 +180,7 @@ def probe(config: RunConfig, dry: bool = False) -> Probe:
             evaluation=statistics.mean(s for w in watches for s in w.evaluations) / len(few),
             judged=len(held_out),
             checkpoint=(statistics.mean(s for w in watches for s in w.checkpoints), size),
-            peak=_peak(),
+            peak=peak(),
             planned=planned,
         )
 
@@ -208,29 +212,9 @@ def _aside(config: RunConfig) -> Iterator[RunConfig]:
         yield config.model_copy(
             update={
                 "data": config.data.model_copy(update=unmade),
+                # A reading costs what the one behind a step does, and is counted, not done twice.
+                "evaluate": config.evaluate.model_copy(update={"before": False}),
                 # Trackers are told of the run itself alone.
                 "train": config.train.model_copy(update={"output": Path(scratch) / "run", "report_to": ()}),
             }
         )
-
-
-def _check_disk(config: RunConfig, checkpoint: int) -> None:
-    """Raise AssayError where the run's checkpoints have no room: those that are kept, the best, one being written."""
-    free = shutil.disk_usage(next(f for f in (config.train.output, *config.train.output.parents) if f.exists())).free
-    needed = checkpoint * (config.train.keep_checkpoints + 2)
-    if needed > free:
-        raise AssayError(
-            f"The checkpoints need {needed / 1e9:.1f} GB, and the disk of {config.train.output} has "
-            f"{free / 1e9:.1f} GB left; make room, lower train.keep_checkpoints, or choose another train.output."
-        )
-
-
-def _peak() -> int:
-    """Bytes: the most that torch took of the GPU; without one, the most that this process ever had."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_reserved())
-    import resource
-    import sys
-
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024 * most

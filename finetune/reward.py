@@ -34,13 +34,14 @@ from extraction.record.record import Record
 from finetune.adapter import load_trainable
 from finetune.config import RewardConfig, RunConfig
 from finetune.data import divide
+from finetune.details import judged
 from finetune.encode import fits
 from finetune.processes import on_all, on_main, say, world_size
 from finetune.run import RunFolder
-from finetune.sets import checked, make_synthetic, read_sets
-from finetune.task import Task, evaluate, rewarded
+from finetune.sets import checked, make_synthetic, read_sets, told_sets
+from finetune.task import Task, rewarded
 from finetune.train import common_arguments, in_folder, keep_with_pages
-from finetune.trainer import Judging, Progress, keep_gradients
+from finetune.trainer import Judging, Progress, Report, keep_gradients
 
 
 def reward(config: RunConfig) -> Path:
@@ -63,7 +64,7 @@ def reward(config: RunConfig) -> Path:
         asked = on_all(lambda: questions(config, train, contract, family))
         trainer = RewardTrainer(config, task, contract, family, asked, held_out, folder, first=checkpoint is None)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        keep_with_pages(trainer, config, folder, contract, f"{len(train)} {task.unit}, judged on {len(held_out)}")
+        keep_with_pages(trainer, config, folder, contract, told_sets(task, train, held_out))
 
     return in_folder(config, work)
 
@@ -157,7 +158,7 @@ class RewardTrainer(Judging, GRPOTrainer):
 
         def judge(model: Any) -> dict[str, float]:
             extractor = Extractor(LocalBackend(model, family.tokenizer, rows=config.evaluate.rows), contract)
-            return dict(evaluate(extractor, task, held_out, label="reading held-out data").figures)
+            return judged(extractor, task, held_out, folder, self.state.global_step)
 
         self.judge = judge
         # A number in the place of each prompt: trackers and logs get no text of a document.
@@ -184,6 +185,7 @@ class RewardTrainer(Judging, GRPOTrainer):
         keep_gradients(self.accelerator.unwrap_model(self.model).get_base_model())
         self.remove_callback(PrinterCallback)
         self.add_callback(Progress(folder))
+        self.add_callback(Report(folder, config))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Figures of answers go with those of training, not with those on held-out data."""

@@ -91,6 +91,10 @@ class RunFolder:
         """The file of what a checkpoint answered on held-out data (`answers.Kept`)."""
         return self.path / ANSWERS / f"{checkpoint}.jsonl"
 
+    def details(self, checkpoint: str) -> Path:
+        """The file of what these answers are worth by field, and which are worst (`details.details_of`)."""
+        return self.path / ANSWERS / f"{checkpoint}.json"
+
     def check(self, config: BaseConfig) -> dict[str, Any]:
         """Refuse a folder that cannot be this very run's; nothing is made.
 

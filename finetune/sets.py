@@ -15,7 +15,7 @@ from extraction.families import Family
 from extraction.reading import check_room
 from extraction.room import Room
 from finetune.config import RunConfig, TrainConfig
-from finetune.data import check_folders, check_split, of_both
+from finetune.data import check_folders, check_split, digest_of, of_both
 from finetune.encode import encode_all, fits
 from finetune.pack import pack
 from finetune.preflight import check_run, is_here
@@ -62,15 +62,23 @@ def read_sets(config: RunConfig, task: Task, contract: Contract, family: Family)
 
 def read_data(
     config: RunConfig, task: Task, contract: Contract, family: Family
-) -> tuple[list[dict[str, Any]], list[Example], int]:
-    """The rows that are trained, the examples by which the model is judged, and of how many the rows are.
+) -> tuple[list[dict[str, Any]], list[Example], str]:
+    """The rows that are trained, the examples by which the model is judged, and what there is of both, in words.
 
     Raises:
         AssayError: see `read_sets` and `encode`.
     """
     train, held_out = read_sets(config, task, contract, family)
     rows = list(encode_all(train, contract, family, config.data, config.train.seed))
-    return pack(rows, config.data.max_length) if config.data.pack else rows, held_out, len(train)
+    return pack(rows, config.data.max_length) if config.data.pack else rows, held_out, told_sets(task, train, held_out)
+
+
+def told_sets(task: Task, train: Sequence[Example], held_out: Sequence[Example]) -> str:
+    """How many examples are trained and judged, and by what hashes they can be known again, for card and report."""
+    return (
+        f"{len(train)} {task.unit}, judged on {len(held_out)} (SHA-256 of all that is shown, asked and true: "
+        f"{digest_of(train)[:16]}, {digest_of(held_out)[:16]})"
+    )
 
 
 def few(examples: Sequence[Example], config: RunConfig) -> list[Example]:

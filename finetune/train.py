@@ -22,15 +22,16 @@ from extraction.files import whole_folder, write_whole
 from extraction.generate import LocalBackend
 from extraction.generate.hub import quiet_libraries
 from finetune.adapter import base_dtype, load_trainable, trains_towers
-from finetune.answers import Kept
 from finetune.config import BaseConfig, RunConfig, TrainConfig
+from finetune.details import judged
 from finetune.encode import collator_for, training_order, whole_batches
 from finetune.features import keep_pixels
+from finetune.memory import peak
 from finetune.page import write_pages
 from finetune.processes import on_all, on_main, say, world_size
 from finetune.run import VERSIONS, RunFolder, processes_of, versions
 from finetune.sets import batch_of, checked, read_data
-from finetune.task import Task, evaluate
+from finetune.task import Task
 
 
 def train(config: RunConfig) -> Path:
@@ -54,7 +55,7 @@ def train(config: RunConfig) -> Path:
 
         trainer = run_trainer(config, folder, (task, contract, family), rows, held_out, checkpoint)
 
-        keep_with_pages(trainer, config, folder, contract, f"{learned} {task.unit}, judged on {len(held_out)}")
+        keep_with_pages(trainer, config, folder, contract, learned)
 
     return in_folder(config, work)
 
@@ -83,10 +84,10 @@ def run_trainer(
     task, contract, family = made
 
     def judge(model: Any) -> dict[str, float]:
-        extractor = Extractor(LocalBackend(model, family.tokenizer, rows=config.evaluate.rows), contract)
-        answers = folder.answers(f"checkpoint-{trainer.state.global_step}")
-        answers.unlink(missing_ok=True)  # of a start that was killed: these weights need not be those
-        return dict(evaluate(extractor, task, held_out, "reading held-out data", Kept(answers, contract)).figures)
+        backend = LocalBackend(model, family.tokenizer, rows=config.evaluate.rows)
+        return judged(Extractor(backend, contract), task, held_out, folder, trainer.state.global_step)
+
+    from finetune.trainer import Report
 
     with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
         # datasets keeps its fingerprints in a cache; the user's documents must not stay there.
@@ -95,6 +96,9 @@ def run_trainer(
             say("Drawing the pages that are trained on")
             rows = keep_pixels(rows, family, Path(scratch))
         trainer = build_trainer(config, folder, family, rows, judge, task.metric, order)
+        begins = config.evaluate.before and checkpoint is None
+        trainer.args.eval_on_start = begins and trainer.args.eval_strategy != "no"  # weights that are shared out
+        trainer.add_callback(Report(folder, config))
         if watch:
             trainer.add_callback(watch)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -261,7 +265,7 @@ def common_arguments(settings: TrainConfig, folder: RunFolder, metric: str) -> d
 
 
 def keep_with_pages(trainer: Any, config: RunConfig, folder: RunFolder, contract: Contract, examples: str) -> None:
-    """`keep_best` with the contract and the card beside; `examples` says of how many was learned and judged."""
+    """`keep_best` with the contract and the card beside; `examples` says of what was learned and judged."""
 
     def beside(made: Path, facts: dict[str, Any]) -> None:
         contract.save(made)
@@ -299,6 +303,7 @@ def keep_best(
         trainer.args.metric_for_best_model: trainer.state.best_metric,
         "versions": versions(),
         "seconds": folder.seconds(),
+        "peak_bytes": peak(),
     }
     shutil.rmtree(folder.adapter, ignore_errors=True)
     with whole_folder(folder.adapter) as made:

@@ -22,9 +22,12 @@ from trl import SFTTrainer
 
 from extraction.errors import AssayError
 from finetune.answer_loss import PILOT, add_answer_loss
+from finetune.config import BaseConfig
 from finetune.encode import IGNORED
+from finetune.memory import peak
+from finetune.page import write_report
 from finetune.processes import on_main, say, together
-from finetune.run import RunFolder, mark_whole
+from finetune.run import RunFolder, mark_whole, versions
 
 
 class Judging:
@@ -211,3 +214,20 @@ class Progress(TrainerCallback):
         """Close the bar."""
         if self._bar:
             self._bar.close()
+
+
+class Report(TrainerCallback):
+    """Keeps a run's `report.html` whole after every line of its metrics, so that one that runs or was stopped has it.
+
+    Comes behind `Progress`, which writes the line.
+    """
+
+    def __init__(self, folder: RunFolder, config: BaseConfig):
+        self._folder, self._config = folder, config
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Write the page anew."""
+        if state.is_world_process_zero and self._folder.metrics.exists():
+            best = state.best_model_checkpoint
+            facts = {"checkpoint": Path(best).name if best else None, "versions": versions(), "peak_bytes": peak()}
+            write_report(self._folder, self._config, facts)

@@ -31,13 +31,16 @@ _MANY = 12  # fields of a list that are told in the instruction
 _README = """# {name}
 
 Put labelled documents into `data/train` and `data/validation`: `a.pdf` (or an image) with `a.json`, its record after
-`schema.json`. Read `{name}.yaml` once: the instruction, and what each field is for. Then, from where this was made:
+`schema.json`; the first command divides a folder of them. Read `{name}.yaml` once: the instruction, and what each field
+is for. Then, from where this was made:
 
 ```
+assay data split LABELLED --out {data} --by FIELD    # no vendor, patient or institution in two parts
 assay plan {yaml}              # is the data whole, does a step fit?
 assay data check {yaml}        # are the records on the pages, the splits apart, the fields filled?
 assay data preview {yaml} 1    # an example as the model gets it: what is trained, what it sees
-assay train {yaml}             # goes on where it was stopped
+assay train {yaml} --dry-run   # all of it for two steps: time, memory, disk
+assay train {yaml}             # goes on where it was stopped; its report.html is whole at any moment
 assay evaluate runs/{name}/adapter FOLDER    # F1 on documents with records in a folder that it never saw
 assay extract NEW.pdf --model runs/{name}/adapter --html
 assay merge runs/{name} --out runs/{name}-merged
@@ -66,7 +69,10 @@ def write_recipe(folder: Path, schema_file: Path, model: str) -> Contract:
             (made / "data" / split).mkdir(parents=True)
         (made / "schema.json").write_text(json.dumps(schema, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (made / yaml_file.name).write_text(_yaml(folder, name, settings, model), encoding="utf-8")
-        (made / "README.md").write_text(_README.format(name=name, yaml=yaml_file.as_posix()), encoding="utf-8")
+        (made / "README.md").write_text(
+            _README.format(name=name, yaml=yaml_file.as_posix(), data=(yaml_file.parent / "data").as_posix()),
+            encoding="utf-8",
+        )
     return contract
 
 
@@ -162,4 +168,5 @@ train:
 
 evaluate:
   documents: 20
+  before: true              # also before the first step, for the report
 """

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -200,6 +201,12 @@ def test_a_gpu_without_bfloat16(work, no_work, monkeypatch):
     # Tensors of bfloat16 can be made there all the same.
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
     assert refused(work, "run") == "This GPU has no bfloat16; set train.dtype=float32."
+
+
+def test_a_disk_without_room_for_checkpoints(work, no_work, monkeypatch):
+    monkeypatch.setattr("finetune.preflight.shutil.disk_usage", lambda _: SimpleNamespace(free=100))
+    told = refused(work, "full")
+    assert told.startswith("The checkpoints need") and "has 0.0 GB left; make room" in told
 
 
 def test_bitsandbytes_without_its_library(work, no_work, monkeypatch):

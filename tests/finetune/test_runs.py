@@ -68,7 +68,7 @@ def two(work):
 
 def improved(run, gold):
     """A run's kept answers with the true record in the place of the first."""
-    [path] = (run / "answers").iterdir()
+    [path] = (run / "answers").glob("*.jsonl")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     for line in lines[:gold]:
         record = json.loads((run.parent / "validation" / line["source"]).with_suffix(".json").read_text())
@@ -143,9 +143,10 @@ def test_a_dry_run_goes_all_the_way_and_leaves_nothing_behind(work):
 
 
 def test_a_plan_tells_time_by_measured_steps(work):
-    done = command("plan", work / "run.yaml", "--measure", "train.max_steps=1000", f"train.output={work / 'dry'}")
+    settings = ["--measure", "train.max_steps=1000", "evaluate.before=true"]
+    done = command("plan", work / "run.yaml", *settings, f"train.output={work / 'dry'}")
     assert done.returncode == 0, done.stderr
-    assert "1000 steps, and 500 times 3 held-out" in done.stdout and not (work / "dry").exists()
+    assert "1000 steps, and 501 times 3 held-out" in done.stdout and not (work / "dry").exists()
     packed = command("plan", work / "run.yaml", "data.pack=true", f"train.output={work / 'dry'}")
     assert re.search(r"data:    \d rows with \d+ examples of .*steps:   \d of 2 rows", packed.stdout, re.DOTALL)
     assert " GB on this processor for a step" in done.stdout and " planned" in done.stdout

@@ -92,6 +92,9 @@ def test_a_run_leaves_all_that_is_needed_to_repeat_and_to_serve_it(finished):
     assert "documents, judged on" in card
     page = (finished / "report.html").read_text()
     assert "Training loss" in page and "Held-out micro f1" in page and "documents, judged on" in page
+    assert "By field" in page and 'href="answers/checkpoint-2.html"' in page
+    kept = {path.name for path in (finished / "answers").iterdir()}
+    assert kept >= {f"checkpoint-{step}.{kind}" for step in (2, 4, 6) for kind in ("jsonl", "json", "html")}
     assert "http" not in page
 
 
@@ -114,6 +117,7 @@ def test_killed_and_started_again_it_ends_where_an_undisturbed_run_ends(work, fi
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    assert "has not ended" in (run / "report.html").read_text()
     # What a kill in the middle of saving leaves behind: a checkpoint without its mark, newer than the whole one.
     shutil.copytree(run / "checkpoints" / "checkpoint-2", run / "checkpoints" / "checkpoint-5")
     (run / "checkpoints" / "checkpoint-5" / "whole.json").unlink()

@@ -75,7 +75,8 @@ def test_it_trains_is_judged_and_merged(here, capsys):
     assert "3 examples" in plan and "judged on 1 others" in plan and "steps:   2 " in plan
     assert "5.33 times over" in plan  # as many as the steps are, whatever epochs says
     app(["train", *config], standalone_mode=False)
-    assert any("eval_micro_f1" in row for row in read_metrics(Path("runs/invoices/metrics.jsonl")))
+    judged = [row["step"] for row in read_metrics(Path("runs/invoices/metrics.jsonl")) if "eval_micro_f1" in row]
+    assert judged == [0, 2] and "<th>before</th>" in Path("runs/invoices/report.html").read_text()
     capsys.readouterr()
     app(["evaluate", "runs/invoices/adapter", "invoices/data/validation", "--json"], standalone_mode=False)
     figures = json.loads(capsys.readouterr().out)

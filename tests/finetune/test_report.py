@@ -1,0 +1,88 @@
+"""A run's report and card, from what lies in its folder: whole at any moment, by field, with what it cost."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from extraction.contract import Contract
+from extraction.example import Branch, Context, Example
+from extraction.record.record import Record
+from extraction.score import Pair, score
+from finetune.config import RunConfig
+from finetune.data import digest_of
+from finetune.details import details_of, keep_details
+from finetune.page import write_report
+from finetune.run import RunFolder
+from finetune.task import Grade
+from finetune.trainer import Report
+
+CONTRACT = Contract.for_schema(
+    {"type": "object", "properties": {"seller": {"type": "string"}, "total": {"type": "string"}}}
+)
+GOLD = [{"seller": "Bolt <b>", "total": "2.00"}, {"seller": "Nut", "total": "3.00"}, {"seller": "Pin", "total": "4"}]
+CONFIG = RunConfig(recipe="documents", data={"train": "a", "validation": "b"}, train={"output": "run"})
+EXAMPLES = [Example(Context(f"{n}.pdf", (f"text {n}",)), (Branch(gold=gold),)) for n, gold in enumerate(GOLD)]
+
+
+def graded(said):
+    pairs = [Pair(one, gold, f"{n}.pdf") for n, (one, gold) in enumerate(zip(said, GOLD, strict=True))]
+    records = [[Record(f"{n}.pdf", "ok", one)] for n, one in enumerate(said)]
+    return Grade({"micro_f1": 0.5}, score(pairs, contract=CONTRACT)), records
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A run that was stopped behind its second evaluation."""
+    made = RunFolder(tmp_path / "run")
+    made.path.mkdir()
+    for step, said in ((0, [{}, {"seller": "Nut"}, {}]), (5, [GOLD[0], {**GOLD[1], "total": "9.99"}, GOLD[2]])):
+        grade, records = graded(said)
+        keep_details(made, f"checkpoint-{step}", grade, EXAMPLES, records)
+        made.append_metrics({"step": step, "seconds": 6.0 * step, "eval_micro_f1": 0.1 * step, "eval_wrong_values": 0})
+        made.append_metrics({"step": step + 1, "seconds": 6.0 * step + 1, "loss": 3.0})
+    return made
+
+
+def test_details_are_figures_by_field_with_intervals_and_the_worst_without_values():
+    made = details_of(graded([GOLD[0], {**GOLD[1], "total": "9.99"}, GOLD[2]])[0])
+    total = next(one for one in made["fields"] if one["name"] == "total")
+    assert total["values"] == 3 and total["low"] < total["figure"] < 1 == total["high"]
+    assert [one["document"] for one in made["worst"]] == ["1.pdf"] and "9.99" not in json.dumps(made)
+    answers = [{"kind": "yes", "state": state} for state in ("right", "right", "wrong")]
+    of_kinds = details_of(Grade({}, answers=answers))["fields"]
+    assert [(one["name"], one["values"]) for one in of_kinds] == [("yes", 3), ("all", 3)]
+    assert of_kinds[0]["low"] < of_kinds[0]["figure"] == 2 / 3 < of_kinds[0]["high"]
+
+
+def test_a_run_that_was_stopped_has_its_report(folder):
+    state = SimpleNamespace(is_world_process_zero=True, best_model_checkpoint=None)
+    Report(folder, CONFIG).on_log(None, state, None, {})
+    page = (folder.path / "report.html").read_text()
+    assert "no checkpoint yet" in page and "has not ended" in page and "6 steps in 0.5 minutes" in page
+    assert "GB of memory" in page and "transformers" in page
+    assert "<th>before</th><th>checkpoint-5</th>" in page and "<td>1.pdf</td>" in page
+    assert "9.99" not in page and 'href="answers/checkpoint-5.html"' in page
+    assert "<th>F1</th></tr>" in page  # no column of rows where no row is wrong
+    assert "Held-out micro f1" in page and "Held-out wrong values" not in page  # a count, however low it is
+    beside = (folder.path / "answers" / "checkpoint-5.html").read_text()
+    assert "9.99" in beside and "3.00" in beside and "Bolt &lt;b&gt;" in beside and "<b>" not in beside
+    assert beside.index("1.pdf") < beside.index("0.pdf")
+
+
+def test_a_field_that_is_nowhere_is_not_told_as_read(folder):
+    file = folder.details("checkpoint-5")
+    made = json.loads(file.read_text())
+    made["fields"][0].update(values=0, figure=1.0)
+    file.write_text(json.dumps(made))
+    write_report(folder, CONFIG, {"checkpoint": "checkpoint-5", "versions": {}})
+    assert "nothing to read, nothing invented" in (folder.path / "report.html").read_text()
+
+
+def test_data_are_known_by_a_hash_whatever_their_order():
+    one = digest_of(EXAMPLES)
+    assert one == digest_of(EXAMPLES[::-1]) and len(one) == 64
+    asked = [replace(EXAMPLES[0], branches=(Branch(("What?",), gold=GOLD[0]),)), *EXAMPLES[1:]]
+    true = [replace(EXAMPLES[0], branches=(Branch(gold=GOLD[1]),)), *EXAMPLES[1:]]
+    assert len({one, digest_of(EXAMPLES[:2]), digest_of(asked), digest_of(true)}) == 4
