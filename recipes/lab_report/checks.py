@@ -40,7 +40,7 @@ from recipes.lab_report.lines import (
     without_earlier,
 )
 from recipes.lab_report.names import with_plain_names
-from recipes.lab_report.patterns import FINDING_CELL
+from recipes.lab_report.patterns import FINDING_CELL, RESULT_TITLE
 from recipes.lab_report.ranges import read_ranges
 from recipes.lab_report.reports import reports
 
@@ -334,8 +334,10 @@ def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "unit", f"“{unit}” is no unit but how an organism responds"
     if re.fullmatch(r"[<\[({][A-Z]{1,2}[>\])}]", result):
         yield "result", f"“{result}” is no result but a flag"
-    if re.fullmatch(r"[HLN]\d+[.,]\d+", result):
+    if re.fullmatch(r"(?:[A-Za-z]{1,2}|[*!↑↓▲▼+])\d+(?:[.,]\d+)?", result) and _is_range(limits):
         yield "result", f"“{result}” is a result with its flag"
+    if RESULT_TITLE.match(result) and result.isalpha() and not unit and not limits:
+        yield "result", f"“{result}” is no result but the title of a column"
     name = str(row.get("name") or "").strip().casefold()
     named = bool(name) and name in re.findall(r"\w+", result.casefold())
     if named and not any(map(str.isdigit, result)) and _is_range(limits):

@@ -254,6 +254,17 @@ def test_a_unit_is_per_litre_and_not_per_one_and_of_international_units(tmp_path
     }
 
 
+def test_small_daggers_that_mark_words_are_no_letters_where_the_page_explains_them(tmp_path, engine, monkeypatch):
+    read = ["Lactatott", "(IFCC)†t", "Watt"]
+    monkeypatch.setattr(
+        ocr, "read_lines", lambda image, scale: [ocr.ReadLine([(t, wide(t))], wide(t), 1.0, [1.0]) for t in read]
+    )
+    path = pdf(tmp_path / "a.pdf", lambda canvas: canvas.circle(300, 400, 90, fill=1))
+    assert {word.text for word in read_scans(open_document(path)).pages[0].words} == {"Lactato††", "(IFCC)††", "Wa††"}
+    del read[1]
+    assert {word.text for word in read_scans(open_document(path)).pages[0].words} == {*read}
+
+
 def test_a_word_is_as_sure_as_its_letters_and_no_value_is_surer_than_its_words(tmp_path, engine, monkeypatch):
     path = pdf(tmp_path / "a.pdf", scanned(tmp_path, table))
     clean = ocr_page(path, 1)

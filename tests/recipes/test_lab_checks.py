@@ -260,10 +260,14 @@ def test_a_row_is_missed_whose_value_unit_and_range_are_one_cell_or_whose_value_
         ("unit", {"name": "Kalium", "result": "4.1", "unit": "mmol/L 3.5 - 5.1"}),
         ("unit", {"name": "Kalium", "result": "4.1", "unit": "g/ (I)"}),
         ("result", {"name": "MCH", "result": "H33,4", "unit": "pg", "range": "27,0 - 33,0"}),
+        ("result", {"name": "Sodio", "result": "A139", "unit": "mmol/L", "range": "[129 - 138]"}),
+        ("result", {"name": "Globulin", "result": "▼2.0", "unit": "g/100 mL", "range": "(2.2 - 3.9)"}),
+        ("result", {"name": "Tetkik", "result": "Sonuçlar"}),
         ("result", {"name": "LCR", "result": "Glycorachie, lcr, Microscopy", "unit": "mg/dL", "range": "40 - 70"}),
         ("range", {"name": "Células", "result": "Abundantes (No se observan)"}),
         (None, {"name": "Kalium", "result": "hemolysed (see note)", "unit": "mmol/L", "range": "3.5 - 5.1"}),
         (None, {"name": "HLA", "result": "H1", "unit": None, "range": None}),
+        (None, {"name": "Cells", "result": "not found", "unit": None, "range": None}),
     ],
 )
 def test_a_value_with_more_or_less_than_its_own_in_it_is_told(key, row):
