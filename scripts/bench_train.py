@@ -129,7 +129,9 @@ def train(way: str, model: str, steps: int, size: int) -> dict[str, Any]:
 
 
 def whole_loss(trainer: Any, batch: dict[str, Any]) -> float:
-    """Mean negative log-likelihood of a batch's trained tokens, by the whole output layer."""
+    """Mean negative log-likelihood of a batch's trained tokens, by the whole output layer, a few tokens at a time: what
+    is measured must not hold more than the step.
+    """
     import torch
 
     base = trainer.model.get_base_model()
@@ -137,8 +139,12 @@ def whole_loss(trainer: Any, batch: dict[str, Any]) -> float:
     with torch.no_grad(), trainer.accelerator.autocast():
         hidden = base.model(**inputs, use_cache=False).last_hidden_state[:, :-1]
         trained = batch["labels"][:, 1:] != -100
-        logits = base.lm_head(hidden[trained]).float()
-    return float(torch.nn.functional.cross_entropy(logits, batch["labels"][:, 1:][trained]))
+        places, wanted = hidden[trained].split(32), batch["labels"][:, 1:][trained].split(32)
+        summed = [
+            torch.nn.functional.cross_entropy(base.lm_head(some).float(), words, reduction="sum")
+            for some, words in zip(places, wanted, strict=True)
+        ]
+    return float(sum(summed)) / int(trained.sum())
 
 
 def trainer_of(way: str, model: str, steps: int, size: int) -> tuple[Any, list[dict[str, Any]]]:
