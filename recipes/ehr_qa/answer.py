@@ -88,7 +88,7 @@ class Answer:
             whole: all of it.
         """
         gone = len(whole.facts) - len(shown.facts)
-        notes = (f"Not read for want of room: {gone} of {len(whole.facts)} lines.",) if gone else ()
+        notes: tuple[str, ...] = (f"Not read for want of room: {gone} of {len(whole.facts)} lines.",) if gone else ()
         notes += (whole.part,) if whole.part else ()
         if record.status != "ok" or record.data is None:
             return cls(question, None, {}, "Withheld.", notes, record.issues[0].message, None, record)
