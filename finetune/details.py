@@ -5,19 +5,26 @@ from __future__ import annotations
 
 import html
 import json
+import shutil
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from extraction.api import Extractor
+from extraction.document import Document
+from extraction.errors import AssayError
 from extraction.example import Example
 from extraction.files import write_whole
 from extraction.record.record import Record
 from finetune.answers import Kept, by_kind
 from finetune.page import page
-from finetune.run import RunFolder
+from finetune.run import ANSWERS, RunFolder
 from finetune.task import Grade, Task, evaluate
 
 _WORST, _SHOWN, _ASKED = 10, 10, 5  # examples that are listed; examples, and branches of each, beside the true answers
+_DRAWN = 3  # of the worst, with their pages
 
 
 def details_of(grade: Grade) -> dict[str, Any]:
@@ -61,12 +68,22 @@ def judged(
 def keep_details(
     folder: RunFolder, checkpoint: str, grade: Grade, examples: Sequence[Example], records: Sequence[Sequence[Record]]
 ) -> None:
-    """Write a checkpoint's details, and a page with some of its answers beside the true ones, the worst first.
+    """Write a checkpoint's details, a page with some of its answers beside the true ones, the worst first, and evidence
+    pages of the worst documents.
 
-    Both lie beside the answers themselves: the page has values of held-out documents, as these have.
+    All lie beside the answers themselves: the pages have values of held-out documents, as these have.
     """
     made = details_of(grade)
-    folder.details(checkpoint).parent.mkdir(exist_ok=True)
+    drawn = folder.details(checkpoint).with_suffix("")
+    shutil.rmtree(drawn, ignore_errors=True)  # of a start that was killed
+    drawn.mkdir(parents=True)
+    answered = dict(
+        zip((example.context.name for example in examples), zip(examples, records, strict=True), strict=True)
+    )
+    for number, one in enumerate(made["worst"][:_DRAWN]):
+        example, own = answered[one["document"]]
+        if _draw(example, own, drawn / f"{number}.html"):
+            one["evidence"] = f"{ANSWERS}/{checkpoint}/{number}.html"
     write_whole(folder.details(checkpoint), json.dumps(made, ensure_ascii=False, indent=1) + "\n")
     rank = {one["document"]: number for number, one in enumerate(made["worst"])}
     pairs = list(zip(examples, records, strict=True))
@@ -75,6 +92,16 @@ def keep_details(
     told = f"{len(pairs)} of {len(examples)} held-out examples, the worst first."
     body = f"<h1>{title}</h1><p>{told}</p>" + "".join(_beside(example, own) for example, own in pairs)
     write_whole(folder.details(checkpoint).with_suffix(".html"), page("Assay answers", body))
+
+
+def _draw(example: Example, records: Sequence[Record], path: Path) -> bool:
+    """Write the evidence page of a document's record; False where it is none, or cannot be drawn any more."""
+    document = getattr(example.context.index, "document", None)
+    if not isinstance(document, Document) or len(records) != 1:
+        return False
+    with suppress(AssayError):
+        replace(records[0], document=document).save_html(path)
+    return path.exists()
 
 
 def _beside(example: Example, records: Sequence[Record]) -> str:

@@ -6,6 +6,7 @@ import html
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,16 @@ def write_pages(folder: RunFolder, config: RunConfig, contract: Contract, facts:
 
 
 def write_report(folder: RunFolder, config: BaseConfig, facts: Mapping[str, Any]) -> None:
-    """Write a run's `report.html`: its curves, its figures, its settings."""
+    """Write a run's `report.html`: its curves, its figures, its settings; and the facts that it was made with."""
+    write_whole(folder.path / "report.json", json.dumps(dict(facts), indent=1) + "\n")
     write_whole(folder.path / "report.html", _report(folder, config, facts, read_metrics(folder.metrics)))
+
+
+def note_merge(folder: RunFolder, config: BaseConfig, told: str) -> None:
+    """Say in a run's report how near its merged model is; nothing where it has none, being of an earlier version."""
+    with suppress(OSError, ValueError):
+        facts = json.loads((folder.path / "report.json").read_text(encoding="utf-8"))
+        write_report(folder, config, {**facts, "merge": told})
 
 
 def kept_figures(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,10 +148,11 @@ def _report(folder: RunFolder, config: BaseConfig, facts: Mapping[str, Any], row
         if "examples" in facts
         else " It has not ended, or was stopped."
     )
+    merged = f"<p>Merged: {html.escape(facts['merge'])}.</p>" if "merge" in facts else ""
     body = (
         f"<h1>{html.escape(folder.path.name)}: {html.escape(config.recipe)} on {html.escape(config.model)}</h1>"
         f"<p>Kept: {html.escape(str(facts['checkpoint'] or 'no checkpoint yet'))}.{told} {_cost(rows, facts)}</p>"
-        f"<div class=charts>{''.join(charts)}</div>"
+        f"{merged}<div class=charts>{''.join(charts)}</div>"
         f"<h2>On held-out data</h2>{table(judged)}{_detailed(folder, judged, facts)}"
         f"<h2>Versions</h2>{table([facts['versions']])}"
         f"<h2>Settings</h2><pre>{html.escape(json.dumps(settings, indent=1))}</pre>"
@@ -183,9 +193,13 @@ def _detailed(folder: RunFolder, judged: Sequence[Mapping[str, Any]], facts: Map
     ]
     links = " ".join(f'<a href="answers/{name}.html">{name}</a>' for name in names)
     by_field = f"<h2>By field, with 95% intervals</h2>{table(fields)}" if fields else ""
-    none = {key for one in last["worst"] for key in one if not any(other[key] for other in last["worst"])} - {"F1"}
-    rows = [{key: value for key, value in one.items() if key not in none} for one in last["worst"]]
-    worst = f"<h2>Worst held-out documents</h2>{table(rows)}" if rows else ""
+    none = {key for one in last["worst"] for key in one if not any(other.get(key) for other in last["worst"])} - {"F1"}
+    rows = [{key: value for key, value in one.items() if key not in none | {"evidence"}} for one in last["worst"]]
+    drawn = " ".join(
+        f'<a href="{one["evidence"]}">{html.escape(one["document"])}</a>' for one in last["worst"] if "evidence" in one
+    )
+    drawn = f"<p>What was read, on their pages: {drawn}</p>" if drawn else ""
+    worst = f"<h2>Worst held-out documents</h2>{table(rows)}{drawn}" if rows else ""
     return f"{by_field}{worst}<p>Answers beside the true ones, of each checkpoint: {links}</p>"
 
 

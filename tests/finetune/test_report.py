@@ -5,15 +5,18 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from reportlab.pdfgen.canvas import Canvas
 
 from extraction.contract import Contract
+from extraction.document import open_document
 from extraction.example import Branch, Context, Example
+from extraction.reading import document_example
 from extraction.record.record import Record
 from extraction.score import Pair, score
 from finetune.config import RunConfig
 from finetune.data import digest_of
 from finetune.details import details_of, keep_details
-from finetune.page import write_report
+from finetune.page import note_merge, write_report
 from finetune.run import RunFolder
 from finetune.task import Grade
 from finetune.trainer import Report
@@ -69,6 +72,24 @@ def test_a_run_that_was_stopped_has_its_report(folder):
     beside = (folder.path / "answers" / "checkpoint-5.html").read_text()
     assert "9.99" in beside and "3.00" in beside and "Bolt &lt;b&gt;" in beside and "<b>" not in beside
     assert beside.index("1.pdf") < beside.index("0.pdf")
+
+
+def test_the_worst_documents_have_evidence_pages_and_a_merge_is_told(tmp_path):
+    run, path = RunFolder(tmp_path / "run"), tmp_path / "bill.pdf"
+    run.path.mkdir()
+    canvas = Canvas(str(path))
+    canvas.drawString(72, 700, "Bolt 2.00")
+    canvas.save()
+    example = document_example(open_document(path), CONTRACT, GOLD[0])
+    said = Record("bill.pdf", "ok", {"seller": "Bolt", "total": "2.00"})
+    grade = Grade({}, score([Pair(said.data, GOLD[0], example.context.name)], contract=CONTRACT))
+    keep_details(run, "checkpoint-5", grade, [example], [[said]])
+    run.append_metrics({"step": 5, "seconds": 1.0, "eval_micro_f1": 0.5})
+    write_report(run, CONFIG, {"checkpoint": "checkpoint-5", "versions": {}})
+    assert 'href="answers/checkpoint-5/0.html"' in (page := run.path / "report.html").read_text()
+    assert "Bolt" in (run.path / "answers" / "checkpoint-5" / "0.html").read_text()
+    note_merge(run, CONFIG, "logits differ by 0.0012")
+    assert "Merged: logits differ by 0.0012." in page.read_text() and "checkpoint-5/0.html" in page.read_text()
 
 
 def test_a_field_that_is_nowhere_is_not_told_as_read(folder):

@@ -78,7 +78,8 @@ def finished(work):
 
 def test_a_run_leaves_all_that_is_needed_to_repeat_and_to_serve_it(finished):
     assert {p.name for p in finished.iterdir()} == {
-        "config.yaml", "metrics.jsonl", "checkpoints", "adapter", "answers", "report.html"}  # fmt: skip
+        "config.yaml", "metrics.jsonl", "checkpoints", "adapter", "answers", "report.html",
+            "report.json"}  # fmt: skip
     assert {p.name for p in (finished / "adapter").iterdir()} >= {
         "adapter_model.safetensors", "adapter_config.json", "contract.json", "versions.json"}  # fmt: skip
     assert sorted(losses(finished)) == list(range(1, 7))
