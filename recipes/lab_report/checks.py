@@ -57,6 +57,8 @@ _RIGHT_OF_NAME = re.compile(
 )
 """What stands beside names and is none of them: marks of accreditation, signs and numbers of footnotes, codes, flags.
 """
+# OCR passes over a slash: "UL", and "μL" of a count, in which nothing is measured.
+_NO_SLASH = re.compile(r"[mnpkuµμ]?(?:g|mol|I?U|kat)[dmuµμ]?L|[uµμ]L")
 _MARKS = re.compile(r"^[*#°»«†‡§¶^•\s]+|[*#°»«†‡§¶^•:\s¹²³⁰-⁹]+$")
 _SAME = 0.5  # share of the smaller of two boxes that is common to both where they are one place
 _BRACKETED = re.compile(r".*\S\s*[(\[](?P<inside>[^()\[\]]+)[)\]]")
@@ -330,6 +332,8 @@ def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "unit", f"“{unit}” is a unit with a range"
     if re.search(r"/(?:\s*[(\[]\w[)\]]|$)", unit):
         yield "unit", f"“{unit}” is no unit that anything is measured in"
+    if _NO_SLASH.fullmatch(unit):
+        yield "unit", f"“{unit}” is a unit without its slash"
     if unit in ("S", "I", "R"):
         yield "unit", f"“{unit}” is no unit but how an organism responds"
     if re.fullmatch(r"[<\[({][A-Z]{1,2}[>\])}]", result):
