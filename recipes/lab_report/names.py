@@ -20,12 +20,31 @@ _NAME_TITLE = re.compile(r".*(?:项目|項目|检验|检查|検査|名称|名稱
 _CODE = re.compile(r"[A-Za-z0-9αβγ%#*+./()_-]{1,16}")
 _PAST = 1.6  # times a line's height: lines of one name are no further apart
 _BLANK = 0.25  # of a line's height: a blank between words
+_COUNTED = 3  # numbers one after the other, which no names begin with
 _EDGE = 3.0  # points: lines of one name begin so far apart at most
 
 
 def with_plain_names(document: Document) -> Document:
-    """The document without columns of abbreviations beside names, and with each name on the line of its values."""
-    return replace(document, pages=[_joined(_without_codes(page)) for page in document.pages])
+    """The document without columns of abbreviations beside names or numbers before them, and with each name on the line
+    of its values.
+    """
+    return replace(document, pages=[_joined(_without_numbers(_without_codes(page))) for page in document.pages])
+
+
+def _without_numbers(page: Page) -> Page:
+    """A page without the numbers that count its results, where OCR took their column into the cells of the names."""
+    counted: list[int] = []
+    last = None
+    for row in gather_rows(page.words) if page.words else ():
+        first, *rest = [*cells_of(page, row)] or [None]
+        valued = any(char.isdigit() for cell in rest for char in cell.text)
+        number = re.match(r"(\d{1,3})[.)]? (?=[^\W\d_])", first.text) if first and valued else None
+        if first and number and last in (None, int(number[1]) - 1):
+            counted.append(first.words[0])
+            last = int(number[1])
+    if len(counted) < _COUNTED:
+        return page
+    return replace(page, words=[word for index, word in enumerate(page.words) if index not in counted])
 
 
 def _without_codes(page: Page) -> Page:

@@ -18,6 +18,7 @@ WORD = (
     r"(?:(?:not|none?|non|no se|niet|geen|nicht|nie|pas|não|ej) (?:seen|found|observ\w+|gezien|gesehen|vus?|vist[oai]s?"
     r"|sedd?a?)|pending|in progress|to follow|in arbeit|(?:steht aus|folgt)|in bewerking|volgt|en cours|à suivre"
     r"|(?:\w+ )?en (?:curso|marcha)|pendiente|por llegar|in corso|segue|em (?:curso|andamento)|pendente|в работе"
+    r"|none|nil|geen|keine?|aucune?|ningun[oa]?|nessun[oa]?|nenhuma?"
     r"|(?:(?:non?|not|niet|nicht|pas|não|не|nie|ej|μη|δεν) )?-?"
     r"(?:neg|pos|n[ée]g|detec|d[ée]tec|react|r[ée]act|reakt|reatt|rilev|presen"
     r"|pr[ée]sen|absen|assent|ausen|aanw|afw|nachw|aantoon|trac|spoor|spur|indeterm"

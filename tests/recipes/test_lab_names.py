@@ -65,6 +65,13 @@ def test_abbreviations_beside_names_in_chinese_are_not_shown():
     assert shown(page) == ["检验项目 结果 单位 参考范围", "白细胞计数 6.42 10^9/L 3.5-9.5", "总胆固醇 5.2 mmol/L 0-5.2"]
 
 
+def test_numbers_that_count_the_results_are_no_part_of_their_names():
+    rows = ["1 S. CREATININE   1.10   mg/dL", "2 URIC ACID       5.0    mg/dL", "3 IRON            0.71   mg/L"]
+    told = [" ".join(row.split()[1:]) for row in rows]
+    assert shown("\n".join(rows)) == told
+    assert shown("\n".join(rows[:2])) == [" ".join(row.split()) for row in rows[:2]]  # they may be of names
+
+
 CARDS = """Collected: 10 Apr 2025
 Glucose                       Urea
 Normal range: 74 - 106 mg/dL  Normal range: 7 - 25 mg/dL
