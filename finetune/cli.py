@@ -49,9 +49,11 @@ def train(
 
     One process on one device. For more devices or machines: accelerate launch -m recipes.RECIPE --config CONFIG.
     """
+    from extraction.generate.hub import quiet_libraries
     from finetune.config import load_config
     from finetune.run import own_run
 
+    quiet_libraries()  # before what imports them
     one_device()
     if sweep:
         if dry:
@@ -123,9 +125,11 @@ def plan(
 
     Refuses what training would refuse.
     """
+    from extraction.generate.hub import quiet_libraries
     from finetune.config import load_config
     from finetune.run import RunFolder, own_run
 
+    quiet_libraries()  # before what imports them
     if measure:
         one_device()
     checked = load_config(config, overrides or ())
