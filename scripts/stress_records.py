@@ -1,6 +1,6 @@
 """How often a record that says `ok` is wrong in silence: reports of unseen layouts, clean and under every nuisance.
 
-    .venv/bin/python scripts/stress_records.py [--count 12] [--seed 41] [--kinds "scan,photo"] [--json FILE]
+    .venv/bin/python scripts/stress_records.py [--count 12] [--seed 41] [--kinds "scan;photo, EXIF 90"] [--json FILE]
 
 For each kind of nuisance (`recipes.lab_report.synthetic.nuisance`) other reports of the test families are made, spoiled
 and read. A value of a record whose status is `ok` is wrong in silence where it is not the report's, lost where the
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=12, help="reports of each kind")
     parser.add_argument("--seed", type=int, default=41, help="of the reports")
     parser.add_argument("--split", default="test", choices=("validation", "test"), help="whose families")
-    parser.add_argument("--kinds", help="only these, parted by commas")
+    parser.add_argument("--kinds", help="only these, parted by semicolons")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
 
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     from recipes.lab_report.synthetic.nuisance import NUISANCES
 
     known = [CLEAN, *NUISANCES]
-    kinds = [kind.strip() for kind in arguments.kinds.split(",")] if arguments.kinds else known
+    kinds = [kind.strip() for kind in arguments.kinds.split(";")] if arguments.kinds else known
     if unknown := [kind for kind in kinds if kind not in known]:
         raise AssayError(f"There is no kind {unknown[0]}; known are {', '.join(known)}.")
     extractor = Extractor.from_pretrained(arguments.model)

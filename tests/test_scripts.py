@@ -116,7 +116,7 @@ def test_choose_doubt(model, tmp_path):
 
 
 def test_stress_records(model, tmp_path):
-    few = ("--model", model, "--count", 1, "--kinds", "clean,scan", "--json", tmp_path / "figures.json")
+    few = ("--model", model, "--count", 1, "--kinds", "clean;scan", "--json", tmp_path / "figures.json")
     assert "in silence" in start("stress_records.py", *few)
     rows = json.loads((tmp_path / "figures.json").read_text())["kinds"]
     assert [row["kind"] for row in rows] == ["clean", "scan", "all"] and rows[-1]["reports"] == 2
