@@ -84,7 +84,7 @@ def test_runs_side_by_side_by_a_paired_bootstrap(work, two, tmp_path):
     facts = json.loads((two[0] / "adapter" / "versions.json").read_text())
     assert told["runs"][0]["micro_f1"] == facts["eval_micro_f1"]
     assert "adapter.r" in done.stdout and "above 0 in" in done.stdout
-    kept = {path: path.read_text() for path in (two[1] / "answers").iterdir()}
+    kept = {path: path.read_text() for path in (two[1] / "answers").iterdir() if path.is_file()}
     improved(two[1], 3)
     [better] = compare(two).against
     assert better.above == 1 and better.verdict(3) == "better" and better.interval[0] > 0
