@@ -170,17 +170,16 @@ def merge(
 ) -> None:
     """Merge a run's adapter into its base model, and compare the two."""
     from finetune.adapter import merge as merge_run
-    from finetune.config import load_config
     from finetune.gguf_file import check_convertible, write_gguf
     from finetune.page import note_merge
-    from finetune.run import CONFIG, RunFolder, own_run_of
+    from finetune.run import own_run_of
 
     own = own_run_of(run_folder)
     if gguf:
         check_convertible(run_folder, gguf)
     report = own.merge(run_folder, out) if own else merge_run(run_folder, out)
-    if not own and (run_folder / CONFIG).exists():
-        note_merge(RunFolder(run_folder), load_config(run_folder / CONFIG), str(report))
+    if not own:
+        note_merge(run_folder, str(report))
     print(f"Merged into {out}: {report}.")
     if gguf:
         print(f"For llama.cpp and Ollama: {write_gguf(out, gguf)}.")  # type: ignore[arg-type]

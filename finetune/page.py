@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from extraction.contract import Contract, field_names
+from extraction.errors import AssayError
 from extraction.files import write_whole
-from finetune.config import BaseConfig, RunConfig
-from finetune.run import RunFolder, read_metrics
+from finetune.config import BaseConfig, RunConfig, load_config
+from finetune.run import CONFIG, RunFolder, read_metrics
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1500px; padding: 0 1rem; color: #1b1f24; }
@@ -66,11 +67,12 @@ def write_report(folder: RunFolder, config: BaseConfig, facts: Mapping[str, Any]
     write_whole(folder.path / "report.html", _report(folder, config, facts, read_metrics(folder.metrics)))
 
 
-def note_merge(folder: RunFolder, config: BaseConfig, told: str) -> None:
-    """Say in a run's report how near its merged model is; nothing where it has none, being of an earlier version."""
-    with suppress(OSError, ValueError):
+def note_merge(run: Path, told: str) -> None:
+    """Say in a run's report how near its merged model is; nothing where it has no report or an older configuration."""
+    folder = RunFolder(run)
+    with suppress(OSError, ValueError, AssayError):  # the merge is whole without it
         facts = json.loads((folder.path / "report.json").read_text(encoding="utf-8"))
-        write_report(folder, config, {**facts, "merge": told})
+        write_report(folder, load_config(run / CONFIG), {**facts, "merge": told})
 
 
 def kept_figures(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ _BETTER = 0.1  # by how much lines must be read better the other way round
 _LONGEST = 6  # lines that are read both ways
 _PER_ONE = re.compile(r"(?:(?<=[^\W\d_]/)|(?<=10[\^*E]\d/)|(?<=10[\^*E]\d\d/))[1I](?![\w.,])|\bI(?=/[lI]\b)")
 _ELL_U = re.compile(r"(?:(?<=\b[mµμukn])|\b)lU(?=/|$)")
-_DAGGERS = re.compile(r"(?<=\w)(?:tt|†t|t†)$|(?<=\))(?:tt|†t|t†)$")
+_DAGGERS = re.compile(r"(?<=[\w)])(?:tt|†t|t†)$")
 _INK = 5.0  # square points: a page with less is blank (a digit of 10 points has about 15)
 
 _lock = threading.Lock()
@@ -224,8 +224,8 @@ def _read_page(page: Page, image: "Image.Image", dpi: int) -> Page:
     han = [char for char in letters if "\u4e00" <= char <= "\u9fff"]
     foreign = set(han) if len(han) < _FOREIGN * len(letters) else set()
     words = [word for line in _in_order(upright) for word in _words(line, width, height)]
-    if any("†" in word.text for word in words):
-        # A page that marks words with daggers, which the recogniser takes for a t where they are small.
+    if any(re.search("††|†t|t†", word.text) for word in words):
+        # A page that marks words with two daggers, which the recogniser takes for letters where they are small.
         words = [replace(word, text=_DAGGERS.sub("††", word.text)) for word in words]
     rotated = [word for line in turned for word in _words(line, width, height)]
     low = sum(line.score < _LOW or bool(foreign & set(line.text)) for line in lines)

@@ -5,15 +5,11 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import io
 import logging
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,6 +24,7 @@ from extraction.errors import DocumentError
 from extraction.volume.dicom import read, source_of
 from extraction.volume.files import Files, UnreadError
 from extraction.volume.headers import GDCM, Slice, decoders, read_slices
+from extraction.volume.windows import own_folder
 
 _DAMAGED = "it is damaged: copy it again"
 
@@ -71,7 +68,7 @@ def as_png(path: Path) -> Path:
     Raises:
         DocumentError: it has no picture, several, too many pixels, or a compression that nothing installed reads.
     """
-    target = _own_folder() / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()}.png"
+    target = own_folder() / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()}.png"
     if target.exists():
         return target
     from PIL import Image
@@ -84,13 +81,6 @@ def as_png(path: Path) -> Path:
         raise DocumentError(f"{path} holds {more + 1} pictures, and one is wanted.")
     Image.fromarray(values).save(target, compress_level=1)
     return target
-
-
-@lru_cache(maxsize=1)
-def _own_folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="assay-dicom-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
 
 
 def _middle(data: bytes, most_pixels: int) -> tuple[Slice, int]:

@@ -123,7 +123,7 @@ def shown(volume: Volume, protocol: str = "", folder: Path | None = None) -> lis
     """
     from PIL import Image
 
-    folder = folder or _own_folder()
+    folder = folder or own_folder()
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for image in images(volume, protocol):
@@ -138,7 +138,8 @@ def shown(volume: Volume, protocol: str = "", folder: Path | None = None) -> lis
 
 
 @lru_cache(maxsize=1)
-def _own_folder() -> Path:
+def own_folder() -> Path:
+    """A folder of this process, gone when it ends: patients' pictures stay nowhere."""
     folder = Path(tempfile.mkdtemp(prefix="assay-volume-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

@@ -76,7 +76,7 @@ def test_a_run_that_was_stopped_has_its_report(folder):
 
 def test_the_worst_documents_have_evidence_pages_and_a_merge_is_told(tmp_path):
     run, path = RunFolder(tmp_path / "run"), tmp_path / "bill.pdf"
-    run.path.mkdir()
+    run.open(CONFIG)
     canvas = Canvas(str(path))
     canvas.drawString(72, 700, "Bolt 2.00")
     canvas.save()
@@ -88,7 +88,7 @@ def test_the_worst_documents_have_evidence_pages_and_a_merge_is_told(tmp_path):
     write_report(run, CONFIG, {"checkpoint": "checkpoint-5", "versions": {}})
     assert 'href="answers/checkpoint-5/0.html"' in (page := run.path / "report.html").read_text()
     assert "Bolt" in (run.path / "answers" / "checkpoint-5" / "0.html").read_text()
-    note_merge(run, CONFIG, "logits differ by 0.0012")
+    note_merge(run.path, "logits differ by 0.0012")
     assert "Merged: logits differ by 0.0012." in page.read_text() and "checkpoint-5/0.html" in page.read_text()
 
 

@@ -82,6 +82,7 @@ def test_it_trains_is_judged_and_merged(here, capsys):
     figures = json.loads(capsys.readouterr().out)
     assert figures["rows_gold"] == 1 and figures["micro_f1"] == 0.0  # nothing learned is nothing, and not 1 of 0 rows
     app(["merge", "runs/invoices", "--out", "runs/merged"], standalone_mode=False)
+    assert "Merged: logits differ" in Path("runs/invoices/report.html").read_text()
     assert "shards" not in capsys.readouterr().err  # no bar where there is no terminal
     assert json.loads(Path("runs/merged/contract.json").read_text())["roles"] == said["roles"]
 
