@@ -36,11 +36,11 @@ def _without_numbers(page: Page) -> Page:
     counted: list[int] = []
     last = None
     for row in gather_rows(page.words) if page.words else ():
-        first, *rest = [*cells_of(page, row)] or [None]
-        valued = any(char.isdigit() for cell in rest for char in cell.text)
-        number = re.match(r"(\d{1,3})[.)]? (?=[^\W\d_])", first.text) if first and valued else None
-        if first and number and last in (None, int(number[1]) - 1):
-            counted.append(first.words[0])
+        cells = [*cells_of(page, row)]
+        valued = any(char.isdigit() for cell in cells[1:] for char in cell.text)
+        number = re.match(r"(\d{1,3})[.)]? (?=[^\W\d_])", cells[0].text) if valued else None
+        if number and last in (None, int(number[1]) - 1):
+            counted.append(cells[0].words[0])
             last = int(number[1])
     if len(counted) < _COUNTED:
         return page
