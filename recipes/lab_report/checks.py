@@ -1,7 +1,4 @@
-"""What a record of a laboratory report must pass: a line that looks like a result is in a row, a result is a result.
-
-A model that takes one column for the next is sure of every value: values in each other's column are told by their kind.
-"""
+"""What a record of a laboratory report must pass: a line that looks like a result is in a row, a result is a result."""
 
 from __future__ import annotations
 
@@ -17,7 +14,6 @@ from extraction.document.windows import overlap
 from extraction.evidence import PageEvidence, Rest
 from extraction.record.record import Issue, SetAside
 from extraction.schema import pointer
-from extraction.values import type_range, type_value
 from extraction.values.dates import moments
 from recipes.lab_report.cards import card_sheets
 from recipes.lab_report.columns import day_sheets, with_joined_limits, written_day
@@ -26,6 +22,7 @@ from recipes.lab_report.head import labelled_days, read_head
 from recipes.lab_report.head_labels import key as label_key
 from recipes.lab_report.head_labels import table
 from recipes.lab_report.interpretation import contradiction, interpret
+from recipes.lab_report.kinds import misplaced
 from recipes.lab_report.left_out import cells_left_out, columns_left_out, lines_left_out, nothing_read
 from recipes.lab_report.lines import (
     Block,
@@ -40,7 +37,6 @@ from recipes.lab_report.lines import (
     without_earlier,
 )
 from recipes.lab_report.names import with_plain_names
-from recipes.lab_report.patterns import FINDING_CELL, RESULT_TITLE
 from recipes.lab_report.ranges import read_ranges
 from recipes.lab_report.reports import reports
 
@@ -48,8 +44,6 @@ if TYPE_CHECKING:
     from extraction.contract import Contract, Role
     from extraction.score import Pair
 
-# A power of ten by volume of blood; by mL it may be what a culture counted.
-_UNIT = re.compile(r"[%‰]|[^\W\d_]{1,6}/[^\W\d_]{1,6}|x? ?10[\^*eE]?\d{1,2} ?/ ?(?:[fpnµμu]?[lL]|mm[c3³])")
 _MARK = r"[^\w\s()\[\]%/&]+|[¹²³⁰-⁹ªº]+"
 _LEFT_OF_NAME = re.compile(rf"(?:\s*(?:{_MARK}|[(\[]\w{{1,2}}[)\]]|\d[\d.-]*[.)]?))*")
 _RIGHT_OF_NAME = re.compile(
@@ -57,11 +51,8 @@ _RIGHT_OF_NAME = re.compile(
 )
 """What stands beside names and is none of them: marks of accreditation, signs and numbers of footnotes, codes, flags.
 """
-# OCR passes over a slash: "UL", and "μL" of a count, in which nothing is measured.
-_NO_SLASH = re.compile(r"[mnpkuµμ]?(?:g|mol|I?U|kat)[dmuµμ]?L|[uµμ]L")
 _MARKS = re.compile(r"^[*#°»«†‡§¶^•\s]+|[*#°»«†‡§¶^•:\s¹²³⁰-⁹]+$")
 _SAME = 0.5  # share of the smaller of two boxes that is common to both where they are one place
-_BRACKETED = re.compile(r".*\S\s*[(\[](?P<inside>[^()\[\]]+)[)\]]")
 
 
 class LabChecks(Checks):
@@ -321,53 +312,6 @@ def _texts(page: Page) -> Iterator[str]:
 def _covers(name: PageEvidence, place: PageEvidence) -> bool:
     """Whether a place is within the cell of a name."""
     return name.page == place.page and overlap(name.rest.box if name.rest else name.box, place.box) > _SAME
-
-
-def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The keys among `result`, `unit` and `range` whose values are of another key's kind, each with the reason."""
-    result, unit, limits = (str(row.get(key) or "").strip() for key in ("result", "unit", "range"))
-    if unit and (_is_range(unit) or _is_number(unit)):
-        yield "unit", f"“{unit}” is no unit but a number or a range"
-    if re.search(r"\s(?:[\d.,]+ ?- ?|[<>≤≥]=? ?)\d[\d.,]*$", unit):
-        yield "unit", f"“{unit}” is a unit with a range"
-    if re.search(r"/(?:\s*[(\[]\w[)\]]|$)", unit):
-        yield "unit", f"“{unit}” is no unit that anything is measured in"
-    if _NO_SLASH.fullmatch(unit):
-        yield "unit", f"“{unit}” is a unit without its slash"
-    if unit in ("S", "I", "R"):
-        yield "unit", f"“{unit}” is no unit but how an organism responds"
-    if re.fullmatch(r"[<\[({][A-Z]{1,2}[>\])}]", result):
-        yield "result", f"“{result}” is no result but a flag"
-    if re.fullmatch(r"(?:[A-Za-z]{1,2}|[*!↑↓▲▼+])\d+(?:[.,]\d+)?", result) and _is_range(limits):
-        yield "result", f"“{result}” is a result with its flag"
-    if RESULT_TITLE.match(result) and result.isalpha() and not unit and not limits:
-        yield "result", f"“{result}” is no result but the title of a column"
-    name = str(row.get("name") or "").strip().casefold()
-    named = bool(name) and name in re.findall(r"\w+", result.casefold())
-    if named and not any(map(str.isdigit, result)) and _is_range(limits):
-        yield "result", f"“{result}” has the name in it, and “{limits}” beside it numbers"
-    if not limits and (match := re.fullmatch(r"\S.* \(([^()]+)\)", result)) and FINDING_CELL.fullmatch(match[1]):
-        yield "range", f"“{result}” is a result with what is normal"
-    if _UNIT.fullmatch(result):
-        yield "result", f"“{result}” is no result but a unit"
-    bracketed = _BRACKETED.fullmatch(result)
-    if bracketed and _UNIT.fullmatch(bracketed["inside"].strip()) and not any(map(str.isdigit, result)):
-        yield "result", f"“{result}” is no result but a title with its unit"
-    if _UNIT.fullmatch(limits):
-        yield "range", f"“{limits}” is no range but a unit"
-    if not limits and (match := _BRACKETED.fullmatch(result)) and _is_range(match["inside"].strip()):
-        yield "range", f"“{result}” is a result with its range"
-    if result and limits and _is_number(limits) and _is_range(result):
-        yield "result", f"“{result}” is a range, and “{limits}” beside it a single number"
-
-
-def _is_number(text: str) -> bool:
-    typed = type_value(text)
-    return typed.kind == "number" and not typed.unit and not typed.comparator
-
-
-def _is_range(text: str) -> bool:
-    return type_range(text).kind == "range"
 
 
 CHECKS = LabChecks()

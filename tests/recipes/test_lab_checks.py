@@ -9,7 +9,8 @@ from extraction.api import Extractor
 from extraction.contract import Contract
 from extraction.export.files import export
 from extraction.generate import Generation
-from recipes.lab_report.checks import CHECKS, misplaced
+from recipes.lab_report.checks import CHECKS
+from recipes.lab_report.kinds import misplaced
 from recipes.lab_report.medgemma import CONTRACT as IMAGES
 from recipes.lab_report.task import CONTRACT, FIELDS, report_schema
 from tests.conftest import Reader, Scripted, document_of, record_of

@@ -1,0 +1,66 @@
+"""Of what kind the values of a row are: a range is no unit, a flag no result.
+
+A model that takes one column for the next is sure of every value: values in each other's column are told by their kind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from extraction.values import type_range, type_value
+from recipes.lab_report.patterns import FINDING_CELL, RESULT_TITLE
+
+# A power of ten by volume of blood; by mL it may be what a culture counted.
+_UNIT = re.compile(r"[%‰]|[^\W\d_]{1,6}/[^\W\d_]{1,6}|x? ?10[\^*eE]?\d{1,2} ?/ ?(?:[fpnµμu]?[lL]|mm[c3³])")
+# OCR passes over a slash: "UL", and "μL" of a count, in which nothing is measured.
+_NO_SLASH = re.compile(r"[mnpkuµμ]?(?:g|mol|I?U|kat)[dmuµμ]?L|[uµμ]L")
+_BRACKETED = re.compile(r".*\S\s*[(\[](?P<inside>[^()\[\]]+)[)\]]")
+
+
+def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The keys among `result`, `unit` and `range` whose values are of another key's kind, each with the reason."""
+    result, unit, limits = (str(row.get(key) or "").strip() for key in ("result", "unit", "range"))
+    if unit and (_is_range(unit) or _is_number(unit)):
+        yield "unit", f"“{unit}” is no unit but a number or a range"
+    if re.search(r"\s(?:[\d.,]+ ?- ?|[<>≤≥]=? ?)\d[\d.,]*$", unit):
+        yield "unit", f"“{unit}” is a unit with a range"
+    if re.search(r"/(?:\s*[(\[]\w[)\]]|$)", unit):
+        yield "unit", f"“{unit}” is no unit that anything is measured in"
+    if _NO_SLASH.fullmatch(unit):
+        yield "unit", f"“{unit}” is a unit without its slash"
+    if unit in ("S", "I", "R"):
+        yield "unit", f"“{unit}” is no unit but how an organism responds"
+    if re.fullmatch(r"[<\[({][A-Z]{1,2}[>\])}]", result):
+        yield "result", f"“{result}” is no result but a flag"
+    if re.fullmatch(r"(?:[A-Za-z]{1,2}|[*!↑↓▲▼+])\d+(?:[.,]\d+)?", result) and _is_range(limits):
+        yield "result", f"“{result}” is a result with its flag"
+    if RESULT_TITLE.match(result) and result.isalpha() and not unit and not limits:
+        yield "result", f"“{result}” is no result but the title of a column"
+    name = str(row.get("name") or "").strip().casefold()
+    named = bool(name) and name in re.findall(r"\w+", result.casefold())
+    if named and not any(map(str.isdigit, result)) and _is_range(limits):
+        yield "result", f"“{result}” has the name in it, and “{limits}” beside it numbers"
+    if not limits and (match := re.fullmatch(r"\S.* \(([^()]+)\)", result)) and FINDING_CELL.fullmatch(match[1]):
+        yield "range", f"“{result}” is a result with what is normal"
+    if _UNIT.fullmatch(result):
+        yield "result", f"“{result}” is no result but a unit"
+    bracketed = _BRACKETED.fullmatch(result)
+    if bracketed and _UNIT.fullmatch(bracketed["inside"].strip()) and not any(map(str.isdigit, result)):
+        yield "result", f"“{result}” is no result but a title with its unit"
+    if _UNIT.fullmatch(limits):
+        yield "range", f"“{limits}” is no range but a unit"
+    if not limits and (match := _BRACKETED.fullmatch(result)) and _is_range(match["inside"].strip()):
+        yield "range", f"“{result}” is a result with its range"
+    if result and limits and _is_number(limits) and _is_range(result):
+        yield "result", f"“{result}” is a range, and “{limits}” beside it a single number"
+
+
+def _is_number(text: str) -> bool:
+    typed = type_value(text)
+    return typed.kind == "number" and not typed.unit and not typed.comparator
+
+
+def _is_range(text: str) -> bool:
+    return type_range(text).kind == "range"
