@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from extraction.document.engine import SIDE, ReadLine, cut_out, engine, read_lines, recognise
 from extraction.document.pages import Document, Limits, Page, Word
 from extraction.document.reader import open_document, render_pages
+from extraction.document.shapes import parted, put_right
 from extraction.errors import DocumentError
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ _BROKEN = 1 / 3  # of a text layer's characters
 _CLEAR = 0.85  # a page whose lines are read with less confidence on average may be upside down
 _BETTER = 0.1  # by how much lines must be read better the other way round
 _LONGEST = 6  # lines that are read both ways
-_PER_ONE = re.compile(r"(?:(?<=[^\W\d_]/)|(?<=10[\^*E]\d/)|(?<=10[\^*E]\d\d/))[1I](?![\w.,])|\bI(?=/[lI]\b)")
-_ELL_U = re.compile(r"(?:(?<=\b[mµμukn])|\b)lU(?=/|$)")
 _DAGGERS = re.compile(r"(?<=[\w)])(?:tt|†t|t†)$")
 _INK = 5.0  # square points: a page with less is blank (a digit of 10 points has about 15)
 
@@ -299,12 +298,11 @@ def _words(line: ReadLine, width: float, height: float) -> list[Word]:
     for (text, corners), sure in zip(line.words, line.sure, strict=True):
         xs, ys = [x for x, _ in corners], [y for _, y in corners]
         box = (max(0.0, min(xs)), max(0.0, min(ys)), min(width, max(xs)), min(height, max(ys)))
-        # "mg/1", "I/I": beside a slash the recogniser takes the small ell of litre for a one or a capital I, which
-        # no unit has there.
-        text = _PER_ONE.sub("l", text)
-        # "mlU/mL": and for the capital I of international units, which is what no unit has before a U.
-        text = _ELL_U.sub("IU", text)
-        words.append(Word(text, tuple(round(side, 2) for side in box), sure))  # type: ignore[arg-type]
+        width_of_sign = (box[2] - box[0]) / len(text)
+        for part, start, end in parted(put_right(text)):
+            left, right = box[0] + start * width_of_sign, box[0] + end * width_of_sign
+            place = tuple(round(side, 2) for side in (left, box[1], min(right, box[2]), box[3]))
+            words.append(Word(part, place, sure))  # type: ignore[arg-type]
     return words
 
 

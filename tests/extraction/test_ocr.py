@@ -15,6 +15,7 @@ from extraction.api import Extractor
 from extraction.document import Limits, Page, Word, ocr, ocr_page, open_document, page_text, read_scans, render_page
 from extraction.document.engine import how_sure
 from extraction.document.ocr import needs_ocr, readable
+from extraction.document.shapes import parted, put_right
 from extraction.errors import DocumentError
 from extraction.generate import Generation
 from recipes.lab_report.task import CONTRACT
@@ -235,23 +236,32 @@ def test_lines_that_were_hard_to_read_are_counted(tmp_path, engine, monkeypatch)
     assert len(page.pages[0].words) == 3 and page.pages[0].issue.startswith("2 of 3 lines were hard to read")
 
 
-def test_a_unit_is_per_litre_and_not_per_one_and_of_international_units(tmp_path, engine, monkeypatch):
-    read = ["mg/1", "10^9/1", "1/1", "n/1.73", "(U/1)", "mlU/mL", "nmol/I", "I/I", "soluble"]
-    monkeypatch.setattr(
-        ocr, "read_lines", lambda image, scale: [ocr.ReadLine([(t, wide(t))], wide(t), 1.0, [1.0]) for t in read]
-    )
+@pytest.mark.parametrize(
+    ("read", "right"),
+    [
+        ("mg/1 10^9/1 nmol/I I/I (U/1)", "mg/l 10^9/l nmol/l l/l (U/l)"),
+        ("mlU/mL", "mIU/mL"),
+        ("lgG lNR lnsulin lmmunoglobulin", "IgG INR Insulin Immunoglobulin"),
+        ("lonogramme (lon-selective)", "Ionogramme (Ion-selective)"),
+        ("Factor VIll Xl XIl", "Factor VIII XI XII"),
+        ("Alfa-l-antitrypsine", "Alfa-1-antitrypsine"),
+        ("Total,Serum Birth:31.01.1932", "Total, Serum Birth: 31.01.1932"),
+        ("03/07/201713:34:27 1.4410*3/uL", "03/07/2017 13:34:27 1.44 10*3/uL"),
+        ("1/1 n/1.73 soluble lpm lbs lonely XL Na,K-ATPase 1,25-OH 5.10^9/L", None),
+    ],
+)  # fmt: skip
+def test_signs_of_one_shape_and_blanks_are_put_right_where_print_leaves_no_choice(read, right):
+    assert " ".join(part for word in read.split() for part, _, _ in parted(put_right(word))) == (right or read)
+
+
+def test_words_that_ocr_read_as_one_share_its_box(tmp_path, engine, monkeypatch):
+    whole = wide("Total,Serum")
+    line = ocr.ReadLine([("Total,Serum", whole)], whole, 1.0, [0.9])
+    monkeypatch.setattr(ocr, "read_lines", lambda image, scale: [line])
     page = read_scans(open_document(pdf(tmp_path / "a.pdf", lambda canvas: canvas.circle(300, 400, 90, fill=1))))
-    assert {word.text for word in page.pages[0].words} == {
-        "mg/l",
-        "10^9/l",
-        "1/1",
-        "n/1.73",
-        "(U/l)",
-        "mIU/mL",
-        "nmol/l",
-        "l/l",
-        "soluble",
-    }
+    one, other = page.pages[0].words
+    assert (one.text, other.text, one.score, other.score) == ("Total,", "Serum", 0.9, 0.9)
+    assert (one.box[0], other.box[2]) == (whole[0][0], whole[1][0]) and one.box[2] == other.box[0]
 
 
 def test_small_daggers_that_mark_words_are_no_letters_where_the_page_explains_them(tmp_path, engine, monkeypatch):
