@@ -24,6 +24,7 @@ from extraction.evidence import PageEvidence
 from extraction.record.record import Issue
 from extraction.schema import pointer
 from extraction.values.dates import moment, moments
+from recipes.lab_report.beside import in_line
 from recipes.lab_report.columns import day_tables
 from recipes.lab_report.lines import (
     Cell,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 
-_EDGE = 0.5  # times a line's height: edges so far apart are in line
 _INDENT = 14.0  # points: names of one table begin so far apart at most
 _STEP = 1.6  # times the usual distance of rows: what stands further below the last is another block
 _WORDS = 4  # of a result in words, the most
@@ -89,7 +89,8 @@ def lines_left_out(
         if {name, value} <= {*row}
     ]
     heights = {(line.page, line.box[1]) for line in (*looks, *days)}
-    alike = _lines_alike(document, pairs, list(evidence.values()))
+    of_rows = [place for path, place in evidence.items() if path[-1] != "panel"]
+    alike = _lines_alike(document, pairs, of_rows)
     told += [line for line in alike if (line.page, line.box[1]) not in heights]
     return told + [line for line in days if not any(at(p, line) and overlap(p.box, line.box) > 0 for p in read)]
 
@@ -125,7 +126,7 @@ class _Row:
 
     def like(self, name: Cell, value: Cell) -> bool:
         """Whether two cells stand in its columns."""
-        return _in_line(self.value, value.box) and abs(self.name[0] - name.box[0]) < _INDENT
+        return in_line(self.value, value.box) and abs(self.name[0] - name.box[0]) < _INDENT
 
 
 def _lines_alike(
@@ -136,7 +137,7 @@ def _lines_alike(
     Args:
         document: with its words.
         rows: the places of name and value of each result that was read, on one line.
-        places: of all values that were read.
+        places: of all values that were read, but for panels: the name of a result may have been taken for one.
     """
     for page in document.pages:
         own = [_Row(name.box, value.box) for name, value in rows if name.page == value.page == page.number]
@@ -155,7 +156,10 @@ def _lines_alike(
             for name, value in _pairs(cells, above, colons, below):
                 free = not any(overlap(cell.box, box) > 0 for cell in (name, value) for box in taken)
                 titles = names_columns(_text(cells)) or names_limits(cells)
-                if free and _is_short(value) and not titles and _is_beside(name, value, own, step):
+                # With a range or a unit beside it the value may be said in more words: "changed 1.18 (before: 1.14)".
+                measured = any(cell.qualifies for cell in cells) and not value.qualifies and not moments(value.text)
+                short = _is_short(value) or (measured and any(map(str.isdigit, value.text)))
+                if free and short and not titles and _is_beside(name, value, own, step):
                     yield MissedLine(page.number, value.box, _text(cells if name in cells else [name, *cells]))
                     break
 
@@ -318,9 +322,4 @@ def _is(key: str, cell: Cell) -> bool:
 
 
 def _in_one(cell: Cell, column: Sequence[Box]) -> bool:
-    return any(_in_line(cell.box, box) for box in column)
-
-
-def _in_line(one: Box, other: Box) -> bool:
-    near = _EDGE * (one[3] - one[1])
-    return abs(one[0] - other[0]) < near or abs(one[2] - other[2]) < near or abs(sum(one[::2]) - sum(other[::2])) < near
+    return any(in_line(cell.box, box) for box in column)

@@ -1,0 +1,44 @@
+"""Results that are a part of their cells, and names of results that were read as headings."""
+
+import json
+
+from extraction.api import Extractor
+from recipes.lab_report.task import CONTRACT
+from tests.conftest import Scripted, document_of
+
+PAGE = (
+    "Analyse            Normbereich     Wert                            Einheit\n"
+    "Klinische Chemie\n"
+    "Albumin            35 - 52         41                              g/l\n"
+    "Bilirubin          3 - 22          changed 8 (before: 7)           umol/l\n"
+    "HDL-Cholesterin    > 1.03          amended 1.18 (before: 1.14)     mmol/l\n"
+    "LDL-Cholesterin    < 3.40          9.35                            mmol/l\n"
+    "Triglyceride       < 1.70          0.80                            mmol/l\n"
+)
+FIRST = ["Albumin", "41", "g/l", "35 - 52"]
+CHANGED = ["HDL-Cholesterin", "1.18", "mmol/l", "> 1.03"]
+REST = [["LDL-Cholesterin", "9.35", "mmol/l", "< 3.40"], ["Triglyceride", "0.80", "mmol/l", "< 1.70"]]
+
+
+def read(*rows):
+    """The record of an answer, which is given again where a line is looked at once more."""
+    answer = json.dumps({"tests": [{"panel": "Klinische Chemie"}, *rows]})
+    [record] = Extractor(Scripted(answer, answer), CONTRACT).read([document_of(PAGE)])
+    return record
+
+
+def test_a_word_before_a_number_of_its_cell_is_no_result():
+    whole = read(FIRST, ["Bilirubin", "8", "umol/l", "3 - 22"], CHANGED, *REST)
+    assert whole.status == "ok", whole.issues
+    record = read(FIRST, ["Bilirubin", "changed", "umol/l", "3 - 22"], CHANGED, *REST)
+    aside = record.set_aside[0]
+    assert aside.data["result"] == "changed" and "changed 8 (before: 7)" in aside.reason
+
+
+def test_the_name_of_a_result_with_its_range_beside_it_is_no_heading_and_its_line_is_not_read():
+    record = read(FIRST, ["Bilirubin", "8", "umol/l", "3 - 22"], {"panel": "HDL-Cholesterin"}, *REST)
+    assert [row["panel"] for row in record.data["tests"]] == ["Klinische Chemie", None, None]
+    assert {issue.code for issue in record.issues} >= {"misplaced", "row_left_out"}
+    assert "“> 1.03” beside it" in " ".join(issue.message for issue in record.issues)
+    [left] = [issue.message for issue in record.issues if issue.code == "row_left_out"]
+    assert "amended 1.18" in left
