@@ -382,7 +382,7 @@ def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]], titles: Sequ
                 yield cell
                 done = True
         elif (match := COLON.fullmatch(cell.text)) and (match["unit"] or match["range"] or _ranged(rest)):
-            if not LEVEL.fullmatch(match["name"]):
+            if not LEVEL.fullmatch(match["name"]) and not AGE.fullmatch(cell.text.rpartition(": ")[2]):
                 yield cell
             name = None
         elif cell.qualifies or limits:

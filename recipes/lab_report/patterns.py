@@ -66,7 +66,7 @@ LEVEL = re.compile(
 """What levels of a value and limits of its method are called, in the commonest languages: no result's name."""
 AGE = re.compile(
     r"\d{1,3} ?(?:(?:y(?:ears?|rs?|\.)?|jahren?|anni|ans?|años?|anos?|jaar|лет|год\w*|років|рок\w*|lat|let|år|yaş|yıl"
-    r"|ετών|έτη|سنة|عام|שנים|岁|歳|才)\b.*|(?:j\.?|г\.|l\.)(?: .*)?)",
+    r"|ετών|έτη|سنة|عام|שנים|岁|歳|才)\b.*|(?:j\.?|г\.|л\.|l\.)(?: .*)?)",
     re.IGNORECASE,
 )
 VALUE_CELL = re.compile(rf"(?:{FLAG} )?(?:{NUM}|\d\+|\+{{1,4}}|1:\d+)(?: ?(?P<unit>{UNIT}))?(?: {FLAG})?")
