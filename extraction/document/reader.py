@@ -116,7 +116,7 @@ def _page(frame: dict[str, Any]) -> Page:
     signs = frame.get("signs")
     if signs:
         sample = [Word(text, (x0, y0, x1, y1)) for text, x0, y0, x1, y1 in signs["sample"]]
-        signs = Signs(signs["image"], signs["hidden"], sample)
+        signs = Signs(signs["image"], signs["hidden"], signs["lent"], sample)
     return replace(page, frame=Frame.quarter(turn, *sides), signs=signs)
 
 

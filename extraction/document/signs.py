@@ -12,15 +12,16 @@ _INVISIBLE = {pdfium.FPDF_TEXTRENDERMODE_INVISIBLE, pdfium.FPDF_TEXTRENDERMODE_C
 Cells = frozenset[int]
 
 
-def page_signs(page: Any) -> tuple[float, float]:
-    """The share of a loaded page that lies under images, and the share of its text that is not drawn or that an image
-    drawn later covers. Text within form XObjects counts as if the form were not moved.
+def page_signs(page: Any) -> tuple[float, float, float]:
+    """The share of a loaded page that lies under images, the share of its text that is not drawn or that an image drawn
+    later covers, and the share in fonts that are not in the file. Text within form XObjects counts as if the form were
+    not moved.
     """
     bounds = pdfium.FS_RECTF()
     if not pdfium.FPDF_GetPageBoundingBox(page.raw, bounds):
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
     covered: set[int] = set()  # by the images met so far, the topmost first
-    drawn = hidden = 0.0
+    drawn = hidden = lent = 0.0
     kinds = (pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_TEXT)
     for place, thing in enumerate(reversed(list(page.get_objects(kinds, max_depth=_DEPTH)))):
         if place >= _OBJECTS:
@@ -34,7 +35,10 @@ def page_signs(page: Any) -> tuple[float, float]:
         drawn += area
         if pdfium.FPDFTextObj_GetTextRenderMode(thing.raw) in _INVISIBLE or (cells and covered.issuperset(cells)):
             hidden += area
-    return len(covered) / _CELLS**2, hidden / drawn if drawn else 0.0
+        font = pdfium.FPDFTextObj_GetFont(thing.raw)
+        if font and pdfium.FPDFFont_GetIsEmbedded(font) == 0:
+            lent += area
+    return len(covered) / _CELLS**2, hidden / drawn if drawn else 0.0, lent / drawn if drawn else 0.0
 
 
 def _cells(x0: float, y0: float, x1: float, y1: float, bounds: Any) -> list[int]:

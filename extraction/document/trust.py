@@ -90,6 +90,8 @@ def _verdict(page: Page, image: "Image.Image", recognise: Recogniser | None) -> 
         image = image.rotate(-page.turn, expand=True)
     pixels = np.asarray(image.convert("L"))
     seen = [_is_seen(word, pixels) for word in page.words]
+    undrawn = _undrawn(page, seen)
+    seen = [is_seen or index in undrawn for index, is_seen in enumerate(seen)]
     unseen = seen.count(False)
     if unseen > max(_UNSEEN * len(seen), 2):
         return Verdict(page, f"{unseen} of {len(seen)} words of the text layer are not to be seen on the page")
@@ -113,9 +115,21 @@ def _verdict(page: Page, image: "Image.Image", recognise: Recogniser | None) -> 
             )
         reason = f"{len(sample) - len(wrong)} of {len(sample)} words of the text layer read the same as drawn"
     kept = [word for word, is_seen in zip(page.words, seen, strict=True) if is_seen]
+    if undrawn:
+        reason += f"{'; ' if reason else ''}{len(undrawn)} are in fonts that neither the file nor this machine has"
     if unseen:
         reason += f"{'; ' if reason else ''}{unseen} that are not to be seen were left out"
     return Verdict(replace(page, words=kept, reason=reason))
+
+
+def _undrawn(page: Page, seen: Sequence[bool]) -> set[int]:
+    """The words that are not seen because their fonts are neither in the file nor on this machine, as those of Chinese
+    and Japanese files often are; none where words of other letters are not seen either.
+    """
+    assert page.signs
+    unseen = [index for index, is_seen in enumerate(seen) if not is_seen]
+    wide = all(any(unicodedata.east_asian_width(char) in "WF" for char in page.words[index].text) for index in unseen)
+    return {*unseen} if wide and page.signs.lent > page.signs.hidden else set()
 
 
 def _is_seen(word: Word, pixels: np.ndarray) -> bool:

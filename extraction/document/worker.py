@@ -117,8 +117,8 @@ def read(data: bytes, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
             if count_words > job["words"]:
                 raise RefusalError("words", page=number, count=count_words)
             if count_words:
-                image, hidden = page_signs(page)
-                frame["signs"] = {"image": image, "hidden": hidden, "sample": found.sample}
+                image, hidden, lent = page_signs(page)
+                frame["signs"] = {"image": image, "hidden": hidden, "lent": lent, "sample": found.sample}
         page.close()
         yield frame
     document.close()

@@ -10,6 +10,7 @@ from reportlab.lib.colors import white
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
@@ -137,6 +138,21 @@ def test_words_that_nobody_sees_are_not_read(tmp_path, engine):
 
     page = read(pdf(tmp_path / "a.pdf", draw))
     assert lines(page) == RIGHT and not page.issue and "1 that are not to be seen were left out" in page.reason
+
+
+def test_words_in_fonts_that_nobody_has_are_read_all_the_same(tmp_path, engine):
+    """Chinese and Japanese files often name their fonts alone; where this machine has them the page is drawn whole."""
+    pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
+
+    def draw(canvas):
+        table(canvas)
+        canvas.setFont("STSong-Light", 11)
+        for number, text in enumerate(("铁蛋白", "总铁结合力", "临床检验报告单", "姓名", "性别")):
+            canvas.drawString(72, 500 - 22 * number, text)
+
+    page = read(pdf(tmp_path / "a.pdf", draw))
+    assert page.view == "text" and not page.issue
+    assert lines(page) == [*RIGHT, "铁蛋白", "总铁结合力", "临床检验报告单", "姓名", "性别"]
 
 
 def test_without_the_extra_a_doubtful_page_is_an_issue(tmp_path, no_engine):
