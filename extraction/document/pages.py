@@ -23,8 +23,8 @@ class Signs:
     """What a PDF tells of a page's text layer, beside its words.
 
     `image` is the share of the page under images, `hidden` the share of its text that is not drawn (text rendering
-    mode 3) or lies under an image, `lent` the share in fonts that are not in the file. `sample` are a few words in which the page's fonts and characters, digits first,
-    all occur: what is compared with the drawn page.
+    mode 3) or lies under an image, `lent` the share in fonts that are not in the file. `sample` are a few words in
+    which the page's fonts and characters, digits first, all occur: what is compared with the drawn page.
     """
 
     image: float = 0.0

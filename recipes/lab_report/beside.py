@@ -1,26 +1,26 @@
-"""What else stands in the cell of a result or beside a heading: a word before a number is no result, what has a range
-beside it no heading.
+"""What else stands in the cell of a result or of its unit, or beside a heading: a word before a number is no result, a
+number before a unit is in the row, what has a range beside it is no heading.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from extraction.checks import Path
-from extraction.document import Document
+from extraction.document import Document, Page
 from extraction.document.rows import gather_rows
 from extraction.document.windows import overlap
 from extraction.evidence import PageEvidence
 from extraction.record.record import Issue
 from extraction.schema import pointer
 from extraction.values.dates import moments
-from recipes.lab_report.lines import cells_of
+from recipes.lab_report.lines import Cell, cells_of
 
 Box = tuple[float, float, float, float]
 
 _EDGE = 0.5  # times a line's height: edges so far apart are in line
-_AMOUNT = re.compile(r"(?<![\w.,/-])[<>≤≥]? ?\d[\d.,]*(?![\w/-])")
+_AMOUNT = re.compile(r"(?<![\w.,/-])[<>≤≥]? ?\d[\d.,]*(?![\w/*^-])")
 _ASIDE = re.compile(r"[(\[][^()\[\]]*[)\]]")
 
 
@@ -31,37 +31,49 @@ def in_line(one: Box, other: Box) -> bool:
 
 
 def beside(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
-    """Results that are a part of their cells ("changed" of "changed 8"), and panels with a unit or a range beside them.
+    """Results that are a part of their cells ("changed" of "changed 8"), numbers that stand before a unit and are not
+    its row's result ("B 70   38.6 %", read as 70), and panels with a unit or a range beside them.
 
     Of a result without a figure its cell tells a number that is no other value, in no brackets, and no day. A panel's
     line tells a unit or a range in the column of those of results.
     """
     for page in document.pages:
         own = {path: place for path, place in evidence.items() if place.page == page.number}
-        columns = [place.box for path, place in own.items() if path[-1] in ("unit", "range")]
-        words = {path: place for path, place in own.items() if path[-1] == "result" and not _has_digit(place.text)}
-        panels = {path: place for path, place in own.items() if path[-1] == "panel"}
-        for row in gather_rows(page.words) if words or panels else ():
+        for row in gather_rows(page.words) if own else ():
             cells = list(cells_of(page, row))
-            for cell in cells:
-                path = next((path for path, place in words.items() if overlap(cell.box, place.box) > 0), None)
-                if path is None or moments(cell.text):
-                    continue
-                in_cell = [page.words[number] for number in cell.words]
-                free = [w.text for w in in_cell if not any(overlap(w.box, place.box) > 0 for place in own.values())]
-                if _AMOUNT.search(_ASIDE.sub("", " ".join(free))):
-                    message = f"“{own[path].text}” is only a part of what is printed, “{cell.text}”."
-                    yield Issue("misplaced", message, pointer(path), page.number)
-            measures = [cell for cell in cells if cell.qualifies and any(in_line(cell.box, box) for box in columns)]
-            for path, place in panels.items() if measures else ():
-                last = max((cell.box[2] for cell in cells if overlap(cell.box, place.box) > 0), default=None)
-                told = next((cell for cell in measures if last is not None and cell.box[0] >= last), None)
-                if told:
-                    message = (
-                        f"“{place.text}” has “{told.text}” beside it, so it is the name of a result, not a heading."
-                    )
-                    yield Issue("misplaced", message, pointer(path), page.number)
+            yield from _in_part(page, cells, own)
+            yield from _measured_headings(page, cells, own)
 
 
-def _has_digit(text: str) -> bool:
-    return any(map(str.isdigit, text))
+def _in_part(page: Page, cells: Sequence[Cell], own: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
+    for cell in cells:
+        in_cell = [page.words[number] for number in cell.words]
+        for path, place in own.items():
+            result = own.get((*path[:-1], "result"))
+            if path[-1] not in ("result", "unit") or result is None or overlap(cell.box, place.box) <= 0:
+                continue
+            of_unit = path[-1] == "unit"
+            if not of_unit and (any(map(str.isdigit, place.text)) or moments(cell.text)):
+                continue
+            free = [word for word in in_cell if not any(overlap(word.box, one.box) > 0 for one in own.values())]
+            texts = [word.text for word in free if not of_unit or word.box[0] < place.box[0]]
+            left = _AMOUNT.search(_ASIDE.sub("", " ".join(texts)))
+            if left and of_unit:
+                message = f"“{left[0].strip()}” stands before the unit of “{result.text}” and is not in its row."
+                yield Issue("value_left_out", message, pointer(path[:-1]), page.number)
+            elif left:
+                message = f"“{result.text}” is only a part of what is printed, “{cell.text}”."
+                yield Issue("misplaced", message, pointer(path), page.number)
+
+
+def _measured_headings(page: Page, cells: Sequence[Cell], own: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
+    columns = [place.box for path, place in own.items() if path[-1] in ("unit", "range")]
+    measures = [cell for cell in cells if cell.qualifies and any(in_line(cell.box, box) for box in columns)]
+    for path, place in own.items() if measures else ():
+        if path[-1] != "panel":
+            continue
+        end = max((cell.box[2] for cell in cells if overlap(cell.box, place.box) > 0), default=page.width)
+        told = next((cell for cell in measures if cell.box[0] >= end), None)
+        if told:
+            message = f"“{place.text}” has “{told.text}” beside it: it is the name of a result, not a heading."
+            yield Issue("misplaced", message, pointer(path), page.number)

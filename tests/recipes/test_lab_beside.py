@@ -42,3 +42,16 @@ def test_the_name_of_a_result_with_its_range_beside_it_is_no_heading_and_its_lin
     assert "“> 1.03” beside it" in " ".join(issue.message for issue in record.issues)
     [left] = [issue.message for issue in record.issues if issue.code == "row_left_out"]
     assert "amended 1.18" in left
+
+
+def test_a_number_before_a_unit_that_is_in_no_row_is_told():
+    page = (
+        "análisis           código          valor medido unidades           rango de referencia\n"
+        "Neutrófilos        70              38.6 %                          40.0 - 74.0\n"
+        "Alfafetoproteína   36.70           < 0.4 ng/mL                     <7.4\n"
+    )
+    rows = [["Neutrófilos", "38.6", "%", "40.0 - 74.0"], ["Alfafetoproteína", "36.70", "ng/mL", "<7.4"]]
+    answer = json.dumps({"tests": rows})
+    [record] = Extractor(Scripted(answer, answer), CONTRACT).read([document_of(page)])
+    [issue] = [issue for issue in record.issues if issue.code == "value_left_out"]
+    assert issue.path == "/tests/1" and "“< 0.4” stands before the unit of “36.70”" in issue.message

@@ -358,7 +358,8 @@ def test_a_result_in_words_without_a_range_that_is_in_no_row_is_an_issue():
 
 def test_what_stands_beside_true_rows_is_no_reason_for_doubt():
     """Codes of laboratories, limits in columns of any title, sex and age in one word, a name below the sample's day."""
-    head = "Sample taken: 12-01-2026\nPatient: P. Sample      Sex/Age: Male/75 Y\nSpecimen: 296.394.849\nВозраст: 58 л.\n\n"
+    head = "Sample taken: 12-01-2026\nPatient: P. Sample      Sex/Age: Male/75 Y\nSpecimen: 296.394.849\n"
+    head += "Возраст: 58 л.\n\n"
     page = f"""{head}Test          Votre     Lab   Unit      De      À
 Kalium        4.1       02    mmol/L    3.5     5.1
 Natrium       141       01    mmol/L    136     145"""
