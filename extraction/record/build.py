@@ -15,7 +15,7 @@ from extraction.record.aside import set_aside_rows, set_aside_values
 from extraction.record.bare import made_up
 from extraction.record.days import as_printed
 from extraction.record.join import drop_repeated, join
-from extraction.record.record import Field, Issue, Record, SetAside
+from extraction.record.record import REVIEW_BELOW, Field, Issue, Record, SetAside
 from extraction.record.reply import Reply, Value, WindowReply, places_of, plain, tree_of, values_of
 from extraction.schema import Schema, is_choice, pointer, validator
 from extraction.target import Leaf, ordered
@@ -71,6 +71,7 @@ def build_record(document: Document, replies: Sequence[WindowReply], contract: C
         *record.issues,
     ]
     issues += _checked(values.tree, document, contract)
+    issues += _misread(values.tree, contract)
     for line in contract.rules.missed(document, record.data, evidence, contract):
         message = f"This line looks like a {contract.rules.row} and is in no row: {line.text}"
         issues.append(Issue("row_left_out", message, page=line.page))
@@ -165,6 +166,25 @@ def _filled(tree: dict[str, Any], document: Document, contract: Contract) -> dic
 def _checked(tree: dict[str, Any], document: Document, contract: Contract) -> list[Issue]:
     """What the task's checks say of a tree."""
     return list(contract.rules.issues(document, plain(tree), places_of(tree), contract))
+
+
+def _misread(tree: dict[str, Any], contract: Contract) -> Iterator[Issue]:
+    """An issue for each page with names, values or units that OCR itself is less sure of than a person should let pass.
+
+    Of a letter that lost its accent nothing else tells. Text layers are sure.
+    """
+    doubtful: dict[int, list[tuple[float, str, Path]]] = {}
+    for path, value in values_of(tree):
+        place = value.evidence
+        told = _name(path) in contract.fields("name", "value", "unit")
+        if told and isinstance(place, PageEvidence) and place.score < REVIEW_BELOW:
+            doubtful.setdefault(place.page, []).append((place.score, place.text, path))
+    for page, found in sorted(doubtful.items()):
+        score, text, path = min(found, key=lambda one: one[0])
+        count = f"{len(found)} values were" if len(found) > 1 else "A value was"
+        which = "the least sure is" if len(found) > 1 else "it is"
+        message = f"{count} read by OCR with little certainty; {which} “{text}” ({score:.2f}): compare with the page."
+        yield Issue("ocr", message, pointer(path), page)
 
 
 def _set_aside(

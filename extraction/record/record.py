@@ -49,7 +49,7 @@ class Issue:
     - `unread`: a page has no text, so nothing was read from it.
     - `unchecked`: a page was read from its pixels and has no words that its values could be compared with.
     - `text_layer`: a page's own text may not say what the page shows, or not all of it was read.
-    - `ocr`: a page was read by OCR, and that is in doubt as a whole.
+    - `ocr`: a page was read by OCR, and that is in doubt as a whole, or OCR is unsure of values that were read from it.
     - `cut`: the model's answer stopped early (length, repetition); what was whole before is kept.
     - `row_left_out`: a line of the page looks like a row, and no row was read from it.
     - `column_left_out`: lines from which rows were read have more values in one column, and these are in no row.

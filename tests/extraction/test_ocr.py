@@ -295,6 +295,8 @@ def test_a_word_is_as_sure_as_its_letters_and_no_value_is_surer_than_its_words(t
     generation = Generation(answer, "stop", logprobs=[0.0] * len(answer), offsets=list(range(len(answer))))
     record = Extractor(Answering(generation), CONTRACT).extract(path)
     assert [round(record["tests"][0][key].confidence, 6) for key in ("name", "result", "unit")] == [0.99, 0.45, 1.0]
+    [issue] = record.issues
+    assert issue.code == "ocr" and issue.path == "/tests/0/result" and "“4,2” (0.45)" in issue.message
 
 
 def test_time_is_kept_between_pages(tmp_path, engine, monkeypatch):
