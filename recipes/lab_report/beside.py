@@ -68,7 +68,9 @@ def _in_part(page: Page, cells: Sequence[Cell], own: Mapping[Path, PageEvidence]
 
 def _measured_headings(page: Page, cells: Sequence[Cell], own: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
     columns = [place.box for path, place in own.items() if path[-1] in ("unit", "range")]
+    read = [place.box for path, place in own.items() if path[-1] != "panel"]
     measures = [cell for cell in cells if cell.qualifies and any(in_line(cell.box, box) for box in columns)]
+    measures = [cell for cell in measures if not any(overlap(cell.box, box) > 0 for box in read)]
     for path, place in own.items() if measures else ():
         if path[-1] != "panel":
             continue

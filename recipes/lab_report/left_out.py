@@ -89,8 +89,8 @@ def lines_left_out(
         if {name, value} <= {*row}
     ]
     heights = {(line.page, line.box[1]) for line in (*looks, *days)}
-    of_rows = [place for path, place in evidence.items() if path[-1] != "panel"]
-    alike = _lines_alike(document, pairs, of_rows)
+    panels = [place for path, place in evidence.items() if path[-1] == "panel"]
+    alike = _lines_alike(document, pairs, [p for p in evidence.values() if p not in panels], panels)
     told += [line for line in alike if (line.page, line.box[1]) not in heights]
     return told + [line for line in days if not any(at(p, line) and overlap(p.box, line.box) > 0 for p in read)]
 
@@ -130,19 +130,24 @@ class _Row:
 
 
 def _lines_alike(
-    document: Document, rows: Collection[tuple[PageEvidence, PageEvidence]], places: Collection[PageEvidence]
+    document: Document,
+    rows: Collection[tuple[PageEvidence, PageEvidence]],
+    places: Collection[PageEvidence],
+    panels: Collection[PageEvidence],
 ) -> Iterator[MissedLine]:
     """Lines with a name and a short value in the columns of results above and below them, of which nothing was read.
 
     Args:
         document: with its words.
         rows: the places of name and value of each result that was read, on one line.
-        places: of all values that were read, but for panels: the name of a result may have been taken for one.
+        places: of all values that were read, but for panels.
+        panels: of these. The name of a result may have been taken for one: where a unit or a range is beside it.
     """
     for page in document.pages:
         own = [_Row(name.box, value.box) for name, value in rows if name.page == value.page == page.number]
         lines = [list(cells_of(page, line)) for line in gather_rows(page.words)] if len(own) > 1 else []
         taken = [place.box for place in places if place.page == page.number]
+        headed = [place.box for place in panels if place.page == page.number]
         step = _STEP * _pitch(own)
         # Results of such a table stand below their names, whatever stands beside these.
         below = any(name.page == value.page == page.number and value.box[1] >= name.box[3] for name, value in rows)
@@ -154,10 +159,11 @@ def _lines_alike(
         )
         for above, cells in pairwise([[], *lines]):
             for name, value in _pairs(cells, above, colons, below):
-                free = not any(overlap(cell.box, box) > 0 for cell in (name, value) for box in taken)
                 titles = names_columns(_text(cells)) or names_limits(cells)
                 # With a range or a unit beside it the value may be said in more words: "changed 1.18 (before: 1.14)".
                 measured = any(cell.qualifies for cell in cells) and not value.qualifies and not moments(value.text)
+                others = taken if measured else [*taken, *headed]
+                free = not any(overlap(cell.box, box) > 0 for cell in (name, value) for box in others)
                 short = _is_short(value) or (measured and any(map(str.isdigit, value.text)))
                 if free and short and not titles and _is_beside(name, value, own, step):
                     yield MissedLine(page.number, value.box, _text(cells if name in cells else [name, *cells]))
