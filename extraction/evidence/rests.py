@@ -85,7 +85,10 @@ class _Finder:
             right += 1
         opens, closes = words[left].opens, words[right].closes and not shared
         if not (opens and closes) and self._length(left, right) > _RUNNING:
-            return None
+            if not any(map(str.isalnum, suffix)):
+                return None
+            # In a sentence too a name ends where a word does: "DNA(number): 6 IU/mL (< 10) - by PCR".
+            left, right, opens, closes = first.word, last.word, False, False
         while right > last.word and (self._is_heading(right) or not any(map(str.isalnum, words[right].text))):
             right -= 1
         head = " ".join([*self._texts(range(left, first.word)), words[first.word].text[: first.start]])

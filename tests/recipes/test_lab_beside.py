@@ -55,3 +55,10 @@ def test_a_number_before_a_unit_that_is_in_no_row_is_told():
     [record] = Extractor(Scripted(answer, answer), CONTRACT).read([document_of(page)])
     [issue] = [issue for issue in record.issues if issue.code == "value_left_out"]
     assert issue.path == "/tests/1" and "“< 0.4” stands before the unit of “36.70”" in issue.message
+
+
+def test_a_name_in_a_sentence_of_values_is_whole_words():
+    page = "HIV-1 RNA (fractie): 19 copies/mL (< 22) - Real-time PCR\nHBV DNA(aantal): 6 IU/mL (< 10) - Real-time PCR\n"
+    rows = [["HIV-1 RNA (fractie)", "19", "copies/mL", "< 22"], ["HBV DNA", "6", "IU/mL", "< 10"]]
+    [record] = Extractor(Scripted(json.dumps({"tests": rows})), CONTRACT).read([document_of(page)])
+    assert [row["name"] for row in record.data["tests"]] == ["HIV-1 RNA (fractie)", "HBV DNA(aantal)"]
