@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
+import signal
+import socket
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -200,12 +205,19 @@ def _order(config: RunConfig, lengths: Sequence[int], dry: bool) -> list[int]:
 
 @contextmanager
 def _aside(config: RunConfig) -> Iterator[RunConfig]:
-    """The configuration in a folder on the disk of its output, which vanishes; data that it makes are made there."""
+    """The configuration in a folder on the disk of its output, which vanishes; data that it makes are made there.
+
+    Of a process that was killed (a machine out of memory kills it) the folder goes at the next try beside it.
+    """
     beside = next(folder for folder in (config.train.output.absolute(), *config.train.output.absolute().parents)
                   if folder.is_dir())  # fmt: skip
     if beside == config.train.output.absolute():
         beside = beside.parent
-    with tempfile.TemporaryDirectory(prefix=".assay-dry-run-", dir=beside) as scratch:
+    here = f".assay-dry-run-{socket.gethostname()}-"
+    for left in beside.glob(f"{here}*"):
+        if not _runs(int(left.name.removeprefix(here).partition("-")[0])):
+            shutil.rmtree(left, ignore_errors=True)
+    with _told_to_end(), tempfile.TemporaryDirectory(prefix=f"{here}{os.getpid()}-", dir=beside) as scratch:
         unmade: dict[str, Path] = {
             split: Path(scratch) / split for split in config.data.synthetic if not getattr(config.data, split).exists()
         }
@@ -218,3 +230,28 @@ def _aside(config: RunConfig) -> Iterator[RunConfig]:
                 "train": config.train.model_copy(update={"output": Path(scratch) / "run", "report_to": ()}),
             }
         )
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this machine is there still."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        pass
+    return True
+
+
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """Let a process that is told to end, or whose terminal is closed, clean up first."""
+    before = {}
+    with suppress(ValueError):  # not the main thread, which alone has a say in this
+        for one in (signal.SIGTERM, signal.SIGHUP):
+            before[one] = signal.signal(one, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

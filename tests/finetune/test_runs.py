@@ -1,7 +1,11 @@
 """Several runs of a tiny random model: compared, tried out, swept, and on more and more documents."""
 
 import json
+import os
 import re
+import signal
+import socket
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +177,36 @@ def test_what_fails_in_a_dry_run_leaves_nothing_behind_either(work, monkeypatch)
     with pytest.raises(ZeroDivisionError):
         command("train", work / "run.yaml", "--dry-run", f"train.output={work / 'dry'}")
     assert set(work.iterdir()) == before
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGHUP])
+def test_a_dry_run_that_is_told_to_end_leaves_nothing_behind(work, monkeypatch, kind):
+    handler = signal.getsignal(kind)
+
+    def told(*_):
+        assert signal.getsignal(kind) is not handler  # else the signal would end these tests
+        signal.raise_signal(kind)
+
+    monkeypatch.setattr("finetune.probe.checked", told)
+    before = set(work.iterdir())
+    done = command("train", work / "run.yaml", "--dry-run", f"train.output={work / 'dry'}")
+    assert done.returncode == 128 + kind and set(work.iterdir()) == before
+    assert signal.getsignal(kind) is handler
+
+
+def test_a_dry_run_removes_what_a_killed_one_left(work, tmp_path, monkeypatch):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    killed, running, elsewhere = (
+        tmp_path / f".assay-dry-run-{name}-abc"
+        for name in (f"{socket.gethostname()}-{dead.pid}", f"{socket.gethostname()}-{os.getpid()}", "other-1")
+    )
+    for folder in (killed, running, elsewhere):
+        (folder / "run").mkdir(parents=True)
+    monkeypatch.setattr("finetune.probe.checked", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        command("train", work / "run.yaml", "--dry-run", f"train.output={tmp_path / 'dry'}")
+    assert set(tmp_path.iterdir()) == {running, elsewhere}
 
 
 def test_a_sweep_trains_each_combination_once_and_tells_the_best(work):
