@@ -64,7 +64,8 @@ def write_pages(folder: RunFolder, config: RunConfig, contract: Contract, facts:
 def write_report(folder: RunFolder, config: BaseConfig, facts: Mapping[str, Any]) -> None:
     """Write a run's `report.html`: its curves, its figures, its settings; and the facts that it was made with."""
     write_whole(folder.path / "report.json", json.dumps(dict(facts), indent=1) + "\n")
-    write_whole(folder.path / "report.html", _report(folder, config, facts, read_metrics(folder.metrics)))
+    rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
+    write_whole(folder.path / "report.html", _report(folder, config, facts, rows))
 
 
 def note_merge(run: Path, told: str) -> None:
@@ -155,7 +156,8 @@ def _report(folder: RunFolder, config: BaseConfig, facts: Mapping[str, Any], row
         f"<h1>{html.escape(folder.path.name)}: {html.escape(config.recipe)} on {html.escape(config.model)}</h1>"
         f"<p>Kept: {html.escape(str(facts['checkpoint'] or 'no checkpoint yet'))}.{told} {_cost(rows, facts)}</p>"
         f"{merged}<div class=charts>{''.join(charts)}</div>"
-        f"<h2>On held-out data</h2>{table(judged)}{_detailed(folder, judged, facts)}"
+        f"<h2>On held-out data</h2>{table(judged) if judged else '<p>Nothing was read yet.</p>'}"
+        f"{_detailed(folder, judged, facts)}"
         f"<h2>Versions</h2>{table([facts['versions']])}"
         f"<h2>Settings</h2><pre>{html.escape(json.dumps(settings, indent=1))}</pre>"
     )

@@ -55,7 +55,10 @@ class Made:
     left: list[str]
 
     def __str__(self) -> str:
-        lines = [f"{part:12}{count} examples of {self.groups[part]} groups" for part, count in self.items.items()]
+        lines = [
+            f"{part:12}{count} example{'s' * (count != 1)} of {self.groups[part]} group{'s' * (self.groups[part] != 1)}"
+            for part, count in self.items.items()
+        ]
         if self.left:
             more = f" and {len(self.left) - 3} more" if len(self.left) > 3 else ""
             lines.append(f"Left out, as nothing belongs to them: {', '.join(self.left[:3])}{more}.")
@@ -236,8 +239,8 @@ def _parts(items: Sequence[Item], shares: Mapping[str, float], seed: int) -> dic
     wanted = {part: share for part, share in shares.items() if share}
     if len(left) <= len(wanted):
         raise AssayError(
-            f"There are {len(left)} groups for {len(wanted) + 1} parts; leave a part out (--test 0), or choose "
-            "narrower groups."
+            f"There {'is 1 group' if len(left) == 1 else f'are {len(left)} groups'} for {len(wanted) + 1} parts; "
+            "leave a part out (--test 0), or choose narrower groups."
         )
     chosen: dict[str, str] = {}
     for part, share in wanted.items():

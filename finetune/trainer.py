@@ -217,7 +217,8 @@ class Progress(TrainerCallback):
 
 
 class Report(TrainerCallback):
-    """Keeps a run's `report.html` whole after every line of its metrics, so that one that runs or was stopped has it.
+    """Keeps a run's `report.html` whole, from its first moment on and after every line of its metrics, so that one that
+    runs or was stopped has it.
 
     Comes behind `Progress`, which writes the line.
     """
@@ -225,9 +226,16 @@ class Report(TrainerCallback):
     def __init__(self, folder: RunFolder, config: BaseConfig):
         self._folder, self._config = folder, config
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Write the page: the first line of metrics may be an hour away, behind a reading of held-out data."""
+        self._write(state)
+
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Write the page anew."""
-        if state.is_world_process_zero and self._folder.metrics.exists():
+        self._write(state)
+
+    def _write(self, state: Any) -> None:
+        if state.is_world_process_zero:
             best = state.best_model_checkpoint
             facts = {"checkpoint": Path(best).name if best else None, "versions": versions(), "peak_bytes": peak()}
             write_report(self._folder, self._config, facts)

@@ -74,6 +74,20 @@ def test_a_run_that_was_stopped_has_its_report(folder):
     assert beside.index("1.pdf") < beside.index("0.pdf")
 
 
+def test_a_run_has_its_report_from_its_first_moment(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.open(CONFIG)
+    state = SimpleNamespace(is_world_process_zero=True, best_model_checkpoint=None)
+    Report(run, CONFIG).on_train_begin(None, state, None)
+    page = (run.path / "report.html").read_text()
+    assert (
+        "Nothing was read yet" in page
+        and "has not ended" in page
+        and "batch_size" in page
+        and "<table></table" not in page
+    )
+
+
 def test_the_worst_documents_have_evidence_pages_and_a_merge_is_told(tmp_path):
     run, path = RunFolder(tmp_path / "run"), tmp_path / "bill.pdf"
     run.open(CONFIG)

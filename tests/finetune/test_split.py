@@ -48,7 +48,7 @@ def test_copies_of_a_file_stay_together_and_what_belongs_to_nothing_is_named(tmp
         (tmp_path / "all" / f"lab{number % 5}-{number}.pdf").write_bytes(b"%PDF " + bytes([number // 2]))
     (tmp_path / "all" / "notes.txt").write_text("x")
     done = split(tmp_path, "--test", "0")
-    assert done.returncode == 0 and "notes.txt" in done.stdout and "validation  2 examples of 1 groups" in done.stdout
+    assert done.returncode == 0 and "notes.txt" in done.stdout and "validation  2 examples of 1 group\n" in done.stdout
     assert {part: len(names) for part, names in parts(tmp_path).items()} == {"train": 8, "validation": 4}
 
 
@@ -105,7 +105,7 @@ def test_the_empty_folders_of_a_new_recipe_are_filled(tmp_path):
         (["--by", "vendor"], "Nothing says the group of lab0-0.pdf"),
         (["--by", "folder"], "Nothing says the group of"),
         (["--by", "lab("], "no pattern"),
-        (["--by", "(lab)"], "There are 1 groups for 3 parts"),
+        (["--by", "(lab)"], "There is 1 group for 3 parts"),
     ],
 )
 def test_what_cannot_be_divided_leaves_nothing(tmp_path, options, said):
