@@ -75,6 +75,10 @@ def train(
             raise AssayError(f"--dry-run is for runs of a task; {checked.recipe} has a training of its own.")
         own.train(checked)
         return
+    if checked.reward:
+        raise AssayError(
+            f"{config} has a section `reward`; start it by assay reward {config}, or take the section out."
+        )
     if dry:
         from finetune.probe import probe
 
@@ -82,10 +86,6 @@ def train(
         return
     from finetune.train import train as run_training
 
-    if checked.reward:
-        raise AssayError(
-            f"{config} has a section `reward`; start it by assay reward {config}, or take the section out."
-        )
     run_training(checked)
 
 
@@ -139,6 +139,8 @@ def plan(
             raise AssayError(f"--gpu and --measure are for runs of a task; {checked.recipe} has a training of its own.")
         print(own.plan(checked))
         return
+    if measure and checked.reward:
+        raise AssayError(f"--measure times the steps of assay train, and {config} is a run of assay reward.")
     from finetune.preflight import plan as make_plan
     from finetune.preflight import told_batch
 
@@ -227,6 +229,7 @@ def evaluate(
     from extraction.generate.hub import shipped
     from extraction.room import Room
     from finetune.answers import Kept, by_kind, kinds_table, write_answers, write_figures
+    from finetune.compare import told_figure
     from finetune.run import ADAPTER, own_run
     from finetune.task import DataRequest, evaluate, load_task, read_examples, recipe_of
 
@@ -262,7 +265,7 @@ def evaluate(
     if kinds:
         Console().print(kinds_table(kinds))
     for name, value in {**grade.figures, **task.published}.items():
-        print(f"{name:24} {value:.3f}  {grade.meaning.get(name, '')}".rstrip())
+        print(f"{name:24} {told_figure(value):5}  {grade.meaning.get(name, '')}".rstrip())
 
 
 data_app = typer.Typer(help="What a run would learn from.", no_args_is_help=True, rich_markup_mode=None)

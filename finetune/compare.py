@@ -107,7 +107,7 @@ class Comparison:
         names = [name for name in self.runs[0].grade.figures if name != self.metric]
         for name in names:
             figures = [run.grade.figures.get(name) for run in self.runs]
-            table.add_row(name, *("" if one is None else f"{one:.3f}".removesuffix(".000") for one in figures))
+            table.add_row(name, *("" if one is None else told_figure(one) for one in figures))
         return table
 
     def sentences(self) -> Iterator[str]:
@@ -120,6 +120,11 @@ class Comparison:
             )
         if self.left_out:
             yield f"Left out: {self.left_out} examples that not every run has answered."
+
+
+def told_figure(value: float) -> str:
+    """A figure for people; a count is a whole number."""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def spoken(limits: tuple[float, float] | None, form: str = ".3f") -> str:

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import try_to_load_from_cache
+
 from extraction.contract import Contract, field_names
 from extraction.errors import AssayError
 from extraction.files import write_whole
@@ -37,16 +39,38 @@ below.
   `{validation}`: {examples}.
 - **Kept:** {checkpoint}, the best by {metric}.
 - **Figures on held-out data:** {figures}
+- **Limits:** these very data chose the checkpoint, so that it looks better there than it is: `assay evaluate` on
+  others, which chose nothing, says more.
 - **Base weights:** SHA-256 `{sha}`{bits}. Versions: {versions}.
+- **Terms of the base, which hold for the adapter, too:** {terms}.
 
 `config.yaml` and `metrics.jsonl` of the run say the rest. Use it by `--model FOLDER` in `assay extract`, or
 `Extractor.from_pretrained("FOLDER")`.
 
 ## To be filled in
 
-What it is for and not for, whose documents it learned from and under what terms, on which it was tried, who to ask. The
-base model's own terms hold for the adapter, too. It is no medical device.
+What it is for and not for, whose documents it learned from and under what terms, on which it was tried, who to ask. It
+is no medical device.
 """
+# Terms of models that are known by name; others say theirs in their own cards.
+_TERMS = {
+    r"med(?:gemma|siglip)": "Health AI Developer Foundations "
+    "(https://developers.google.com/health-ai-developer-foundations/terms)",
+    r"gemma-?[123]\b": "Gemma Terms of Use (https://ai.google.dev/gemma/terms)",
+}
+
+
+def terms_of(model: str) -> str:
+    """Under which terms a base model comes, by its name or by the card that lies with its files."""
+    for pattern, terms in _TERMS.items():
+        if re.search(pattern, model, re.IGNORECASE):
+            return terms
+    with suppress(OSError, TypeError, ValueError):  # no card, or none that can be read
+        card: Any = Path(model, "README.md") if Path(model).is_dir() else try_to_load_from_cache(model, "README.md")
+        said = re.search(r"^license(?:_name)?: *(?!other\b)(\S.*)$", Path(card).read_text(encoding="utf-8"), re.M)
+        if said:
+            return said[1].strip()
+    return f"nothing with the files of {model} says them; see where it came from"
 
 
 def write_pages(folder: RunFolder, config: RunConfig, contract: Contract, facts: Mapping[str, Any], card: Path) -> None:
@@ -124,6 +148,7 @@ def _card(
         sha=facts["base_sha256"],
         bits=", trained on their 4 bits (NF4)" if facts.get("quantization") else "",
         versions=", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
+        terms=terms_of(config.model),
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from extraction.errors import AssayError
 from extraction.files import write_whole
-from finetune.config import BaseConfig, load_config
+from finetune.config import BaseConfig, RunConfig, load_config
 from finetune.processes import say
 from finetune.run import SWEEP, VERSIONS, RunFolder, own_run
 
@@ -118,6 +118,10 @@ def train_one(config: BaseConfig) -> None:
 
     if own := own_run(config.recipe):
         own.train(config)
+    elif isinstance(config, RunConfig) and config.reward:
+        from finetune.reward import reward
+
+        reward(config)
     else:
         from finetune.train import train
 

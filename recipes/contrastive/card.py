@@ -9,7 +9,7 @@ from typing import Any
 
 from extraction.files import write_whole
 from extraction.generate.hub import FACTS
-from finetune.page import kept_figures, write_report
+from finetune.page import kept_figures, terms_of, write_report
 from finetune.run import RunFolder, read_metrics
 from recipes.contrastive.config import ContrastiveConfig
 
@@ -23,13 +23,14 @@ Assay's recipe contrastive. Written by the run; what only you know is left to yo
 - **Kept:** {checkpoint}.
 - **On held-out pairs:** {figures}
 - **Base weights:** SHA-256 `{sha}`. Versions: {versions}.
+- **Terms of the base, which hold for the adapter, too:** {terms}.
 
 Use it by its folder: `assay evaluate`, `assay classify`, `assay index`, `assay merge`.
 
 ## To be filled in
 
-What it is for and not for, whose images it learned from and under what terms, on which it was tried, who to ask. The
-base model's own terms hold for the adapter, too. It is no medical device.
+What it is for and not for, whose images it learned from and under what terms, on which it was tried, who to ask. It is
+no medical device.
 """
 
 
@@ -56,6 +57,7 @@ def write_card(made: Path, facts: Mapping[str, Any], folder: RunFolder, config: 
         figures=", ".join(f"{name} {value:.3f}" for name, value in kept_figures(rows, facts).items()) or "none",
         sha=facts["base_sha256"],
         versions=", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
+        terms=terms_of(config.model),
     )
     write_whole(made / "README.md", text)
     write_report(folder, config, facts)

@@ -16,7 +16,7 @@ from extraction.score import Pair, score
 from finetune.config import RunConfig
 from finetune.data import digest_of
 from finetune.details import details_of, keep_details
-from finetune.page import note_merge, write_report
+from finetune.page import note_merge, terms_of, write_report
 from finetune.run import RunFolder
 from finetune.task import Grade
 from finetune.trainer import Report
@@ -113,6 +113,14 @@ def test_a_field_that_is_nowhere_is_not_told_as_read(folder):
     file.write_text(json.dumps(made))
     write_report(folder, CONFIG, {"checkpoint": "checkpoint-5", "versions": {}})
     assert "nothing to read, nothing invented" in (folder.path / "report.html").read_text()
+
+
+def test_a_card_says_the_terms_of_the_base(tmp_path):
+    assert "Gemma Terms of Use" in terms_of("gemma-3-270m") and "Gemma Terms of Use" in terms_of("google/gemma-3-1b-it")
+    assert "Health AI Developer" in terms_of("google/medgemma-1.5-4b-it")
+    assert "see where it came from" in terms_of("google/gemma-4-e2b") and "see where" in terms_of("no/such: name")
+    (tmp_path / "README.md").write_text("---\nlicense: other\nlicense_name: open-weights-9\n---\n# A model\n")
+    assert terms_of(str(tmp_path)) == "open-weights-9"
 
 
 def test_data_are_known_by_a_hash_whatever_their_order():

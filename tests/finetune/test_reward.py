@@ -20,7 +20,7 @@ from finetune.task import load_task
 from recipes.card.examples import Asked
 from recipes.card.items import Item, Reading
 from recipes.card.rows import by_name
-from tests.conftest import tiny_gemma, tiny_medgemma
+from tests.conftest import command, tiny_gemma, tiny_medgemma
 from tests.finetune.reward_task import TASK
 
 
@@ -62,6 +62,24 @@ def test_the_metric_goes_up_and_a_run_goes_on_with_the_answers_it_would_have_dra
     reward(config(work, "run"))
     again = [row["reward"] for row in read_metrics(work / "run" / "metrics.jsonl") if "reward" in row]
     assert again == pytest.approx(drawn)
+
+
+def test_commands_know_a_run_by_reward(work, tmp_path, monkeypatch):
+    file = tmp_path / "run.yaml"
+    file.write_text(config(work, tmp_path / "out").model_dump_json())  # JSON is YAML
+    asked = list[RunConfig]()
+
+    def begun(run):
+        run.train.output.mkdir(parents=True)
+        asked.append(run)
+
+    monkeypatch.setattr("finetune.reward.reward", begun)
+    monkeypatch.setattr("finetune.sweep.result_of", lambda _: ("accuracy", 0.5, 1.0))
+    done = command("train", file, "--sweep", "adapter.r=2,4")
+    assert done.returncode == 0 and [one.adapter.r for one in asked] == [2, 4]
+    for name, more in (("train", ()), ("train", ("--dry-run",)), ("plan", ("--measure",))):
+        done = command(name, file, *more)
+        assert done.returncode == 2 and "assay reward" in done.stderr, (name, more)
 
 
 def test_answers_to_a_question_share_its_prompt_and_forced_tokens_are_not_learned(tokenizer):
