@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -190,6 +191,8 @@ def _made(to: Report, line: dict[str, Any], files: Files, findings: Sequence[Fin
     from extraction.export.dicom_sr import report
 
     try:
-        return report(files, findings, model), "dcm"
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pydicom")  # what it warns of quotes the file
+            return report(files, findings, model), "dcm"
     except ValueError:  # its text may quote the file
         raise AssayError("its UIDs, or the patient's tags, are no valid DICOM; write --to fhir.") from None

@@ -13,7 +13,7 @@ from pydicom.uid import UID, JPEGExtended12Bit
 
 from extraction.volume.files import Files, Left, UnreadError
 from extraction.volume.geometry import differences, geometry, group, ordered, stacks
-from extraction.volume.headers import Slice, decoders, missing_decoder, read_slices
+from extraction.volume.headers import Slice, burnt_text, decoders, missing_decoder, read_slices
 
 
 def find(files: Files, names: Sequence[str], most_pixels: int, left: Left) -> list[dict[str, Any]]:
@@ -89,10 +89,8 @@ def _values(slices: Sequence[Slice], colour: bool) -> list[str]:
             said.append("Rescale slope or intercept is missing: values are as stored, and may be no Hounsfield units.")
         elif first["unit"] not in ("", "HU"):
             said.append(f"The headers call the values {first['unit']}, not Hounsfield units.")
-    if any(one["burnt"] == "YES" for one in slices):
-        said.append("Warning: text is burnt into the pictures, which may name the patient.")
-    elif any(one["screen"] and one["burnt"] != "NO" for one in slices):
-        said.append("Warning: these are captures of a screen, into which text that names the patient may be burnt.")
+    if warning := burnt_text(slices):
+        said.append(warning)
     if any(one["localizer"] for one in slices):
         said.append("This is a localizer (scout), not the examination itself.")
     return said

@@ -8,6 +8,7 @@ file that could name a patient are not read.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 import pydicom
@@ -81,6 +82,16 @@ def read_slices(name: str, file: BinaryIO, size: int, most_pixels: int) -> list[
         raise UnreadError(f"it claims {frames:.0f} frames, outside 1 to {MOST_FRAMES:,}")
     _check_pixels(data, file, size, one, int(frames))
     return _frames(data, one, int(frames)) if frames > 1 or data.get(_FUNCTIONAL[1]) else [one]
+
+
+def burnt_text(slices: Iterable[Slice]) -> str:
+    """A warning of text in the pictures themselves, where headers say that there is some or may be; else nothing."""
+    slices = list(slices)
+    if any(one["burnt"] == "YES" for one in slices):
+        return "Warning: text is burnt into the pictures, which may name the patient."
+    if any(one["screen"] and one["burnt"] != "NO" for one in slices):
+        return "Warning: these are captures of a screen, into which text that names the patient may be burnt."
+    return ""
 
 
 def identity(file: BinaryIO, patient: bool) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pydicom
@@ -23,7 +24,7 @@ from extraction.document.worker import serve
 from extraction.errors import DocumentError
 from extraction.volume.dicom import read, source_of
 from extraction.volume.files import Files, UnreadError
-from extraction.volume.headers import GDCM, Slice, decoders, read_slices
+from extraction.volume.headers import GDCM, Slice, burnt_text, decoders, read_slices
 from extraction.volume.windows import own_folder
 
 _DAMAGED = "it is damaged: copy it again"
@@ -40,8 +41,20 @@ class _InMemory(Files):
         return io.BytesIO(self.data), len(self.data)
 
 
-def picture(data: bytes, most_pixels: int) -> tuple[np.ndarray, int]:
-    """The picture in a DICOM file, uint8 [rows, columns, 3], and how many more frames the file has.
+class Picture(NamedTuple):
+    """What is shown of a DICOM file: uint8 [rows, columns, 3], and how many more frames the file has.
+
+    Attributes:
+        warning: of text that is or may be burnt into the picture; empty where the header speaks of none.
+    """
+
+    values: np.ndarray
+    more: int
+    warning: str
+
+
+def picture(data: bytes, most_pixels: int) -> Picture:
+    """The picture in a DICOM file.
 
     Of several frames it is the middle one of those stored. Values are shown by the first VOI LUT that the file has,
     else in the first window that it names, else from the lowest to the highest; MONOCHROME1, whose low values are
@@ -52,41 +65,43 @@ def picture(data: bytes, most_pixels: int) -> tuple[np.ndarray, int]:
         UnreadError: there is no picture, it can't be decoded, or has more than `most_pixels`.
     """
     one, more = _middle(data, most_pixels)
+    warning = burnt_text([one])
     if decoders(one["syntax"]) != [GDCM]:
-        return _drawn(data, one), more
+        return Picture(_drawn(data, one), more, warning)
     try:
         ((frame, raw),) = run_job(data, {}, Limits(pixels=most_pixels), __name__)
     except WorkerError as end:
         text = "its decoder ends, or needs too much time or memory: it may be damaged; copy it again"
         raise UnreadError(end.details["text"] if end.cause == "reason" else text) from None
-    return np.frombuffer(raw, np.uint8).reshape(frame["shape"]), more
+    return Picture(np.frombuffer(raw, np.uint8).reshape(frame["shape"]), more, warning)
 
 
-def as_png(path: Path) -> Path:
+@cache
+def as_png(path: Path) -> tuple[Path, str]:
     """The only picture of a DICOM file (DX, CR, MG, US, one slice) as PNG, in a folder that is gone with this process.
+
+    Behind it stands the warning of `Picture`.
 
     Raises:
         DocumentError: it has no picture, several, too many pixels, or a compression that nothing installed reads.
     """
-    target = own_folder() / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()}.png"
-    if target.exists():
-        return target
     from PIL import Image
 
     try:
-        values, more = picture(path.read_bytes(), Limits().pixels)
+        values, more, warning = picture(path.read_bytes(), Limits().pixels)
     except UnreadError as error:
         raise DocumentError(f"{path} is DICOM, and can't be shown: {error}.") from None
     if more:
         raise DocumentError(f"{path} holds {more + 1} pictures, and one is wanted.")
+    target = own_folder() / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()}.png"
     Image.fromarray(values).save(target, compress_level=1)
-    return target
+    return target, warning
 
 
 def _middle(data: bytes, most_pixels: int) -> tuple[Slice, int]:
     """What the headers say of the frame that is shown, and how many others there are."""
     # What pydicom warns of quotes the file.
-    warnings.simplefilter("ignore")
+    warnings.filterwarnings("ignore", module=r"pydicom|pylibjpeg|openjpeg|extraction\.volume")
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     try:
         slices = read_slices("", io.BytesIO(data), len(data), most_pixels)

@@ -233,7 +233,9 @@ class RowTask(Task):
             if one.why:
                 by_reason[f"ungraded: {one.why}"] = by_reason.get(f"ungraded: {one.why}", 0) + 1
         left = {f"left out: {why}": count for why, count in reading.counts.items()}
-        figures = {**figures, "questions": len(asked), **by_reason, **left}
+        # What must be seen to before pictures are passed on (text burnt into them) is counted as well.
+        warned = {said.rstrip("."): len(of) for said, of in reading.odd.items() if said.startswith("Warning: ")}
+        figures = {**figures, "questions": len(asked), **by_reason, **left, **warned}
         return Grade(figures, answers=answers_of(asked, found, replies))
 
 

@@ -123,7 +123,8 @@ def picture_parts(path: Path, row: Row) -> tuple[list[Part], Sequence[str]]:
         AssayError: it cannot be read; limits are not spoken of, as nobody can set them here.
     """
     try:
-        document = open_document(readable(path))
+        shown, warning = readable(path)
+        document = open_document(shown)
     except DocumentError as error:
         raise DocumentError(re.sub(r",? or raise (?:the limit )?`\w+`", "", str(error))) from None
     part = ImagePart.of_page(document, 1)
@@ -132,7 +133,7 @@ def picture_parts(path: Path, row: Row) -> tuple[list[Part], Sequence[str]]:
     pages, moving = len(document.pages), document.pages[0].moving
     odd = [f"only the first of its {count} {what} is shown." for count, what in
            ((pages, "pages"), (moving, "pictures (it is animated)")) if count > 1]  # fmt: skip
-    return [part], odd
+    return [part], [*odd, *filter(None, [warning])]
 
 
 def volume_parts(path: Path, row: Row) -> tuple[list[Part], Sequence[str]]:
@@ -164,8 +165,10 @@ def slide_parts(path: Path, row: Row) -> tuple[list[Part], Sequence[str]]:
     return parts, slide.said
 
 
-def readable(path: Path) -> Path:
+def readable(path: Path) -> tuple[Path, str]:
     """A picture as a file that can be shown: itself, or a PNG of what a DICOM file shows, where pydicom is installed.
+
+    Behind it stands a warning of text that may be burnt into the latter; mostly it is empty.
 
     Raises:
         DocumentError: it is DICOM, and cannot be read here.
@@ -174,12 +177,12 @@ def readable(path: Path) -> Path:
         with path.open("rb") as file:
             head = file.read(4096)
     except OSError:
-        return path  # opening it says what is wrong
+        return path, ""  # opening it says what is wrong
     kind = kinds.kind_of(head)
     if kind.name != "a DICOM image":
         if head and "PDF" in kind.remedy:  # that of a document; a page of text is no picture
             raise DocumentError(f"{path} is {kind.name} and no picture; put a PNG or JPEG there.")
-        return path
+        return path, ""
     try:
         from extraction.volume.picture import as_png
     except ImportError:

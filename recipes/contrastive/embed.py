@@ -24,10 +24,10 @@ def read_pixels(pictures: Iterable[Any], preprocess: Preprocess, left: Left) -> 
     Those that cannot be read, and pages and frames that are not seen, are counted in `left`.
     """
 
-    def work(picture: Any) -> tuple[np.ndarray, int] | UnreadableError:
+    def work(picture: Any) -> tuple[np.ndarray, int, str] | UnreadableError:
         try:
             image = picture.open()
-            return preprocess.pixels(image), int(image.info.get("more", 0))
+            return preprocess.pixels(image), int(image.info.get("more", 0)), str(image.info.get("warning", ""))
         except UnreadableError as error:
             return error
 
@@ -45,9 +45,11 @@ def read_pixels(pictures: Iterable[Any], preprocess: Preprocess, left: Left) -> 
             if isinstance(made, UnreadableError):
                 left.add(made.lacks or "unreadable image", str(picture if made.lacks else made))
                 continue
-            pixels, more = made
+            pixels, more, warning = made
             if more:
                 left.add("pages or frames beside the one that is seen", f"{picture} has {more}")
+            if warning:
+                left.add(f"nothing, but a warning: {warning.removeprefix('Warning: ').rstrip('.')}", str(picture))
             yield number, pixels
 
 

@@ -75,7 +75,10 @@ def why_closed(path: Path, error: OSError) -> str:
 
 
 def picture_of(data: bytes, name: str) -> Image.Image:
-    """The image in bytes, as `Picture.open` gives it, with its errors; its info `more` counts the pages not seen."""
+    """The image in bytes, as `Picture.open` gives it, with its errors; its info `more` counts the pages not seen.
+
+    Its info `warning` is of text that may be burnt into a DICOM picture.
+    """
     kind = kind_of(data)
     if kind.name == "a DICOM image":
         return _dicom(data, name)
@@ -112,11 +115,11 @@ def _dicom(data: bytes, name: str) -> Image.Image:
     from extraction.volume.files import UnreadError
 
     try:
-        values, more = picture(data, MOST_PIXELS)
+        values, more, warning = picture(data, MOST_PIXELS)
     except UnreadError as error:
         raise UnreadableError(f"{name} cannot be read: {error}.") from None
     image = Image.fromarray(values)
-    image.info["more"] = more
+    image.info |= {"more": more, "warning": warning}
     return image
 
 

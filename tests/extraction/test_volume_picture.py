@@ -30,7 +30,7 @@ def test_a_picture_is_shown_in_the_first_window_that_its_file_names(tmp_path, ch
     file = save(tmp_path / "a.dcm", head(3, (0, 0, 0), PhotometricInterpretation=photometric, **changed))
     share = np.clip((values(3).astype(float) - 1024 - low) / (high - low), 0, 1)
     expected = np.round(255 * (share if photometric == "MONOCHROME2" else 1 - share))
-    made, more = picture(file.read_bytes(), 10_000)
+    made, more, _ = picture(file.read_bytes(), 10_000)
     assert made.shape == (12, 16, 3) and made.dtype == np.uint8 and more == 0
     assert all(np.array_equal(made[..., channel], expected) for channel in range(3))
     with pytest.raises(UnreadError, match="12 x 16 pixels, more than the 100 allowed"):
@@ -40,7 +40,7 @@ def test_a_picture_is_shown_in_the_first_window_that_its_file_names(tmp_path, ch
 
 
 def test_of_several_frames_the_middle_one_is_the_picture(tmp_path):
-    made, more = picture(enhanced(tmp_path / "loop.dcm").read_bytes(), 10_000)
+    made, more, _ = picture(enhanced(tmp_path / "loop.dcm").read_bytes(), 10_000)
     units = values(3 * 2 % 5).astype(float)  # the third of those that are stored
     assert more == 4 and np.array_equal(made[..., 0], np.round(255 * (units - units.min()) / np.ptp(units)))
 
@@ -49,12 +49,12 @@ def test_real_pictures_are_seen_as_on_a_viewer(shared_data):
     folder = shared_data / "card" / "dicom"
     if not folder.is_dir():
         pytest.skip("the DICOM files are not here")
-    chest, _ = picture((folder / "RG1_J2KI.dcm").read_bytes(), 10_000_000)
+    chest, *_ = picture((folder / "RG1_J2KI.dcm").read_bytes(), 10_000_000)
     rows, columns, _ = chest.shape
     middle = chest[rows // 4 : rows // 2]  # MONOCHROME1: the spine is bright, lungs beside it are dark
     spine, lung = (middle[:, int(at * columns)].mean() for at in (0.5, 0.3))
     assert spine > lung + 20
-    ultrasound, more = picture((folder / "OBXXXX1A_2frame.dcm").read_bytes(), 10_000_000)
+    ultrasound, more, _ = picture((folder / "OBXXXX1A_2frame.dcm").read_bytes(), 10_000_000)
     assert ultrasound.shape == (600, 800, 3) and more == 1 and np.ptp(ultrasound, axis=2).max() > 50  # in colours
 
 
@@ -70,7 +70,7 @@ def test_a_table_of_greys_goes_before_a_window(tmp_path, syntax, bits):
     table.add_new("LUTData", "OW", entries.astype(">u2" if order == "big" else "<u2").tobytes())
     made = head(3, (0, 0, 0), WindowCenter=40, WindowWidth=400, VOILUTSequence=Sequence([table]), PixelRepresentation=0)
     made.PixelData = stored.tobytes()
-    shown, _ = picture(save(tmp_path / "a.dcm", made, syntax).read_bytes(), 10_000)
+    shown, *_ = picture(save(tmp_path / "a.dcm", made, syntax).read_bytes(), 10_000)
     expected = np.round(255 * entries[np.minimum(values(3), 1999)] / (2**bits - 1))
     assert np.ptp(expected) > 20 and np.array_equal(shown[..., 0], expected)
 
@@ -79,7 +79,7 @@ def test_a_table_of_greys_goes_before_a_window(tmp_path, syntax, bits):
 def test_windows_have_the_curve_that_their_file_names(tmp_path, curve, middle):
     made = head(0, (0, 0, 0), WindowCenter=0, WindowWidth=400, VOILUTFunction=curve, PixelRepresentation=0)
     made.PixelData = np.full((12, 16), 1124, np.uint16).tobytes()  # 100 units, a quarter of the window above its centre
-    shown, _ = picture(save(tmp_path / "a.dcm", made).read_bytes(), 10_000)
+    shown, *_ = picture(save(tmp_path / "a.dcm", made).read_bytes(), 10_000)
     assert (shown == round(255 * middle)).all()
 
 
@@ -129,8 +129,10 @@ def test_a_file_s_only_picture_is_kept_as_png(tmp_path):
     from PIL import Image
 
     file = save(tmp_path / "a.dcm", head(3, (0, 0, 0)))
-    made = as_png(file)
-    assert np.array_equal(np.asarray(Image.open(made)), picture(file.read_bytes(), 10_000)[0]) and as_png(file) == made
+    made, warning = as_png(file)
+    assert np.array_equal(np.asarray(Image.open(made)), picture(file.read_bytes(), 10_000).values) and not warning
+    burnt = save(tmp_path / "b.dcm", head(3, (0, 0, 0), BurnedInAnnotation="YES"))
+    assert "text is burnt into" in as_png(burnt)[1] == picture(burnt.read_bytes(), 10_000).warning
     with pytest.raises(DocumentError, match=r"loop\.dcm holds 5 pictures, and one is wanted"):
         as_png(enhanced(tmp_path / "loop.dcm"))
     report = save(tmp_path / "report.dcm", head(3, (0, 0, 0), PixelData=None, Rows=None))

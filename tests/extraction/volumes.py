@@ -2,6 +2,7 @@
 
 import numpy as np
 import pydicom
+import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
@@ -85,3 +86,14 @@ def enhanced(path, count=5):
         frames[-1].PlanePositionSequence = item(ImagePositionPatient=[0.0, 0.0, 2.0 * at])
     made.PerFrameFunctionalGroupsSequence = Sequence(frames)
     return save(path, made)
+
+
+def nifti(path, array, affine, qform=False, slope=None):
+    nibabel = pytest.importorskip("nibabel")
+    image = nibabel.Nifti1Image(array, affine)
+    image.set_sform(affine, 0 if qform else 1)
+    image.set_qform(affine, 1 if qform else 0)
+    if slope:
+        image.header.set_slope_inter(*slope)
+    nibabel.save(image, path)
+    return path

@@ -9,6 +9,7 @@ from PIL import Image
 
 from extraction.errors import AssayError
 from extraction.example import ImagePart
+from extraction.record.record import Record
 from extraction.room import Room
 from finetune.task import DataRequest, load_task, read_examples
 from recipes.card.base import read_row, training_part
@@ -381,7 +382,7 @@ def test_a_dicom_picture_is_shown_where_pydicom_is_installed(tmp_path, shared_da
         pytest.skip("the DICOM files are not here")
     from recipes.card.examples import readable
 
-    image = ImagePart.of(readable(file)).draw()
+    image = ImagePart.of(readable(file)[0]).draw()
     assert image.mode == "RGB" and np.asarray(image).std() > 10
 
 
@@ -400,8 +401,34 @@ def test_a_dicom_palette_is_shown_in_its_colours(tmp_path):
         setattr(data, f"{colour}PaletteColorLookupTableData", (np.array(values, "<u2") * 257).tobytes())
     data.PixelData = bytes([0, 1] * 32)
     data.save_as(tmp_path / "echo.dcm", enforce_file_format=True)
-    shown = np.asarray(Image.open(readable(tmp_path / "echo.dcm")))
+    shown = np.asarray(Image.open(readable(tmp_path / "echo.dcm")[0]))
     assert shown[0, 0].tolist() == [0, 0, 255] and shown[0, 1].tolist() == [255, 0, 0]
+
+
+def test_text_that_is_burnt_into_dicom_pictures_is_a_warning_with_a_count(tmp_path, capsys):
+    pydicom = pytest.importorskip("pydicom")
+    from tests.extraction.volumes import PATIENT, head, save
+
+    screen = pydicom.uid.SecondaryCaptureImageStorage
+    burnt = {"BurnedInAnnotation": "YES"}
+    changes = [{}, burnt, burnt, {"SOPClassUID": screen}, {"SOPClassUID": screen, "BurnedInAnnotation": "NO"}]
+    for number, changed in enumerate(changes):
+        save(tmp_path / f"{number}.dcm", head(number, (0, 0, 0), **changed))
+    rows = [{"file": f"{number}.dcm", "finding": "ab"[number % 2]} for number in range(5)]
+    table(tmp_path / "test.csv", rows)
+    (tmp_path / "row.yaml").write_text(
+        "recipe: image_choice\ncolumns: {image: file, answer: finding}\nclasses: {a: one, b: two}\nquestion: Which?\n"
+    )
+    task = load_task("image_choice")
+    examples = read_examples(task, DataRequest(tmp_path, "test", task.contract, Room(len, task.contract)))
+    records = [[Record("x", "ok", branch.gold) for branch in example.branches] for example in examples]
+    figures = task.grade(task.contract, examples, records).figures
+    named, capture = (name for name in figures if name.startswith("Warning: "))
+    assert "burnt into the pictures" in named and "captures of a screen" in capture
+    assert (figures[named], figures[capture], figures["questions"]) == (2, 1, 5)
+    told = "".join(capsys.readouterr())
+    assert f"1.dcm, 2.dcm: {named}." in told and f"3.dcm: {capture}." in told
+    assert PATIENT not in told and told.count("Warning") == 2
 
 
 def test_a_dicom_file_without_a_picture_says_so(tmp_path):

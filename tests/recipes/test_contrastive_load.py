@@ -16,7 +16,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from extraction.errors import AssayError
-from recipes.contrastive.images import Preprocess, picture_of
+from recipes.contrastive.data import Left
+from recipes.contrastive.embed import read_pixels
+from recipes.contrastive.images import Picture, Preprocess, picture_of
 from recipes.contrastive.layouts import open_clip_model, published_names
 from recipes.contrastive.load import encode_pixels, encode_texts, load
 from recipes.contrastive.words import Words
@@ -138,6 +140,18 @@ def test_an_image_is_what_its_bytes_are(tmp_path):
         picture_of(b"hello", "notes.txt")
     with pytest.raises(AssayError, match=r"cut\.png is damaged"):
         picture_of((tmp_path / "clear.png").read_bytes()[:40], "cut.png")
+
+
+def test_a_warning_of_text_in_a_dicom_picture_is_counted_and_the_picture_seen(tmp_path):
+    pytest.importorskip("pydicom")
+    from tests.extraction.volumes import head, save
+
+    pictures = [Picture(save(tmp_path / f"{n}.dcm", head(n, (0, 0, 0), BurnedInAnnotation="YES"))) for n in range(2)]
+    made = list(read_pixels(pictures, Preprocess((8, 8), True, 8, 3, MEAN, STD), left := Left()))
+    assert len(made) == 2
+    assert list(left.counts.items()) == [
+        ("nothing, but a warning: text is burnt into the pictures, which may name the patient", 2)
+    ]
 
 
 def changed(folder, file, change):
