@@ -36,7 +36,7 @@ def volume(
     Nothing that names a patient is read from headers; names of files are yours.
     """
     from extraction.files import write_whole
-    from extraction.volume import chosen, open_volumes, protocol_of, volume_page
+    from extraction.volume import chosen, fitting, open_volumes, protocol_of, volume_page
     from extraction.volume.page import geometry_told
     from extraction.volume.volume import told_left
 
@@ -56,6 +56,8 @@ def volume(
         if html:
             said, earlier = _said(answers, path)
             before = [*(one for study in earlier for one in open_volumes(study)), *found[: (number or 1) - 1]]
+            if said and (told := said[0].get("protocol")):
+                before = fitting(before, told)[0]
             shown = sum(len(chosen(one.shape[0])) for one in before) if said else 0
             write_whole(html, volume_page(wanted, protocol, answers=said, before=shown))
             print(html)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -17,7 +18,7 @@ from extraction.generate.masks import CONTEXT
 from extraction.room import Room
 from finetune.config import RunConfig
 from finetune.data import check_folders
-from finetune.encode import IGNORED, encode_all
+from finetune.encode import IGNORED, encode_one
 from finetune.page import page
 from finetune.preflight import check_contract, check_family
 from finetune.task import DataRequest, contract_of, load_task, read_examples
@@ -61,6 +62,7 @@ class Preview:
 
     number: int
     stretches: tuple[Stretch, ...]
+    name: str = ""
 
     @property
     def branches(self) -> int:
@@ -72,7 +74,8 @@ class Preview:
         tokens = sum(one.tokens for one in self.stretches)
         trained = sum(one.tokens for one in self.stretches if one.trained)
         images = [one for one in self.stretches if one.image]
-        parts = [f"row {self.number}: {tokens} tokens, {trained} of them trained"]
+        named = f" ({self.name})" if self.name else ""
+        parts = [f"row {self.number}{named}: {tokens} tokens, {trained} of them trained"]
         if images:
             parts.append(
                 f"{len(images)} image{'s' if len(images) > 1 else ''} of {sum(s.tokens for s in images)} tokens"
@@ -133,11 +136,17 @@ def preview(config: RunConfig, number: int) -> Preview:
     if not data.train.exists():
         raise AssayError(f"{data.train} is made when training starts; nothing of it can be shown before.")
     request = DataRequest.of_run(config, "train", contract, Room(family.count, contract))
-    rows = encode_all(read_examples(task, request), contract, family, data, config.train.seed)
+    lengths = random.Random(config.train.seed)
+    rows = (
+        (example.context.name, row)
+        for example in read_examples(task, request)
+        for row in encode_one(example, contract, family, data, lengths)
+    )
     found = list(islice(rows, number))
     if len(found) < number:
         raise AssayError(f"There are {len(found)} rows to train; take one of these.")
-    return Preview(number, tuple(stretches(found[-1], family)))
+    name, row = found[-1]
+    return Preview(number, tuple(stretches(row, family)), name)
 
 
 def stretches(row: dict[str, Any], family: Family) -> Iterator[Stretch]:
@@ -163,7 +172,9 @@ def _blocks(images: Sequence[ImagePart], family: Family) -> Iterator[ImagePart]:
 def _told(one: Stretch) -> str:
     assert one.image
     width, height = one.image.size
-    return f"image: {one.image.path.name}, page {one.image.page}, {width} x {height} pixels, {one.tokens} tokens"
+    # A slice or a patch lies in a file whose name tells nobody anything.
+    named = "" if one.image.own else f"{one.image.path.name}, page {one.image.page}, "
+    return f"image: {named}{width} x {height} pixels, {one.tokens} tokens"
 
 
 def _html(one: Stretch) -> str:

@@ -69,7 +69,8 @@ class Reports:
     def told(self) -> list[str]:
         """Sentences on all of it."""
         places = sorted({str(file.parent) for file in self.files})
-        told = [f"{len(self.files)} reports of {self.answers} answers, written to {', '.join(places) or 'nothing'}."]
+        reports = "1 report" if len(self.files) == 1 else f"{len(self.files)} reports"
+        told = [f"{reports} of {self.answers} answers, written to {', '.join(places) or 'nothing'}."]
         told += [f"{count} answers left out: {why}." for why, count in self.left_out.items()]
         return [*told, *(f"No report of {name}: {why}" for name, why in self.unwritten.items())]
 
@@ -159,7 +160,8 @@ def _found(paths: Sequence[str], lines: list[dict[str, Any]], patient: bool) -> 
     from extraction.volume.volume import identities
 
     by_path = [identities(Path(path), patient) for path in paths]
-    shown = _slices(paths, by_path) if any(line.get("evidence") for line in lines) and all(by_path) else []
+    named = any(name.startswith("SLICE ") for line in lines for name in line.get("evidence", ()))
+    shown = _slices(paths, by_path, lines[0].get("protocol", "")) if named and all(by_path) else []
     findings = []
     for line in lines:
         evidence = tuple(line.get("evidence", ()))
@@ -169,14 +171,14 @@ def _found(paths: Sequence[str], lines: list[dict[str, Any]], patient: bool) -> 
     return [file for files in by_path for file in files], findings
 
 
-def _slices(paths: Sequence[str], by_path: list[Files]) -> Files:
+def _slices(paths: Sequence[str], by_path: list[Files], protocol: str) -> Files:
     """The slices that a model was shown, in their order, each as the file that it stands in."""
-    from extraction.volume import chosen, open_volumes
+    from extraction.volume import chosen, fitting, open_volumes
 
     found = []
     for path, files in zip(paths, by_path, strict=True):
         by_name = {file["name"]: file for file in files}
-        for volume in open_volumes(path):
+        for volume in fitting(open_volumes(path), protocol)[0] if protocol else open_volumes(path):
             sources = (volume.sources[number] for number in chosen(volume.shape[0]))
             found += [{**by_name[source["name"]], "frame": source["frame"]} for source in sources]
     return found

@@ -8,12 +8,13 @@ are asked for, and nothing that names a patient is taken from a header.
 
 from extraction.volume.page import volume_page
 from extraction.volume.volume import Volume, open_volumes
-from extraction.volume.windows import PROTOCOLS, chosen, images, parts, protocol_of, shown, window
+from extraction.volume.windows import PROTOCOLS, chosen, fitting, images, parts, protocol_of, shown, window
 
 __all__ = [
     "PROTOCOLS",
     "Volume",
     "chosen",
+    "fitting",
     "images",
     "open_volumes",
     "parts",

@@ -80,6 +80,8 @@ def _values(slices: Sequence[Slice], colour: bool) -> list[str]:
     first, said = slices[0], []
     if not first["modality"]:
         said.append("The headers state no modality.")
+    if first["series"] == first["name"]:
+        said.append("The file states no series (SeriesInstanceUID): it is taken as a volume of its own.")
     if first["photometric"] == "MONOCHROME1":
         said.append("Its values are MONOCHROME1 (low ones are bright); they are kept as stored and not turned round.")
     if any(one["slope"] == 0 for one in slices):

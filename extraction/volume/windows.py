@@ -13,7 +13,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,6 +86,18 @@ def protocol_of(volume: Volume, wanted: str = "") -> str:
         what = f"of modality {volume.modality}" if volume.modality else "of no stated modality"
         raise AssayError(f"The volume is {what}: name the protocol it is shown by, ct, ct-r1 or mri.")
     return wanted or _OWN[volume.modality]
+
+
+def fitting(volumes: Sequence[Volume], protocol: str) -> tuple[list[Volume], list[AssayError]]:
+    """The volumes of a study that a protocol can show (no page of a scanner's doses), and why it can't the others."""
+    fit, errors = [], []
+    for volume in volumes:
+        try:
+            protocol_of(volume, protocol)
+            fit.append(volume)
+        except AssayError as error:
+            errors.append(error)
+    return fit, errors
 
 
 def images(volume: Volume, protocol: str = "") -> Iterator[np.ndarray]:

@@ -157,7 +157,7 @@ def training_part(row: Row, folder: Path, split: str = "test") -> Reading:
             if place == beside or _has_training(place, row):
                 none.unread = str(error)
             continue
-        own = row.files or row.columns.get("split") or place == beside or row.reader not in ("table",)
+        own = row.files or reading.divided or place == beside or row.reader not in ("table",)
         if own or any(p.name.casefold().startswith("train") for p in place.iterdir()):
             if not reading.items and reading.left_out:
                 reading.unread = " ".join(reading.told())
@@ -246,6 +246,7 @@ def answers_of(asked: Sequence[Asked], found: Sequence[Graded], replies: Sequenc
             "kind": one.item.group or one.row.name,
             "state": "right" if given.scores["right"] else "wrong" if given.said else "not found",
             "row": one.row.title,
+            "protocol": one.row.shown,
             "study": [str(path.resolve()) for path in one.item.images],
             "question": one.item.question,
             "said": one.item.options.get(given.said, given.said),

@@ -137,16 +137,20 @@ def picture_parts(path: Path, row: Row) -> tuple[list[Part], Sequence[str]]:
 
 
 def volume_parts(path: Path, row: Row) -> tuple[list[Part], Sequence[str]]:
-    """The slices of all volumes of a study, one behind the other, each with its label; what is odd about them.
+    """The slices of all volumes of a study that can be shown, one behind the other, each with its label; what is odd.
 
     Raises:
         AssayError: there is no volume, or none that the row's protocol fits.
     """
-    from extraction.volume import open_volumes, parts, shown
+    from extraction.volume import fitting, open_volumes, parts, shown
 
-    volumes = open_volumes(path)
+    volumes, errors = fitting(open_volumes(path), row.shown)
+    if not volumes:
+        raise errors[0]
     files = [file for volume in volumes for file in shown(volume, row.shown)]
-    return parts(files), [sentence for volume in volumes for sentence in volume.said]
+    unfit = [f"one of its volumes is not shown. {str(error).partition(';')[0].rstrip('.')}." for error in errors]
+    left = [f"some of its files are not shown: {why}." for why in volumes[0].left_out]
+    return parts(files), [*(sentence for volume in volumes for sentence in volume.said), *unfit, *left]
 
 
 def slide_parts(path: Path, row: Row) -> tuple[list[Part], Sequence[str]]:

@@ -11,6 +11,7 @@ from typing import Any
 from extraction.errors import AssayError
 
 _SHOWN = 3  # places that are named for each reason
+_ODD = 12  # sentences on pictures that are told, the most common first: of a thousand studies each may have its own
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Reading:
         odd: what is odd about pictures, in sentences, each with the names of those.
         unseen: questions whose picture is missing: what a blind answer learns of, and nothing else does.
         unread: why a training part that is there could not be read.
+        divided: whether a column of its table says which split a row is of.
     """
 
     def __init__(self) -> None:
@@ -68,6 +70,7 @@ class Reading:
         self.odd: dict[str, list[str]] = {}
         self.unseen: list[Item] = []
         self.unread = ""
+        self.divided = False
         self._ids: set[str] = set()
 
     def add(self, item: Item) -> None:
@@ -104,9 +107,13 @@ class Reading:
         for why, places in self.left_out.items():
             more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
             told.append(f"{len(places)} left out, as {why}: {'; '.join(places[:_SHOWN])}{more}.")
-        for sentence, names in self.odd.items():
+        common = sorted(self.odd.items(), key=lambda one: -len(one[1]))
+        for sentence, names in common[:_ODD]:
             more = f" and {len(names) - 2} more" if len(names) > 2 else ""
             told.append(f"{', '.join(names[:2])}{more}: {sentence}")
+        if rest := common[_ODD:]:
+            named = list(dict.fromkeys(name for _, names in rest for name in names))
+            told.append(f"{len(rest)} other sentences are on {', '.join(named[:2])} and others; open one to see.")
         return [*told, *self.said]
 
     def check(self, folder: Path, split: str = "test") -> Reading:

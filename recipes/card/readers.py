@@ -84,11 +84,13 @@ def read_table(folder: Path, split: str, row: Row) -> Reading:
         if rows:
             _check_columns(rows[0], row)
         base = base_of(rows, row)
+        divides = row.columns.get("split") or _split_column(path, rows, row)
+        reading.divided |= bool(divides)
         beside = folder if row.files else path.parent  # where the images lie
         for number, (at, cells) in enumerate(rows, 1):
             if not _wanted(cells, row):
                 continue
-            own = at_name(cells, row.columns["split"]) if "split" in row.columns else split
+            own = at_name(cells, divides) if divides else split
             if split_of(own) is None:
                 reading.leave("its split is none of train, validation and test", f"{at} ({str(own)[:40]!r})")
             elif split_of(own) == split:
@@ -96,6 +98,16 @@ def read_table(folder: Path, split: str, row: Row) -> Reading:
     if not row.folders:  # published figures are on all questions of their set
         settle(reading)
     return reading
+
+
+def _split_column(path: Path, rows: Sequence[tuple[str, Cells]], row: Row) -> str:
+    """The column of a team's own table that says by its name and all its cells which split a row is of, if any.
+
+    A file that is of one split, by its own name or its folder's, is taken as that, whatever stands in it.
+    """
+    by_name = row.files or split_of(path.name.partition(".")[0]) or split_of(path.resolve().parent.name)
+    named = [] if row.folders or by_name or not rows else [k for k in rows[0][1] if k.strip().casefold() == "split"]
+    return named[0] if named and all(split_of(cells.get(named[0])) for _, cells in rows) else ""
 
 
 def _check_columns(first: tuple[str, Cells], row: Row) -> None:
@@ -288,9 +300,11 @@ def column(row: Mapping[str, Any], name: str, at: str, wanted_for: str = "", rem
     folded = {key.casefold().strip(): key for key in row}
     if name.casefold() in folded:
         return folded[name.casefold()]
-    near = difflib.get_close_matches(name, list(row), n=1, cutoff=0.4)
+    near = difflib.get_close_matches(name, list(row), n=1, cutoff=0.5)
     meant = f"; `{near[0]}` is nearest" if near else ""
-    remedy = remedy or f"say which one it is in row.yaml (columns: {{{wanted_for or name}: ...}})"
+    remedy = remedy or f"say which one it is in row.yaml (columns: {{{wanted_for or name}: ...}})" + (
+        ", that of the image or study where each is another patient's" if wanted_for == "patient" else ""
+    )
     raise AssayError(
         f"{at.rpartition(', ')[0] or at} has no column `{name}`{meant}. Its columns are {', '.join(list(row)[:20])}; "
         f"{remedy}."

@@ -226,8 +226,9 @@ def _begun(base: Row, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _meant(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    return f"; did you mean `{near[0]}`?" if near else "."
+    by_letters = {one.casefold(): one for one in known}
+    near = difflib.get_close_matches(name.casefold(), by_letters, n=1, cutoff=0.0)
+    return f"; did you mean `{by_letters[near[0]]}`?" if near else "."
 
 
 def _check_names(row: Row, path: Path) -> None:
@@ -304,10 +305,13 @@ def row_at(folder: Path, recipe: str = "") -> Row:
     for row in published().values():
         if recipe in ("", row.recipe) and is_of(row, folder):
             return row
-    names = sorted({name for row in published().values() if recipe in ("", row.recipe) for name in row.folders})
+    own = [row for row in published().values() if recipe in ("", row.recipe)]
+    names = sorted({name for row in own for name in row.folders})
+    bases = [row.name for row in own if not row.folders]
+    begun = f"`base:` {' or '.join(bases)} with a table beside it; " if bases else ""
+    called = f", or give it its published name ({', '.join(names)})" if names else ""
     raise AssayError(
-        f"Nothing says what {folder} holds: put a {FILE} there that does (recipes/README.md has one of ten lines), or "
-        f"give it its published name ({', '.join(names)})."
+        f"Nothing says what {folder} holds: put a {FILE} there that does ({begun}recipes/README.md has some){called}."
     )
 
 

@@ -74,6 +74,13 @@ def test_series_thicknesses_and_stacks_are_told_apart(tmp_path, within):
     assert found[3].spacing[0] == pytest.approx(1.0) and "stacks of one shape" in found[4].said[0]
 
 
+def test_files_without_a_series_are_volumes_of_their_own_and_say_so(tmp_path, within):
+    series(tmp_path, count=2, SeriesInstanceUID=None)
+    found = open_volumes(tmp_path)
+    assert [one.shape[0] for one in found] == [1, 1]
+    assert all("states no series (SeriesInstanceUID)" in one.said[0] for one in found)
+
+
 def test_duplicates_and_bad_files_are_left_out_by_reason(tmp_path, within):
     made = head(3, (-10, -20, 115))
     for name in ("IM3", "copy"):

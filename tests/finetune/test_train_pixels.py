@@ -1,6 +1,7 @@
 """Training on pages as pixels, from files to a served adapter, on a tiny random model with eyes."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -70,13 +71,17 @@ def test_a_preview_shows_what_is_trained_and_what_is_seen(work):
     made = preview(config, 2)
     [image] = [one for one in made.stretches if one.image]
     assert image.image.path.name == "1.png" and image.tokens == 16 and not image.trained
+    assert "(1.png)" in made.summary()
+    kept = replace(image, image=replace(image.image, own=True))
+    assert 'alt="image: 200 x 280 pixels, 16 tokens"' in replace(made, stretches=(kept,)).html()
     assert '"result":"1"' in "".join(one.text for one in made.stretches if one.trained)
     page = made.html()
     assert page.count("<img ") == 1 and "data:image/png;base64," in page and page.count("<mark>") == 1
     with pytest.raises(AssayError, match="There are 6 rows"):
         preview(config, 7)
     said = command("data", "preview", work / "run.yaml", "1").stdout
-    assert "image: 0.png, page 1, 200 x 280 pixels, 16 tokens" in said and "<end_of_turn>" in said
+    assert "row 1 (0.png): " in said and "<end_of_turn>" in said
+    assert "image: 0.png, page 1, 200 x 280 pixels, 16 tokens" in said
     assert command("data", "preview", work / "run.yaml", "1", "--html", work / "one.html").returncode == 0
     assert (work / "one.html").exists()
 

@@ -7,11 +7,11 @@ import yaml
 from PIL import Image
 
 from extraction.errors import AssayError
-from recipes.card.base import read_row
+from recipes.card.base import read_row, training_part
 from recipes.card.examples import answer, asked, examples_of
 from recipes.card.grade import box
 from recipes.card.readers import read_folders, read_table
-from recipes.card.rows import row_at
+from recipes.card.rows import FILE, PARTS, row_at
 from recipes.notes.readers import read_ehr_note_qa
 from tests.recipes.pictures import picture, table
 
@@ -175,6 +175,33 @@ def test_splits_of_a_column_that_are_none_are_counted(tmp_path):
     assert reading.left_out == {
         "its split is none of train, validation and test": [f"{tmp_path / 't.csv'}, line 3 ('tst')"]
     }
+
+
+def test_a_column_called_split_divides_a_table_that_no_name_says_the_split_of(tmp_path):
+    rows = [{"q": f"Is it {n}?", "a": "no", "Split": split} for n, split in enumerate(("Test", "valid", "train"))]
+    row = own(tmp_path, recipe="exams", grader="yes_no", columns={"question": "q", "answer": "a"})
+    table(tmp_path / "t.csv", rows)
+    asked = {split: [i.question for i in read_row(row, tmp_path, split).items] for split in PARTS}
+    assert asked == {"train": ["Is it 2?"], "validation": ["Is it 1?"], "test": ["Is it 0?"]}
+    assert [i.question for i in training_part(row, tmp_path).items] == ["Is it 2?"]
+    (tmp_path / "t.csv").unlink()
+    table(tmp_path / "test.csv", rows)  # the file's own name says that all of it is the test
+    assert len(read_table(tmp_path, "test", row).items) == 3
+
+
+def test_what_is_missing_is_told_with_what_mends_it(tmp_path):
+    (tmp_path / "a").mkdir()
+    for recipe, said in (("volume", "`base:` ct or ct_change or mri with a table"), ("slide", "`base:` wsi_choice or")):
+        with pytest.raises(AssayError, match=said) as error:
+            row_at(tmp_path, recipe)
+        assert ("published name" in str(error.value)) == (recipe == "volume")
+    (tmp_path / FILE).write_text("base: ct\nshown: CT\n")
+    with pytest.raises(AssayError, match="did you mean `ct`"):
+        row_at(tmp_path)
+    table(tmp_path / "t.csv", [{"study": "a", "label": "x", "answer": "yes", "question": "y"}])
+    (tmp_path / FILE).write_text("base: ct\n")
+    with pytest.raises(AssayError, match=r"no column `patient`\. .* that of the image or study where each is another"):
+        read_row(row_at(tmp_path), tmp_path, "test")
 
 
 def test_classes_are_the_same_in_all_splits(tmp_path):

@@ -20,7 +20,7 @@ from finetune.task import load_task
 from recipes.card.base import answers_of, read_row
 from recipes.card.examples import asked, examples_of
 from recipes.card.grade import Graded, graded
-from recipes.card.items import Item
+from recipes.card.items import Item, Reading
 from recipes.card.measures import measure
 from recipes.card.replies import as_asked
 from recipes.card.rows import FILE, Figure, by_name, row_at
@@ -133,6 +133,47 @@ def test_a_protocol_that_does_not_fit_is_told_with_the_study(tmp_path):
     examples_of(reading, row_at(folder))
     with pytest.raises(AssayError, match="pictures, not values that ct could show"):
         reading.check(folder)
+
+
+def test_of_a_study_what_its_protocol_cannot_show_is_left_out_with_a_sentence(tmp_path):
+    pytest.importorskip("pydicom")
+    from tests.extraction.volumes import head, save, series
+
+    series(tmp_path / "a", count=3, series="1.2.2", StudyInstanceUID="1.9")
+    doses = head(9, (0, 0, 0), series="1.2.1", Modality="OT", StudyInstanceUID="1.9")  # before the series itself
+    save(tmp_path / "a" / "0-doses", doses)
+    (tmp_path / "a" / "notes.txt").write_text("x")
+    rows = [{"study": "a", "label": "a tumour", "answer": "yes", "patient": "1", "slices": "2"}]
+    page = 'base: ct\ncolumns: {evidence: slices}\nprompt: {answer: "{answer}{evidence}"}\n'
+    folder = studies(tmp_path, rows, page)
+    row = row_at(folder)
+    reading = read_row(row, folder, "test")
+    [example] = examples_of(reading, row)
+    assert sum(isinstance(part, ImagePart) for part in example.context.parts) == 3
+    assert set(reading.odd) == {
+        "one of its volumes is not shown. The volume is OT, which has no Hounsfield units for ct.",
+        "some of its files are not shown: no DICOM, NIfTI or picture file.",
+    }
+    [branch] = example.branches
+    grade = TASK.grade(TASK.contract, [example], [[Record("x", "ok", branch.gold)]])
+    file = write_answers(tmp_path / "m.data.answers.jsonl", grade.answers)
+    done = write_reports(file, Report.DICOM_SR, tmp_path / "sr")
+    # The slice that an answer names is one of those that were shown, as the page of the volume counts them, too.
+    import pydicom
+
+    found = pydicom.dcmread(done.files[0]).ContentSequence[-1].ContentSequence[0].ContentSequence[-1]
+    shown = found.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+    slices = [pydicom.dcmread(path) for path in (tmp_path / "a").iterdir() if path.name.startswith("IM")]
+    assert shown == next(one.SOPInstanceUID for one in slices if one.InstanceNumber == 2)
+
+
+def test_of_many_sentences_on_pictures_the_common_ones_are_told():
+    reading = Reading()
+    for number in range(40):
+        reading.odd[f"tilted by {number} degrees."] = [f"s{number}"]
+    reading.odd["no distances."] = ["a", "b", "c"]
+    told = reading.told()
+    assert len(told) == 13 and told[0] == "a, b and 1 more: no distances." and told[-1].startswith("29 other sentences")
 
 
 def test_precision_and_recall_are_of_yes_in_each_group():
