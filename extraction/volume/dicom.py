@@ -128,9 +128,11 @@ def read(files: Files, source: dict[str, Any]) -> np.ndarray:
     if values.ndim == 3:
         values = values // 256 if values.dtype == np.uint16 else values
         return np.ascontiguousarray(values[..., :3], np.uint8)
-    if not np.isfinite(values).all():
+    with np.errstate(over="ignore"):
+        single = np.ascontiguousarray(values, np.float32)
+    if not np.isfinite(single).all():  # a slope or an offset may make them too large
         raise UnreadError("some of its values are no numbers")
-    return np.ascontiguousarray(values, np.float32)
+    return single
 
 
 def _stored(files: Files, source: dict[str, Any]) -> tuple[np.ndarray, pydicom.Dataset]:

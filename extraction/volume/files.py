@@ -31,11 +31,17 @@ class UnreadError(Exception):
 
 
 class Files:
-    """Files by name, opened one at a time and read no further than is needed."""
+    """Files by name, opened one at a time and read no further than is needed.
+
+    Attributes:
+        missing: names that a DICOMDIR has and that are not there.
+        dead: links that lead to nothing, as a data set has them whose files were not fetched (DataLad, git-annex).
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.missing: list[str] = []
+        self.dead: list[str] = []
         self.zip: zipfile.ZipFile | None = None
         if path.is_file() and zipfile.is_zipfile(path):
             try:
@@ -60,8 +66,11 @@ class Files:
         for folder, _, names in os.walk(self.path):
             for name in names:
                 path = Path(folder, name)
+                relative = path.relative_to(self.path).as_posix()
                 if path.is_file():  # no pipe, which would be waited for
-                    yield path.relative_to(self.path).as_posix()
+                    yield relative
+                elif path.is_symlink() and not path.exists() and not _hidden(relative):
+                    self.dead.append(relative)
 
     def _named(self) -> list[str]:
         """The files that a DICOMDIR names; those that are not there are kept in `missing`."""

@@ -74,7 +74,7 @@ def read_slices(name: str, file: BinaryIO, size: int, most_pixels: int) -> list[
         raise UnreadError(SLIDE)
     one = _common(name, data)
     if not one["rows"] or not one["columns"]:
-        raise UnreadError(NO_PICTURE)
+        raise UnreadError(_why_no_picture(str(data.get("SOPClassUID", "") or "")))
     if one["rows"] * one["columns"] * one["samples"] > most_pixels:
         raise UnreadError(f"it has {one['rows']} x {one['columns']} pixels, more than the {most_pixels:,} allowed")
     frames = _number(data, "NumberOfFrames") or 1
@@ -82,6 +82,13 @@ def read_slices(name: str, file: BinaryIO, size: int, most_pixels: int) -> list[
         raise UnreadError(f"it claims {frames:.0f} frames, outside 1 to {MOST_FRAMES:,}")
     _check_pixels(data, file, size, one, int(frames))
     return _frames(data, one, int(frames)) if frames > 1 or data.get(_FUNCTIONAL[1]) else [one]
+
+
+def _why_no_picture(kind: str) -> str:
+    """Why a header names no rows and columns: its end is missing, where it is of a kind that has them."""
+    if not kind:
+        return "it is without a picture, or cut off before it: copy it again"
+    return CUT_OFF if UID(kind).name.endswith("Image Storage") else NO_PICTURE
 
 
 def burnt_text(slices: Iterable[Slice]) -> str:

@@ -47,6 +47,8 @@ def find(job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
             files.missing += files.absent(name, names)
     for name in files.missing:
         leave(name, "a DICOMDIR names it, and it is not there")
+    for name in files.dead:
+        leave(name, "it is a link that leads to nothing: fetch the file")
     found: list[dict[str, Any]] = []
     if dicom_names := [name for name, kind in kinds.items() if kind == "dicom"]:
         _need("pydicom")

@@ -156,6 +156,27 @@ def test_broken_files_end_in_a_sentence(tmp_path, within):
             open_volumes(tmp_path / name)
 
 
+def test_a_header_that_ends_early_is_no_file_without_a_picture(tmp_path, within):
+    whole = save(tmp_path / "whole", head(1, (0, 0, 0))).read_bytes()
+    report = head(1, (0, 0, 0), PixelData=None, Rows=None, Columns=None, SOPClassUID=pydicom.uid.BasicTextSRStorage)
+    for data, said in (
+        (whole[: whole.index(b"Doe^Jane")], "its data are cut off or shorter than it says: copy it again"),
+        (whole[:150], "it is without a picture, or cut off before it: copy it again"),
+        (save(tmp_path / "report", report).read_bytes(), r"it is without a picture \(a report, a plan, a curve\)"),
+    ):
+        with pytest.raises(DocumentError, match=f"can't be read as a volume: {said}.$"):
+            open_volumes(noise(tmp_path / "a.dcm", data))
+
+
+def test_values_beyond_all_numbers_and_links_to_nothing_are_said(tmp_path, within):
+    with pytest.raises(DocumentError, match="some of its values are no numbers"):
+        open_volumes(series(tmp_path / "large", count=1, RescaleIntercept="1e300"))
+    series(tmp_path / "links", count=2)
+    (tmp_path / "links" / "IM.dcm").symlink_to(tmp_path / "nothing")
+    (volume,) = open_volumes(tmp_path / "links")
+    assert volume.left_out == {"it is a link that leads to nothing: fetch the file": ("IM.dcm",)}
+
+
 def test_what_is_no_volume_is_named_as_what_it_is(tmp_path, within):
     dicom = save(tmp_path / "one.dcm", head(1, (0, 0, 0))).read_bytes()
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:

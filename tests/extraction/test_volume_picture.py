@@ -135,6 +135,7 @@ def test_a_file_s_only_picture_is_kept_as_png(tmp_path):
     assert "text is burnt into" in as_png(burnt)[1] == picture(burnt.read_bytes(), 10_000).warning
     with pytest.raises(DocumentError, match=r"loop\.dcm holds 5 pictures, and one is wanted"):
         as_png(enhanced(tmp_path / "loop.dcm"))
-    report = save(tmp_path / "report.dcm", head(3, (0, 0, 0), PixelData=None, Rows=None))
+    kind = pydicom.uid.BasicTextSRStorage
+    report = save(tmp_path / "report.dcm", head(3, (0, 0, 0), PixelData=None, Rows=None, SOPClassUID=kind))
     with pytest.raises(DocumentError, match=r"report\.dcm is DICOM, and can't be shown: it is without a picture"):
         as_png(report)
