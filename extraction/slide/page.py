@@ -88,10 +88,12 @@ def _outlines(slide: Slide, taken: Sequence[Patch], named: Container[str] = ()) 
     width, height = slide.size
     squares = []
     for number, patch in enumerate(taken, 1):
-        # The text's own size is that of the square: the drawing is as wide as the page has room.
+        # The text's own size is that of what the drawing, as wide as the page has room, has of the square.
+        across, down = min(patch.side, width - patch.x), min(patch.side, height - patch.y)
+        size = 0.35 * min(across, down)
         label = (
-            f'<text x="{patch.x + patch.side / 2:.0f}" y="{patch.y + 0.62 * patch.side:.0f}" '
-            f'font-size="{0.35 * patch.side:.0f}">{number}</text>'
+            f'<text x="{patch.x + across / 2:.0f}" y="{patch.y + down / 2 + 0.35 * size:.0f}" '
+            f'font-size="{size:.0f}">{number}</text>'
         )
         kind = ' class="named"' if f"PATCH {number}" in named else ""
         squares.append(

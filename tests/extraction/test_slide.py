@@ -3,6 +3,7 @@
 import hashlib
 import io
 import itertools
+import re
 import struct
 import zlib
 
@@ -182,6 +183,8 @@ def test_patches_that_an_answer_names_stand_out_on_the_page(tmp_path):
     pink = tile(PINK)
     small = open_slide(svs(tmp_path / "c.svs", 512, 512, chosen=lambda *_: pink, downs=()))
     page = slide_page(small, 20, answers=[{"question": "Tumour?", "said": "yes", "evidence": ["PATCH 1", "PATCH 2"]}])
+    # The number of a patch that reaches over the border stands within the drawing.
+    assert all(0 < int(one) < 512 for one in re.search(r'<text x="(\d+)" y="(\d+)"', page).groups())
     assert page.count('class="named"') == 1 and '<a href="#p1">PATCH 1</a>' in page and "Tumour?: yes" in page
 
 
