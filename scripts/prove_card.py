@@ -2,14 +2,19 @@
 
     .venv/bin/python scripts/prove_card.py pictures [--steps 600] [--json FILE]
     .venv/bin/python scripts/prove_card.py exam --data FOLDER [--model gemma-3-270m] [--out RUN] [section.key=value ...]
+    .venv/bin/python scripts/prove_card.py conclusions --data PUBMEDQA [--out RUN] [section.key=value ...]
 
 pictures: a Gemma 3 with eyes of half a million weights starts from random ones and is asked, on drawn pictures of a
 disc, its colour (a choice), its quarter (in words) and its box, and on pairs of pictures whether it grew: read, asked,
 encoded, answered and graded as the rows of the card are. Then it answers on pictures it has never seen, and on the same
 questions with another picture in each one's place, where it must fail.
 
-exam: `assay train` of FOLDER (a `pubmedqa` or `medqa` with a training part), with intervals before and after by the
-likelihood of the options.
+exam: `assay train` of FOLDER (a `pubmedqa` or `medqa` with a training part, or any folder with a `row.yaml`), with
+intervals before and after by the likelihood of the options. A start that was stopped goes on.
+
+conclusions: the same of PubMedQA's questions beside the conclusions of their abstracts, its authors' setting without
+reasoning (arXiv 1909.06146), which is a quarter as long as the row of the card: the authors' files, their test, and of
+the other questions the last 50 to choose a checkpoint by.
 """
 
 from __future__ import annotations
@@ -28,12 +33,18 @@ SIDE, PATCH = 48, 8
 COLOURS = {"red": (220, 40, 40), "green": (40, 190, 60), "blue": (50, 80, 230)}
 CHANGES = ("grew", "same", "shrank")
 BATCH, RATE = 16, 2e-3
+CONCLUSIONS = """recipe: exams
+columns: {id: id, text: conclusion, question: question, answer: answer}
+classes: {"yes": "yes", "no": "no", "maybe": "maybe"}
+prompt: {ask: "{question} Answer yes, no or maybe.", answer: "{text}"}
+figures: [{name: accuracy}, {name: balanced accuracy, over: recall}]
+"""
 
 
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="scripts/prove_card.py", description="Prove that rows are learnt.")
-    parser.add_argument("what", choices=("pictures", "exam"))
+    parser.add_argument("what", choices=("pictures", "exam", "conclusions"))
     parser.add_argument("overrides", nargs="*", help="of the exam's run")
     parser.add_argument("--steps", type=int, default=600, help="of the tiny model, 16 pictures each")
     parser.add_argument("--pictures", type=int, default=600, help="to train on; a fifth as many to judge by")
@@ -41,7 +52,7 @@ def main() -> None:
     parser.add_argument("--model", default="gemma-3-270m")
     parser.add_argument("--out", type=Path, default=Path("runs/exam"))
     parser.add_argument("--json", type=Path, help="also write the figures here")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
 
     from extraction.errors import run_command
 
@@ -51,7 +62,9 @@ def main() -> None:
 def run(arguments: argparse.Namespace) -> None:
     from extraction.files import write_whole
 
-    figures = exam(arguments) if arguments.what == "exam" else pictures(arguments.steps, arguments.pictures)
+    if arguments.what == "conclusions":
+        arguments.data = conclusions(arguments.data, arguments.out.parent / f"{arguments.out.name}-data")
+    figures = pictures(arguments.steps, arguments.pictures) if arguments.what == "pictures" else exam(arguments)
     for name, value in figures.items():
         print(f"{name:28} {value}")
     if arguments.json:
@@ -84,10 +97,29 @@ def exam(arguments: argparse.Namespace) -> dict[str, Any]:
             extractor, model, arguments.out.parent / f"{arguments.out.name}-{when}", "likelihood", thinking=False
         )
         line = card.line(row.name, row, arguments.data, lambda done, total: None)
-        made = (line.figures or {})["accuracy"]
-        figures[when] = f"{made.value:.1f} ({made.low:.1f} to {made.high:.1f}) of {made.n}"
-        figures["blind"] = f"{(line.blind or {})['accuracy'].value:.1f} ({line.rule})"
+        for name, made in (line.figures or {}).items():
+            figures[f"{name}, {when}"] = f"{made.value:.1f} ({made.low:.1f} to {made.high:.1f}) of {made.n}"
+            figures[f"{name}, blind"] = f"{(line.blind or {})[name].value:.1f} ({line.rule})"
     return figures
+
+
+def conclusions(folder: Path, out: Path) -> Path:
+    """PubMedQA's questions with the conclusions of their abstracts as a table of one's own, a file a split."""
+    import csv
+
+    out.mkdir(parents=True, exist_ok=True)
+    every = json.loads((folder / "data" / "ori_pqal.json").read_text(encoding="utf-8"))
+    test = json.loads((folder / "data" / "test_ground_truth.json").read_text(encoding="utf-8"))
+    train = [name for name in every if name not in test]
+    for part, names in (("train", train[:-50]), ("validation", train[-50:]), ("test", [n for n in every if n in test])):
+        with (out / f"{part}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("id", "conclusion", "question", "answer"))
+            for name in names:
+                one = every[name]
+                writer.writerow((name, one["LONG_ANSWER"], one["QUESTION"], one["final_decision"]))
+    (out / "row.yaml").write_text(CONCLUSIONS, encoding="utf-8")
+    return out
 
 
 def pictures(steps: int, count: int) -> dict[str, Any]:

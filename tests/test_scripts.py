@@ -16,6 +16,9 @@ import pytest
 import torch
 
 from finetune.config import SyntheticConfig, load_config
+from recipes.card.base import read_row
+from recipes.card.examples import examples_of
+from recipes.card.rows import row_at
 from recipes.ehr_qa import task as ehr_qa
 from recipes.ehr_qa.synthetic import synthesize
 from recipes.ehr_query import task as ehr_query
@@ -317,6 +320,24 @@ def test_prove_card(tmp_path):
     few = ("pictures", "--steps", 2, "--pictures", 10, "--json", tmp_path / "figures.json")
     assert "pictures swapped" in start("prove_card.py", *few)
     assert len(json.loads((tmp_path / "figures.json").read_text())) >= 8
+
+
+def test_conclusions_of_pubmedqa_are_a_table_of_one_s_own(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    answers = dict(zip(map(str, range(56)), itertools.cycle(("yes", "no", "maybe")), strict=False))
+    every = {
+        n: {"QUESTION": f"Is it {n}?", "LONG_ANSWER": f"It is {n}.", "final_decision": answers[n]} for n in answers
+    }
+    (files := tmp_path / "data").mkdir()
+    (files / "ori_pqal.json").write_text(json.dumps(every))
+    (files / "test_ground_truth.json").write_text(json.dumps({n: answers[n] for n in ("4", "5")}))
+    folder = importlib.import_module("prove_card").conclusions(tmp_path, tmp_path / "table")
+    row = row_at(folder, "exams")
+    parts = {part: read_row(row, folder, part).items for part in ("train", "validation", "test")}
+    assert {part: len(items) for part, items in parts.items()} == {"train": 4, "validation": 50, "test": 2}
+    example = examples_of(read_row(row, folder, "test"), row)[0]
+    assert (example.context.parts, example.branches[0].gold) == (("It is 4.",), {"answer": "no"})
+    assert example.branches[0].parts == ("Is it 4? Answer yes, no or maybe.",)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("lm_eval") is not None, reason="lm-evaluation-harness is here")

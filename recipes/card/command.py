@@ -18,7 +18,7 @@ from finetune.run import ADAPTER
 from recipes.card.lines import By, Card, Line
 from recipes.card.places import found
 from recipes.card.rows import FILE, Row, by_name, published
-from recipes.card.show import notes, save, table
+from recipes.card.show import differing, earlier, entry_of, save, table
 
 _WIDTH = 100  # columns that the table takes
 
@@ -71,7 +71,8 @@ def make_card(
     """Let a model answer, print the table and save it after every row; see `recipes.cli.card`.
 
     Raises:
-        AssayError: no such model, no data, a row of an unknown name, another start at OUT, or nothing was measured.
+        AssayError: no such model, no data, a row of an unknown name, another start or another model's card at OUT, or
+            nothing was measured.
     """
     quiet_libraries()
     if download:
@@ -110,8 +111,12 @@ def make_card(
 def _measured(
     card: Card, here: Sequence[tuple[str, Row, Path]], bad: Sequence[Line], absent: Sequence[Row]
 ) -> list[Line]:
-    """The lines of the table, which is saved after each and printed at the end."""
-    lines, out = list(bad), card.out
+    """The lines of this run; the table, with rows of earlier ones, is saved after each and printed at the end."""
+    out, settings = card.out, card.settings
+    entries = earlier(out, card.model, card.weights)
+    absent = [row for row in absent if row.name not in entries]
+    lines = list(bad)
+    entries |= {line.name: entry_of(line, settings) for line in bad}
     console = Console()
     console.width = max(console.width, _WIDTH)
     for name, row, place in here:
@@ -122,11 +127,12 @@ def _measured(
                 bar.update(done - bar.n)
 
             lines.append(card.line(name, row, place, tick))
-        save(out, lines, absent, card.model)
-    console.print(table(lines))
-    for line in lines:
-        for told in notes(line):
-            print(f"{line.row.title}: {told}")
+        entries[name] = entry_of(lines[-1], settings)
+        save(out, list(entries.values()), absent, card.model, card.weights, settings)
+    console.print(table(list(entries.values())))
+    for entry in entries.values():
+        for told in (*differing(entry, settings), *entry["notes"]):
+            print(f"{entry['title']}: {told}")
     for row in absent:
         print(f"{row.title}: not here. {row.access}")
     print(f"{out / 'card.json'}, {out / 'card.html'}; the replies beside them.")

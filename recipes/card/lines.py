@@ -89,6 +89,11 @@ class Card:
     def __post_init__(self) -> None:
         self.weights = weights(self.model)  # once: what is written to the folder meanwhile does not answer
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a row's figures depend on besides model and data, by the names of the command's options."""
+        return {"by": self.by, "limit": self.limit, "thinking": self.thinking, "tokens": self.tokens}
+
     def line(self, name: str, row: Row, folder: Path, tick: Callable[[int, int], None]) -> Line:
         """A row's line of the table; what stops one row stops no other."""
         if self.by == "likelihood" and row.grader not in ("choice", "yes_no"):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import html
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.table import Table
 
+from extraction.errors import AssayError
 from extraction.files import write_whole
 from recipes.card.lines import Line
 from recipes.card.measures import Measured
@@ -21,34 +22,31 @@ _HEAD = ("row", "figure", "n", "this model", "95%", "blind", *MODELS)
 _SHORT = ("row", "n", "this", "95%", "blind", "G3 4B", "MG1 4B", "MG1.5 4B", "MG1 27B")  # for a terminal's width
 
 
-def _cells(line: Line) -> list[list[str]]:
+Entry = dict[str, Any]
+"""A line of the table as `card.json` has it."""
+
+
+def _cells(entry: Entry) -> list[list[str]]:
     """The cells of a line, one list a figure."""
     made: list[list[str]] = []
-    for figure in line.row.figures:
-        own = (line.figures or {}).get(figure.name)
-        bare = own is None and not figure.published
-        if bare and (made or not line.missing):  # a row without any figure has one line nevertheless
+    for name in entry["order"]:
+        own, published = entry["figures"].get(name), entry["published"].get(name)
+        bare = own is None and not published
+        if bare and (made or not entry["missing"]):  # a row without any figure has one line nevertheless
             continue
-        beside = (line.blind or {}).get(figure.name)
-        others = [*figure.published, *[None] * (len(MODELS) - len(figure.published))]
+        beside, others = entry["blind"].get(name), [(published or {}).get(model) for model in MODELS]
         made.append(
             [
-                line.row.title if not made else "",
-                figure.name,
-                str(own.n) if own else "",
-                f"{own.value:.1f}" if own else "-",
-                _interval(own),
-                f"{beside.value:.1f}" if beside else "",
+                entry["title"] if not made else "",
+                name,
+                str(own["n"]) if own else "",
+                f"{own['value']:.1f}" if own else "-",
+                "{:.1f}–{:.1f}".format(*own["interval"]) if own and own["interval"] else "",
+                "" if beside is None else f"{beside:.1f}",
                 *("" if value is None else f"{value:.1f}" for value in others),
             ]
         )
     return made
-
-
-def _interval(measured: Measured | None) -> str:
-    if measured is None or math.isnan(measured.low):
-        return ""
-    return f"{measured.low:.1f}–{measured.high:.1f}"
 
 
 def notes(line: Line) -> list[str]:
@@ -75,19 +73,19 @@ def notes(line: Line) -> list[str]:
     return [*told, *line.said]
 
 
-def table(lines: Sequence[Line]) -> Table:
+def table(entries: Sequence[Entry]) -> Table:
     """The table for a terminal of a hundred columns: Gemma 3 as G3, MedGemma 1 and 1.5 as MG1 and MG1.5."""
     made = Table(show_edge=False, pad_edge=False, box=box.SIMPLE_HEAD)
     for number, name in enumerate(_SHORT):
         made.add_column(name, justify="right" if number else "left", overflow="fold", no_wrap=bool(number))
-    for line in lines:
-        for cells in _cells(line):
-            made.add_row(f"{line.row.title}: {cells[1]}", *cells[2:])
+    for entry in entries:
+        for cells in _cells(entry):
+            made.add_row(f"{entry['title']}: {cells[1]}", *cells[2:])
     return made
 
 
-def to_json(lines: Sequence[Line], absent: Sequence[Row], model: str) -> str:
-    """The table as JSON, with all that is said of it."""
+def entry_of(line: Line, settings: Mapping[str, Any]) -> Entry:
+    """A line with all that is said of it and the settings it was measured with."""
 
     def numbers(measured: dict[str, Measured] | None) -> dict[str, Any]:
         made: dict[str, dict[str, Any]] = {}
@@ -97,38 +95,77 @@ def to_json(lines: Sequence[Line], absent: Sequence[Row], model: str) -> str:
             made[name]["interval_by"] = "Clopper-Pearson" if one.exact else "bootstrap"
         return made
 
-    rows = [
-        {
-            "row": line.name,
-            "title": line.row.title,
-            "by": line.by,
-            "figures": numbers(line.figures),
-            "blind": {name: round(one.value, 2) for name, one in (line.blind or {}).items()},
-            "blind_rule": line.rule,
-            "published": {
-                f.name: dict(zip(MODELS, f.published, strict=False)) for f in line.row.figures if f.published
-            },
-            "ungraded": line.ungraded or {},
-            "left_out": line.left_out or {},
-            "missing": line.missing,
-            "said": list(line.said),
-        }
-        for line in lines
-    ]
+    figures = line.row.figures
+    return {
+        "row": line.name,
+        "title": line.row.title,
+        "by": line.by,
+        "figures": numbers(line.figures),
+        "order": [figure.name for figure in figures],
+        "blind": {name: round(one.value, 2) for name, one in (line.blind or {}).items()},
+        "blind_rule": line.rule,
+        "published": {f.name: dict(zip(MODELS, f.published, strict=False)) for f in figures if f.published},
+        "ungraded": line.ungraded or {},
+        "left_out": line.left_out or {},
+        "missing": line.missing,
+        "said": list(line.said),
+        "notes": notes(line),
+        "settings": dict(settings),
+    }
+
+
+def earlier(out: Path, model: str, weights: str) -> dict[str, Entry]:
+    """The rows that were measured before at `out`, by their names.
+
+    Raises:
+        AssayError: `card.json` is of another model, or no card.
+    """
+    path = out / "card.json"
+    if not path.exists():
+        return {}
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        own, rows = card["weights"] == weights, {row["row"]: row for row in card["rows"] if row["figures"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise AssayError(f"{path} is no card that rows can be added to; delete it, or choose another --out.") from None
+    if not own:
+        raise AssayError(
+            f"{path} is the card of {card['model']}, which is another model than {model} (or other weights in its "
+            "folder); choose another --out, or delete it."
+        )
+    return rows
+
+
+def differing(entry: Entry, settings: Mapping[str, Any]) -> list[str]:
+    """What must be known of a row that stands among others of other settings, in a sentence."""
+    names = [name for name, value in settings.items() if entry["settings"].get(name) != value]
+
+    def option(name: str, value: Any) -> str:
+        if isinstance(value, bool):
+            return f"--{name}" if value else f"--no-{name}"
+        return f"no --{name}" if value is None else f"--{name} {value}"
+
+    before, last = (", ".join(option(name, of.get(name)) for name in names) for of in (entry["settings"], settings))
+    return [f"Of an earlier run with other settings: {before}; the last run has {last}."] if names else []
+
+
+def to_json(entries: Sequence[Entry], absent: Sequence[Row], model: str, weights: str) -> str:
+    """The table as JSON."""
     missing = [{"row": row.name, "title": row.title, "access": row.access} for row in absent]
-    return json.dumps({"model": model, "rows": rows, "absent": missing}, indent=1, ensure_ascii=False) + "\n"
+    card = {"model": model, "weights": weights, "rows": list(entries), "absent": missing}
+    return json.dumps(card, indent=1, ensure_ascii=False) + "\n"
 
 
-def page(lines: Sequence[Line], absent: Sequence[Row], model: str) -> str:
+def page(entries: Sequence[Entry], absent: Sequence[Row], model: str, settings: Mapping[str, Any]) -> str:
     """The table as one HTML page that asks nothing of any network."""
 
     def row(cells: Sequence[str], tag: str = "td") -> str:
         return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
     body = []
-    for line in lines:
-        body += [row(cells) for cells in _cells(line)]
-        told = " ".join(notes(line))
+    for entry in entries:
+        body += [row(cells) for cells in _cells(entry)]
+        told = " ".join([*differing(entry, settings), *entry["notes"]])
         body.append(f'<tr class="note"><td colspan="{len(_HEAD)}">{html.escape(told)}</td></tr>' if told else "")
     rest = "".join(f"<li><b>{html.escape(r.title)}</b>: {html.escape(r.access)}</li>" for r in absent)
     return (
@@ -144,8 +181,10 @@ def page(lines: Sequence[Line], absent: Sequence[Row], model: str) -> str:
     )
 
 
-def save(out: Path, lines: Sequence[Line], absent: Sequence[Row], model: str) -> None:
+def save(
+    out: Path, entries: Sequence[Entry], absent: Sequence[Row], model: str, weights: str, settings: Mapping[str, Any]
+) -> None:
     """`card.json` and `card.html`."""
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / "card.json", to_json(lines, absent, model))
-    write_whole(out / "card.html", page(lines, absent, model))
+    write_whole(out / "card.json", to_json(entries, absent, model, weights))
+    write_whole(out / "card.html", page(entries, absent, model, settings))

@@ -159,7 +159,7 @@ def test_macro_figures_are_those_of_their_groups():
 def test_a_changed_grader_needs_no_new_run():
     reply = {"id": "1", "reply": "Final Answer: A"}
     assert choice(reply["reply"], Item("1", "?", "A", {"A": "a"})).scores["right"] == 1.0
-    assert "Not here" in page([], [by_name("pcam")], "m")
+    assert "Not here" in page([], [by_name("pcam")], "m", {})
 
 
 @pytest.mark.parametrize("name", ["slake", "vqa_rad", "mimic_cxr", "mimic_reports", "chest_imagenome"])

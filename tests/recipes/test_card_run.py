@@ -1,6 +1,7 @@
 """A card's run with replies that stand ready in a model's place: what is kept, asked again, shown, refused."""
 
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -77,6 +78,28 @@ def test_replies_are_of_these_weights_and_of_the_items_as_they_are_asked(card):
     (card.folder / "model" / "model.safetensors").write_text("[]")
     with pytest.raises(AssayError, match="other weights in its folder"):
         card.made()
+
+
+def test_a_card_keeps_the_rows_of_earlier_runs(card):
+    columns = "columns: {question: q, options: o, answer: y}\n"
+    own(card.data / "own", f"recipe: exams\n{columns}", [{"q": "Why?", "o": "a|b", "y": "a"}])
+    first = card.made("medqa")["medqa"]
+    rows, page = card.made("own", limit=1), (card.out / "card.html").read_text()
+    assert rows["medqa"] == first and rows["own"]["settings"]["limit"] == 1
+    assert "Of an earlier run with other settings: no --limit; the last run has --limit 1." in page
+    assert "<td>MedQA (4 options)</td>" in page and "<td>own</td>" in page
+    shutil.move(card.data / "medqa", card.folder)  # its result stands, though its data are gone
+    rows, page = card.made(), (card.out / "card.html").read_text()
+    assert set(rows) == {"medqa", "own"} and "Of an earlier run" not in page
+    absent = json.loads((card.out / "card.json").read_text())["absent"]
+    assert "medqa" not in {row["row"] for row in absent}
+    (card.folder / "model" / "model.safetensors").write_text("[]")
+    with pytest.raises(AssayError, match=r"card\.json is the card of .* choose another --out"):
+        card.made("own")
+    assert "medqa" in (card.out / "card.json").read_text()
+    (card.out / "card.json").write_text("{")
+    with pytest.raises(AssayError, match="is no card that rows can be added to"):
+        card.made("own")
 
 
 def test_weights_are_told_by_content_and_an_adapter_s_with_its_base(tmp_path):
