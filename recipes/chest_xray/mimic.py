@@ -12,13 +12,14 @@ from PIL import Image
 
 from extraction.errors import AssayError
 from recipes.card.boxes import in_square
-from recipes.card.items import Item, Reading
+from recipes.card.items import Item, Reading, one_patient
 from recipes.card.options import LETTERS, told
 from recipes.card.readers import lines_of
 from recipes.card.rows import Row, is_version
 
 _PARTS = {"train": "train", "validation": "validate", "test": "test"}
 _FRONTAL = ("AP", "PA")
+_LABELLED = "mimic-cxr-2.1.0-test-set-labeled.csv"  # by a radiologist, of 687 reports; in it no subject_id
 _CHANGES = ("consolidation", "edema", "pleural_effusion", "pneumonia", "pneumothorax")
 _KNOWN = (
     r"(?:WET READ|(?:FINAL|PRELIMINARY) REPORT|EXAMINATION|EXAM|STUDY|PROCEDURE|INDICATIONS?"
@@ -74,18 +75,29 @@ def _table(folder: Path, name: str, row: Row) -> Path:
     raise AssayError(f"{folder} has no {name}(.gz); {row.access}.")
 
 
-def _frontal(folder: Path, split: str, row: Row, reading: Reading) -> dict[str, tuple[str, Path, str]]:
-    """The first frontal image of each study of a split: its subject, its file, and where it is named."""
+def _frontal(
+    folder: Path, split: str, row: Row, reading: Reading, only: Mapping[str, str] | None = None
+) -> dict[str, tuple[str, Path, str]]:
+    """The first frontal image of each study of a split: its subject, its file, and where it is named.
+
+    Args:
+        only: these studies alone, each with where it is named.
+    """
     metadata = _table(folder, "mimic-cxr-2.0.0-metadata.csv", row)
     views = {c["dicom_id"]: c["ViewPosition"] for _, c in lines_of(metadata, ("dicom_id", "ViewPosition"))}
     found: dict[str, tuple[str, Path, str]] = {}
     unseen: dict[str, str] = {}
+    strange = dict(only or {})
     splits, homes = _table(folder, "mimic-cxr-2.0.0-split.csv", row), _images(folder)
     for at, cells in lines_of(splits, ("dicom_id", "study_id", "subject_id", "split")):
         if cells["split"] != _PARTS[split]:
             if cells["split"] not in _PARTS.values():
                 reading.leave("its split is none of train, validate and test", f"{at} ({cells['split'][:40]!r})")
-        elif views.get(cells["dicom_id"]) in _FRONTAL:
+            continue
+        strange.pop(cells["study_id"], None)
+        if only is not None and cells["study_id"] not in only:
+            continue
+        if views.get(cells["dicom_id"]) in _FRONTAL:
             if cells["study_id"] not in found:
                 image = image_of(homes, cells["subject_id"], cells["study_id"], cells["dicom_id"])
                 found[cells["study_id"]] = cells["subject_id"], image, at
@@ -94,6 +106,8 @@ def _frontal(folder: Path, split: str, row: Row, reading: Reading) -> dict[str, 
     for study, at in unseen.items():
         if study not in found:
             reading.leave("its study has no frontal image", f"{at} (s{study.lstrip('s')})")
+    for study, at in strange.items():
+        reading.leave("its study is not of the test part", f"{at} (s{study})")
     for study, (_, path, at) in list(found.items()):
         if not path.is_file():
             reading.leave("its image is missing", f"{at} ({path})")
@@ -102,23 +116,42 @@ def _frontal(folder: Path, split: str, row: Row, reading: Reading) -> dict[str, 
 
 
 def read_mimic_cxr(folder: Path, split: str, row: Row) -> Reading:
-    """CheXpert's labels of MIMIC-CXR's studies, asked of each study's first frontal image."""
+    """Findings of MIMIC-CXR's studies, asked of each study's first frontal image.
+
+    CheXpert's labels; of the test part those of a radiologist, where their table is there.
+    """
     from recipes.chest_xray.readers import FINDINGS, add
 
     reading, folder = Reading(), _released(folder)
-    images = _frontal(folder, split, row, reading)
+    by_hand = folder / _LABELLED
+    if split == "test" and by_hand.is_file():
+        rows = lines_of(by_hand, ("study_id", *FINDINGS))
+        only: dict[str, str] | None = {_study(cells): at for at, cells in lines_of(by_hand, ("study_id",))}
+        reading.said.append(
+            f"Labels are a radiologist's, of the reports of {len(only)} studies ({_LABELLED}); others of the test part "
+            "are not asked about."
+        )
+    else:
+        labels = _table(folder, "mimic-cxr-2.0.0-chexpert.csv", row)
+        rows, only = lines_of(labels, ("subject_id", "study_id", *FINDINGS)), None
+        if split == "test":
+            reading.said.append(f"There is no {_LABELLED}: labels are CheXpert's, which reads reports by rules.")
+    images = _frontal(folder, split, row, reading, only)
     labelled = set[str]()
-    labels = _table(folder, "mimic-cxr-2.0.0-chexpert.csv", row)
-    for at, cells in lines_of(labels, ("subject_id", "study_id", *FINDINGS)):
-        if cells["study_id"] in images:
-            subject, image, _ = images[cells["study_id"]]
-            labelled.add(cells["study_id"])
+    for at, cells in rows:
+        if _study(cells) in images:
+            subject, image, _ = images[_study(cells)]
+            labelled.add(_study(cells))
             for finding in FINDINGS:
                 add(reading, at, image, finding, cells[finding], subject)
     for study, (_, _, at) in images.items():
         if study not in labelled:
             reading.leave("its study has no labels", f"{at} (s{study.lstrip('s')})")
     return reading
+
+
+def _study(cells: Mapping[str, Any]) -> str:
+    return one_patient(told(cells["study_id"]))
 
 
 def read_ms_cxr_t(folder: Path, split: str, row: Row) -> Reading:

@@ -95,3 +95,24 @@ def test_a_report_without_headings_is_none_and_a_long_one_is_told_by_its_beginni
     report = Item("1", "Cough", "The heart is large. " * 20)
     _, told = blind(by_name("mimic_reports"), [], [report])
     assert len(told) < 120 and "The heart is large." in told
+
+
+def test_the_test_part_of_mimic_is_labelled_by_a_radiologist_where_those_labels_are(tmp_path):
+    """In PhysioNet's layout: study_id alone, "Airspace Opacity" for "Lung Opacity", uncertain findings and blanks."""
+    folder = mimic(tmp_path / "mimic-cxr-jpg")
+    without = read_row(by_name("mimic_cxr"), folder, "test")
+    assert any("labels are CheXpert's" in told for told in without.said)
+    labels = {"study_id": 50000003, "Airspace Opacity": "1.0", "Atelectasis": "0.0", "Cardiomegaly": "1.0",
+              "Consolidation": "-1.0", "Edema": "", "Pleural Effusion": "0"}  # fmt: skip
+    rows = [labels, {**labels, "study_id": 59999999}]
+    table(folder / "mimic-cxr-2.1.0-test-set-labeled.csv", rows)
+    reading = read_row(by_name("mimic_cxr"), folder, "test")
+    assert {item.group: (item.gold, item.patient) for item in reading.items} == {
+        "Atelectasis": ("no", "10000003"), "Cardiomegaly": ("yes", "10000003"), "Pleural Effusion": ("no", "10000003")
+    }  # fmt: skip
+    assert reading.counts == {
+        "a finding is uncertain": 1, "a finding is not spoken of": 1, "its study is not of the test part": 1
+    }  # fmt: skip
+    assert any("a radiologist's, of the reports of 2 studies" in told for told in reading.said)
+    train = read_row(by_name("mimic_cxr"), folder, "train")
+    assert {item.patient for item in train.items} == {"10000000"} and not train.said
