@@ -16,6 +16,7 @@ from extraction.record.record import Issue
 from extraction.schema import pointer
 from extraction.values.dates import moments
 from recipes.lab_report.lines import Cell, cells_of
+from recipes.lab_report.patterns import UNIT_CELL
 
 Box = tuple[float, float, float, float]
 
@@ -32,7 +33,8 @@ def in_line(one: Box, other: Box) -> bool:
 
 def beside(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
     """Results that are a part of their cells ("changed" of "changed 8"), numbers that stand before a unit and are not
-    its row's result ("B 70   38.6 %", read as 70), and panels with a unit or a range beside them.
+    its row's result ("B 70   38.6 %", read as 70), units that are words of a longer text, and panels with a unit or a
+    range beside them.
 
     Of a result without a figure its cell tells a number that is no other value, in no brackets, and no day. A panel's
     line tells a unit or a range in the column of those of results.
@@ -58,7 +60,11 @@ def _in_part(page: Page, cells: Sequence[Cell], own: Mapping[Path, PageEvidence]
             free = [word for word in in_cell if not any(overlap(word.box, one.box) > 0 for one in own.values())]
             texts = [word.text for word in free if not of_unit or word.box[0] < place.box[0]]
             left = _AMOUNT.search(_ASIDE.sub("", " ".join(texts)))
-            if left and of_unit:
+            words = [word.text for word in free if len(word.text) > 2 and word.text.isalpha()]
+            if of_unit and words and not UNIT_CELL.fullmatch(place.text):
+                message = f"“{place.text}” is only a part of what is printed, “{cell.text}”."
+                yield Issue("misplaced", message, pointer(path), page.number)
+            elif left and of_unit:
                 message = f"“{left[0].strip()}” stands before the unit of “{result.text}” and is not in its row."
                 yield Issue("value_left_out", message, pointer(path[:-1]), page.number)
             elif left:

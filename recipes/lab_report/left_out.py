@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations, pairwise
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from extraction.checks import MissedLine, Path
@@ -24,6 +21,7 @@ from extraction.evidence import PageEvidence
 from extraction.record.record import Issue
 from extraction.schema import pointer
 from extraction.values.dates import moment, moments
+from recipes.lab_report.alike import cards_alike, lines_alike, text_of
 from recipes.lab_report.beside import in_line
 from recipes.lab_report.columns import day_tables
 from recipes.lab_report.lines import (
@@ -31,9 +29,6 @@ from recipes.lab_report.lines import (
     Titles,
     cells_of,
     is_finding,
-    is_result_title,
-    names_columns,
-    names_limits,
     rows_like_results,
 )
 
@@ -42,9 +37,6 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 
-_INDENT = 14.0  # points: names of one table begin so far apart at most
-_STEP = 1.6  # times the usual distance of rows: what stands further below the last is another block
-_WORDS = 4  # of a result in words, the most
 _RANGES = 3  # lines with a range, of which nothing was read
 _IN_BRACKETS = re.compile(r"[(\[](?:[<>]=? ?\d|\d[\d.,]* ?- ?\d)[^()]*[)\]]")  # a range
 _CODE = re.compile(r"0\d{1,2}|\d{5,}")  # of a laboratory, of a test
@@ -90,8 +82,11 @@ def lines_left_out(
     ]
     heights = {(line.page, line.box[1]) for line in (*looks, *days)}
     panels = [place for path, place in evidence.items() if path[-1] == "panel"]
-    alike = _lines_alike(document, pairs, [p for p in evidence.values() if p not in panels], panels)
+    alike = lines_alike(document, pairs, [p for p in evidence.values() if p not in panels], panels)
     told += [line for line in alike if (line.page, line.box[1]) not in heights]
+    known = {(line.page, line.box) for line in told}
+    cards = cards_alike(document, pairs, list(evidence.values()))
+    told += [line for line in cards if (line.page, line.box) not in known]
     return told + [line for line in days if not any(at(p, line) and overlap(p.box, line.box) > 0 for p in read)]
 
 
@@ -113,104 +108,6 @@ def _has(data: Any, path: Path, keys: Collection[str]) -> bool:
     return any(data.get(key) is not None for key in keys)
 
 
-@dataclass(frozen=True)
-class _Row:
-    """The places of the name and of the value of a result that was read."""
-
-    name: Box
-    value: Box
-
-    @property
-    def middle(self) -> float:
-        return (self.value[1] + self.value[3]) / 2
-
-    def like(self, name: Cell, value: Cell) -> bool:
-        """Whether two cells stand in its columns."""
-        return in_line(self.value, value.box) and abs(self.name[0] - name.box[0]) < _INDENT
-
-
-def _lines_alike(
-    document: Document,
-    rows: Collection[tuple[PageEvidence, PageEvidence]],
-    places: Collection[PageEvidence],
-    panels: Collection[PageEvidence],
-) -> Iterator[MissedLine]:
-    """Lines with a name and a short value in the columns of results above and below them, of which nothing was read.
-
-    Args:
-        document: with its words.
-        rows: the places of name and value of each result that was read, on one line.
-        places: of all values that were read, but for panels.
-        panels: of these. The name of a result may have been taken for one: where a unit or a range is beside it.
-    """
-    for page in document.pages:
-        own = [_Row(name.box, value.box) for name, value in rows if name.page == value.page == page.number]
-        lines = [list(cells_of(page, line)) for line in gather_rows(page.words)] if len(own) > 1 else []
-        taken = [place.box for place in places if place.page == page.number]
-        headed = [place.box for place in panels if place.page == page.number]
-        step = _STEP * _pitch(own)
-        # Results of such a table stand below their names, whatever stands beside these.
-        below = any(name.page == value.page == page.number and value.box[1] >= name.box[3] for name, value in rows)
-        colons = any(
-            cell.text.endswith(":") and overlap(cell.box, row.name) > 0
-            for line in lines
-            for cell in line
-            for row in own
-        )
-        for above, cells in pairwise([[], *lines]):
-            for name, value in _pairs(cells, above, colons, below):
-                titles = names_columns(_text(cells)) or names_limits(cells)
-                # With a range or a unit beside it the value may be said in more words: "changed 1.18 (before: 1.14)".
-                measured = any(cell.qualifies for cell in cells) and not value.qualifies and not moments(value.text)
-                others = taken if measured else [*taken, *headed]
-                free = not any(overlap(cell.box, box) > 0 for cell in (name, value) for box in others)
-                short = _is_short(value) or (measured and any(map(str.isdigit, value.text)))
-                if free and short and not titles and _is_beside(name, value, own, step):
-                    yield MissedLine(page.number, value.box, _text(cells if name in cells else [name, *cells]))
-                    break
-
-
-def _text(cells: Sequence[Cell]) -> str:
-    return "  ".join(cell.text for cell in cells)
-
-
-def _pairs(cells: Sequence[Cell], above: Sequence[Cell], colons: bool, below: bool) -> Iterator[tuple[Cell, Cell]]:
-    """What may be a name with its value: two cells of a line, or one below a line that is a name alone.
-
-    Args:
-        colons: whether names have a colon behind them.
-        below: whether values may stand below a name that has something else beside it, too.
-    """
-
-    def is_name(cell: Cell) -> bool:
-        return (replace(cell, text=cell.text.rstrip(": ") or ":") if colons else cell).is_name
-
-    yield from ((name, value) for name, value in combinations(cells, 2) if is_name(name))
-    if above and (len(above) == 1 or below) and is_name(above[0]) and cells and cells[0].box[0] > above[0].box[0]:
-        yield above[0], cells[0]
-
-
-def _pitch(rows: Sequence[_Row]) -> float:
-    """The usual distance of results."""
-    middles = sorted({row.middle for row in rows})
-    return median([b - a for a, b in pairwise(middles)]) if len(middles) > 1 else 0.0
-
-
-def _is_short(cell: Cell) -> bool:
-    told = cell.qualifies or is_result_title(cell.text) or ":" in cell.text or moments(cell.text)
-    return not told and len(cell.text.split()) <= _WORDS
-
-
-def _is_beside(name: Cell, value: Cell, rows: Sequence[_Row], step: float) -> bool:
-    """Whether two results stand in the same columns, one above and one below a value, or one right above it.
-
-    What stands right above the first may be titles of columns.
-    """
-    middle = (value.box[1] + value.box[3]) / 2
-    like = [row.middle for row in rows if row.like(name, value)]
-    return len(like) > 1 and min(like) < middle < max(like) + step
-
-
 def nothing_read(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
     """An issue where no result was read of a document that has several ranges or measures, each on a line of its own,
     or a whole word for a finding in a cell of its own or behind a colon.
@@ -228,12 +125,12 @@ def nothing_read(document: Document, evidence: Mapping[Path, PageEvidence]) -> I
             if any(cell.is_range or cell.has_unit or _IN_BRACKETS.search(cell.text) for cell in cells)
             and not any(moments(cell.text) for cell in cells)
         ]
-        findings = [cells for cells in lines if len(cells) < 3 and is_finding(_text(cells).rpartition(": ")[2])]
+        findings = [cells for cells in lines if len(cells) < 3 and is_finding(text_of(cells).rpartition(": ")[2])]
         findings += [cells for cells in lines if len(cells) == 2 and is_finding(cells[1].text)]
         for told, what in ((ranges if len(ranges) >= _RANGES else [], "a range or a unit"), (findings, "a finding")):
             if told:
                 count = f"{len(told)} lines have" if len(told) > 1 else "a line has"
-                message = f"No result was read, and {count} {what}, such as: {_text(told[0])}"
+                message = f"No result was read, and {count} {what}, such as: {text_of(told[0])}"
                 yield Issue("row_left_out", message, page=page.number)
                 break
 

@@ -62,3 +62,30 @@ def test_a_name_in_a_sentence_of_values_is_whole_words():
     rows = [["HIV-1 RNA (fractie)", "19", "copies/mL", "< 22"], ["HBV DNA", "6", "IU/mL", "< 10"]]
     [record] = Extractor(Scripted(json.dumps({"tests": rows})), CONTRACT).read([document_of(page)])
     assert [row["name"] for row in record.data["tests"]] == ["HIV-1 RNA (fractie)", "HBV DNA(aantal)"]
+
+
+CARDS = (
+    "Proteins                               Ketone bodies\n"
+    "(Reflectance photometry)               (Test strip)\n\n"
+    "Negative                               Negative\n\n\n"
+    "HPV high risk                          Urobilinogen\n"
+    "method Multiplex PCR                   (Dipstick)\n\n"
+    "Negative                               Normal\n"
+)
+
+
+def test_a_card_beside_one_that_was_read_is_told():
+    rows = [["Proteins", "Negative"], ["HPV high risk", "Negative"], ["Urobilinogen", "Normal"]]
+    answer = json.dumps({"tests": rows})
+    [record] = Extractor(Scripted(answer, answer), CONTRACT).read([document_of(CARDS)])
+    [left] = [issue.message for issue in record.issues if issue.code == "row_left_out"]
+    assert left.endswith("Ketone bodies  Negative")
+
+
+def test_words_of_a_method_are_no_unit():
+    rows = [["Proteins", "Negative"], ["Ketone bodies", "Negative"]]
+    rows += [["HPV high risk", "Negative", "Multiplex PCR"], ["Urobilinogen", "Normal"]]
+    answer = json.dumps({"tests": rows})
+    [record] = Extractor(Scripted(answer, answer), CONTRACT).read([document_of(CARDS)])
+    assert [row["unit"] for row in record.data["tests"]] == [None] * 4
+    assert "method Multiplex PCR" in record.set_aside[0].reason
