@@ -22,6 +22,8 @@ from extraction.target import Leaf, ordered
 
 Path = tuple[str | int, ...]
 
+_UNIT_BELOW = 0.5  # OCR's certainty: of four right scans each has a unit between this and 0.9
+
 _CUT = {
     "length": "reached its length limit",
     "loop": "repeated itself without end and was stopped",
@@ -171,13 +173,15 @@ def _checked(tree: dict[str, Any], document: Document, contract: Contract) -> li
 def _misread(tree: dict[str, Any], contract: Contract) -> Iterator[Issue]:
     """An issue for each page with names, values or units that OCR itself is less sure of than a person should let pass.
 
-    Of a letter that lost its accent nothing else tells. Text layers are sure.
+    Of a letter that lost its accent nothing else tells. A unit is one of few words, so a misread one is seldom another.
+    Text layers are sure.
     """
     doubtful: dict[int, list[tuple[float, str, Path]]] = {}
     for path, value in values_of(tree):
         place = value.evidence
-        told = _name(path) in contract.fields("name", "value", "unit")
-        if told and isinstance(place, PageEvidence) and place.score < REVIEW_BELOW:
+        role = contract.roles.get(_name(path))
+        least = {"name": REVIEW_BELOW, "value": REVIEW_BELOW, "unit": _UNIT_BELOW}.get(role or "", 0.0)
+        if isinstance(place, PageEvidence) and place.score < least:
             doubtful.setdefault(place.page, []).append((place.score, place.text, path))
     for page, found in sorted(doubtful.items()):
         score, text, path = min(found, key=lambda one: one[0])
