@@ -53,6 +53,9 @@ def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "range", f"“{limits}” is no range but a unit"
     if not limits and (match := _BRACKETED.fullmatch(result)) and _is_range(match["inside"].strip()):
         yield "range", f"“{result}” is a result with its range"
+    beside = re.fullmatch(r"[<>≤≥]?=? ?\d[\d.,]* ((?:[<>≤≥]=? ?)?\d.*)", result)
+    if not limits and beside and _is_range(beside[1]):
+        yield "range", f"“{result}” is a result with its range"
     if result and limits and _is_number(limits) and _is_range(result):
         yield "result", f"“{result}” is a range, and “{limits}” beside it a single number"
 
