@@ -195,12 +195,14 @@ def push(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be sent; send nothing.")] = False,
 ) -> None:
     """Send a run's adapter to the Hugging Face hub: weights, contract and card, no data and no figure of a document."""
+    from finetune.push import check_name, sent_files
     from finetune.push import push as send
-    from finetune.push import sent_files
 
     if dry_run:
+        files = sent_files(run_folder)
+        check_name(repo)
         print(f"To {repo} ({'public' if public else 'private'}):")
-        for file in sent_files(run_folder):
+        for file in files:
             print(f"  {file.name:28} {file.stat().st_size:>14,} bytes")
         return
     print(f"Sent to {send(run_folder, repo, public)}; read its card before you show it to anybody.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from extraction.contract import FILE as CONTRACT
 from extraction.errors import AssayError, reason
-from finetune.run import ADAPTER, VERSIONS
+from finetune.run import VERSIONS, finished_adapter
 
 # What a served adapter consists of. Data, metrics, reports and checkpoints of the run are never among it.
 SENT = ("README.md", CONTRACT, VERSIONS, "adapter_config.json", "adapter_model.safetensors")
@@ -16,26 +16,40 @@ def sent_files(run: Path) -> list[Path]:
     """The files that would be sent.
 
     Raises:
-        AssayError: the run has no finished adapter, or one of another kind.
+        AssayError: see `finished_adapter`; or it is of another kind.
     """
-    adapter = run / ADAPTER if (run / ADAPTER).is_dir() else run
+    adapter = finished_adapter(run)
     if missing := [name for name in SENT if not (adapter / name).is_file()]:
         raise AssayError(
-            f"{adapter} is no finished adapter of a task: {', '.join(missing)} is not there; train it to its end first."
+            f"{adapter} is no adapter of a task as a run leaves it: {' and '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} not there."
         )
     return [adapter / name for name in SENT]
+
+
+def check_name(repo: str) -> None:
+    """Raise AssayError where a repository of the hub cannot be called so."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise AssayError(f"{repo} is no name of a repository (USER/NAME): {reason(error)}") from None
 
 
 def push(run: Path, repo: str, public: bool = False) -> str:
     """Send a run's adapter to a repository of models, which is made where there is none; its address.
 
     Raises:
-        AssayError: see `sent_files`; the repository is public and that was not said; or the hub refuses.
+        AssayError: see `sent_files` and `check_name`; the repository is public and that was not said; or the hub
+            refuses.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HfHubHTTPError
 
     files = sent_files(run)
+    check_name(repo)
     api = HfApi()
     try:
         address = str(api.create_repo(repo, private=not public, exist_ok=True))
@@ -44,8 +58,6 @@ def push(run: Path, repo: str, public: bool = False) -> str:
         api.upload_folder(
             repo_id=repo, folder_path=files[0].parent, allow_patterns=list(SENT), commit_message="Adapter by Assay"
         )
-    except HFValidationError as error:
-        raise AssayError(f"{repo} is no name of a repository (USER/NAME): {reason(error)}") from None
     except (HfHubHTTPError, OSError) as error:
         raise AssayError(
             f"The hub did not take {repo}: {reason(error)} Log in with `hf auth login` and a token that may write."

@@ -14,7 +14,7 @@ from extraction.errors import AssayError
 from finetune.cli import app
 from finetune.gguf_file import check_convertible, write_gguf
 from finetune.push import SENT, push
-from tests.conftest import tiny_gemma
+from tests.conftest import command, tiny_gemma
 from tests.extraction.test_server import llama_server
 
 LAYERS = {"num_hidden_layers": 6, "layer_types": ["sliding_attention"] * 5 + ["full_attention"],
@@ -84,8 +84,13 @@ class Hub:
 
 
 def test_an_adapter_is_sent_without_data_and_to_a_public_place_only_if_said(tmp_path, monkeypatch):
+    with pytest.raises(AssayError, match="There is no folder"):
+        push(tmp_path / "nothing", "me/adapter")
     (tmp_path / "adapter").mkdir()
-    with pytest.raises(AssayError, match="no finished adapter of a task"):
+    with pytest.raises(AssayError, match="holds no finished adapter"):
+        push(tmp_path, "me/adapter")
+    (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
+    with pytest.raises(AssayError, match=r"README\.md and contract\.json .* are not there"):
         push(tmp_path, "me/adapter")
     for name in (*SENT, "predictions.json"):
         (tmp_path / "adapter" / name).write_text("{}")
@@ -93,6 +98,9 @@ def test_an_adapter_is_sent_without_data_and_to_a_public_place_only_if_said(tmp_
     told = CliRunner().invoke(app, ["push", str(tmp_path), "me/adapter", "--dry-run"]).output
     assert "private" in told and all(name in told for name in SENT)
     assert "predictions" not in told and "report" not in told
+    for name in ("me/my/adapter", "me/my adapter"):
+        refused = command("push", tmp_path, name, "--dry-run")
+        assert refused.returncode == 2 and "no name of a repository" in refused.stderr and not refused.stdout
 
     monkeypatch.setattr("huggingface_hub.HfApi", Hub)
     assert push(tmp_path, "me/adapter").endswith("me/adapter")
