@@ -178,7 +178,8 @@ class TrainConfig(Section):
     log_steps: int = Field(default=5, gt=0)
     """Steps between lines of metrics."""
     report_to: Annotated[tuple[Literal["tensorboard", "wandb", "trackio", "mlflow"], ...], LISTED] = ()
-    """Trackers that follow the run, beside `metrics.jsonl`; each is installed apart, and some send figures away."""
+    """Trackers that follow the run, beside `metrics.jsonl`; each is installed apart. They keep figures on this machine:
+    W&B unless the environment has WANDB_MODE=online, MLflow and trackio unless theirs names a server."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
     activation_offloading: bool = False

@@ -4,6 +4,7 @@ Models are built on the meta device, without weights."""
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 from collections.abc import Sequence
@@ -145,12 +146,22 @@ def check_run(config: RunConfig, contract: Contract) -> Family:
         check_taken(model)
     if config.adapter.start is None:
         adapted = add_adapter(model, config)
-        # A checkpoint has the adapter and Adam's two moments, in bfloat16 on 4-bit weights.
-        each = 3 * (2 if config.train.quantization else 4)
-        check_disk(config.train, each * sum(one.numel() for one in adapted.parameters() if one.requires_grad))
+        trained = sum(one.numel() for one in adapted.parameters() if one.requires_grad)
     else:
-        check_fit(Path(shipped(config.adapter.start)), config.model)
+        start = Path(shipped(config.adapter.start))
+        check_fit(start, config.model)
+        trained = _numbers(start / "adapter_model.safetensors")
+    # A checkpoint has the adapter and Adam's two moments, in bfloat16 on 4-bit weights.
+    check_disk(config.train, 3 * (2 if config.train.quantization else 4) * trained)
     return family
+
+
+def _numbers(weights: Path) -> int:
+    """How many numbers a file of weights holds, by its head alone."""
+    from safetensors import safe_open
+
+    with safe_open(weights, "pt") as file:
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
 
 
 @dataclass(frozen=True)

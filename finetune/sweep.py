@@ -84,7 +84,8 @@ def sweep(path: Path, overrides: Sequence[str]) -> list[Row]:
 
 def _grid(path: Path, overrides: Sequence[str]) -> list[tuple[dict[str, str], Any]]:
     """What each run varies, and its configuration, whose output is a folder below the one that is configured."""
-    every = [(key, equals, _COMMA.split(text)) for key, equals, text in (one.partition("=") for one in overrides)]
+    parted = (one.partition("=") for one in overrides)
+    every = [(key, equals, list(dict.fromkeys(_COMMA.split(text)))) for key, equals, text in parted]
     varied = [key for key, _, values in every if len(values) > 1]
     if not varied:
         raise AssayError(

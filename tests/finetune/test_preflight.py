@@ -207,6 +207,7 @@ def test_a_disk_without_room_for_checkpoints(work, no_work, monkeypatch):
     monkeypatch.setattr("finetune.preflight.shutil.disk_usage", lambda _: SimpleNamespace(free=100))
     told = refused(work, "full")
     assert told.startswith("The checkpoints need") and "has 0.0 GB left; make room" in told
+    assert refused(work, "full", **{"adapter.start": work / "adapter"}) == told
 
 
 def test_bitsandbytes_without_its_library(work, no_work, monkeypatch):
