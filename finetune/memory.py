@@ -11,7 +11,8 @@ import resource
 import sys
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from extraction.errors import AssayError
 from extraction.families import Family, family_class
 from extraction.generate.hub import auto_class, load_shape
 from extraction.generate.spans import NAME as SPANS
@@ -154,6 +156,25 @@ def _resident() -> int:
     if pages.exists():
         return int(pages.read_text(encoding="ascii").split()[1]) * resource.getpagesize()
     return _most()
+
+
+@contextmanager
+def told_when_full() -> Iterator[None]:
+    """Say what makes a step smaller where memory does not hold it.
+
+    Raises:
+        AssayError: of a GPU, or of a processor that refuses at once; most give what they have not got, and kill.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise AssayError(
+            "There is not enough memory for a step: a lower train.batch_size (with more train.accumulation it is the "
+            "same training), a lower data.max_length, train.activation_checkpointing=true or train.quantization=nf4 "
+            "makes it smaller; assay plan says by how much."
+        ) from None
 
 
 def peak() -> int:

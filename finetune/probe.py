@@ -24,7 +24,7 @@ from extraction.errors import AssayError
 from extraction.generate.hub import quiet_libraries
 from finetune.config import RunConfig
 from finetune.encode import training_order, whole_batches
-from finetune.memory import held_here, peak
+from finetune.memory import held_here, peak, told_when_full
 from finetune.preflight import check_disk
 from finetune.run import RunFolder
 from finetune.sets import batch_of, checked, read_data, steps_of, told_of
@@ -149,7 +149,7 @@ def probe(config: RunConfig, dry: bool = False) -> Probe:
         AssayError: whatever training would raise; or the disk has no room for the run's checkpoints.
     """
     quiet_libraries()
-    with _aside(config) as own:
+    with told_when_full(), _aside(config) as own:
         made = checked(own)
         rows, held_out, _ = read_data(own, *made)
         few = sorted(held_out, key=lambda one: len(str(one.context.parts)))[-config.evaluate.rows :]

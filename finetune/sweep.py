@@ -112,11 +112,14 @@ def _name(values: dict[str, str]) -> str:
 
 
 def train_one(config: BaseConfig) -> None:
-    """Train, or go on with, one of several runs, and give its memory back."""
+    """Train, or go on with, one of several runs, in the memory that the one before has left, or could not do with."""
     import gc
 
     import torch
 
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
     if own := own_run(config.recipe):
         own.train(config)
     elif isinstance(config, RunConfig) and config.reward:
@@ -127,9 +130,6 @@ def train_one(config: BaseConfig) -> None:
         from finetune.train import train
 
         train(config)  # type: ignore[arg-type]
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def result_of(run: Path) -> tuple[str, float | None, float]:

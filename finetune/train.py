@@ -26,7 +26,7 @@ from finetune.config import BaseConfig, RunConfig, TrainConfig
 from finetune.details import judged
 from finetune.encode import collator_for, training_order, whole_batches
 from finetune.features import keep_pixels
-from finetune.memory import peak
+from finetune.memory import peak, told_when_full
 from finetune.page import write_pages
 from finetune.processes import on_all, on_main, say, world_size
 from finetune.run import VERSIONS, RunFolder, processes_of, versions
@@ -115,8 +115,8 @@ def in_folder(config: BaseConfig, work: Callable[[RunFolder, Path | None], None]
         The folder of the adapter.
 
     Raises:
-        AssayError: the folder is another run's; or what `work` raises. A start that fails before it has trained leaves
-            no folder behind.
+        AssayError: the folder is another run's; memory does not hold a step; or what `work` raises. A start that fails
+            before it has trained leaves no folder behind.
     """
     folder = RunFolder(config.train.output)
     on_main(lambda: folder.open(config))
@@ -125,7 +125,8 @@ def in_folder(config: BaseConfig, work: Callable[[RunFolder, Path | None], None]
         return folder.adapter
     checkpoint = on_main(lambda: go_on(folder))
     try:
-        work(folder, checkpoint)
+        with told_when_full():
+            work(folder, checkpoint)
     except AssayError:
         folder.forget()
         raise

@@ -194,6 +194,17 @@ def test_a_dry_run_that_is_told_to_end_leaves_nothing_behind(work, monkeypatch, 
     assert signal.getsignal(kind) is handler
 
 
+def test_memory_that_does_not_hold_a_step_is_said_in_a_sentence(work, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr("finetune.train.run_trainer", full)
+    monkeypatch.setattr("finetune.probe.run_trainer", full)
+    for more in ([], ["--dry-run"]):
+        done = command("train", work / "run.yaml", f"train.output={work / 'full'}", *more)
+        assert done.returncode == 2 and "train.batch_size" in done.stderr and not (work / "full").exists()
+
+
 def test_a_dry_run_removes_what_a_killed_one_left(work, tmp_path, monkeypatch):
     dead = subprocess.Popen(["true"])
     dead.wait()
