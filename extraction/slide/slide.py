@@ -118,7 +118,7 @@ def open_slide(path: str | Path, mpp: float | None = None, limits: Limits = LIMI
     if objective and own and not _alike(objective, 40 * FORTY / own):
         said.append(
             f"The objective is said to be {objective:g}x, and pixels of {own:.3g} um are those of "
-            f"{40 * FORTY / own:.3g}x, which is gone by."
+            f"{40 * FORTY / own:.3g}x, which counts."
         )
     if not objective and not own:
         said.append("It says neither how large its pixels are nor the objective: its magnification is unknown.")
@@ -164,7 +164,7 @@ def _resolution(frame: dict[str, Any], given: float | None) -> tuple[float | Non
     if abs(across / down - 1) > 0.05:
         said.append(f"Its pixels are not square: {across:.3g} x {down:.3g} um; they are shown as if they were.")
     if given and abs(given / own - 1) > 0.01:
-        said.append(f"It says {own:.4g} um per pixel; {given:.4g} was given and is gone by.")
+        said.append(f"It says {own:.4g} um per pixel; {given:.4g} was given, and counts.")
     return given or own, said
 
 

@@ -15,7 +15,7 @@ from extraction.evidence import LabelIndex
 from extraction.example import Branch, Context, Example, ImagePart, Part
 from recipes.card.boxes import written
 from recipes.card.items import Item, Reading
-from recipes.card.rows import Row, filled
+from recipes.card.rows import FILE, Row, filled
 
 T = TypeVar("T")
 _LABEL = re.compile(r"^(SLICE|PATCH) (\d+)$")  # of one image
@@ -161,8 +161,13 @@ def slide_parts(path: Path, row: Row) -> tuple[list[Part], Sequence[str]]:
     """
     from extraction.slide import open_slide, shown
 
-    slide = open_slide(path, row.mpp)
-    files = shown(slide, magnification=row.magnification)
+    slide = open_slide(path)
+    if slide.magnification is None and row.mpp:
+        slide = open_slide(path, row.mpp)
+    try:
+        files = shown(slide, magnification=row.magnification)
+    except DocumentError as error:  # its remedy is that of a command and of Python
+        raise DocumentError(str(error).replace("(--mpp, or mpp=... in Python)", f"(`mpp` in {FILE})")) from None
     parts: list[Part] = []
     for number, file in enumerate(files, 1):
         parts += [ImagePart.made(file), *([f"{row.names} {number}"] if row.names else [])]

@@ -28,6 +28,7 @@ from recipes.card.rows import FILE, Row
 By = Literal["generation", "likelihood"]
 _FEW = 10  # answers that may all be the same without a word
 _DRAWN = 24  # boxes on the page of a row that has some
+_OF_YES = ("f1", "precision", "sensitivity")  # what figures are made of yes over
 _AHEAD = 16  # contexts whose pictures are opened together
 
 
@@ -130,6 +131,8 @@ class Card:
         said = (*drawn, *reading.told(), *known_leak, *([row.note] if row.note else []))
         if len(own) >= _FEW and len({one.said for one in own}) == 1 and own[0].said:
             said = (f"The model gave the same answer to all of them: {own[0].said[:40]}.", *said)
+        if none := [f.name for f in row.figures if f.over in _OF_YES and f.name not in figures]:
+            said = (f"Without a value: {', '.join(none)}, as yes is neither an answer nor a reply.", *said)
         if store.damaged:
             said = (f"{store.damaged} damaged lines of {store.path} were asked again.", *said)
         if len(contexts) < len(every):

@@ -27,7 +27,7 @@ class Measured:
 
 
 def measure(figure: Figure, items: Sequence[Item], graded: Sequence[Graded], draws: int = DRAWS) -> Measured | None:
-    """A figure of graded answers; None where no question has its score.
+    """A figure of graded answers; None where no question has its score, and where it is of yes and there is none.
 
     The interval holds the middle 95% of the figure over `draws` samples of the contexts (of the patients, where they
     are known), drawn with replacement (percentile bootstrap, Efron and Tibshirani 1993, chapter 13). Where all samples
@@ -71,6 +71,8 @@ def measure(figure: Figure, items: Sequence[Item], graded: Sequence[Graded], dra
     drawn = (np.bincount(random.integers(len(units), size=len(units)), minlength=len(units)) for _ in range(draws))
     found = [figure_of(counts[unit_of].astype(float)) for counts in drawn]
     value = figure_of(np.ones(len(pairs)))
+    if np.isnan(value):
+        return None
     low, high = np.nanpercentile(found, [2.5, 97.5]) if len(units) > 1 else (value, value)
     exact = bool(high - low < 1e-9)
     if exact:

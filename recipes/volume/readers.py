@@ -37,7 +37,7 @@ def read_ct_rate(folder: Path, split: str, row: Row) -> Reading:
     file = next((place / name for place in places if (place / name).is_file()), None)
     if file is None:
         raise AssayError(f"{folder} has no {name}, nor has its folder multi_abnormality_labels; {row.access}.")
-    reading = Reading()
+    reading, others = Reading(), set[str]()
     for at, cells in lines_of(file, ("VolumeName", *LABELS)):
         volume = str(cells["VolumeName"]).strip()
         number = volume.removesuffix(".nii.gz").split("_")
@@ -46,6 +46,7 @@ def read_ct_rate(folder: Path, split: str, row: Row) -> Reading:
             continue
         patient = "_".join(number[:2])
         if split != "test" and part_of(patient, {"train": 90, "validation": 10}) != split:
+            others.add(patient)
             continue
         path = _volume(folder, f"{part}_fixed", number, volume)
         if not path.is_file():
@@ -55,6 +56,11 @@ def read_ct_rate(folder: Path, split: str, row: Row) -> Reading:
             continue
         for label in LABELS:
             _add(reading, at, path, volume, label, cells[label], patient)
+    if not reading.items and not reading.left_out and others:
+        reading.said.append(
+            f"Its training part is divided by patients, ten of a hundred for validation, and none of the {len(others)} "
+            f"in {name} is of the part {split}; fetch more of them."
+        )
     return reading
 
 

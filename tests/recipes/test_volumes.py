@@ -87,6 +87,13 @@ def test_a_ct_of_ct_rate_is_a_context_with_eighteen_branches(ct_rate):
     assert np.abs(green[inside] / 255 * 350 - 135 - values[inside]).max() < 9
 
 
+def test_a_few_training_patients_may_all_be_of_one_part(tmp_path):
+    folder = tmp_path / "CT-RATE"
+    table(folder / "train_predicted_labels.csv", [{"VolumeName": "train_1_a_1.nii.gz", **dict.fromkeys(LABELS, "0")}])
+    with pytest.raises(AssayError, match=r"ten of a hundred for validation, and none of the 1 in .* fetch more"):
+        read_row(by_name("ct_rate"), folder, "validation")
+
+
 def test_other_slices_are_asked_again(ct_rate):
     row, reading = by_name("ct_rate"), read_row(by_name("ct_rate"), ct_rate, "test")
     [first, second] = reading.items[0], reading.items[18]
@@ -189,6 +196,14 @@ def test_precision_and_recall_are_of_yes_in_each_group():
     assert value("f1") == pytest.approx(100 * np.mean([2 / 3, 2 / 3, 0]))
 
 
+def test_a_figure_of_yes_has_no_value_where_there_is_none():
+    items, answers = [Item("1", "?", "no", group="a")], [Graded({"right": 1.0}, "no")]
+    assert measure(Figure(name="x", over="macro"), items, answers).value == 100
+    assert [measure(Figure(name="x", over=over), items, answers) for over in ("f1", "precision", "sensitivity")] == [
+        *(None, None, None)
+    ]
+
+
 def test_what_was_said_of_studies_becomes_reports(ct_rate, tmp_path):
     row, task = by_name("ct_rate"), load_task("volume")
     examples = examples_of(read_row(row, ct_rate, "test"), row)
@@ -255,6 +270,17 @@ def test_slides_by_choice_are_patches_with_options(tmp_path):
     [example] = examples_of(read_row(made, folder, "test"), made)
     assert [part.size for part in example.context.parts] == [(896, 896)]
     assert example.branches[0].gold["answer"] == "Final Answer: B" and "(B) malignant" in example.branches[0].parts[0]
+    # What a row says of a pixel's size is of slides that do not say it themselves, as this one does (0.5).
+    given = studies(tmp_path, [row], "base: wsi_choice\nmagnification: 20\nmpp: 0.25\n")
+    reading = read_row(row_at(given), given, "test")
+    assert len(examples_of(reading, row_at(given))[0].context.parts) == 1 and not reading.odd
+    svs(tmp_path / "a.svs", 512, 512, power="", mpp="", chosen=lambda *_: tile(PINK), downs=())
+    reading = read_row(row_at(given), given, "test")
+    assert len(examples_of(reading, row_at(given))) == 1
+    reading = read_row(made, folder, "test")
+    examples_of(reading, made)
+    assert "Give micrometres per pixel (`mpp` in row.yaml)" in reading.told()[0]
+    svs(tmp_path / "a.svs", 512, 512, chosen=lambda *_: tile(PINK), downs=())
     named = (
         'base: wsi_choice\nmagnification: 20\ncolumns: {evidence: patches}\nprompt: {answer: "{answer}{evidence}"}\n'
     )
