@@ -275,8 +275,8 @@ def test_slides_by_choice_are_patches_with_options(tmp_path):
     reading = read_row(row_at(given), given, "test")
     assert len(examples_of(reading, row_at(given))[0].context.parts) == 1 and not reading.odd
     svs(tmp_path / "a.svs", 512, 512, power="", mpp="", chosen=lambda *_: tile(PINK), downs=())
-    reading = read_row(row_at(given), given, "test")
-    assert len(examples_of(reading, row_at(given))) == 1
+    (given / FILE).write_text("base: wsi_choice\nmagnification: 20\nmpp: 0.5\n")
+    assert len(examples_of(read_row(row_at(given), given, "test"), row_at(given))) == 1
     reading = read_row(made, folder, "test")
     examples_of(reading, made)
     assert "Give micrometres per pixel (`mpp` in row.yaml)" in reading.told()[0]
