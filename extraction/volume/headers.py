@@ -85,10 +85,10 @@ def read_slices(name: str, file: BinaryIO, size: int, most_pixels: int) -> list[
 
 
 def _why_no_picture(kind: str) -> str:
-    """Why a header names no rows and columns: its end is missing, where it is of a kind that has them."""
-    if not kind:
-        return "it is without a picture, or cut off before it: copy it again"
-    return CUT_OFF if UID(kind).name.endswith("Image Storage") else NO_PICTURE
+    """Why a header names no rows and columns; one of a kind that has them, or of none, may have lost its end."""
+    if kind and not UID(kind).name.endswith("Image Storage"):
+        return NO_PICTURE
+    return "it is without a picture, or cut off before it: copy it again"
 
 
 def burnt_text(slices: Iterable[Slice]) -> str:

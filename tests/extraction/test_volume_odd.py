@@ -159,9 +159,10 @@ def test_broken_files_end_in_a_sentence(tmp_path, within):
 def test_a_header_that_ends_early_is_no_file_without_a_picture(tmp_path, within):
     whole = save(tmp_path / "whole", head(1, (0, 0, 0))).read_bytes()
     report = head(1, (0, 0, 0), PixelData=None, Rows=None, Columns=None, SOPClassUID=pydicom.uid.BasicTextSRStorage)
+    cut = "it is without a picture, or cut off before it: copy it again"
     for data, said in (
-        (whole[: whole.index(b"Doe^Jane")], "its data are cut off or shorter than it says: copy it again"),
-        (whole[:150], "it is without a picture, or cut off before it: copy it again"),
+        (whole[: whole.index(b"Doe^Jane")], cut),
+        (whole[:150], cut),
         (save(tmp_path / "report", report).read_bytes(), r"it is without a picture \(a report, a plan, a curve\)"),
     ):
         with pytest.raises(DocumentError, match=f"can't be read as a volume: {said}.$"):
