@@ -82,7 +82,7 @@ class Report:
     def __str__(self) -> str:
         """For a terminal."""
         lines = [f"{split:12}{count} examples" for split, count in self.examples.items()]
-        told = ", ".join(f"{name} {length}" for name, length in self.quantiles().items())
+        told = ", ".join(f"{name} {length}" for name, length in self.quantiles().items()) or "none"
         lines += [f"{'tokens':12}{len(self.lengths)} rows that are trained: {told}; data.max_length={self.budget}"]
         lines += _histogram(self.lengths, self.budget)
         if self.image_tokens:

@@ -14,6 +14,7 @@ from extraction.example import Branch, Context, Example, ImagePart
 from finetune import check as module
 from finetune.check import check
 from finetune.config import RunConfig, SyntheticConfig
+from finetune.findings import Report
 from finetune.near import near_pairs
 from finetune.task import Task, load_task
 from tests.conftest import command, tiny_gemma, tiny_medgemma
@@ -81,6 +82,10 @@ def looked_through(folder, *overrides):
     told = json.loads((folder / "told.json").read_text())
     assert told["spoiled"] == any(one["spoils"] for one in told["findings"]) == bool(done.returncode)
     return {(one["kind"], Path(one["where"]).name): one for one in told["findings"]}, done
+
+
+def test_data_without_a_row_to_train_on_have_no_lengths():
+    assert "0 rows that are trained: none; data.max_length=8" in str(Report(8))
 
 
 def test_sound_documents_pass_and_are_told(invoices):
