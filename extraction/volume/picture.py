@@ -28,6 +28,8 @@ from extraction.volume.headers import GDCM, Slice, burnt_text, decoders, read_sl
 from extraction.volume.windows import own_folder
 
 _DAMAGED = "it is damaged: copy it again"
+_DEFLATED = b"1.2.840.10008.1.2.1.99"  # such a file is packed whole: what it grows to is not known before
+_HEAD = 2048  # of a file, in which its transfer syntax stands
 
 
 class _InMemory(Files):
@@ -59,21 +61,21 @@ def picture(data: bytes, most_pixels: int) -> Picture:
     Of several frames it is the middle one of those stored. Values are shown by the first VOI LUT that the file has,
     else in the first window that it names, else from the lowest to the highest; MONOCHROME1, whose low values are
     bright, is turned round. It is read in this process, without the limits of `open_volumes`; where only GDCM reads
-    it, which may end its process, in one of its own.
+    it, which may end its process, or all of it is deflated, which may grow to any size, in one of its own with limits.
 
     Raises:
         UnreadError: there is no picture, it can't be decoded, or has more than `most_pixels`.
     """
-    one, more = _middle(data, most_pixels)
-    warning = burnt_text([one])
-    if decoders(one["syntax"]) != [GDCM]:
-        return Picture(_drawn(data, one), more, warning)
+    if _DEFLATED not in data[:_HEAD]:
+        one, more = _middle(data, most_pixels)
+        if decoders(one["syntax"]) != [GDCM]:
+            return Picture(_drawn(data, one), more, burnt_text([one]))
     try:
         ((frame, raw),) = run_job(data, {}, Limits(pixels=most_pixels), __name__)
     except WorkerError as end:
         text = "its decoder ends, or needs too much time or memory: it may be damaged; copy it again"
         raise UnreadError(end.details["text"] if end.cause == "reason" else text) from None
-    return Picture(np.frombuffer(raw, np.uint8).reshape(frame["shape"]), more, warning)
+    return Picture(np.frombuffer(raw, np.uint8).reshape(frame["shape"]), frame["more"], frame["warning"])
 
 
 @cache
@@ -165,11 +167,12 @@ def _share(values: np.ndarray, window: tuple[float, float] | None, curve: str) -
 def work(data: bytes, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
     """The picture in a DICOM file, as a frame."""
     try:
-        values = _drawn(data, _middle(data, job["pixels"])[0])
+        one, more = _middle(data, job["pixels"])
+        values = _drawn(data, one)
     except UnreadError as error:
         raise RefusalError("reason", text=str(error)) from error
     raw = values.tobytes()
-    yield {"shape": values.shape, "bytes": len(raw)}, raw
+    yield {"shape": values.shape, "bytes": len(raw), "more": more, "warning": burnt_text([one])}, raw
 
 
 if __name__ == "__main__":

@@ -7,7 +7,13 @@ pytest.importorskip("pydicom")
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+)
 
 from extraction.errors import DocumentError
 from extraction.volume import headers
@@ -123,6 +129,16 @@ def test_what_gdcm_alone_reads_is_read_by_a_process_of_its_own(tmp_path, monkeyp
     monkeypatch.setattr(module, "__name__", "extraction.none_such")  # ends as a decoder that crashes does
     with pytest.raises(UnreadError, match=r"its decoder ends, .* copy it again"):
         picture(file.read_bytes(), 10_000)
+
+
+def test_what_is_deflated_is_read_by_a_process_with_limits(tmp_path, monkeypatch):
+    burnt = head(3, (0, 0, 0), BurnedInAnnotation="YES")
+    plain = picture(save(tmp_path / "plain.dcm", burnt).read_bytes(), 10_000)
+    packed = save(tmp_path / "packed.dcm", burnt, DeflatedExplicitVRLittleEndian).read_bytes()
+    made = picture(packed, 10_000)
+    assert np.array_equal(made.values, plain.values) and made[1:] == plain[1:] and made.warning
+    monkeypatch.setattr(module, "read_slices", None)  # nothing of it is unpacked in this process
+    assert np.array_equal(picture(packed, 10_000).values, plain.values)
 
 
 def test_a_file_s_only_picture_is_kept_as_png(tmp_path):
