@@ -9,7 +9,8 @@ from functools import cache, lru_cache
 from recipes.ehr_qa.compounds import has
 from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.hierarchy import GROUPS, groups_of
-from recipes.ehr_qa.sayings import Words, in_english, rows_of, table_of, words
+from recipes.ehr_qa.sayings import WITHOUT, Words, in_english, rows_of, table_of, words
+from recipes.ehr_qa.terms import SECTIONS, standard
 from recipes.ehr_qa.vocabulary import CLASSES, MEDICATIONS, members
 
 DOSE = re.compile(r"\b\d[\d.,]* ?(?:hr|mg|ml|mcg|ug|g|iu|unt|actuat|%)?\b", re.IGNORECASE)
@@ -38,7 +39,9 @@ def classes_of(fact: Fact) -> frozenset[str] | None:
 
 @lru_cache(maxsize=100_000)
 def _of_names(kind: str, names: tuple[str, ...], codes: tuple[str, ...]) -> frozenset[str] | None:
+    names = tuple(WITHOUT.sub("", name) for name in names)
     own = [form for name in names for form in (words(DOSE.sub(" ", name)), *in_english(name, kind))]
+    own += [standard(form) for form in own] if kind in SECTIONS else []
     found = {name for name, parts in _members(kind).items() if any(has(one, part) for part in parts for one in own)}
     if kind == "condition":
         groups = groups_of(codes, names[0])
@@ -54,6 +57,8 @@ def _members(kind: str) -> dict[str, tuple[Words, ...]]:
     made = dict(_ingredients()) if kind == "medication" else {}
     for name, own in members(kind).items():
         made[name] = tuple(dict.fromkeys((*made.get(name, ()), *filter(None, map(words, own)))))
+    if kind in SECTIONS:
+        made = {name: tuple(dict.fromkeys((*own, *map(standard, own)))) for name, own in made.items()}
     return made
 
 

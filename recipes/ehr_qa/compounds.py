@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 
 from recipes.ehr_qa.vocabulary import COMPOUNDS
 
-_LINKS = ("", "s", "es", "n", "en", "e")  # "Nahrung-s-mittel", "Pocke-n-impfung"
+LINKS = ("", "s", "es", "n", "en", "e")  # "Nahrung-s-mittel", "Pocke-n-impfung"
 
 
 @cache
@@ -37,7 +37,7 @@ def _is_part(word: str, compound: str) -> bool:
     """Whether a word is what a compound is of, or what it is a kind of."""
     first, head = parted(compound) or ("", "")
     kind_of = word == head or (compound.endswith(word) and parted(word) is not None)
-    return kind_of or any(first == word + link or word == first + link for link in _LINKS)
+    return kind_of or any(first == word + link or word == first + link for link in LINKS)
 
 
 def without_head(word: str, kind: str) -> str:

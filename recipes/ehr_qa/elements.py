@@ -9,6 +9,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from recipes.ehr_qa.bundle import at, each
+from recipes.ehr_qa.coded import names_of_code
 from recipes.ehr_qa.nothing import said_by_code
 
 _TAG = re.compile(
@@ -24,18 +25,26 @@ def tidy(text: Any) -> str:
 def concept(value: Any) -> str:
     """A CodeableConcept's text or first display, without SNOMED's tag behind the name; its code where that is all.
 
-    A code that says that there is nothing is put in words.
+    A code that says that there is nothing is put in words; one that a table knows stands behind its plain name.
     """
-    found = at(value, "text") or next(
-        (at(code, "display") for code in each(value, "coding") if at(code, "display")), ""
-    )
-    return _TAG.sub("", tidy(found or said_by_code(codes(value)) or at(value, "coding", 0, "code") or ""))
+    found = at(value, "text") or next(iter(_displayed(value)), "") or said_by_code(codes(value))
+    if not found:
+        coded = [(names[0], at(one, "code")) for one in each(value, "coding") if (names := names_of_code(one))]
+        found = f"{coded[0][0]} ({coded[0][1]})" if coded else at(value, "coding", 0, "code") or ""
+    return _TAG.sub("", tidy(found))
+
+
+def _displayed(value: Any) -> list[str]:
+    """The displays of a CodeableConcept's codings; one that only repeats its code is none."""
+    return [
+        at(one, "display") for one in each(value, "coding") if at(one, "display") not in (None, "", at(one, "code"))
+    ]
 
 
 def displays(value: Any) -> list[str]:
-    """What the codings of a CodeableConcept call it."""
-    found = (_TAG.sub("", tidy(at(code, "display"))) for code in each(value, "coding") if at(code, "display"))
-    return list(dict.fromkeys(found))
+    """What the codings of a CodeableConcept call it, and the plain names of their codes."""
+    found = [_TAG.sub("", tidy(display)) for display in _displayed(value)]
+    return list(dict.fromkeys([*found, *(name for one in each(value, "coding") for name in names_of_code(one))]))
 
 
 def codes(value: Any) -> frozenset[str]:

@@ -62,15 +62,15 @@ def run(query: Query, record: PatientRecord) -> Result:
     if meant.near and meant.how != "all":
         notes.append(f"Not taken, though it looks alike: {', '.join(meant.near)}.")
     if meant.unknown:
-        some = ", ".join(meant.unknown[:5]) + " ..." * (len(meant.unknown) > 5)
-        notes.append(f"Not known whether of this class: {len(meant.unknown)} ({some}).")
+        notes.append(f"Not known whether of this class: {len(meant.unknown)} ({_some(meant.unknown)}).")
     items = [_item(entry, record) for entry in entries]
     if not entries:
         if none := next((fact for fact in empty if _says_none(query, fact)), None):
             name = none.name if none.kind == query.what else f"{SECTIONS[query.what]}: none known"
             return Result(query, "none", (_item(Entry(none, none.name), record),), f"{name}.", tuple(notes))
         if bare := [name for fact in facts if (name := fact.name) in fact.codes]:
-            notes.append(f"Of {len(bare)} lines the name is a code alone ({', '.join(bare[:5])}): ask by the code.")
+            some = f"{len(bare)} lines have" if len(bare) > 1 else "1 line has"
+            notes.append(f"{some} a code and no name ({_some(bare)}), which may be this: ask by the code.")
         notes += [*_wider(query, facts, record), *_elsewhere(query, record)] if not meant.how else []
         notes += [f"Not searched, having no line: {record.lost}."] if record.lost else []
         limited = meant.how != "" and bool(query.times or query.value) and not open_ends
@@ -131,6 +131,10 @@ def _not_counted(query: Query, aside: Sequence[Fact], wrong: Sequence[Fact], rec
             texts = "; ".join(fact.text for fact in named[:3]) + " ..." * (len(named) > 3)
             notes.append(f"Not counted: {_lines(named, record)}, {what}: {texts}.")
     return notes
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + " ..." * (len(names) > 5)
 
 
 def _lines(facts: Sequence[Fact], record: PatientRecord) -> str:

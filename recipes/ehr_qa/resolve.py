@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from rapidfuzz import fuzz
 
@@ -18,16 +18,21 @@ from recipes.ehr_qa.compounds import has, without_head
 from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.sayings import (
     SPECIMENS,
+    WITHOUT,
     Words,
     abroad,
     alike,
     called,
     in_english,
     meaning,
+    rows_called,
     rows_of,
     synonyms,
+    table_of,
     words,
 )
+from recipes.ehr_qa.terms import SECTIONS, is_other, made_of
+from recipes.ehr_qa.vocabulary import MARKS
 
 __all__ = ["Entry", "Meant", "bare", "meaning", "resolve", "words"]
 
@@ -35,14 +40,9 @@ NEAR = 84.0
 """A name with a word of this ratio to one that was asked for is told, not taken."""
 
 _KIND_OF_VALUE = re.compile(r"\[[^\]]*\]")  # "[Enzymatic activity/volume]"
-# Words that make another thing of a name, though it has all words that were asked for: of any, or of one word's.
-_MARKS = {
-    "observation": {"": "a1c glycated glycosylated index ratio"},
-    "encounter": {"": "emergency"},
-    "condition": {"": "non never ex former", "hypertension": "pulmonary portal intracranial ocular"},
-}
 _SAYS_NOTHING = {"care_plan": frozenset(["plan", "care"])}  # "physio plan" of "Physical therapy procedure"
 _AS_NAMED_IN = {"care_plan": ("care_plan", "observation", "condition")}  # a goal or plan is for what those name
+_WORD = re.compile(r"[^\W_]+")
 _TREE = re.compile(r"[A-Z]\d\d(?:\.\d{0,2}|[A-Z]{1,2}(?:\d\d)?)?")
 
 
@@ -97,7 +97,7 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
     # ("prostate value") says too little.
     silent = _SAYS_NOTHING.get(kind, frozenset())
     forms = [form for phrase in phrases if (form := words(phrase) - silent or words(phrase)) and (
-        phrase == which or not (class_of(phrase, kind) or (len(form) == 1 < len(phrase.split()))))]  # fmt: skip
+        phrase == which or not (class_of(phrase, kind) or (len(form) == 1 < len(_WORD.findall(phrase)))))]  # fmt: skip
     classes = [name for phrase in phrases if (name := class_of(phrase, kind))]
     found = _named(forms, entries, kind, which)
     how = "name" if found else ""
@@ -157,11 +157,11 @@ def _named(forms: Sequence[Words], entries: Sequence[Entry], kind: str, which: s
     """
     tests: tuple[Callable[[Words, str], bool], ...] = (
         lambda form, name: form == words(name),
-        lambda form, name: form == _base(name),
-        lambda form, name: _has(form, name, kind) and not _another(form, name, kind),
+        lambda form, name: form == _base(name) and not _another(form, name, kind),
+        lambda form, name: _has(form, name, kind, words(which)) and not _another(form, name, kind),
     )
     found: dict[int, Entry] = {}
-    if any(words(which) == words(name) for entry in entries for name in entry.names):
+    if any(words(which) == words(entry.name) for entry in entries):
         forms = [words(which)]  # the record's very name, and kinds of it
     wanted = (*forms, *abroad(which, kind))
     names = {name for entry in entries for name in entry.names}
@@ -170,21 +170,33 @@ def _named(forms: Sequence[Words], entries: Sequence[Entry], kind: str, which: s
         found |= {id(entry): entry for entry in entries if fits.intersection(entry.names)}
         if found:
             break
+    if forms != [words(which)] or not found:  # a name that is itself a saying of the thing
+        fits = {name for name in names if set(rows_called(which, kind)) & set(table_of(kind).get(words(name), ()))}
+        found |= {id(entry): entry for entry in entries if fits.intersection(entry.names)}
     ordered = [entry for entry in entries if id(entry) in found]
     elsewhere = [entry for entry in ordered if "urine" not in words(entry.name)]
     return _once(elsewhere if elsewhere and not words(which) & SPECIMENS else ordered)
 
 
-def _has(form: Words, name: str, kind: str) -> bool:
-    """Whether a name, or that of the drug that a brand is of, has all words of a form."""
-    brand = kind == "medication" and any(form <= plain for plain in in_english(name, kind))
-    return brand or has(words(_KIND_OF_VALUE.sub(" ", name)), form)
+def _has(form: Words, name: str, kind: str, asked: Words) -> bool:
+    """Whether a name, or that of the drug that a brand is of, has all words of a form, or is made of what it is."""
+    if kind == "medication" and any(form <= plain for plain in in_english(name, kind)):
+        return True
+    own = words(_KIND_OF_VALUE.sub(" ", WITHOUT.sub("", name)))
+    if kind in SECTIONS and is_other(own, form):
+        return False
+    return has(own, form) or (kind in SECTIONS and made_of(own, form, form == asked))
 
 
 def _another(form: Words, name: str, kind: str) -> bool:
     """Whether a name is that of another thing: a ratio, glycated hemoglobin, one who never smoked."""
-    marks = _MARKS.get(kind, {})
-    return any((words(name) & {*marks.get(word, "").split()}) - form for word in ("", *form))
+    marks, own = _marks(kind), words(_KIND_OF_VALUE.sub(" ", name))
+    return any((own & marks.get(word, frozenset())) - form for word in ("", *form))
+
+
+@cache
+def _marks(kind: str) -> dict[str, Words]:
+    return {"" if word == "all" else word: frozenset(own) for word, own in MARKS.get(kind, {}).items()}
 
 
 def _once(entries: Sequence[Entry]) -> list[Entry]:
@@ -195,7 +207,10 @@ def _once(entries: Sequence[Entry]) -> list[Entry]:
 
 def _spelled(forms: Sequence[Words], entries: Sequence[Entry], kind: str) -> list[Entry]:
     def spells(form: Words, name: str) -> bool:
-        return not _another(form, name, kind) and all(any(alike(own, word) for word in words(name)) for own in form)
+        own = words(WITHOUT.sub("", name))
+        if _another(form, name, kind) or (kind in SECTIONS and is_other(own, form)):
+            return False
+        return all(any(alike(one, word) for word in own) for one in form)
 
     named = {name for name in {n for e in entries for n in e.names} if any(spells(form, name) for form in forms)}
     return _once([entry for entry in entries if named.intersection(entry.names)])

@@ -13,7 +13,7 @@ from rapidfuzz import fuzz
 
 from recipes.ehr_qa.compounds import has
 from recipes.ehr_qa.hierarchy import GROUPS
-from recipes.ehr_qa.vocabulary import FORMS, MEDICATIONS, SECTIONS_CALLED, SYNONYMS, sayings
+from recipes.ehr_qa.vocabulary import FORMS, MEDICATIONS, PRINTED, SECTIONS_CALLED, SYNONYMS, sayings
 
 SPELLED = 88.0
 """Two words of four letters and more with this ratio (0 to 100, of edits) are one, spelled in two ways."""
@@ -32,7 +32,10 @@ _POINTING = frozenset(
     " actifs actives actuels actuelles activo activos activas actuales actieve huidige attivi attive attuali"
     " ativos ativas atuais del des du van do da".split()
 )
-_LETTERED = frozenset("hepatitis hep vitamin type group influenza lipoprotein".split())  # "hepatitis a"
+_LETTERED = frozenset(
+    "hepatitis hepatite epatite hep vitamin vitamine vitamina type typ tipo group gruppe groupe grupo gruppo influenza"
+    " lipoprotein".split()
+)  # "hepatitis a"
 _VISITS = frozenset("visit visits encounter encounters appointment appointments".split())
 # Alone they would be in the name of every tablet or panel: "allergy tablets", "allergy panel".
 _KINDS = frozenset(
@@ -51,6 +54,9 @@ _SPELLINGS = (  # of Britain and America, of operations elsewhere, of vitamins
     (re.compile(r"\b(vitamin[ae]? [a-z]) (?=\d{1,2}\b)"), r"\1"),  # "Vitamin B 12"
     (re.compile(r"\bcalcium (?=scor)"), "calcium"),  # of the heart's arteries, and no calcium
 )
+
+WITHOUT = re.compile(r"\b(?:without|w/o|ohne|sans|sin|senza|zonder|sem)\b[^,;()]*", re.IGNORECASE)
+"""What a name says that there is not: "without angina pectoris"."""
 
 Words = frozenset[str]
 
@@ -116,9 +122,12 @@ class Row(NamedTuple):
 
 @cache
 def rows_of(kind: str) -> tuple[Row, ...]:
-    """What a section's two tables have as the same; a report may be called as what it is the report of."""
+    """What a section's tables have as the same; a report may be called as what it is the report of."""
     rows = [Row((name, *others)) for name, others in SYNONYMS.get(kind, {}).items()]
-    for row in (*sayings(kind), *(sayings("procedure") if kind == "report" else ())):
+    kinds = (kind, "procedure") if kind == "report" else (kind,)
+    printed = [row for own in kinds for row in PRINTED.get(own, {}).items()]
+    rows += [Row((name,), tuple(others), tuple(others)) for name, others in printed]
+    for row in (row for own in kinds for row in sayings(own)):
         ways = [row, *(row[form] for form in FORMS if form in row)]
         other = [said for way in ways for found in way.values() if isinstance(found, list) for said in found]
         names = {language: found for language, found in row.items() if language not in ("which", "en", "said", *FORMS)}
@@ -130,12 +139,26 @@ def rows_of(kind: str) -> tuple[Row, ...]:
 
 @cache
 def table_of(kind: str) -> dict[Words, tuple[int, ...]]:
-    """By the words of each way to say something, the places of the rows that have it."""
+    """By the words of each way to say something, the places of the rows that have it.
+
+    What is English for one thing, word for word, is not another one because it is in another language ("angina" of the
+    throat) or with words that say nothing ("pregnancy problems").
+    """
     found: dict[Words, dict[int, None]] = {}
+    taken = {form for row in rows_of(kind) for form in map(_whole, row.english) if form}
     for place, row in enumerate(rows_of(kind)):
+        english, abroad = {*map(_whole, row.english)}, {*map(words, row.abroad)}
         for phrase in (*row.english, *row.other):
-            found.setdefault(words(phrase), {})[place] = None
+            form = words(phrase)
+            if form in english or form not in taken or not (form in abroad or phrase in row.english):
+                found.setdefault(form, {})[place] = None
     return {key: tuple(places) for key, places in found.items()}
+
+
+def _whole(phrase: str) -> Words:
+    """The words of a phrase by which it is compared, where that is all of them; else none."""
+    form = words(phrase)
+    return form if len(form) == len(_split(phrase)) else frozenset()
 
 
 @lru_cache(maxsize=10_000)
@@ -198,7 +221,8 @@ def _weights(kind: str) -> dict[str, float]:
     return {word: math.log((len(rows) + 1) / (count + 0.5)) for word, count in counts.items()}
 
 
-def _places(which: str, kind: str) -> tuple[int, ...]:
+@lru_cache(maxsize=10_000)
+def rows_called(which: str, kind: str) -> tuple[int, ...]:
     """The places of the rows that have a name, and of those in the other table with the plain name of one."""
     own = called(which, kind)
     return tuple(
@@ -209,13 +233,13 @@ def _places(which: str, kind: str) -> tuple[int, ...]:
 def synonyms(which: str, kind: str) -> tuple[str, ...]:
     """Other ways to say a name; of several drugs' ways only those of the one."""
     rows = rows_of(kind)
-    return tuple(dict.fromkeys(phrase for place in _places(which, kind) for phrase in rows[place].english))
+    return tuple(dict.fromkeys(phrase for place in rows_called(which, kind) for phrase in rows[place].english))
 
 
 @lru_cache(maxsize=10_000)
 def abroad(which: str, kind: str) -> tuple[Words, ...]:
     """The words of a name in other languages, without those that are other things in English ("PCR")."""
-    rows, places = rows_of(kind), _places(which, kind)
+    rows, places = rows_of(kind), rows_called(which, kind)
     found = {form for place in places for form in map(words, rows[place].abroad) if form}
     english = [words(name) for place, row in enumerate(rows) if found and place not in places for name in row.english]
     return tuple(form for form in found if not any(form <= other for other in english))
@@ -250,9 +274,10 @@ def _plain_words() -> Words:
 
 @lru_cache(maxsize=100_000)
 def in_english(name: str, kind: str) -> tuple[Words, ...]:
-    """The words of the plain names of what a name has in other languages."""
+    """The words of the plain names of what a name has in other languages, or says in another way."""
     own = words(name)
-    return tuple(plain for form, plain in _foreign(kind).items() if has(own, form))
+    said = (words(rows_of(kind)[place].english[0]) for place in table_of(kind).get(own, ()))
+    return tuple(dict.fromkeys((*said, *(plain for form, plain in _foreign(kind).items() if has(own, form)))))
 
 
 def is_all(which: str, kind: str) -> bool:

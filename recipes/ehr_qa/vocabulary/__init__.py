@@ -114,7 +114,12 @@ PROCEDURES = tuple(map(_care, CARE["procedures"]))
 PLANS = tuple(map(_care, CARE["plans"]))
 PEOPLE: dict[str, Any] = _table("people")
 SYNONYMS: dict[str, Any] = _table("synonyms")
+PRINTED: dict[str, dict[str, list[str]]] = _table("printed")
+VACCINES_AGAINST: dict[str, list[str]] = _table("vaccines")
+MARKS: dict[str, dict[str, list[str]]] = _table("marks")
+CODES: dict[str, dict[str, list[str]]] = _table("codes")
 NOTHING: dict[str, Any] = _table("nothing")
+PARTS: dict[str, Any] = _table("parts")
 COMPOUNDS: dict[str, dict[str, list[str]]] = _table("compounds")
 SECTIONS_CALLED: dict[str, list[str]] = _table("sections")
 CLASSES: dict[str, list[str]] = SYNONYMS.pop("classes")
@@ -134,7 +139,13 @@ def sayings(section: str) -> tuple[dict[str, Any], ...]:
 
 @cache
 def members(section: str) -> dict[str, tuple[str, ...]]:
-    """Classes of a section that people name, with the names of what belongs to them."""
+    """Classes of a section that people name, with the names of what is of them; of vaccines what they are against."""
+    if section == "immunization":
+        found: dict[str, list[str]] = {}
+        for vaccine, against in VACCINES_AGAINST.items():
+            for disease in against:
+                found.setdefault(disease, []).append(vaccine)
+        return {disease: tuple(own) for disease, own in found.items()}
     table: dict[str, dict[str, list[str]]] = json.loads((_HERE / "classes.json").read_text(encoding="utf-8"))
     return {name: tuple(own) for name, own in table.get(section, {}).items()}
 
