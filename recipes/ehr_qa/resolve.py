@@ -105,7 +105,11 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
     if classes:
         known = {entry.fact.resource: classes_of(entry.fact) for entry in entries}
         unknown = tuple(dict.fromkeys(entry.name for entry in entries if known[entry.fact.resource] is None))
-        those = [entry for entry in entries if set(classes) & (known[entry.fact.resource] or set())]
+        asked = words(which) | {"non"}  # "non-small cell lung cancer" is a cancer
+        those = [entry for entry in entries if any(
+            name in (known[entry.fact.resource] or ()) and not _another(words(name) | asked, entry.name, kind)
+            for name in classes
+        )]  # fmt: skip
         if those and (not found or len(those) > len(found)):
             found, how = _once([entry for entry in entries if entry in those or entry in found]), "class"
     if not found:
@@ -196,7 +200,10 @@ def _another(form: Words, name: str, kind: str) -> bool:
 
 @cache
 def _marks(kind: str) -> dict[str, Words]:
-    return {"" if word == "all" else word: frozenset(own) for word, own in MARKS.get(kind, {}).items()}
+    return {
+        "" if word == "all" else next(iter(words(word))): frozenset(one for mark in own for one in words(mark))
+        for word, own in MARKS.get(kind, {}).items()
+    }
 
 
 def _once(entries: Sequence[Entry]) -> list[Entry]:

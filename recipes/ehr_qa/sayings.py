@@ -21,11 +21,13 @@ NEAREST = 0.4
 """A saying that no table has is taken for one as near as this, 0 to 1; see `scripts/choose_name_guess.py`."""
 AHEAD = 0.1
 """By how much the nearest thing must be nearer than the next."""
+MISSPELLED = 84.0
+"""A word of a name that is only guessed, with this ratio to a word of the sayings, is that word."""
 SILENT = frozenset(
     "a an and any by for from his her in is my of on or the their to value values level levels test tests result"
     " results reading readings measurement count score vaccine vaccination vaccines immunization shot allergy allergies"
     " disease disorder problem problems patient thing things stuff issue issues trouble troubles with to at ever"
-    " already again".split()
+    " already again checked tested".split()
 )
 _POINTING = frozenset(
     "a all an any her his my of our the their these this your active current known patient pt pz aktive aktuelle actif"
@@ -168,8 +170,29 @@ def called(which: str, kind: str) -> tuple[int, ...]:
     # One letter makes another drug; a record's own names are compared by spelling elsewhere.
     if asked in table or kind == "medication" or not any(len(word) > 4 for word in asked):
         return table.get(asked, ())
+    if found := _made_alike(asked, kind):
+        return found
     near = [key for key in table if len(key) == len(asked) and all(any(alike(a, b) for b in key) for a in asked - key)]
     return tuple(dict.fromkeys(place for key in near for place in table[key])) if len(near) < 4 else ()
+
+
+def _made_alike(asked: Words, kind: str) -> tuple[int, ...]:
+    """The rows whose plain name or English is made of the same: "broken hip" is a hip fracture."""
+    from recipes.ehr_qa.terms import SECTIONS, standard  # which needs the words of names
+
+    own = standard(asked) if kind in SECTIONS else asked
+    return _by_parts(kind).get(own, ()) if len(own) > 1 and own != asked else ()
+
+
+@cache
+def _by_parts(kind: str) -> dict[Words, tuple[int, ...]]:
+    from recipes.ehr_qa.terms import standard
+
+    found: dict[Words, dict[int, None]] = {}
+    for place, row in enumerate(rows_of(kind)):
+        for form in map(standard, map(words, row.english)):
+            found.setdefault(form, {})[place] = None
+    return {form: tuple(places) for form, places in found.items()}
 
 
 def nearest(which: str, kind: str) -> int | None:
@@ -177,7 +200,7 @@ def nearest(which: str, kind: str) -> int | None:
     asked = words(which)
     if all(len(word) < 4 for word in asked):  # "PA" is short for many things
         return None
-    found = ranked_rows(asked, kind)
+    found = ranked_rows(_spelled_right(asked, kind), kind)
     others = (near for near, place in found if rows_of(kind)[place].english[0] != rows_of(kind)[found[0][1]].english[0])
     if not found or found[0][0] < NEAREST or found[0][0] - next(others, 0.0) < AHEAD:
         return None
@@ -200,6 +223,14 @@ def ranked_rows(asked: Words, kind: str, but: Words = frozenset()) -> list[tuple
         for place in table_of(kind)[own]:
             best[place] = max(best.get(place, 0.0), shared / either)
     return sorted(((near, place) for place, near in best.items()), key=lambda one: (-one[0], one[1]))
+
+
+def _spelled_right(asked: Words, kind: str) -> Words:
+    """Words that no saying has as the one word of the sayings that is spelled like them."""
+    known = _sayings_with(kind)
+    near = {word: [one for one in known if len(one) > 4 and fuzz.ratio(word, one) >= MISSPELLED]
+            for word in asked if word not in known and len(word) > 4}  # fmt: skip
+    return frozenset(near[word][0] if len(near.get(word, ())) == 1 else word for word in asked)
 
 
 @cache

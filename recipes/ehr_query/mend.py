@@ -18,12 +18,19 @@ import yaml
 
 from recipes.ehr_qa.classes import is_known
 from recipes.ehr_qa.nothing import not_own
-from recipes.ehr_qa.query import Kind, Query, Step
-from recipes.ehr_qa.sayings import SILENT, is_all, nearest, rows_of, words
+from recipes.ehr_qa.query import Kind, Operation, Query, Step, Time
+from recipes.ehr_qa.sayings import SILENT, is_all, meaning, nearest, rows_of, words
 
 _Part = TypeVar("_Part", Query, Step)
 _LONGEST = 8  # words of a name
 _OF_SECTIONS = ("allergy", "immunization")
+_NEVER_ACTIVE = ("allergy", "procedure", "observation", "report", "immunization", "encounter")
+_OF_VALUES = ("maximum", "minimum", "trend")
+_LOW_IS_BAD = (
+    "oxygen saturation", "glomerular filtration rate", "hemoglobin", "platelets", "left ventricular ejection fraction",
+    "high density lipoprotein cholesterol", "vitamin d", "vitamin b12", "bone density", "peak expiratory flow", "fev1",
+    "albumin", "ferritin", "iron", "visual acuity", "mini-mental state examination", "forced vital capacity",
+)  # fmt: skip
 _SECTIONS = tuple(kind for kind in get_args(Kind) if kind not in ("patient", "text"))
 
 
@@ -46,15 +53,42 @@ def _says(what: str, question: str) -> bool:
 def whole(query: Query, question: str) -> Query:
     """The query with each name as long as the question has it, where a table knows the longer one.
 
-    And with the end of the values and the section that its own words are for: "fattest he got" is no minimum.
+    And with the end of the values, the operation and the section that its own words are for: "fattest he got" is no
+    minimum, and "why" asks for no prescriber.
     """
-    most, least = _says("most", question), _says("least", question)
-    if query.operation in ("maximum", "minimum") and most != least:
-        query = query.model_copy(update={"operation": "maximum" if most else "minimum"})
+    query = query.model_copy(update={"operation": _operation(query, question), "times": _span(query.times)})
     times = tuple(
         time.model_copy(update={"step": _whole(time.step, question)}) if time.step else time for time in query.times
     )
     return _in_section(_whole(query, question), question).model_copy(update={"times": times})
+
+
+def _operation(query: Query, question: str) -> Operation:
+    most, least = _says("most", question), _says("least", question)
+    if query.operation in ("maximum", "minimum"):
+        if most == least and (bad := _says("worst", question)) != _says("best", question):
+            most = bad != _low_is_bad(query)
+            least = not most
+        return query.operation if most == least else "maximum" if most else "minimum"
+    if query.operation in ("reason", "prescriber") and (why := _says("why", question)) != _says("who", question):
+        return "reason" if why else "prescriber"
+    # Who is asked whether she is allergic tells of an allergy that is over, too; what was done is never active.
+    once = query.operation == "active" and query.which and query.what in _NEVER_ACTIVE
+    return "exists" if once and not _says("still", question) else query.operation
+
+
+def _low_is_bad(query: Query) -> bool:
+    meant = meaning(query.which, query.what)
+    return any(meant & meaning(name, query.what) for name in _LOW_IS_BAD)
+
+
+def _span(times: tuple[Time, ...]) -> tuple[Time, ...]:
+    """Two days as the first and the last: nothing is on both."""
+    days = [time for time in times if time.relation == "on" and time.date]
+    if len(times) != 2 or len(days) != 2 or days[0].date == days[1].date:
+        return times
+    first, last = sorted(days, key=lambda time: str(time.date))
+    return first.model_copy(update={"relation": "since"}), last.model_copy(update={"relation": "until"})
 
 
 def _in_section(query: Query, question: str) -> Query:
@@ -69,16 +103,14 @@ def _in_section(query: Query, question: str) -> Query:
 
 
 def _whole(part: _Part, question: str) -> _Part:
-    """In its own section, else, where that does not know the name at all, in the one other that knows a longer one."""
+    """In its own section, else in the one other that knows a longer one: "blood pressure pills" are no pressure."""
     if not part.which or part.what not in _SECTIONS or part.which not in question:
         return part
     longer = [name for name in _around(part.which, question) if words(name) - SILENT > words(part.which) - SILENT]
     own = next((name for name in longer if is_known(name, part.what)), None)
     if own:
         return part.model_copy(update={"which": own})
-    if is_known(part.which, part.what):
-        return part
-    for name in longer:
+    for name in longer if part.operation not in _OF_VALUES else ():  # no drug has a maximum
         if other := _only_section(name):
             return part.model_copy(update={"which": name, "what": other})
     return part

@@ -120,6 +120,52 @@ def test_other_words_of_the_question_speak_against_a_query(question, written, me
     assert (query.what, query.operation) == meant
 
 
+@pytest.mark.parametrize(
+    ("question", "what", "which", "written", "meant"),
+    [
+        ("whats the worst his sugar has been", "observation", "sugar", "minimum", "maximum"),
+        ("worst oxygen level on record", "observation", "oxygen level", "maximum", "minimum"),
+        ("Ihr schlechtester Blutdruck?", "observation", "Blutdruck", "minimum", "maximum"),
+        ("the best and the worst sugar", "observation", "sugar", "minimum", "minimum"),
+        ("why is he taking omeprazole", "medication", "omeprazole", "prescriber", "reason"),
+        ("Wer hat Metformin verschrieben?", "medication", "Metformin", "reason", "prescriber"),
+        ("why and by whose order does he take it", "medication", "it", "prescriber", "prescriber"),
+        ("Ist sie gegen Penicillin allergisch?", "allergy", "Penicillin", "active", "exists"),
+        ("is she still allergic to eggs", "allergy", "eggs", "active", "active"),
+        ("is he on metformin", "medication", "metformin", "active", "active"),
+    ],
+)
+def test_an_operation_that_the_questions_words_speak_against_is_mended(question, what, which, written, meant):
+    assert whole(Query(what=what, which=which, operation=written), question).operation == meant
+
+
+def test_a_longer_name_of_one_other_section_goes_before_a_part_of_it():
+    question = "how many blood pressure pills does he take"
+    found = whole(Query(what="observation", which="blood pressure", operation="count"), question)
+    assert (found.what, found.which) == ("medication", "blood pressure pills")
+    question = "highest blood pressure since the blood pressure pills"  # no drug has a maximum
+    assert whole(Query(what="observation", which="blood pressure", operation="maximum"), question).what == "observation"
+
+
+def test_two_days_are_the_first_and_the_last():
+    query = Query.model_validate({"what": "observation", "operation": "list", "times": [
+        {"relation": "on", "date": "2012"}, {"relation": "on", "date": "2010"}]})  # fmt: skip
+    times = whole(query, "bp between 2010 and 2012").times
+    assert [(time.relation, time.date) for time in times] == [("since", "2010"), ("until", "2012")]
+
+
+@pytest.mark.parametrize(
+    ("section", "said", "meant"),
+    [
+        ("condition", "a broken hip", "hip fracture"),
+        ("procedure", "the womb was removed", "hysterectomy"),
+        ("procedure", "removal of the gallbladder", "cholecystectomy"),
+    ],
+)
+def test_words_that_are_made_of_the_same_mean_the_same(section, said, meant):
+    assert meaning(mended(Query(what=section, which=said, operation="exists")).which, section) & meaning(meant, section)
+
+
 def test_the_questions_of_laymen_are_whole():
     examples = read_examples(TASK, request(LAY))
     assert len(examples) == 240
