@@ -16,6 +16,7 @@ from extraction.contract import Role
 from extraction.errors import AssayError, misfit
 from extraction.generate.models import Quantization
 from extraction.target import Style
+from finetune.yaml_keys import Loader, TwiceError
 
 # For lists of names: one name alone, as people write it on a command line, is a list of one.
 LISTED = BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
@@ -255,11 +256,13 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Any:
         AssayError: unreadable YAML, an unknown key (the nearest known one is named), a value of the wrong kind.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except OSError as error:
         raise AssayError(f"The configuration {path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise AssayError(f"The configuration {path} is not UTF-8 text.") from None
+    except TwiceError as error:
+        raise AssayError(f"{path}, line {error.line}, has the key `{error.key}` a second time; keep one.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""

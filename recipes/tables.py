@@ -35,7 +35,7 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise AssayError(
-            f"{path}, line {line}, is not UTF-8 (byte 0x{data[error.start]:02x}, as in Windows-1252); save it so."
+            f"{path}, line {line}, is not UTF-8 (byte 0x{data[error.start]:02x}, as in Windows-1252); save it as UTF-8."
         ) from None
 
 

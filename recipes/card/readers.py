@@ -13,7 +13,7 @@ from typing import Any
 from extraction.errors import AssayError
 from recipes.card.items import Item, Reading, one_patient, settle
 from recipes.card.options import LETTERS, at_name, base_of, cell, fault, gold_of, one_hot, options_of, told
-from recipes.card.rows import FILE, Row, filled
+from recipes.card.rows import FILE, Row, filled, is_version
 from recipes.tables import SUFFIXES, Cells, table
 
 SPLITS: dict[str, tuple[str, ...]] = {
@@ -23,6 +23,7 @@ SPLITS: dict[str, tuple[str, ...]] = {
 }
 
 
+_SHEETS = (".xlsx", ".xls", ".ods", ".parquet", ".sav", ".dta")  # tables that are not opened
 _OF_TEXT = ("exams", "notes")  # recipes whose tables may have no images
 
 
@@ -52,6 +53,8 @@ def files_of(folder: Path, split: str, row: Row) -> list[Path]:
     if named or len(others) == 1:
         return named or others
     which = f"holds several tables ({', '.join(p.name for p in tables)})" if tables else "holds no CSV and no JSONL"
+    if not tables and (sheet := next((p for p in sorted(folder.iterdir()) if p.suffix.lower() in _SHEETS), None)):
+        raise AssayError(f"{sheet} is no CSV and no JSONL; save its table as a CSV in UTF-8.")
     raise AssayError(f"{folder} {which}; name the one to be read train, validation or test, or in {FILE} (files).")
 
 
@@ -258,6 +261,12 @@ def _class_names(folder: Path, row: Row) -> list[str]:
         whole = folder.resolve().parent if split_of(folder.resolve().name) else folder
         places = [path for path in _classes_in(whole) if split_of(path.name)] or [folder]
     return sorted({path.name for place in places for path in _classes_in(place)})
+
+
+def released(folder: Path) -> Path:
+    """The newest version within a folder, as PhysioNet's are (mimic-cxr-jpg/2.1.0); itself, where it has none."""
+    versions = [p for p in folder.iterdir() if p.is_dir() and is_version(p)] if folder.is_dir() else []
+    return max(versions, key=lambda p: [int(one) for one in p.name.split(".")], default=folder)
 
 
 def part_of(name: str, shares: Mapping[str, int]) -> str:

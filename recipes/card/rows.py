@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from extraction.errors import AssayError, reason
 from finetune.config import Section
+from finetune.yaml_keys import Loader, TwiceError
 
 FILE = "row.yaml"
 """Beside data of a team's own: says how they are read, asked and graded."""
@@ -151,24 +152,6 @@ def filled(template: str, **values: str) -> str:
     return re.sub(r"\{(\w+)\}", lambda match: values.get(match.group(1), match.group()), template)
 
 
-class _TwiceError(yaml.YAMLError):
-    """A key stands in a mapping twice; YAML forbids it, and PyYAML takes the last."""
-
-    def __init__(self, key: str, line: int):
-        self.key, self.line = key, line
-
-
-class _Loader(yaml.SafeLoader):
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise _TwiceError(key.value, key.start_mark.line + 1)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def load_row(path: Path) -> Row:
     """A row of a file; one that says `base: NAME` begins from a published row.
 
@@ -176,10 +159,10 @@ def load_row(path: Path) -> Row:
         AssayError: unreadable, an unknown key (the nearest is named) or a value of the wrong kind.
     """
     try:
-        values: Any = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        values: Any = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise AssayError(f"{path} cannot be read ({reason(error)}).") from None
-    except _TwiceError as error:
+    except TwiceError as error:
         raise AssayError(f"{path}, line {error.line}, has the key `{error.key}` a second time; keep one.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

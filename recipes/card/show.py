@@ -165,13 +165,14 @@ def page(entries: Sequence[Entry], absent: Sequence[Row], model: str, settings: 
     body = []
     for entry in entries:
         body += [row(cells) for cells in _cells(entry)]
-        told = " ".join([*differing(entry, settings), *entry["notes"]])
-        body.append(f'<tr class="note"><td colspan="{len(_HEAD)}">{html.escape(told)}</td></tr>' if told else "")
+        told = "<br>".join(map(html.escape, [*differing(entry, settings), *entry["notes"]]))
+        body.append(f'<tr class="note"><td colspan="{len(_HEAD)}">{told}</td></tr>' if told else "")
     rest = "".join(f"<li><b>{html.escape(r.title)}</b>: {html.escape(r.access)}</li>" for r in absent)
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>Card</title><style>"
         "body{font:15px system-ui;margin:2em auto;max-width:75em}table{border-collapse:collapse;width:100%}"
-        "td,th{text-align:right;padding:.3em .6em;border-top:1px solid #ddd}td:nth-child(-n+2),th:nth-child(-n+2)"
+        "td,th{text-align:right;padding:.3em .6em;border-top:1px solid #ddd}td:nth-child(n+3){white-space:nowrap}"
+        "td:nth-child(-n+2),th:nth-child(-n+2)"
         "{text-align:left}.note td{text-align:left;border:0;color:#666;font-size:.85em}</style>"
         f"<h1>{html.escape(model)}</h1><table>{row(_HEAD, 'th')}{''.join(body)}</table>"
         "<p>In percent. Published figures: MedGemma 1.5's model card. The blind answer is that of "

@@ -14,7 +14,7 @@ from extraction.errors import AssayError
 from recipes.card.boxes import in_square
 from recipes.card.items import Item, Reading, one_patient
 from recipes.card.options import LETTERS, told
-from recipes.card.readers import lines_of
+from recipes.card.readers import lines_of, released
 from recipes.card.rows import Row, is_version
 
 _PARTS = {"train": "train", "validation": "validate", "test": "test"}
@@ -41,16 +41,10 @@ _NAMES = {
 }  # fmt: skip
 
 
-def _released(folder: Path) -> Path:
-    """The newest version within a folder, as PhysioNet's are (mimic-cxr-jpg/2.1.0); itself, where it has none."""
-    versions = [p for p in folder.iterdir() if p.is_dir() and is_version(p)] if folder.is_dir() else []
-    return max(versions, key=lambda p: [int(one) for one in p.name.split(".")], default=folder)
-
-
 def _homes(folder: Path, beside: Sequence[str]) -> list[Path]:
     """What holds `files`: the folder itself, one in it or beside it; where none does, the one that is to be there."""
     top = folder.parent if is_version(folder) else folder
-    places = [_released(place / name) for name in ("", *beside) for place in (top.parent if name else folder, folder)]
+    places = [released(place / name) for name in ("", *beside) for place in (top.parent if name else folder, folder)]
     return [p for p in dict.fromkeys(places) if (p / "files").is_dir()] or [top.parent / beside[0]]
 
 
@@ -122,7 +116,7 @@ def read_mimic_cxr(folder: Path, split: str, row: Row) -> Reading:
     """
     from recipes.chest_xray.readers import FINDINGS, add
 
-    reading, folder = Reading(), _released(folder)
+    reading, folder = Reading(), released(folder)
     by_hand = folder / _LABELLED
     if split == "test" and by_hand.is_file():
         rows = lines_of(by_hand, ("study_id", *FINDINGS))
@@ -161,7 +155,7 @@ def read_ms_cxr_t(folder: Path, split: str, row: Row) -> Reading:
     Raises:
         AssayError: it is asked for training, or the table is missing.
     """
-    homes, folder = _images(folder), _released(folder)
+    homes, folder = _images(folder), released(folder)
     file = next(iter(sorted(folder.glob("MS_CXR_T_temporal_image_classification*.csv"))), None)
     if split != "test":
         raise AssayError(f"{row.title} has no training part; train on pairs of your own (reader table, two images).")
@@ -195,7 +189,7 @@ def read_imagenome(folder: Path, split: str, row: Row) -> Reading:
     Raises:
         AssayError: the table of the split or the scene graphs are missing, or one is no JSON.
     """
-    homes, folder = _images(folder), _released(folder)
+    homes, folder = _images(folder), released(folder)
     base = folder / "silver_dataset" if (folder / "silver_dataset").is_dir() else folder
     name = {"train": "train.csv", "validation": "valid.csv", "test": "test.csv"}[split]
     reading = Reading()
@@ -255,7 +249,7 @@ def _add_box(
 
 def read_mimic_reports(folder: Path, split: str, row: Row) -> Reading:
     """Findings and impression of a study's report, from its indication and first frontal image."""
-    reading, homes, folder = Reading(), _homes(folder, ("mimic-cxr-reports", "mimic-cxr")), _released(folder)
+    reading, homes, folder = Reading(), _homes(folder, ("mimic-cxr-reports", "mimic-cxr")), released(folder)
     for study, (subject, image, at) in _frontal(folder, split, row, reading).items():
         places = [(home / _within(subject, study)).with_suffix(".txt") for home in homes]
         file = next((place for place in places if place.is_file()), None)

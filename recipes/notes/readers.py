@@ -13,8 +13,8 @@ from typing import Any
 from extraction.errors import AssayError
 from recipes.card.items import Item, Reading
 from recipes.card.options import told
-from recipes.card.readers import lines_of
-from recipes.card.rows import Row
+from recipes.card.readers import lines_of, released
+from recipes.card.rows import Row, is_version
 
 _COLUMNS = ("subject_id", "charttime", "text")
 
@@ -29,6 +29,7 @@ def read_ehr_note_qa(folder: Path, split: str, row: Row) -> Reading:
         raise AssayError(
             f"{row.title} has no training part; train on notes of your own (a table with text and options)."
         )
+    folder = released(folder)
     file = folder / "EHRNoteQA.jsonl"
     if not file.is_file():
         raise AssayError(f"{folder} has no EHRNoteQA.jsonl; {row.access}.")
@@ -54,7 +55,8 @@ def read_ehr_note_qa(folder: Path, split: str, row: Row) -> Reading:
 
 def _notes(folder: Path, patients: set[str], row: Row) -> dict[str, list[tuple[str, str]]]:
     """The discharge notes of some patients with their times; the file is read line by line, it holds gigabytes."""
-    places = (folder, folder.parent, folder.parent / "mimic-iv-note", folder.parent / "mimic-iv-note" / "note")
+    beside = (folder.parent.parent if is_version(folder) else folder.parent) / "mimic-iv-note"
+    places = (folder, folder.parent, beside.parent, beside, beside / "note", released(beside) / "note")
     files = (place / name for place in places for name in ("discharge.csv.gz", "discharge.csv"))
     file = next((path for path in files if path.is_file()), None)
     if file is None:

@@ -80,6 +80,9 @@ def test_files_that_are_no_configuration(tmp_path):
     (tmp_path / "a.yaml").write_text("recipe: lab_report\ndata: {train: a, validation: b}")
     with pytest.raises(AssayError, match=r"a\.yaml: .*`train` is missing"):
         load_config(tmp_path / "a.yaml", ["data.train=b"])
+    (tmp_path / "a.yaml").write_text("recipe: lab_report\ntrain: {output: a, epochs: 1, epochs: 3}\n")
+    with pytest.raises(AssayError, match="line 2, has the key `epochs` a second time; keep one"):
+        load_config(tmp_path / "a.yaml")
 
 
 @pytest.mark.parametrize("recipe", [None, "lab_report", "contrastive", "vqa_head"])

@@ -49,6 +49,16 @@ def test_pictures_are_shown_whether_or_not_their_column_is_named(tmp_path):
         read_table(tmp_path, "test", row)
 
 
+def test_a_spreadsheet_and_another_encoding_are_named_with_the_remedy(tmp_path):
+    row = own(tmp_path, **TEXTS)
+    (tmp_path / "test.xlsx").write_bytes(b"PK")
+    with pytest.raises(AssayError, match=r"test\.xlsx is no CSV and no JSONL; save its table as a CSV in UTF-8"):
+        read_table(tmp_path, "test", row)
+    (tmp_path / "test.csv").write_bytes("q,o,a\nWie gro\u00df?,a|b,a\n".encode("latin-1"))
+    with pytest.raises(AssayError, match=r"line 2, is not UTF-8 \(byte 0xdf.*; save it as UTF-8\."):
+        read_table(tmp_path, "test", row)
+
+
 def test_options_are_shown_without_a_prompt(tmp_path):
     table(tmp_path / "test.jsonl", [{"q": "Which {text}?", "o": ["x {letter}", "y"], "a": "y"}])
     row = own(tmp_path, **TEXTS)

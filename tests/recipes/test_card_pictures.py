@@ -345,6 +345,12 @@ def test_ehr_note_qa_joins_its_notes_by_time(tmp_path):
     assert [branch.gold["answer"] for branch in example.branches] == ["Final Answer: (D)"] * 2
     assert "CHOICE_E: EE" in example.branches[0].parts[0]
     assert reading.counts == {"its notes are not those of the patient": 1}
+    inner, notes = tmp_path / "ehr-notes-qa-llms" / "1.0.1", tmp_path / "mimic-iv-note" / "2.2" / "note"
+    for place in (inner.parent, notes):
+        place.mkdir(parents=True)
+    folder.rename(inner)  # as PhysioNet has them
+    (inner / "discharge.csv.gz").rename(notes / "discharge.csv.gz")
+    assert golds(read(inner)) == golds(read(inner.parent)) == golds(reading)
 
 
 def test_pictures_that_cannot_be_read_are_left_out_and_counted(tmp_path, capsys):

@@ -86,7 +86,7 @@ def test_a_card_keeps_the_rows_of_earlier_runs(card):
     first = card.made("medqa")["medqa"]
     rows, page = card.made("own", limit=1), (card.out / "card.html").read_text()
     assert rows["medqa"] == first and rows["own"]["settings"]["limit"] == 1
-    assert "Of an earlier run with other settings: no --limit; the last run has --limit 1." in page
+    assert "Of an earlier run with other settings: no --limit; the last run has --limit 1.<br>" in page
     assert "<td>MedQA (4 options)</td>" in page and "<td>own</td>" in page
     shutil.move(card.data / "medqa", card.folder)  # its result stands, though its data are gone
     rows, page = card.made(), (card.out / "card.html").read_text()
