@@ -14,7 +14,7 @@ from typing import Any
 
 from extraction.errors import AssayError
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".csv.gz", ".jsonl.gz")
+SUFFIXES = tuple(f".{kind}{packed}" for kind in ("csv", "tsv", "jsonl", "ndjson", "json") for packed in ("", ".gz"))
 Cells = dict[str, Any]
 
 
@@ -62,6 +62,8 @@ def table(path: Path, names: Sequence[str] = (), header: bool = True) -> Iterato
         )
     else:
         whole = _json(text, str(path))
+        if isinstance(whole, dict) and len(whole) == 1 and isinstance(next(iter(whole.values())), list):
+            [whole] = whole.values()  # under a name: {"data": [...]}
         if isinstance(whole, dict):  # by id, as PubMedQA has it
             whole = [
                 {"id": key, **row} if isinstance(row, dict) else {"id": key, "value": row} for key, row in whole.items()

@@ -112,7 +112,9 @@ def gold_of(cells: Cells, row: Row, options: Mapping[str, str], names: Mapping[s
     if row.grader != "choice":
         return row.classes.get(said, said), ""
     if row.classes:
-        return dict(zip(row.classes, LETTERS, strict=False)).get(said, said), ""
+        letters = dict(zip(row.classes, LETTERS, strict=False))
+        folded = {name.casefold(): letter for name, letter in letters.items()}  # before letters: a class may be `b`
+        return letters.get(said, folded.get(said.casefold(), said)), ""
     return _letter(said, row, options, names, base)
 
 

@@ -24,6 +24,7 @@ SPLITS: dict[str, tuple[str, ...]] = {
 
 
 _SHEETS = (".xlsx", ".xls", ".ods", ".parquet", ".sav", ".dta")  # tables that are not opened
+_NO_PICTURES = (".txt", ".csv", ".json", ".xml", ".md", ".db", ".ini", ".zip", ".pdf", ".xlsx")  # Thumbs.db, notes
 _OF_TEXT = ("exams", "notes")  # recipes whose tables may have no images
 
 
@@ -190,7 +191,7 @@ def _images(folder: Path, cells: Cells, row: Row) -> tuple[tuple[Path, ...], str
     names = [told(one) for one in (value if isinstance(value, list) else [value])]
     if len(columns) > 1 and not all(names):  # one study alone would be asked what has changed
         return (), "its image is missing", f"nothing in the column {columns[names.index('')]}"
-    paths = tuple(folder / filled(row.images, image=name) for name in names if name)
+    paths = tuple(_of_any_system(folder / filled(row.images, image=name), row) for name in names if name)
     whole = folder.parent if (folder.parent / FILE).is_file() else folder
     places = [
         Path(os.path.normpath(one.absolute())) for one in (whole, (folder / filled(row.images, image="_")).parent)
@@ -201,6 +202,12 @@ def _images(folder: Path, cells: Cells, row: Row) -> tuple[tuple[Path, ...], str
         if why := _unseen(path, row):
             return paths, why, str(path)
     return paths, "" if paths else "its image is missing", "no file is named"
+
+
+def _of_any_system(path: Path, row: Row) -> Path:
+    r"""A file's path, which a table of Windows may write as `images\1.png`."""
+    other = Path(str(path).replace("\\", "/"))
+    return other if _unseen(path, row) and not _unseen(other, row) else path
 
 
 def _unseen(path: Path, row: Row) -> str:
@@ -240,6 +247,8 @@ def read_folders(folder: Path, split: str, row: Row) -> Reading:
             elif path.is_dir():
                 for inner in sorted(one for one in path.rglob("*") if one.is_file()):
                     reading.leave("it lies in a folder within its class's", str(inner))
+            elif path.suffix.lower() in _NO_PICTURES:
+                reading.leave("it is no picture by its name", str(path))
             else:
                 name = f"{place.name}/{path.name}"
                 reading.add(Item(name, row.question, letters[place.name], options, (path,), at=str(path)))

@@ -202,6 +202,9 @@ def _begun(base: Row, values: Mapping[str, Any]) -> dict[str, Any]:
     start = base.model_dump(exclude_unset=True)
     if "classes" in values:
         start.pop("classes", None)
+    columns = values.get("columns")
+    if isinstance(columns, dict) and {"question", "answer", "image"} & set(columns):  # a table that has its own names
+        start = {key: one for key, one in start.items() if key not in ("columns", "files", "where", "images")}
     if base.folders and {"reader", "columns"} & set(values):
         start |= {"folders": (), "n": None, "leak": "", "note": "", "access": "", "download": ""}
         start["figures"] = [figure.model_copy(update={"published": ()}).model_dump() for figure in base.figures]

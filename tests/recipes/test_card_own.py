@@ -59,6 +59,38 @@ def test_a_spreadsheet_and_another_encoding_are_named_with_the_remedy(tmp_path):
         read_table(tmp_path, "test", row)
 
 
+def test_tables_under_a_name_and_of_windows(tmp_path):
+    row = exam(tmp_path, [])
+    (tmp_path / "test.jsonl").rename(tmp_path / "test.ndjson")
+    (tmp_path / "test.ndjson").write_text('{"q": "Why?", "o": ["x", "y"], "a": "x"}\n')
+    assert len(read_table(tmp_path, "test", row).items) == 1
+    (tmp_path / "test.ndjson").rename(tmp_path / "test.json")
+    (tmp_path / "test.json").write_text(json.dumps({"data": [{"q": "Why?", "o": ["x", "y"], "a": "y"}]}))
+    assert [item.gold for item in read_table(tmp_path, "test", row).items] == ["B"]
+    image = picture(tmp_path / "own" / "images" / "1.png")
+    table(tmp_path / "own" / "test.csv", [{"image": "images\\1.png", "answer": "B"}])
+    row = own(tmp_path / "own", classes={"b": "better", "w": "worse"}, question="And now?", columns={"image": "image"})
+    [item] = read_table(tmp_path / "own", "test", row).items
+    assert (item.images, item.gold) == ((image,), "A")  # the class b, not the option B
+
+
+def test_a_table_of_one_s_own_may_begin_from_a_published_row(tmp_path):
+    picture(tmp_path / "1.png")
+    table(tmp_path / "test.csv", [{"image": "1.png", "question": "What?", "answer": "liver"}])
+    columns = {"image": "image", "question": "question", "answer": "answer"}
+    row = own(tmp_path, base="slake", reader="table", columns=columns)
+    assert row.grader == "short" and "Final Answer: X" in row.prompt.ask
+    assert [item.gold for item in read_table(tmp_path, "test", row).items] == ["liver"]
+
+
+def test_what_is_no_picture_in_a_folder_of_a_class_is_named_and_no_leak(tmp_path):
+    for number, place in enumerate(f"{split}/{name}" for split in ("train", "test") for name in "ab"):
+        picture(tmp_path / place / "1.png", (9, 9, number))
+        (tmp_path / place / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    reading = read_row(own(tmp_path, recipe="image_choice", reader="folders", question="What?"), tmp_path, "test")
+    assert reading.counts == {"it is no picture by its name": 2} and len(reading.items) == 2
+
+
 def test_options_are_shown_without_a_prompt(tmp_path):
     table(tmp_path / "test.jsonl", [{"q": "Which {text}?", "o": ["x {letter}", "y"], "a": "y"}])
     row = own(tmp_path, **TEXTS)
