@@ -42,7 +42,7 @@ def _others(kinds: Iterable[str]) -> set[str]:
 @lru_cache(maxsize=100_000)
 def standard(own: Words) -> Words:
     """The words of a name, those of the table as its plain words."""
-    left, found = set(own), set()
+    left, found = set(own), set[str]()
     for form, plain in _phrases():
         if form <= left:
             left -= form
