@@ -19,6 +19,7 @@ from extraction.volume import chosen, open_volumes, parts, protocol_of, shown, v
 from extraction.volume import volume as volume_module
 from extraction.volume.volume import LIMITS
 from extraction.volume.windows import images
+from tests.extraction.test_evidence_page import in_browser
 from tests.extraction.volumes import PATIENT, enhanced, head, nifti, save, series, values
 
 
@@ -245,6 +246,24 @@ def test_command_prints_and_writes_a_page(tmp_path, within):
     run = CliRunner().invoke(app, ["volume", str(tmp_path / "study"), "--html", str(page)])
     assert isinstance(run.exception, AssayError) and "--number" in str(run.exception)
     assert LIMITS.seconds < 600
+
+
+def test_the_slider_the_buttons_and_the_windows_of_a_page_work(tmp_path, within):
+    (volume,) = open_volumes(series(tmp_path / "study"))
+    said = {"question": "Air", "said": "yes", "evidence": ["SLICE 2"]}
+    (tmp_path / "page.html").write_text(volume_page(volume, answers=[said]), encoding="utf-8")
+    steps = """(() => {
+        const seen = [], told = () => seen.push(byId("label").textContent);
+        const windows = () => seen.push([...document.querySelectorAll(".window")].every((one) => one.hidden));
+        told(); windows();
+        byId("at").value = 4; byId("at").oninput(); told();
+        document.querySelector("#answers button").click(); told();
+        byId("view").value = "window"; byId("view").oninput(); windows();
+        byId("level").value = 300; byId("level").oninput(); seen.push(byId("levelled").textContent);
+        return seen;
+    })()"""
+    places = [f"SLICE {number} (slice {number} of 6)" for number in (4, 5, 2)]
+    assert in_browser(tmp_path / "page.html", steps) == [places[0], True, *places[1:], False, "300"]
 
 
 def test_a_real_head_ct_with_a_tilted_gantry_and_two_thicknesses(shared_data):
