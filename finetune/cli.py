@@ -242,7 +242,8 @@ def evaluate(
         stem = f"{task_id(model, None)}.{data.resolve().name}"
         figures = own.evaluate(model, data, out / f"{stem}.answers.jsonl")
         print(f"Figures: {write_figures(out / f'{stem}.figures.json', figures)}", file=sys.stderr)
-        print(json.dumps(figures, indent=1) if as_json else "\n".join(f"{k:24} {v:.3f}" for k, v in figures.items()))
+        lines = (f"{name:24} {told_figure(value)}" for name, value in figures.items())
+        print(json.dumps(figures, indent=1) if as_json else "\n".join(lines))
         return
     task = load_task(wanted)
     known = (Path(shipped(model)) / FILE).exists()

@@ -383,3 +383,9 @@ def test_a_log_has_no_traceback_whose_error_may_hold_a_document_s_text(tmp_path)
     handler.close()
     line, broken = (tmp_path / "log").read_text().splitlines()
     assert line.endswith("WARNING a.pdf met a fault.") and broken.endswith(r"WARNING a\nb.pdf met a fault.")
+
+
+def test_a_count_among_figures_is_a_whole_number():
+    from finetune.compare import told_figure
+
+    assert (told_figure(6), told_figure(1.0)) == ("6", "1.000")
