@@ -134,7 +134,7 @@ def test_slides_in_another_magnification_are_other_questions():
 
 def test_only_pictures_that_are_asked_about_are_opened(card, monkeypatch):
     opened = []
-    monkeypatch.setattr(examples, "readable", lambda path: opened.append(path) or path)
+    monkeypatch.setattr(examples, "readable", lambda path: opened.append(path) or (path, ""))
     folder = card.data / "own"
     for name in "abcdefgh":
         picture(folder / f"{name}.png", (ord(name), 9, 9))
