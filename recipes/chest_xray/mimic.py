@@ -120,11 +120,11 @@ def read_mimic_cxr(folder: Path, split: str, row: Row) -> Reading:
     by_hand = folder / _LABELLED
     if split == "test" and by_hand.is_file():
         rows = lines_of(by_hand, ("study_id", *FINDINGS))
-        labelled_studies = {_study(cells): at for at, cells in lines_of(by_hand, ("study_id",))}
-        only: dict[str, str] | None = labelled_studies
+        named = {_study(cells): at for at, cells in lines_of(by_hand, ("study_id",))}
+        only: dict[str, str] | None = named
         reading.said.append(
-            f"Labels are a radiologist's, of the reports of {len(labelled_studies)} studies ({_LABELLED}); others "
-            "of the test part are not asked about."
+            f"Labels are a radiologist's, of the reports of {len(named)} studies ({_LABELLED}); others of the test "
+            "part are not asked about."
         )
     else:
         labels = _table(folder, "mimic-cxr-2.0.0-chexpert.csv", row)
