@@ -106,11 +106,13 @@ def _draw(example: Example, records: Sequence[Record], path: Path) -> bool:
 
 
 def _beside(example: Example, records: Sequence[Record]) -> str:
+    shown = list(zip(example.branches, records, strict=True))[:_ASKED]
+    asked = [" ".join(part for part in branch.parts if isinstance(part, str)) for branch, _ in shown]
     rows = ""
-    for branch, record in list(zip(example.branches, records, strict=True))[:_ASKED]:
-        asked = " ".join(part for part in branch.parts if isinstance(part, str))
-        rows += f"<tr><td>{html.escape(asked)}</td>{_cell(record.data)}{_cell(branch.gold)}</tr>"
-    head = "<tr><th>asked</th><th>the model's answer</th><th>the true one</th></tr>"
+    for words, (branch, record) in zip(asked, shown, strict=True):
+        question = f"<td>{html.escape(words)}</td>" if any(asked) else ""
+        rows += f"<tr>{question}{_cell(record.data)}{_cell(branch.gold)}</tr>"
+    head = f"<tr>{'<th>asked</th>' if any(asked) else ''}<th>the model's answer</th><th>the true one</th></tr>"
     return f"<h2>{html.escape(example.context.name)}</h2><table>{head}{rows}</table>"
 
 

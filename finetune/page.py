@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from finetune.run import CONFIG, RunFolder, read_metrics
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1500px; padding: 0 1rem; color: #1b1f24; }
 h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2rem }
-table { border-collapse: collapse; font-size: 13px } td, th { padding: 3px 10px; text-align: left;
+table { border-collapse: collapse; font-size: 13px } td, th { padding: 3px 10px; text-align: left; vertical-align: top;
   border-bottom: 1px solid #d8dee4 } th { background: #f3f5f7 } .number { text-align: right }
 .charts { display: flex; gap: 1.5rem; flex-wrap: wrap } figure { margin: 0 }
 svg text { font: 11px system-ui, sans-serif; fill: #57606a }
@@ -158,13 +158,7 @@ def _report(folder: RunFolder, config: BaseConfig, facts: Mapping[str, Any], row
     shares = [  # a count may be 0 or 1, too
         name for name in names if all(isinstance(r[name], float) and 0 <= r[name] <= 1 for r in rows if name in r)
     ]
-    rewards = [
-        name for name in dict.fromkeys(n for row in rows for n in row) if re.fullmatch(r"reward|rewards/\w+/mean", name)
-    ]
-    charts = [chart("Training loss", loss)] if not rewards else []
-    for name in rewards:
-        points = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
-        charts.append(chart(name.removesuffix("/mean").replace("/", ": ").replace("_", " ").capitalize(), points))
+    charts = [chart(title, points, top) for title, points, top in _of_rewards(rows)] or [chart("Training loss", loss)]
     for name in shares:
         points = [(row["step"], row[name]) for row in rows if name in row]
         charts.append(chart(f"Held-out {name.removeprefix('eval_').replace('_', ' ')}", points, 1.0))
@@ -187,6 +181,21 @@ def _report(folder: RunFolder, config: BaseConfig, facts: Mapping[str, Any], row
         f"<h2>Settings</h2><pre>{html.escape(json.dumps(settings, indent=1))}</pre>"
     )
     return page("Assay run", body)
+
+
+def _of_rewards(
+    rows: Sequence[Mapping[str, Any]],
+) -> Iterator[tuple[str, list[tuple[float, float]], float | None]]:
+    """Title, points and top of the charts of a run by reward: what answers were worth, by parts where there are
+    several, and how many questions taught nothing."""
+    parts = [name for name in dict.fromkeys(n for row in rows for n in row) if re.fullmatch(r"rewards/\w+/mean", name)]
+    titles = {"reward": "Reward"}
+    if len(parts) > 1:
+        titles |= {name: f"Reward: {name.split('/')[1].replace('_', ' ')}" for name in parts}
+    titles["frac_reward_zero_std"] = "Share of questions whose answers were all worth the same, which teach nothing"
+    for name, title in titles.items():
+        if points := [(row["step"], row[name]) for row in rows if row.get(name) is not None]:
+            yield title, points, 1.0 if all(0 <= value <= 1 for _, value in points) else None
 
 
 def _cost(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:

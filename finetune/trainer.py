@@ -234,6 +234,10 @@ class Report(TrainerCallback):
         """Write the page anew."""
         self._write(state)
 
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Write it again: a checkpoint is written behind its evaluation, and may be the best."""
+        self._write(state)
+
     def _write(self, state: Any) -> None:
         if state.is_world_process_zero:
             best = state.best_model_checkpoint

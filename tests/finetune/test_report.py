@@ -71,7 +71,21 @@ def test_a_run_that_was_stopped_has_its_report(folder):
     assert "Held-out micro f1" in page and "Held-out wrong values" not in page  # a count, however low it is
     beside = (folder.path / "answers" / "checkpoint-5.html").read_text()
     assert "9.99" in beside and "3.00" in beside and "Bolt &lt;b&gt;" in beside and "<b>" not in beside
-    assert beside.index("1.pdf") < beside.index("0.pdf")
+    assert beside.index("1.pdf") < beside.index("0.pdf") and "asked" not in beside  # of documents nothing is
+
+
+def test_a_run_by_reward_shows_what_answers_were_worth_and_what_taught_nothing(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.open(CONFIG)
+    for step in (1, 2):
+        parts = {"rewards/valid/mean": 0.5, "rewards/set_aside/mean": -0.1 * step}
+        run.append_metrics({"step": step, "loss": 0.0, "reward": 0.4, "frac_reward_zero_std": 0.25, **parts})
+    state = SimpleNamespace(is_world_process_zero=True, best_model_checkpoint="x/checkpoint-2")
+    Report(run, CONFIG).on_save(None, state, None)
+    page = (run.path / "report.html").read_text()
+    assert "Kept: checkpoint-2" in page and "Training loss" not in page and "teach nothing" in page
+    titles = [page.index(f"<figcaption>Reward{name}<") for name in ("", ": valid", ": set aside")]
+    assert titles == sorted(titles) and ">-0.20<" in page
 
 
 def test_a_run_has_its_report_from_its_first_moment(tmp_path):

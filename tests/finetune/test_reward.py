@@ -55,7 +55,7 @@ def test_the_metric_goes_up_and_a_run_goes_on_with_the_answers_it_would_have_dra
     assert {"contract.json", "versions.json", "README.md"} <= {path.name for path in adapter.iterdir()}
     assert "by what they were worth" in (adapter / "README.md").read_text()
     page = (work / "run" / "report.html").read_text()
-    assert "Rewards: metric" in page and 'href="answers/checkpoint-0.html"' in page
+    assert ">Reward<" in page and "teach nothing" in page and 'href="answers/checkpoint-0.html"' in page
     # As if it had been stopped after its first checkpoint.
     shutil.rmtree(adapter)
     shutil.rmtree(work / "run" / "checkpoints" / "checkpoint-6")
