@@ -41,7 +41,7 @@ assay data check {yaml}        # are the records on the pages, the splits apart,
 assay data preview {yaml} 1    # an example as the model gets it: what is trained, what it sees
 assay train {yaml} --dry-run   # all of it for two steps: time, memory, disk
 assay train {yaml}             # goes on where it was stopped; its report.html is whole at any moment
-assay evaluate runs/{name}/adapter FOLDER    # F1 on documents with records in a folder that it never saw
+assay evaluate runs/{name} {data}/test    # F1 on documents that it never saw and that chose nothing
 assay extract NEW.pdf --model runs/{name}/adapter --html
 assay merge runs/{name} --out runs/{name}-merged
 ```

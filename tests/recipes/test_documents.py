@@ -58,6 +58,7 @@ def test_what_is_begun_is_told_in_lines_that_fit_a_terminal(here, capsys):
     app(["init", "bills", "--schema", "schema.json"], standalone_mode=False)
     said = capsys.readouterr().out
     assert max(map(len, said.splitlines())) <= 100 and "bills/README.md" in said
+    assert "assay evaluate runs/bills bills/data/test " in Path("bills/README.md").read_text()
     told = yaml.safe_load(Path("bills/bills.yaml").read_text())["contract"]["instruction"]
     assert told in " ".join(said.split())
 
