@@ -1,6 +1,6 @@
 """Choose how near a name that no table has must be to a saying of one, to be taken for it.
 
-These are `NEAREST` and `AHEAD` of `recipes/ehr_qa/sayings.py`.
+These are `NEAREST` and `AHEAD` of `recipes/ehr_qa/nearest.py`.
 
     .venv/bin/python scripts/choose_name_guess.py [--sayings 300] [--seed 1]
 
@@ -30,7 +30,8 @@ def main() -> None:
 
 
 def run(count: int, seed: int) -> None:
-    from recipes.ehr_qa.sayings import ranked_rows, table_of
+    from recipes.ehr_qa.nearest import ranked_rows
+    from recipes.ehr_qa.sayings import table_of
 
     for section in SECTIONS:
         table, rng = table_of(section), random.Random(seed)

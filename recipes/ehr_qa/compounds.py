@@ -29,8 +29,13 @@ def has(name: frozenset[str], form: frozenset[str]) -> bool:
     """Whether a name's words have all of a form's, as they are or as parts of compounds."""
     if form <= name:
         return True
-    joined = [word for word in name if parted(word)]
+    joined = _compounds(name)
     return bool(joined) and all(word in name or any(_is_part(word, one) for one in joined) for word in form)
+
+
+@lru_cache(maxsize=100_000)
+def _compounds(name: frozenset[str]) -> tuple[str, ...]:
+    return tuple(word for word in name if parted(word))
 
 
 def _is_part(word: str, compound: str) -> bool:

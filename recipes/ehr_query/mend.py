@@ -17,9 +17,10 @@ from typing import TypeVar, get_args
 import yaml
 
 from recipes.ehr_qa.classes import is_known
+from recipes.ehr_qa.nearest import nearest
 from recipes.ehr_qa.nothing import not_own
 from recipes.ehr_qa.query import Kind, Operation, Query, Step, Time
-from recipes.ehr_qa.sayings import SILENT, is_all, meaning, nearest, rows_of, words
+from recipes.ehr_qa.sayings import SILENT, is_all, meaning, rows_of, words
 
 _Part = TypeVar("_Part", Query, Step)
 _LONGEST = 8  # words of a name

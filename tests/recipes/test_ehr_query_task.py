@@ -160,6 +160,7 @@ def test_two_days_are_the_first_and_the_last():
         ("condition", "a broken hip", "hip fracture"),
         ("procedure", "the womb was removed", "hysterectomy"),
         ("procedure", "removal of the gallbladder", "cholecystectomy"),
+        ("condition", "hart attack in the night", "heart attack"),
     ],
 )
 def test_words_that_are_made_of_the_same_mean_the_same(section, said, meant):
