@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 from recipes.ehr_qa.compounds import has
 from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.hierarchy import GROUPS, groups_of
-from recipes.ehr_qa.sayings import WITHOUT, Words, in_english, rows_of, table_of, words
+from recipes.ehr_qa.sayings import WITHOUT, Words, another, in_english, rows_of, table_of, words
 from recipes.ehr_qa.terms import SECTIONS, standard
 from recipes.ehr_qa.vocabulary import CLASSES, MEDICATIONS, members
 
@@ -42,7 +42,11 @@ def _of_names(kind: str, names: tuple[str, ...], codes: tuple[str, ...]) -> froz
     names = tuple(WITHOUT.sub("", name) for name in names)
     own = [form for name in names for form in (words(DOSE.sub(" ", name)), *in_english(name, kind))]
     own += [standard(form) for form in own] if kind in SECTIONS else []
-    found = {name for name, parts in _members(kind).items() if any(has(one, part) for part in parts for one in own)}
+    found = {
+        name
+        for name, parts in _members(kind).items()
+        if any(has(one, part) and not another(part, one, kind, of_all=False) for part in parts for one in own)
+    }
     if kind == "condition":
         groups = groups_of(codes, names[0])
         return None if groups is None and not found else frozenset({*(groups or ()), *found})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from rapidfuzz import fuzz
 
@@ -22,6 +22,7 @@ from recipes.ehr_qa.sayings import (
     Words,
     abroad,
     alike,
+    another,
     called,
     in_english,
     meaning,
@@ -32,7 +33,6 @@ from recipes.ehr_qa.sayings import (
     words,
 )
 from recipes.ehr_qa.terms import SECTIONS, is_other, made_of
-from recipes.ehr_qa.vocabulary import MARKS
 
 __all__ = ["Entry", "Meant", "bare", "meaning", "resolve", "words"]
 
@@ -42,6 +42,7 @@ NEAR = 84.0
 _KIND_OF_VALUE = re.compile(r"\[[^\]]*\]")  # "[Enzymatic activity/volume]"
 _SAYS_NOTHING = {"care_plan": frozenset(["plan", "care"])}  # "physio plan" of "Physical therapy procedure"
 _AS_NAMED_IN = {"care_plan": ("care_plan", "observation", "condition")}  # a goal or plan is for what those name
+_OF_URINE = frozenset("urine urin harn urines urinaire orina urina".split())
 _WORD = re.compile(r"[^\W_]+")
 _TREE = re.compile(r"[A-Z]\d\d(?:\.\d{0,2}|[A-Z]{1,2}(?:\d\d)?)?")
 
@@ -107,7 +108,7 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
         unknown = tuple(dict.fromkeys(entry.name for entry in entries if known[entry.fact.resource] is None))
         asked = words(which) | {"non"}  # "non-small cell lung cancer" is a cancer
         those = [entry for entry in entries if any(
-            name in (known[entry.fact.resource] or ()) and not _another(words(name) | asked, entry.name, kind)
+            name in (known[entry.fact.resource] or ()) and not another(words(name) | asked, _told(entry.name), kind)
             for name in classes
         )]  # fmt: skip
         if those and (not found or len(those) > len(found)):
@@ -148,6 +149,11 @@ def bare(name: str) -> str:
     return DOSE.sub(" ", short).strip() or name
 
 
+def _told(name: str) -> Words:
+    """The words of a name without LOINC's kind of value, which may be those of another thing ("volume")."""
+    return words(_KIND_OF_VALUE.sub(" ", name))
+
+
 def _base(name: str) -> Words:
     return words(bare(name))
 
@@ -161,8 +167,8 @@ def _named(forms: Sequence[Words], entries: Sequence[Entry], kind: str, which: s
     """
     tests: tuple[Callable[[Words, str], bool], ...] = (
         lambda form, name: form == words(name),
-        lambda form, name: form == _base(name) and not _another(form, name, kind),
-        lambda form, name: _has(form, name, kind, words(which)) and not _another(form, name, kind),
+        lambda form, name: form == _base(name) and not another(form, _told(name), kind),
+        lambda form, name: _has(form, name, kind, words(which)) and not another(form, _told(name), kind),
     )
     found: dict[int, Entry] = {}
     if any(words(which) == words(entry.name) for entry in entries):
@@ -178,8 +184,8 @@ def _named(forms: Sequence[Words], entries: Sequence[Entry], kind: str, which: s
         fits = {name for name in names if set(rows_called(which, kind)) & set(table_of(kind).get(words(name), ()))}
         found |= {id(entry): entry for entry in entries if fits.intersection(entry.names)}
     ordered = [entry for entry in entries if id(entry) in found]
-    elsewhere = [entry for entry in ordered if "urine" not in words(entry.name)]
-    return _once(elsewhere if elsewhere and not words(which) & SPECIMENS else ordered)
+    elsewhere = [entry for entry in ordered if not words(entry.name) & _OF_URINE]
+    return _once(elsewhere if elsewhere and not words(which) & (SPECIMENS | _OF_URINE) else ordered)
 
 
 def _has(form: Words, name: str, kind: str, asked: Words) -> bool:
@@ -192,20 +198,6 @@ def _has(form: Words, name: str, kind: str, asked: Words) -> bool:
     return has(own, form) or (kind in SECTIONS and made_of(own, form, form == asked))
 
 
-def _another(form: Words, name: str, kind: str) -> bool:
-    """Whether a name is that of another thing: a ratio, glycated hemoglobin, one who never smoked."""
-    marks, own = _marks(kind), words(_KIND_OF_VALUE.sub(" ", name))
-    return any((own & marks.get(word, frozenset())) - form for word in ("", *form))
-
-
-@cache
-def _marks(kind: str) -> dict[str, Words]:
-    return {
-        "" if word == "all" else next(iter(words(word))): frozenset(one for mark in own for one in words(mark))
-        for word, own in MARKS.get(kind, {}).items()
-    }
-
-
 def _once(entries: Sequence[Entry]) -> list[Entry]:
     """Without components of observations that are there as a whole."""
     whole = {id(entry.fact) for entry in entries if entry.name == entry.fact.name}
@@ -215,7 +207,7 @@ def _once(entries: Sequence[Entry]) -> list[Entry]:
 def _spelled(forms: Sequence[Words], entries: Sequence[Entry], kind: str) -> list[Entry]:
     def spells(form: Words, name: str) -> bool:
         own = words(WITHOUT.sub("", name))
-        if _another(form, name, kind) or (kind in SECTIONS and is_other(own, form)):
+        if another(form, _told(name), kind) or (kind in SECTIONS and is_other(own, form)):
             return False
         return all(any(alike(one, word) for word in own) for one in form)
 

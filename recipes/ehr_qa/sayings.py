@@ -11,7 +11,7 @@ from rapidfuzz import fuzz
 
 from recipes.ehr_qa.compounds import has
 from recipes.ehr_qa.hierarchy import GROUPS
-from recipes.ehr_qa.vocabulary import FORMS, MEDICATIONS, PRINTED, SECTIONS_CALLED, SYNONYMS, sayings
+from recipes.ehr_qa.vocabulary import FORMS, MARKS, MEDICATIONS, PRINTED, SECTIONS_CALLED, SYNONYMS, sayings
 
 SPELLED = 88.0
 """Two words of four letters and more with this ratio (0 to 100, of edits) are one, spelled in two ways."""
@@ -98,6 +98,24 @@ def _known() -> Words:
     phrases = [phrase for kind in SYNONYMS for row in rows_of(kind) for phrase in row.english]
     drugs = [drug for names in MEDICATIONS.values() for drug in names]
     return frozenset(word for phrase in (*phrases, *drugs, *GROUPS) for word in words(phrase) if len(word) > 4)
+
+
+@cache
+def _marks(kind: str) -> dict[str, Words]:
+    return {
+        "" if word == "all" else next(iter(words(word))): frozenset(one for mark in own for one in words(mark))
+        for word, own in MARKS.get(kind, {}).items()
+    }
+
+
+def another(form: Words, own: Words, kind: str, of_all: bool = True) -> bool:
+    """Whether a name's words are those of another thing than a form's: a ratio, one who never smoked, a heat stroke.
+
+    Args:
+        of_all: marks of any name count, not only those of the form's words.
+    """
+    marks = _marks(kind)
+    return any((own & marks.get(word, frozenset())) - form for word in (*form, *([""] if of_all else [])))
 
 
 class Row(NamedTuple):

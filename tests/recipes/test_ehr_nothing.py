@@ -23,6 +23,8 @@ UNKNOWN = [
     "Não perguntado", "Sem informação", "Desconhecido",
 ]  # fmt: skip
 NOT_OWN = [
+    "kein Diabetes", "No diabetes", "Pas d'asthme",
+    "Sin fracturas", "Geen hartfalen", "Nessuna frattura", "Sem diabetes",
     "Family history of stroke", "FH: stroke", "Suspected stroke", "Stroke ruled out", "? stroke",
     "Verdacht auf Apoplex",
     "V. a. Apoplex", "Familienanamnese: Apoplex", "Kein Hinweis auf Apoplex", "Lungenembolie ausgeschlossen",
