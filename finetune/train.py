@@ -232,7 +232,8 @@ def common_arguments(settings: TrainConfig, folder: RunFolder, metric: str) -> d
     in_bfloat16 = base_dtype(settings) != "float32"
     # The run's precision holds, whatever a launch file says: Trainer would take that for float32 runs.
     os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if in_bfloat16 else "no"
-    os.environ.setdefault("WANDB_MODE", "offline")  # nothing leaves the machine unless somebody says so
+    if "wandb" in settings.report_to:
+        os.environ.setdefault("WANDB_MODE", "offline")  # nothing leaves the machine unless somebody says so
     return {
         "remove_unused_columns": False,
         "output_dir": str(folder.checkpoints),

@@ -43,7 +43,9 @@ def options(work, output, batch):
 def launch(overrides, check=True):
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(LAUNCHES / "ddp.yaml")]
     command += ["-m", "recipes.lab_report", "--config", str(DEMO), *overrides]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | ALONE, capture_output=True, text=True, check=check)
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | ALONE, capture_output=True, text=True)
+    assert not check or done.returncode == 0, done.stderr[-4000:]
+    return done
 
 
 def close(one, two):
