@@ -20,7 +20,15 @@ from extraction.evidence import PageEvidence
 from extraction.record.days import date_order
 from extraction.values.dates import DateOrder, Moment, moments
 from extraction.values.signs import PLAIN
-from recipes.lab_report.lines import Cell, cells_of, is_result_title, names_columns, rows_like_results, touch
+from recipes.lab_report.lines import (
+    Cell,
+    cells_of,
+    is_result_title,
+    names_columns,
+    names_day,
+    rows_like_results,
+    touch,
+)
 
 _CLOCK = re.compile(r"([01]?\d|2[0-3])[:hH]([0-5]\d)(?::([0-5]\d))?")
 _LOW = re.compile(
@@ -89,8 +97,9 @@ class DayTable:
 def day_tables(document: Document) -> list[DayTable]:
     """Tables with a column a day: a line with two days or more and no title of results, below it names with values.
 
-    Two lines must have a name on the left of all days, and one of them values under two days. The days are all
-    different, side by side and in order, unlike those of a patient's data.
+    Two lines must have a name on the left of all days, and one of them values under two days; one line is enough where
+    a title of units or ranges stands beside the days. The days are all different, side by side and in order, unlike
+    those of a patient's data.
     """
     found = []
     for page in document.pages:
@@ -104,7 +113,8 @@ def day_tables(document: Document) -> list[DayTable]:
             heads = [*lines[start], *(lines[start + 1] if clocks else ())]
             below = lines[start + 1 + bool(clocks) : stop]
             told = [(n, line) for n, cells in enumerate(below) if (line := _under(cells, lines[start], titles))]
-            if len(told) > 1 and _of_values([list(line.under.values()) for _, line in told]):
+            enough = len(told) > 1 or (told and names_day("  ".join(cell.text for cell in lines[start])))
+            if enough and _of_values([list(line.under.values()) for _, line in told]):
                 times = _times([title.text for title in titles], clocks, document)
                 bottom = _row_end(below[told[-1][0] :])
                 found.append(

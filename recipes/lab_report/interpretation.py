@@ -15,7 +15,7 @@ _HIGH = re.compile(r"h{1,3}|hi|hoch|hoog|high|high\W*critical|critical\W*high|[�
 _LOW = re.compile(r"l{1,3}|lo|low|low\W*critical|critical\W*low|laag|niedrig|[↓▼⇩]+|below.*|bas|bajo|basso", re.I)
 _NORMAL = re.compile(r"n|normal\w*|within.*", re.I)
 _CRITICAL = re.compile(r"h{2,3}|l{2,3}|.*(?:crit|krit|panic|panik).*|[↑▲⇧]{2,}|[↓▼⇩]{2,}", re.I)
-_ABSENT = re.compile(
+ABSENT = re.compile(
     r"(?:non?|not|niet|nicht|pas)\W?\w+|neg\w*|nég\w*|absen\w*|ausen\w*|assen\w*|afwezig|отриц\w*|αρνητικ\w*|阴性", re.I
 )
 _PRESENT = re.compile(r"pos\w*|detected|reactive|présen\w*|presen\w*|aanwezig|полож\w*|θετικ\w*|阳性", re.I)
@@ -38,9 +38,9 @@ def interpret(row: Mapping[str, Any]) -> Interpretation | None:
         beyond = place in ("low", "high") and _CRITICAL.fullmatch(_bare(row.get("flag")))
         return "critical" if beyond else place
     if value.kind == "text" and span.kind == "text":
-        if result.casefold() == limits.casefold() or (_ABSENT.fullmatch(result) and _ABSENT.fullmatch(limits)):
+        if result.casefold() == limits.casefold() or (ABSENT.fullmatch(result) and ABSENT.fullmatch(limits)):
             return "normal"
-        if _PRESENT.fullmatch(result) and _ABSENT.fullmatch(limits):
+        if _PRESENT.fullmatch(result) and ABSENT.fullmatch(limits):
             return "abnormal"
     return None
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from extraction.values import type_range, type_value
+from recipes.lab_report.interpretation import ABSENT
 from recipes.lab_report.patterns import FINDING_CELL, RESULT_TITLE
 
 # A power of ten by volume of blood; by mL it may be what a culture counted.
@@ -42,7 +43,9 @@ def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     named = bool(name) and name in re.findall(r"\w+", result.casefold())
     if named and not any(map(str.isdigit, result)) and _is_range(limits):
         yield "result", f"“{result}” has the name in it, and “{limits}” beside it numbers"
-    if not limits and (match := re.fullmatch(r"\S.* \(([^()]+)\)", result)) and FINDING_CELL.fullmatch(match[1]):
+    match = re.fullmatch(r"(\S.*) \(([^()]+)\)", result)
+    # "Negative (no growth)" says one thing twice.
+    if not limits and match and FINDING_CELL.fullmatch(match[2]) and not ABSENT.fullmatch(match[1]):
         yield "range", f"“{result}” is a result with what is normal"
     if _UNIT.fullmatch(result):
         yield "result", f"“{result}” is no result but a unit"

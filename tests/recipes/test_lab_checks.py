@@ -104,6 +104,13 @@ def test_a_column_a_day_is_read_day_by_day():
         assert (place.text, place.box) in printed
 
 
+def test_one_row_below_days_and_a_title_of_ranges_is_read_day_by_day():
+    page = """Analyse       Unité    Fourchette     11/05/2022   31/05/2022   09/02/2023
+HbA1c         %        4,0 à 6,0      4,4          4,2          6,9"""
+    sheets = CHECKS.sheets(document_of(page))
+    assert [[one.value for one in sheet.given] for sheet in sheets] == [["11-05-2022"], ["31-05-2022"], ["09-02-2023"]]
+
+
 def test_days_a_blank_apart_are_columns_of_their_own():
     page = """Test          12-01-2026 14-02-2026 15-03-2026 Unit      Reference
 Kalium        4.1                   4.8        mmol/L    3.5 - 5.1
@@ -271,6 +278,7 @@ def test_a_row_is_missed_whose_value_unit_and_range_are_one_cell_or_whose_value_
         ("result", {"name": "LCR", "result": "Glycorachie, lcr, Microscopy", "unit": "mg/dL", "range": "40 - 70"}),
         ("range", {"name": "pH-Wert", "result": "6.9 5.5-8.2"}),
         (None, {"name": "Titre", "result": "1:80"}),
+        (None, {"name": "Kweek", "result": "Negatief (geen groei)"}),
         (None, {"name": "Cells", "result": "0 - 2", "unit": "/HPF"}),
         ("range", {"name": "Células", "result": "Abundantes (No se observan)"}),
         (None, {"name": "Kalium", "result": "hemolysed (see note)", "unit": "mmol/L", "range": "3.5 - 5.1"}),
