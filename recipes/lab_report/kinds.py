@@ -31,6 +31,8 @@ def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "unit", f"“{unit}” is no unit that anything is measured in"
     if _NO_SLASH.fullmatch(unit):
         yield "unit", f"“{unit}” is a unit without its slash"
+    if re.fullmatch(r"[α-ωΑ-Ω]|[^\w%‰°]", unit):
+        yield "unit", f"“{unit}” is no unit but a mark"
     if unit in ("S", "I", "R"):
         yield "unit", f"“{unit}” is no unit but how an organism responds"
     if re.fullmatch(r"[<\[({][A-Z]{1,2}[>\])}]", result):

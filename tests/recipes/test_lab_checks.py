@@ -269,6 +269,8 @@ def test_a_row_is_missed_whose_value_unit_and_range_are_one_cell_or_whose_value_
         ("unit", {"name": "Kalium", "result": "4.1", "unit": "g/ (I)"}),
         ("unit", {"name": "LDH", "result": "54", "unit": "UL", "range": "<130"}),
         ("unit", {"name": "WBC", "result": "177", "unit": "μL", "range": "<262"}),
+        ("unit", {"name": "Toxoplasma IgM", "result": "Assente", "unit": "α"}),
+        (None, {"name": "Neutrofili", "result": "61", "unit": "%"}),
         (None, {"name": "MCV", "result": "92", "unit": "fL", "range": "80 - 96"}),
         (None, {"name": "Volume", "result": "1500", "unit": "mL"}),
         ("result", {"name": "MCH", "result": "H33,4", "unit": "pg", "range": "27,0 - 33,0"}),
