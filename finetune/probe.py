@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import signal
 import socket
@@ -214,8 +215,10 @@ def _aside(config: RunConfig) -> Iterator[RunConfig]:
     if beside == config.train.output.absolute():
         beside = beside.parent
     here = f".assay-dry-run-{socket.gethostname()}-"
-    for left in beside.glob(f"{here}*"):
-        if not _runs(int(left.name.removeprefix(here).partition("-")[0])):
+    for left in beside.glob(".assay-dry-run-*"):
+        # The disk may be shared, and one machine's name the beginning of another's.
+        own = re.fullmatch(re.escape(here) + r"(\d+)-[^-]*", left.name)
+        if own and not _runs(int(own[1])):
             shutil.rmtree(left, ignore_errors=True)
     with _told_to_end(), tempfile.TemporaryDirectory(prefix=f"{here}{os.getpid()}-", dir=beside) as scratch:
         unmade: dict[str, Path] = {

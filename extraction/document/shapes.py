@@ -7,13 +7,15 @@ printed stays as it was read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+
+from extraction.values.signs import is_rtl
 
 _LETTER = r"[^\W\d_]"
 _HARD = "bcdfgkmnpqrstvwxz"
 
-_SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
+_SHAPES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     # "mg/1", "I/I": beside a slash it is the small ell of litre, not a one or a capital I, which no unit has there.
     (re.compile(rf"(?:(?<={_LETTER}/)|(?<=10[\^*E]\d/)|(?<=10[\^*E]\d\d/))[1I](?![\w.,])|\bI(?=/[lI]\b)"), "l"),
     # "mlU/mL": the capital I of international units, which is what no unit has before a U.
@@ -22,7 +24,10 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"\bl(?=[{_HARD}][a-zà-ÿ]{{2}}|g[AEGMD]\d?\b|[{_HARD.upper()}]{{2}})"), "I"),
     (re.compile(r"\blon(?=[io-]|$)"), "Ion"),
     # "VIll", "Xl": a number in Roman letters.
-    (re.compile(r"(?<=\b[VX])l+\b|(?<=\b[VX]I)l+\b|(?<=\b[VX]II)l+\b|(?<=\bX[VX])l+\b"), ""),
+    (
+        re.compile(r"(?<=\b[VX])l+\b|(?<=\b[VX]I)l+\b|(?<=\b[VX]II)l+\b|(?<=\bX[VX])l+\b"),
+        lambda found: "I" * len(found[0]),
+    ),
     # "Alfa-l-antitrypsine".
     (re.compile(rf"(?<={_LETTER}{_LETTER}-)l(?=-{_LETTER})"), "1"),
 )
@@ -38,12 +43,15 @@ _BLANKS = re.compile(
 def put_right(word: str) -> str:
     """A word as OCR read it, with signs that cannot stand where they do as those they look like."""
     for pattern, right in _SHAPES:
-        word = pattern.sub(right or (lambda found: "I" * len(found[0])), word)
+        word = pattern.sub(right, word)
     return word
 
 
 def parted(word: str) -> Iterator[tuple[str, int, int]]:
-    """The words in one that OCR read without the blanks between, each with where it begins and ends in it."""
-    ends = [0, *(found.start() for found in _BLANKS.finditer(word)), len(word)]
+    """The words in one that OCR read without the blanks between, each with where it begins and ends in it.
+
+    One of letters from right to left stays whole: where its parts stand is not in proportion from the left.
+    """
+    ends = [0, *(found.start() for found in _BLANKS.finditer(word) if not is_rtl(word)), len(word)]
     for start, end in pairwise(ends):
         yield word[start:end], start, end

@@ -103,6 +103,7 @@ def cards_alike(
                 free = not any(overlap(one.box, box) > 0 for one in (title, cell) for box in taken)
                 if free and shifted < _EDGE * (value[3] - value[1]) and title.is_name and cell.is_value:
                     yield MissedLine(page.number, cell.box, text_of([title, cell]))
+                    taken.append(cell.box)  # beside a third card it would be told once more
 
 
 def _beside(box: Box, lines: Sequence[Sequence[Cell]]) -> list[Cell]:

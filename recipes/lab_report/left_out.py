@@ -2,9 +2,8 @@
 results.
 
 A line looks like a result by the shapes of its cells (`lines.py`), as a value of a day (`columns.py`), or because it
-stands in the columns of results that were read: by its cells alone "Colour  Yellow" may be anything; between two
-results, under their names and values, it is one. The last is for tables, whatever the laboratory; reports without
-columns have nothing to compare with.
+stands as results do that were read (`alike.py`). The last is for tables and cards, whatever the laboratory; reports
+without columns have nothing to compare with.
 """
 
 from __future__ import annotations

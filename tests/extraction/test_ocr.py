@@ -247,6 +247,7 @@ def test_lines_that_were_hard_to_read_are_counted(tmp_path, engine, monkeypatch)
         ("Alfa-l-antitrypsine", "Alfa-1-antitrypsine"),
         ("Total,Serum Birth:31.01.1932", "Total, Serum Birth: 31.01.1932"),
         ("03/07/201713:34:27 1.4410*3/uL", "03/07/2017 13:34:27 1.44 10*3/uL"),
+        ("דם,סרום דם:4", None),
         ("1/1 n/1.73 soluble lpm lbs lonely XL Na,K-ATPase 1,25-OH 5.10^9/L", None),
     ],
 )  # fmt: skip

@@ -208,16 +208,17 @@ def test_memory_that_does_not_hold_a_step_is_said_in_a_sentence(work, monkeypatc
 def test_a_dry_run_removes_what_a_killed_one_left(work, tmp_path, monkeypatch):
     dead = subprocess.Popen(["true"])
     dead.wait()
-    killed, running, elsewhere = (
+    here = socket.gethostname()
+    killed, running, elsewhere, longer = (
         tmp_path / f".assay-dry-run-{name}-abc"
-        for name in (f"{socket.gethostname()}-{dead.pid}", f"{socket.gethostname()}-{os.getpid()}", "other-1")
+        for name in (f"{here}-{dead.pid}", f"{here}-{os.getpid()}", "other-1", f"{here}-b-{dead.pid}")
     )
-    for folder in (killed, running, elsewhere):
+    for folder in (killed, running, elsewhere, longer):
         (folder / "run").mkdir(parents=True)
     monkeypatch.setattr("finetune.probe.checked", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         command("train", work / "run.yaml", "--dry-run", f"train.output={tmp_path / 'dry'}")
-    assert set(tmp_path.iterdir()) == {running, elsewhere}
+    assert set(tmp_path.iterdir()) == {running, elsewhere, longer}
 
 
 def test_a_sweep_trains_each_combination_once_and_tells_the_best(work):

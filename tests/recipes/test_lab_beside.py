@@ -82,6 +82,13 @@ def test_a_card_beside_one_that_was_read_is_told():
     assert left.endswith("Ketone bodies  Negative")
 
 
+def test_a_card_beside_two_that_were_read_is_told_once():
+    three = "Proteins        Ketone bodies        Nitrite\n\nNegative        Negative             Positive\n"
+    answer = json.dumps({"tests": [["Proteins", "Negative"], ["Nitrite", "Positive"]]})
+    [record] = Extractor(Scripted(answer, answer), CONTRACT).read([document_of(three)])
+    assert [issue.code for issue in record.issues].count("row_left_out") == 1, record.issues
+
+
 def test_words_of_a_method_are_no_unit():
     rows = [["Proteins", "Negative"], ["Ketone bodies", "Negative"]]
     rows += [["HPV high risk", "Negative", "Multiplex PCR"], ["Urobilinogen", "Normal"]]
