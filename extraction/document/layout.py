@@ -3,7 +3,8 @@
 The words of a page are gathered into lines (vertical overlap), a line's words into cells (gaps), and cells
 into columns (equal left or equal right edges). Each column then gets the smallest character offset at which
 every line still has two blanks between its cells and columns keep their order: a longest path over the
-columns from left to right. Space that no line needs disappears, alignment stays.
+columns from left to right. Space that no line needs disappears, alignment stays. A page that is read from right to left
+is laid out as in a mirror, so that each line begins with what is read first.
 """
 
 from bisect import bisect_left
@@ -14,7 +15,7 @@ from math import inf
 from statistics import median
 
 from extraction.document.pages import Page, Word
-from extraction.document.rows import GAP, TextCell, TextRow, gather_rows, row_pitch
+from extraction.document.rows import GAP, TextCell, TextRow, gather_rows, row_pitch, runs_left
 
 _COLUMN_GAP = 2  # blanks between cells
 _COMPARED = 40  # columns: how many neighbours of a column are looked at
@@ -49,6 +50,8 @@ def layout_lines(page: Page) -> list[Line]:
     if not words:
         return []
     rows = gather_rows(words)
+    if runs_left(words):
+        _mirror(rows)
     height = median(word.box[3] - word.box[1] for word in words)
     width = median((word.box[2] - word.box[0]) / max(1, len(word.text)) for word in words) or 1.0
     tolerance = max(0.2 * height, 0.01)
@@ -72,6 +75,14 @@ def layout_lines(page: Page) -> list[Line]:
             result.append(Line("", []))
         result.append(lines[i])
     return result
+
+
+def _mirror(rows: list[TextRow]) -> None:
+    """Put the cells of rows where a mirror shows them."""
+    for row in rows:
+        row.cells.reverse()
+        for cell in row.cells:
+            cell.x0, cell.x1 = -cell.x1, -cell.x0
 
 
 def _blocks(rows: list[TextRow], tolerance: float) -> list[list[int]]:

@@ -9,7 +9,7 @@ from statistics import median
 from extraction.document.pages import Word
 from extraction.values.signs import is_rtl
 
-_CELL_GAP = 0.6  # of a word's height: a wider gap starts a cell (a blank has about 0.25)
+CELL_GAP = 0.6  # of a word's height: a wider gap starts a cell (a blank has about 0.25)
 
 GAP = 1.4  # times the usual distance of lines: more is shown as an empty line
 
@@ -50,15 +50,23 @@ def gather_rows(words: Sequence[Word]) -> list[TextRow]:
         row.words.sort(key=lambda i: (words[i].box[0], words[i].box[2], i))
         row.cells = _cells(row, words)
     _part_close_cells(rows, words)
-    leading = _runs_left(words)
+    leading = runs_left(words)
     for row in rows:
         for cell in row.cells:
-            if len(cell.words) > 1 and is_rtl(cell.text):
+            labelled = leading and any(_ends_label(words[i]) or words[i].text[-1] == ":" for i in cell.words)
+            if len(cell.words) > 1 and (labelled or is_rtl(cell.text)):
                 _put_in_order(cell, words, leading)
     return rows
 
 
-def _runs_left(words: Sequence[Word]) -> bool:
+def _ends_label(word: Word) -> bool:
+    """Whether a word from left to right, in a line from right to left, begins a label (":ALT (GPT)"): the colon behind
+    it stands at its left.
+    """
+    return len(word.text) > 1 and word.text[0] == ":" and not is_rtl(word.text)
+
+
+def runs_left(words: Sequence[Word]) -> bool:
     """Whether a page is read from right to left: a good part of its words has letters that are."""
     rtl = sum(is_rtl(word.text) for word in words)
     return rtl > 0 and 4 * rtl > sum(any(map(str.isalpha, word.text)) for word in words)
@@ -77,7 +85,12 @@ def _put_in_order(cell: TextCell, words: Sequence[Word], leftwards: bool) -> Non
             # Signs at the ends of a run belong to what is around it.
             solid = [place for place, i in enumerate(run) if any(map(str.isalnum, words[i].text))]
             first, last = (solid[0], solid[-1] + 1) if solid else (0, 0)
-            run[first:last] = run[first:last][::-1]
+            # What stands left of a label and its colon comes behind it.
+            labels = [place + 1 for place in range(first, last) if leftwards and _ends_label(words[run[place]])]
+            if leftwards and last > first and words[run[first]].text[-1] == ":":
+                labels.append(first + 1)
+            for start, stop in pairwise(sorted({first, *labels, last})):
+                run[start:stop] = run[start:stop][::-1]
         found += run
     cell.words = found
     cell.text = " ".join(words[i].text for i in found)
@@ -149,7 +162,7 @@ def _cells(row: TextRow, words: Sequence[Word]) -> list[TextCell]:
         word = words[index]
         if last is not None:
             height = min(last.box[3] - last.box[1], word.box[3] - word.box[1])
-            if word.box[0] - last.box[2] <= _CELL_GAP * height:
+            if word.box[0] - last.box[2] <= CELL_GAP * height:
                 cell = cells[-1]
                 cell.words.append(index)
                 cell.text += " " + word.text

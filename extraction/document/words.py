@@ -12,6 +12,8 @@ from typing import Any, Literal, NamedTuple
 
 import pypdfium2.raw as pdfium
 
+from extraction.document.pages import Word
+from extraction.document.rows import CELL_GAP, runs_left
 from extraction.values.signs import is_rtl
 
 # Hyphens as PDFium returns them: U+0002 and U+FFFE for one that ends a line, U+00AD where the font's map says
@@ -307,7 +309,8 @@ def _joined(entries: list[Entry]) -> list[Entry]:
                     kept[chain[i]] = None
                 kept[chain[index]] = (text, *box)
     words = [entry for entry in kept if entry is not None]
-    return [_with_brackets(entry, words) for entry in words]
+    words = [_with_brackets(entry, words) for entry in words]
+    return [_with_colon(entry, words) for entry in words] if runs_left([Word(e[0], e[1:]) for e in words]) else words
 
 
 def _spelled_chain(texts: list[str]) -> list[tuple[int, str, list[int]]]:
@@ -368,6 +371,19 @@ def _with_brackets(entry: Entry, entries: list[Entry]) -> Entry:
     fellow = next((one[0] for one in before if text[-1].translate(_TURNED) in one[0] or one[0][-1] == text[-1]), "")
     turned = is_rtl(fellow) and fellow[-1] == text[-1]
     return (text[-1].translate(_TURNED) + text[:-1], x0, y0, x1, y1) if turned else entry
+
+
+def _with_colon(entry: Entry, entries: list[Entry]) -> Entry:
+    """A word from left to right with a colon at its left, which ends it where the line goes from right to left.
+
+    Of a label of several such words (":ALT (GPT)") the first keeps it: the last ends with it.
+    """
+    text, x0, y0, x1, y1 = entry
+    if text[0] != ":" or is_rtl(text) or not any(map(str.isalnum, text)):
+        return entry
+    line = [one for one in entries if min(y1, one[4]) - max(y0, one[2]) > 0.5 * min(y1 - y0, one[4] - one[2])]
+    more = any(0 <= one[1] - x1 <= CELL_GAP * (y1 - y0) and not is_rtl(one[0]) for one in line if one is not entry)
+    return entry if more else (text[1:] + ":", x0, y0, x1, y1)
 
 
 def _turned_signs(codes: list[int], left: Callable[[int], float]) -> set[int]:

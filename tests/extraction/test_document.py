@@ -602,7 +602,37 @@ def test_cells_from_right_to_left_are_read_in_order(tmp_path):
         path.write_bytes(sheet.finish())
         [page] = open_document(path).pages
         shown = [re.split(r"\s{2,}", line.text.strip()) for line in layout_lines(page) if line.text.strip()]
-        assert shown == [[value, name] for name, value in [*lines.items(), ("המוגלובין (HGB)", "< 5.0")]]
+        assert shown == [[name, value] for name, value in [*lines.items(), ("המוגלובין (HGB)", "< 5.0")]]
+
+
+def test_a_label_from_left_to_right_comes_before_what_stands_left_of_it(tmp_path):
+    from recipes.lab_report.synthetic.sheet import Run, Sheet
+
+    def put(y, *texts):
+        """Texts from the right, a blank apart."""
+        x = 550.0
+        for text in texts:
+            run = Run(text, size=11, font="Arimo")
+            x -= run.width
+            sheet.run(x, y, run)
+            x -= 3
+
+    sheet = Sheet((600, 300), "")
+    put(40, "המוגלובין", "13.2")
+    put(60, ":LDH", "193", "U/L")
+    put(80, "גמא", ":GT", "29", "U/L")
+    put(100, ":ALT (GPT)", "טרם התקבל")
+    put(120, "LDH: 193")  # as one text, which a page from right to left has from left to right
+    path = tmp_path / "page.pdf"
+    path.write_bytes(sheet.finish())
+    [page] = open_document(path).pages
+    assert [line.text for line in layout_lines(page)] == [
+        "המוגלובין 13.2",
+        "LDH: U/L 193",
+        "גמא GT: U/L 29",
+        ":ALT (GPT) טרם התקבל",
+        "LDH: 193",
+    ]
 
 
 def test_a_word_from_right_to_left_in_a_line_that_is_not(tmp_path):
