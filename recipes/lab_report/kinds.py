@@ -11,12 +11,13 @@ from typing import Any
 
 from extraction.values import type_range, type_value
 from recipes.lab_report.interpretation import ABSENT
-from recipes.lab_report.patterns import FINDING_CELL, RESULT_TITLE
+from recipes.lab_report.patterns import FINDING_CELL, LEVEL, RESULT_TITLE
 
 # A power of ten by volume of blood; by mL it may be what a culture counted.
 _UNIT = re.compile(r"[%‰]|[^\W\d_]{1,6}/[^\W\d_]{1,6}|x? ?10[\^*eE]?\d{1,2} ?/ ?(?:[fpnµμu]?[lL]|mm[c3³])")
 # OCR passes over a slash: "UL", and "μL" of a count, in which nothing is measured.
 _NO_SLASH = re.compile(r"[mnpkuµμ]?(?:g|mol|I?U|kat)[dmuµμ]?L|[uµμ]L")
+_WITH_FLAG = re.compile(r"(?:[A-Za-z]{1,2}|[*!↑↓▲▼+])\d+(?:[.,]\d+)?|\d+(?:[.,]\d+)?(?:[A-Z]{1,2}|[*!↑↓▲▼])")
 _BRACKETED = re.compile(r".*\S\s*[(\[](?P<inside>[^()\[\]]+)[)\]]")
 
 
@@ -37,8 +38,11 @@ def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "unit", f"“{unit}” is no unit but how an organism responds"
     if re.fullmatch(r"[<\[({][A-Z]{1,2}[>\])}]", result):
         yield "result", f"“{result}” is no result but a flag"
-    if re.fullmatch(r"(?:[A-Za-z]{1,2}|[*!↑↓▲▼+])\d+(?:[.,]\d+)?", result) and _is_range(limits):
+    if _WITH_FLAG.fullmatch(result) and _is_range(limits):
         yield "result", f"“{result}” is a result with its flag"
+    level = LEVEL.fullmatch(result) and not FINDING_CELL.fullmatch(result) and not result.casefold().startswith("norm")
+    if level and _is_range(limits):
+        yield "result", f"“{result}” is no result but what “{limits}” beside it is called"
     if RESULT_TITLE.match(result) and result.isalpha() and not unit and not limits:
         yield "result", f"“{result}” is no result but the title of a column"
     name = str(row.get("name") or "").strip().casefold()

@@ -22,6 +22,7 @@ from recipes.lab_report.patterns import (
     FLAG_CELL,
     LEGEND,
     LEVEL,
+    LIMITS_TITLE,
     MEASURED_CELL,
     OTHER_TITLE,
     RANGE_CELL,
@@ -141,9 +142,19 @@ def names_limits(cells: Sequence[Cell]) -> bool:
 
 
 def _is_of_limits(cell: Cell, titles: Sequence[Cell]) -> bool:
-    """Whether what may be a range stands under titles of units and ranges alone."""
-    over = [one for one in titles if touch(one, cell)]
-    return cell.is_limit and bool(over) and all(OTHER_TITLE.search(one.text) for one in over)
+    """Whether what may be a range stands under titles of units and ranges alone.
+
+    Those of results and units a blank apart ("Result Unit") are one.
+    """
+    over = [one.text for one in titles if touch(one, cell)]
+    return (
+        cell.is_limit
+        and bool(over)
+        and all(
+            LIMITS_TITLE.search(title) or (OTHER_TITLE.search(title) and not RESULT_TITLE.search(title))
+            for title in over
+        )
+    )
 
 
 def is_finding(text: str) -> bool:

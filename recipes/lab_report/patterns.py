@@ -87,12 +87,17 @@ RESULT_TITLE = re.compile(
     r"|hodnot|värde|نتيجة|النتائج|القيمة|תוצא|ערך|结果|結果|测定值|検査値|測定値",
     re.IGNORECASE,
 )
-OTHER_TITLE = re.compile(
-    r"un[ií][td]|eenh|einh|dimens|ref|r[ée]f|rif|norm|range|limit|l[íi]mit|interv|bereich|streef|richt|soll"
-    r"|μονάδ|μον\.|αναφορ|φυσιολ|όρια|един|\bед\.|реф|норм|одиниц|мерн|границ|интервал|jedn|j\.m\.|zakres|birim|aralı|jednot|mez[eí]"
-    r"|enhet|gräns|وحدة|الوحدات|مرجع|طبيعي|المدى|יחיד|טווח|ייחוס|נורמ|单位|参考|参照|単位|基準",
+UNIT_TITLE = re.compile(
+    r"un[ií][td]|eenh|einh|dimens|μονάδ|μον\.|\bед\.|един|одиниц|мерн|jedn|j\.m\.|birim|enhet|وحدة|الوحدات|יחיד|单位|単位",
     re.IGNORECASE,
 )
+LIMITS_TITLE = re.compile(
+    r"ref|r[ée]f|rif|norm|range|limit|l[íi]mit|interv|bereich|streef|richt|soll"
+    r"|αναφορ|φυσιολ|όρια|реф|норм|границ|интервал|zakres|aralı|mez[eí]"
+    r"|gräns|مرجع|طبيعي|المدى|טווח|ייחוס|נורמ|参考|参照|基準",
+    re.IGNORECASE,
+)
+OTHER_TITLE = re.compile(f"{UNIT_TITLE.pattern}|{LIMITS_TITLE.pattern}", re.IGNORECASE)
 """Parts of the commonest titles of columns: of results, and of units or ranges."""
 
 EARLIER_TITLE = re.compile(

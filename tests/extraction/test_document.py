@@ -251,6 +251,13 @@ def test_a_flag_one_blank_before_an_aligned_value_is_its_own_cell(tmp_path):
     assert len({line.index(value) for line, value in zip(lines, ("11", "22", "33", "44"), strict=True)}) == 1
 
 
+def test_a_short_name_and_what_it_is_short_for_are_one_cell():
+    names = [(40, 50 + 15 * i, name) for i, name in enumerate(("HbE", "MPV", "GOT"))]
+    leaders = [(61, 50, "....."), (61, 65, "....."), (60.5, 80, "(AST)")]
+    page = boxes(*names, *leaders, *[(200, 50 + 15 * i, "12") for i in range(3)])
+    assert page_text(page).split("\n")[-1].startswith("GOT (AST)  ")
+
+
 def boxes(*lines):
     """A page with words of 10 points: (x, y, text) each, 5 points a letter."""
     words = [Word(text, (x, y, x + 5 * len(text), y + 10)) for x, y, text in lines]

@@ -3,6 +3,7 @@
 import json
 
 from extraction.api import Extractor
+from recipes.lab_report.lines import rows_like_results
 from recipes.lab_report.task import CONTRACT
 from tests.conftest import Scripted, document_of
 
@@ -96,3 +97,15 @@ def test_words_of_a_method_are_no_unit():
     [record] = Extractor(Scripted(answer, answer), CONTRACT).read([document_of(CARDS)])
     assert [row["unit"] for row in record.data["tests"]] == [None] * 4
     assert "method Multiplex PCR" in record.set_aside[0].reason
+
+
+def test_a_finding_under_the_titles_of_results_and_units_a_blank_apart_is_told():
+    page = (
+        "Test                     Result Unit         Range\n"
+        "C-reactive protein       3.1     mg/L        < 5.0\n"
+        "Procalcitonin            0.01    ug/L        < 0.05\n"
+        "Blood group\n"
+        "Determined from the sample above\n"
+        "Rhesus                   absent\n"
+    )
+    assert rows_like_results(document_of(page))[-1].text.split() == ["Rhesus", "absent"]
