@@ -31,6 +31,7 @@ REASONS = {  # what a code of an issue is called where files are counted
     "no_result": "rows without a value",
     "differs": "two readings differ",
     "set_aside": "rows set aside",
+    "doubtful": "rows that the model doubts",
 }
 
 

@@ -7,7 +7,7 @@ is not printed. They are taken out of the data and kept, for a person to look at
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ Path = tuple[str | int, ...]
 
 DOUBTED = 0.1
 """A row whose value has a lower confidence is set aside: `scripts/choose_doubt.py` prints what other figures do."""
+_LITTLE_SURE = 0.3  # of a row of less confidence that stays a person is told; real reports have right rows from 0.32 on
 _SAME = 0.5  # share of the smaller box that two boxes must have in common to be one place
 _GROUNDED = ("name", "value")  # roles without which a row is no row
 
@@ -106,6 +107,23 @@ def _places(item: Any, names: Collection[str]) -> list[PageEvidence]:
 
 def _same(one: PageEvidence, other: PageEvidence) -> bool:
     return one.page == other.page and overlap(one.box, other.box) > _SAME
+
+
+def doubtful_rows(tree: Mapping[str, Any], contract: Contract) -> Iterator[Issue]:
+    """An issue for each row that is kept although the model is little sure of its name or its value.
+
+    Legends and interpretations that it took for results are printed as results are, so that no check tells them.
+    """
+    wanted = contract.fields(*_GROUNDED)
+    for key, rows in tree.items():
+        for number, row in enumerate(rows if isinstance(rows, list) else ()):
+            cells = [row[name] for name in wanted if isinstance(row.get(name), Value)] if isinstance(row, dict) else []
+            least = min((cell.confidence for cell in cells if cell.confidence is not None), default=1.0)
+            if least < _LITTLE_SURE:
+                places = [cell.evidence for cell in cells if isinstance(cell.evidence, PageEvidence)]
+                said = " ".join(f"“{cell.value}”" for cell in cells)
+                message = f"The model itself doubts a row, {said} (confidence {least:.2f}): compare with the page."
+                yield Issue("doubtful", message, pointer((key, number)), places[0].page if places else None)
 
 
 def set_aside_values(tree: dict[str, Any], contract: Contract, issues: Collection[Issue], grounded: bool) -> Pruned:

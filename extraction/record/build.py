@@ -11,7 +11,7 @@ from extraction.contract import Contract
 from extraction.document import Document, Lines, Page, Window
 from extraction.evidence import PageEvidence, PageIndex
 from extraction.example import Branch, Context
-from extraction.record.aside import set_aside_rows, set_aside_values
+from extraction.record.aside import doubtful_rows, set_aside_rows, set_aside_values
 from extraction.record.bare import made_up
 from extraction.record.days import as_printed
 from extraction.record.join import drop_repeated, join
@@ -74,6 +74,7 @@ def build_record(document: Document, replies: Sequence[WindowReply], contract: C
     ]
     issues += _checked(values.tree, document, contract)
     issues += _misread(values.tree, contract)
+    issues += doubtful_rows(values.tree, contract)
     for line in contract.rules.missed(document, record.data, evidence, contract):
         message = f"This line looks like a {contract.rules.row} and is in no row: {line.text}"
         issues.append(Issue("row_left_out", message, page=line.page))

@@ -1,11 +1,13 @@
 """Results that are a part of their cells, and names of results that were read as headings."""
 
 import json
+import math
 
 from extraction.api import Extractor
+from extraction.generate import Generation
 from recipes.lab_report.lines import rows_like_results
 from recipes.lab_report.task import CONTRACT
-from tests.conftest import Scripted, document_of
+from tests.conftest import Scripted, document_of, record_of
 
 PAGE = (
     "Analyse            Normbereich     Wert                            Einheit\n"
@@ -109,3 +111,21 @@ def test_a_finding_under_the_titles_of_results_and_units_a_blank_apart_is_told()
         "Rhesus                   absent\n"
     )
     assert rows_like_results(document_of(page))[-1].text.split() == ["Rhesus", "absent"]
+
+
+def test_a_row_that_the_model_is_little_sure_of_is_told_and_one_it_doubts_set_aside():
+    rows = [["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], ["Natrium", "141", "mmol/L", "135 - 145"]]
+    page = "\n".join("    ".join(row) for row in rows)
+    answer = json.dumps({"tests": rows})
+
+    def read_with(probability):
+        """The record of an answer, one token of a name with this probability."""
+        at = answer.index("Natrium")
+        generation = Generation(answer, "stop", [0, at, at + 7], [0.0, math.log(probability), 0.0])
+        return record_of(document_of(page), generation)
+
+    assert read_with(0.5).status == "ok"
+    little, less = read_with(0.2), read_with(0.05)
+    assert [(one.code, one.path) for one in little.issues] == [("doubtful", "/tests/1")]
+    assert "“Natrium” “141” (confidence 0.20)" in little.issues[0].message and len(little.data["tests"]) == 2
+    assert [one.code for one in less.issues] == ["set_aside"] and len(less.data["tests"]) == 1
