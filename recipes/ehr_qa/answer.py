@@ -39,6 +39,7 @@ class Answer:
         result: what code found for the question as it was understood; None where the model read the record.
         record: what the model wrote, as a record: its status, its issues, the confidence of its values.
         parts: the answers that it was put together from, where the question has several conditions.
+        understood: the question as it was understood, in words; empty where it was read.
     """
 
     question: str
@@ -50,6 +51,7 @@ class Answer:
     result: Result | None = field(default=None, compare=False, repr=False)
     record: Record | None = field(default=None, compare=False, repr=False)
     parts: tuple[Answer, ...] = field(default=(), compare=False, repr=False)
+    understood: str = field(default="", compare=False, repr=False)
 
     @property
     def query(self) -> Query | None:
@@ -68,7 +70,7 @@ class Answer:
         The parts are those of the question as it was understood, or what was read and the numbers of the lines.
         """
         if self.parts:
-            return min(part.confidence or 0.0 for part in self.parts)
+            return min((part.confidence or 0.0 for part in self.parts if part.record), default=None)
         return sureness(self.record) if self.record and self.record.fields else None
 
     @property
@@ -111,10 +113,13 @@ class Answer:
         return cls(question, answer, lines, said, notes, doubt, None, record)
 
     @classmethod
-    def looked_up(cls, question: str, result: Result, record: Record, doubt: str | None = None) -> Answer:
+    def looked_up(cls, question: str, result: Result, record: Record | None, doubt: str | None = None) -> Answer:
         """An answer that code found."""
         lines = {item.line: item.text for item in result.items}
-        return cls(question, result.answer, lines, result.said, result.notes, doubt, result, record)
+        understood = str(result.query)
+        return cls(
+            question, result.answer, lines, result.said, result.notes, doubt, result, record, understood=understood
+        )
 
     def to_json(self) -> dict[str, Any]:
         """`{question, answer, said, confidence, evidence, lines, notes}`, with `query`, `parts`, `issue` if any."""
@@ -125,6 +130,7 @@ class Answer:
             made["query"] = self.query.model_dump(exclude_defaults=True, mode="json")
         if self.parts:
             made["parts"] = [part.to_json() for part in self.parts]
+            made["understood"] = self.understood
         return {**made, "issue": self.issue} if self.issue else made
 
 

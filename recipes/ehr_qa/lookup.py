@@ -8,6 +8,7 @@ taken for the name, and how much was searched where nothing was found.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -53,9 +54,11 @@ def run(query: Query, record: PatientRecord) -> Result:
     notes += missing
     open_ends = bool(perhaps)
     if query.value:
-        entries, more = _in_limit(query.value, components(entries))
+        every = components(entries)
+        entries, more = _in_limit(query.value, every)
         notes += more
         open_ends |= bool(more)
+        notes += _later(query, every, entries) if query.operation in ("exists", "latest", "active", "list") else []
     names = list(dict.fromkeys(entry.name for entry in entries))
     if entries and meant.how == "spelling":
         notes.append(f"“{query.which}” was taken for {_and(names[:3])}.")
@@ -111,6 +114,17 @@ def _in_limit(limit: Limit, parts: Sequence[Entry]) -> tuple[Sequence[Entry], li
     if not limit.unit and len(units := dict.fromkeys(unit(own[1]) for entry in parts if (own := amount(entry)))) > 1:
         notes.append(f"The values are in more than one unit ({', '.join(units)}); the limit has none.")
     return kept, notes
+
+
+def _later(query: Query, every: Sequence[Entry], kept: Sequence[Entry]) -> list[str]:
+    """What is said of a newest value that is not within the limit, where an older one is."""
+    notes = []
+    for name in dict.fromkeys(entry.name for entry in kept):
+        own = [entry for entry in every if entry.name == name and amount(entry)]
+        day = day_of(own[-1].fact) if own else None
+        if day and query.value and own[-1] not in kept and within(own[-1], query.value) is False:
+            notes.append(f"The latest {name} is not {query.value}: {own[-1].value} ({day.day}).")
+    return notes
 
 
 def _not_counted(query: Query, aside: Sequence[Fact], wrong: Sequence[Fact], record: PatientRecord) -> list[str]:
@@ -266,7 +280,14 @@ def _of_patient(query: Query, record: PatientRecord) -> Result:
     if not answer:
         what = ", ".join(label for label, _ in values)
         return Result(query, None, (), f"Not found in the record, which has of the patient: {what}.")
-    return Result(query, answer[0] if len(answer) == 1 else answer, (item,), f"{', '.join(answer)}.")
+    said = ", ".join(answer)
+    if query.value:  # of an age
+        number = re.match(r"\d+", answer[0]) if len(answer) == 1 else None
+        holds = within(Entry(patient, patient.name, number.group()), query.value) if number else None
+        if holds is None:
+            return Result(query, None, (item,), f"Not compared with {query.value.number:g}: {said}.")
+        return Result(query, holds, (item,), f"{'Yes' if holds else 'No'}: {said}.")
+    return Result(query, answer[0] if len(answer) == 1 else answer, (item,), f"{said}.")
 
 
 def _age(patient: Fact, record: PatientRecord) -> Iterable[str]:

@@ -102,15 +102,34 @@ class Asker:
         part (`cohort.conditions`).
         """
         parts = [conditions(question) or (Condition(question, True),) for question in questions]
-        asked = iter(self.understood([part.question for own in parts for part in own], records))
+        unknown = [part.question for own in parts for part in own if not part.query]
+        asked = iter(self.understood(unknown, records))
         given = []
         for question, own in zip(questions, parts, strict=True):
-            queries = [next(asked) for _ in own]
-            each = [[answered(record, part.question, *query) for part, query in zip(own, queries, strict=True)]
+            queries = [(part.query, None) if part.query else next(asked) for part in own]
+            each = [[_of_part(record, part, *query) for part, query in zip(own, queries, strict=True)]
                     for record in records]  # fmt: skip
-            several = len(own) > 1 or not own[0].wanted
+            several = own[0].question != question
             given.append([joined(question, list(zip(own, a, strict=True))) if several else a[0] for a in each])
         return given
+
+
+def _of_part(record: PatientRecord, part: Condition, query: Query | None, written: Record | None) -> Answer:
+    """What a part of a question on many patients finds in the record of one."""
+    if query and query.what == "medication" and query.operation in ("exists", "active"):
+        # "no metformin" is none at present, "never" is none of old, too
+        query = query.model_copy(update={"operation": "active" if part.now and not query.times else "exists"})
+    if not part.last or query is None or not (query.value or query.times):
+        return answered(record, part.question, query, written)
+    bare = query.model_copy(update={"operation": "latest", "value": None, "times": ()})
+    latest = answered(record, part.question, bare, written)
+    every = answered(record, part.question, query.model_copy(update={"operation": "list"}), written)
+    within = [item for item in every.result.items if item.line in latest.lines] if every.result else []
+    said = f"{'Yes' if within else 'No'}: {latest.said}"
+    found = bool(within) if latest.lines else None
+    return replace(
+        latest, answer=found, said=said if latest.lines else latest.said, notes=every.notes, understood=str(query)
+    )
 
 
 def looked_up(record: PatientRecord, question: str, written: Record) -> Answer:
@@ -118,8 +137,15 @@ def looked_up(record: PatientRecord, question: str, written: Record) -> Answer:
     return answered(record, question, _query(written, Said.of(question, [record])), written)
 
 
-def answered(record: PatientRecord, question: str, query: Query | None, written: Record) -> Answer:
-    """What a question's query finds in a record."""
+def answered(record: PatientRecord, question: str, query: Query | None, written: Record | None) -> Answer:
+    """What a question's query finds in a record.
+
+    Args:
+        written: what a model wrote; None where code made the query.
+    """
+    if written is None:
+        assert query is not None
+        return Answer.looked_up(question, run(query, record), None)
     if query and query.what == "text":
         return Answer(question, None, {}, "This has to be read; ask it of one patient.", (), None, None, written)
     if query is None:

@@ -1,65 +1,250 @@
-"""Questions on many patients with several conditions: "which patients have an A1c above 8 and no metformin?"
+"""Questions on many patients with several conditions: "which women over 65 have asthma or COPD and no inhaler?"
 
-A model understands one thing at a time. Each condition is asked of a patient by itself, and code puts them together.
+A model understands one thing at a time. Each condition is asked of a patient by itself, ages and sexes are read by
+code, and code puts all of them together. The words that conditions are told apart by are in `vocabulary/cohort.yaml`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
 
 from recipes.ehr_qa.answer import Answer
+from recipes.ehr_qa.classes import is_known
 from recipes.ehr_qa.nothing import negative
+from recipes.ehr_qa.query import Limit, Query
+from recipes.ehr_qa.sayings import SILENT, words
 
-_OF_ALL = re.compile(
-    r"^\W*(?:(?:which|what|list|find|show|name)(?: me)?(?: all| of)?(?: the| my| our| these)?"
-    r" (?:patients?|people|women|men)"
-    r"|(?:all )?patients|who(?! (?:prescribed|ordered|gave|performed|did|started|is the|was the)))\b",
-    re.IGNORECASE,
-)
-_HAS = r"(?:have|has|had|are|is|were|was|got|gets?|received|with)"
-_TAKES = r"(?:takes?|took|taking|uses?|used|using|prescribed|receiving|on)"
-_NOT = rf"(?:(?:{_HAS}\s+)?(?:no|not|never|without|lacks?)|(?:do|does|did|{_HAS})(?:\s+not|n't))"
-_NEXT = re.compile(
-    rf"(?:,?\s+(?:(?:and|but|who|that|yet)\s+)*|,\s*)(?P<no>{_NOT})\b"
-    rf"|(?:,?\s+(?:and|but)\s+(?:(?:who|that|also)\s+)*|,\s+)(?=(?:{_HAS}|{_TAKES})\b)",
-    re.IGNORECASE,
-)
-_LEAD = re.compile(rf"^\W*(?:(?:who|that|also|any|yet|ever|been|a history of|{_HAS})\s+)*", re.IGNORECASE)
-_TAKING = re.compile(rf"{_TAKES}\s+", re.IGNORECASE)
+_LANGUAGES = ("en", "de", "fr", "es")
+_AGES = {"older": ("above",), "at_least": ("at least",), "younger": ("below",), "at_most": ("at most",),
+         "between": ("at least", "at most")}  # fmt: skip
+_NUMBER = r"(\d{1,3})(?![\d.,]*\d)"
+_AGE = re.compile(r"\W*#(\d+)\W*")  # where an age stood
+_LONGEST = 6  # words of a name
+_SECTIONS = ("condition", "medication", "observation", "immunization", "allergy")
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A part of a question on many patients: what is asked of each, and whether the answer is to be yes or no."""
+    """A part of a question on many patients.
+
+    Attributes:
+        question: what is asked of each.
+        wanted: whether the answer is to be yes or no.
+        group: those of one number are alternatives.
+        last: the latest entry alone counts.
+        now: of drugs those of the past do not count.
+        query: what is asked, where no model is needed to understand it.
+        value: what that has to answer.
+        unclear: why it may be meant otherwise, None as a rule.
+    """
 
     question: str
     wanted: bool
+    group: int = 0
+    last: bool = False
+    now: bool = True
+    query: Query | None = None
+    value: str = ""
+    unclear: str | None = None
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """What stands between two joints, and the words of the joint before it."""
+
+    joint: str
+    text: str
+    strong: bool
+
+
+@cache
+def _table() -> dict[str, dict[str, list[str]]]:
+    file = Path(__file__).parent / "vocabulary" / "cohort.yaml"
+    table: dict[str, dict[str, list[str]]] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return table
+
+
+def _one_of(language: str, *roles: str) -> str:
+    """A pattern of any of some roles' words, whole, the longest first; those after an apostrophe as they are."""
+    said = sorted((one for role in roles for one in _table()[role].get(language, ())), key=len, reverse=True)
+    return "|".join(one if one[-1:] in "]&" else rf"{one}(?!\w)" for one in said) or r"(?!)"
+
+
+@cache
+def _pattern(language: str, form: str, *roles: str) -> re.Pattern[str]:
+    return re.compile(form.replace("~", f"(?:{_one_of(language, *roles)})"), re.IGNORECASE)
+
+
+def _finds(language: str, text: str, *roles: str) -> bool:
+    return bool(_pattern(language, r"(?<!\w)~", *roles).search(text))
+
+
+def _head(language: str, question: str) -> re.Match[str] | None:
+    """Who is asked for: "which patients", "list all women", "who"; None where it is one patient."""
+    of_many = ("patients", "women", "men")
+    if found := _pattern(language, r"^\W*(?:(?<!\w)~[\s:]*)+", "asks", *of_many).match(question):
+        if _finds(language, found.group(), *of_many):
+            return found
+        who = re.match(r"\W*(?:who|wer|qui|quién(?:es)?)\b\s*", question, re.IGNORECASE)
+        by = _pattern(language, "~", "author")
+        if who and not (by.match(question, who.end()) if language == "en" else by.search(question)):
+            return who
+    return None
 
 
 def conditions(question: str) -> tuple[Condition, ...]:
     """The conditions of a question on many patients; empty where it has one alone, or asks for something else."""
-    head = _OF_ALL.match(question)
-    if not head:
+    heads = {language: found for language in _LANGUAGES if (found := _head(language, question))}
+    if not heads:
         return ()
-    rest = " " + question[head.end() :].strip().rstrip("?!. ")
-    cuts = list(_NEXT.finditer(rest))
-    ends = [*(cut.start() for cut in cuts), len(rest)]
-    found = [Condition(_asked(rest[: ends[0]]), True)] if rest[: ends[0]].strip() else []
-    found += [Condition(_asked(rest[cut.end() : end]), not cut["no"]) for cut, end in zip(cuts, ends[1:], strict=True)]
-    found = [one for one in found if one.question]
-    return tuple(found) if len(found) > 1 or any(not one.wanted for one in found) else ()
+    roles = ("asks", "patients", "women", "men", "and", "or", "who", "not", "has", "takes", "articles", "years")
+    language = max(heads, key=lambda one: len(_pattern(one, r"(?<!\w)~", *roles).findall(question)))
+    head = heads[language]
+    rest, ages = _ages(language, " " + question[head.end() :].rstrip("?!. "))
+    found = [one for one in [_of_sex(language, head.group(), True)] if one]
+    before = "", False  # how the piece before is asked, and whether it is not wanted
+    for piece in _pieces(language, rest, head.group()):
+        alternative = _finds(language, piece.joint, "or")
+        if age := _AGE.fullmatch(piece.text):
+            made: Sequence[Condition] = ages[int(age[1])]
+        elif sex := _of_sex(language, piece.text, not _finds(language, piece.joint + piece.text, "not")):
+            made = [sex]
+        else:
+            one, before = _asked(language, piece, before)
+            made = [one] if one else []
+            alternative = alternative and not (one and not one.wanted and not piece.strong)  # none of them
+        for one in made:
+            group = found[-1].group if found and alternative else len(found)
+            found.append(Condition(**{**vars(one), "group": group}))
+    alone = len(found) == 1 and found[0] == Condition(found[0].question, True, now=found[0].now)
+    return () if alone and not _finds(language, head.group(), "counts") else tuple(found)
 
 
-def _asked(text: str) -> str:
-    """A condition as a question on one patient; empty where nothing is left of it."""
-    own = _LEAD.sub("", text.strip(" ,;"))
-    taking = _TAKING.match(own)
-    own = own[taking.end() if taking else 0 :].strip()
+def _ages(language: str, text: str) -> tuple[str, list[list[Condition]]]:
+    """A text with `#n` in the place of ages, and those: a number of years, or what comes first ("over 65")."""
+    found: list[list[Condition]] = []
+
+    def taken(match: re.Match[str], relations: Sequence[str]) -> str:
+        first = _pattern(language, r"^(?:\W|(?<!\w)~)*$", "who", "has", "articles").match(match.string[: match.start()])
+        if not first and not _finds(language, match.group(), "years", "of_age"):
+            return match.group()
+        numbers = [int(number) for number in match.groups()]
+        made = []
+        for relation, number in zip(relations, numbers, strict=True):
+            limit = Limit(relation=relation, number=number)  # type: ignore[arg-type]
+            query = Query(what="patient", which="age", operation="exists", value=limit)
+            made.append(Condition(f"age {limit}", True, query=query))
+        found.append(made)
+        return f", #{len(found) - 1} ,"
+
+    for role, relations in sorted(_AGES.items(), key=lambda one: one[0] in ("older", "younger")):
+        for form in _table()[role].get(language, ()):
+            years = rf"(?:[ -]?(?:{_one_of(language, 'years')}))?"
+            pattern = re.compile(rf"(?<![\w.])(?:{form.replace('{n}', _NUMBER)}){years}", re.IGNORECASE)
+            text = pattern.sub(lambda match, own=relations: taken(match, own), text)  # type: ignore[misc]
+    return text, found
+
+
+def _of_sex(language: str, text: str, wanted: bool) -> Condition | None:
+    """A condition of the patient's sex; None where a text names none, both, or something else."""
+    women, men = (_finds(language, text, role) for role in ("women", "men"))
+    roles = ("women", "men", "patients", "asks", "has", "articles", "and", "or", "not", "who")
+    if women == men or not _pattern(language, r"^(?:\W|(?<!\w)~)*$", *roles).match(text):
+        return None
+    sex = "female" if women else "male"
+    return Condition(sex, wanted, query=Query(what="patient", which="sex", operation="latest"), value=sex)
+
+
+def _pieces(language: str, rest: str, head: str) -> Iterator[_Piece]:
+    """The pieces between joints: where a verb, "no" or "who" follows, or both sides have a name that is known."""
+    joint = _pattern(language, r"(?:\s*(?:[,;:](?!\d)|(?<!\w)~))+", "and", "or", "who", "without")
+    at, start, text, first = 0, head, "", True  # whether the joint before is none of a list
+    cuts = [*joint.finditer(rest), None]
+    for number, cut in enumerate(cuts):
+        text = rest[at : cut.start() if cut else len(rest)]
+        if cut is None:
+            break
+        following = cuts[number + 1]
+        after = rest[cut.end() : following.start() if following else len(rest)]
+        if not _stripped(language, text)[0]:
+            start, at = start + text + cut.group(), cut.end()
+            continue
+        last = text.split()[-1].casefold()
+        bound = re.search(r"(?:ed|elt|pft|és?|ados?)$|^(?:may|men)or(?:es)?$|^más$", last) and not re.search(
+            r"[,;]", cut.group()
+        )  # "treated with", "mayor que"
+        strong = not bound and (
+            _finds(language, rest[cut.start() : cut.end() + 2], "who", "without")
+            or _pattern(language, r"\s*(?:#|~)", "not", "has", "takes", "women", "men").match(after) is not None
+            or bool(_AGE.fullmatch(text))
+            or _finds(language, after, "has", "takes", "not")
+        )
+        if strong or (not bound and _both_known(language, text, after, cut.group())):
+            yield _Piece(start, text, first)
+            start, at, first = cut.group(), cut.end(), strong
+    if text.strip():
+        yield _Piece(start, text, first)
+
+
+def _both_known(language: str, left: str, right: str, joint: str) -> bool:
+    """Whether names that a table knows stand on both sides of a joint, and it has not the two as one."""
+    lefts, rights = (_stripped(language, text)[0].split() for text in (left, right))
+    lengths = range(1, _LONGEST + 1)
+    tails, leads = ([" ".join(lefts[-n:]) for n in lengths], [" ".join(rights[:n]) for n in lengths])
+    told = [lead for lead in leads if words(lead) - SILENT]
+    if any(_is_name(f"{tail}{joint} {lead}") for tail in tails for lead in told):
+        return False  # "nausea and vomiting"
+    first = [" ".join(lefts[:n]) for n in lengths] if re.search(r"\d", left) else []  # "eGFR below 60"
+    return any(map(_is_name, [*tails, *first])) and any(map(_is_name, leads))
+
+
+@cache
+def _is_name(text: str) -> bool:
+    return any(is_known(text, kind) for kind in _SECTIONS)
+
+
+def _stripped(language: str, text: str) -> tuple[str, str]:
+    """A text without verbs, articles and "no" at its ends, and these."""
+    roles = ("not", "has", "takes", "articles", "who")
+    lead = _pattern(language, r"^(?:\s*(?<!\w)~\s*)+", *roles).match(text)
+    own = text[lead.end() :] if lead else text.strip()
+    trail = _pattern(language, r"(?:\s+(?<!\w)~)+\s*$", "not", "has", "takes").search(own)
+    kept = own[: trail.start()] if trail else own
+    return kept.strip(" ,;:"), (lead.group() if lead else "") + " " + (trail.group() if trail else "")
+
+
+def _asked(language: str, piece: _Piece, before: tuple[str, bool]) -> tuple[Condition | None, tuple[str, bool]]:
+    """A condition as a question on one patient, None where nothing is left; its form, whether it is not wanted."""
+    own, verbs = _stripped(language, piece.text)
+    said = piece.joint + verbs
+    last = bool(re.search(r"\d", own)) and _pattern(language, r"^\s*(?:an?\s|the\s)?~\s*", "last").match(own)
+    if last:
+        own = own[last.end() :]
+    if last or _finds(language, piece.joint, "whose"):
+        own = _pattern(language, r"\s+(?<!\w)~(?=\s)", "has").sub("", own, count=1)
     if not own:
-        return ""
-    return f"Is the patient on {own}?" if taking else f"Does the patient have {own}?"
+        return None, before
+    takes, no = _finds(language, said, "takes"), _finds(language, said, "not", "without")
+    unclear = None
+    if not piece.strong:  # "no statin or aspirin", "on aspirin and a statin"
+        if before[1] and not no and _finds(language, piece.joint, "and"):
+            unclear = f"It is not clear whether “{own}” is to be there or not; it was taken as there."
+        no = no or (before[1] and not _finds(language, piece.joint, "and"))
+    if _finds(language, own, "and", "or") and not _is_name(own):
+        unclear = f"“{own}” was asked as one thing; ask it in parts where it is several."
+    has, on, does, is_so = _table()["asked"][language]
+    verb = not verbs.strip() and re.search(r"\b(?:who|that)\W*$", piece.joint.casefold())
+    be = _pattern(language, r"(?<!\w)~\W*$", "is").search(verbs)
+    form = on if takes else does if verb else is_so if be else has
+    form = before[0] if before[0] and not piece.strong and not _finds(language, said, "has", "takes", "is") else form
+    now = not _finds(language, said, "ever")
+    return Condition(form.format(own), not no, last=bool(last), now=now, unclear=unclear), (form, no)
 
 
 def joined(question: str, parts: Sequence[tuple[Condition, Answer]]) -> Answer:
@@ -69,15 +254,31 @@ def joined(question: str, parts: Sequence[tuple[Condition, Answer]]) -> Answer:
     """
     lines = {number: text for _, answer in parts for number, text in answer.lines.items()}
     dark = [condition.question for condition, answer in parts if answer.query is None]
+    own = tuple(answer for _, answer in parts)
     if dark:
         said = f"Not understood: {' '.join(dark)} Ask it in other words."
-        return Answer(question, None, {}, said, (), parts[0][1].issue, parts=tuple(answer for _, answer in parts))
-    holds = all(is_yes(answer) == condition.wanted for condition, answer in parts)
+        return Answer(question, None, {}, said, (), parts[0][1].issue, parts=own)
+    groups: dict[int, list[tuple[Condition, Answer]]] = {}
+    for condition, answer in parts:
+        groups.setdefault(condition.group, []).append((condition, answer))
+    holds = all(any(_holds(*one) for one in group) for group in groups.values())
     told = "; ".join(answer.said.removesuffix(".").removeprefix("Yes: ") for _, answer in parts)
-    issue = next((answer.issue for _, answer in parts if answer.issue), None)
+    issue = next((found for one, answer in parts if (found := one.unclear or answer.issue)), None)
     notes = tuple(dict.fromkeys(note for _, answer in parts for note in answer.notes))
-    own = tuple(answer for _, answer in parts)
-    return Answer(question, holds, lines, f"{'Yes' if holds else 'No'}: {told}.", notes, issue, parts=own)
+    understood = "; and ".join(" or ".join(map(_understood, group)) for group in groups.values())
+    said = f"{'Yes' if holds else 'No'}: {told}."
+    return Answer(question, holds, lines, said, notes, issue, parts=own, understood=understood)
+
+
+def _holds(condition: Condition, answer: Answer) -> bool:
+    yes = answer.answer == condition.value if condition.value else is_yes(answer)
+    return yes == condition.wanted
+
+
+def _understood(part: tuple[Condition, Answer]) -> str:
+    condition, answer = part
+    own = condition.question if condition.query else answer.understood
+    return "not " * (not condition.wanted) + own + ", of the latest alone" * condition.last
 
 
 def is_yes(answer: Answer) -> bool:

@@ -52,13 +52,17 @@ def cohort(records: Sequence[PatientRecord], answers: Sequence[Answer]) -> str:
         for record, answer in zip(records, answers, strict=True)
     ]
     known = notes(answers[0])[: len(notes(answers[0])) - len(answers[0].notes)]
-    return "\n".join([answers[0].question, *(f"  {note}" for note in known), *(line for _, line in sorted(lines))])
+    yes = [answer for answer in answers if answer.answer is True]
+    told = [f"{len(yes)} of {len(answers)} patients."] * any(answer.parts for answer in answers)
+    return "\n".join(
+        [answers[0].question, *(f"  {note}" for note in (*known, *told)), *(line for _, line in sorted(lines))]
+    )
 
 
 def notes(answer: Answer) -> list[str]:
     """What to know of an answer, doubts first."""
-    queries = [str(one.query) for one in answer.parts or [answer] if one.query]
-    understood = [f"Understood as: {'; '.join(queries)}."] if queries else ["Read by the model."] * (not answer.issue)
+    said = answer.understood
+    understood = [f"Understood as: {said}."] if said else ["Read by the model."] * (not answer.issue)
     return [*([answer.issue] if answer.issue else []), *understood, *answer.notes]
 
 

@@ -10,14 +10,13 @@ from extraction.api import Extractor
 from extraction.errors import AssayError
 from extraction.generate import Generation
 from recipes.cli import app
-from recipes.ehr_qa.answer import Answer, Answerer
+from recipes.ehr_qa.answer import Answerer
 from recipes.ehr_qa.lookup import run
-from recipes.ehr_qa.query import Query, Result
+from recipes.ehr_qa.query import Query
 from recipes.ehr_qa.records import read_record
 from recipes.ehr_qa.search import ranked
 from recipes.ehr_qa.task import CONTRACT as READING
 from recipes.ehr_query.ask import Asker
-from recipes.ehr_query.cohort import conditions, is_yes
 from recipes.ehr_query.said import Said
 from recipes.ehr_query.show import cohort, page, sparkline, told
 from recipes.ehr_query.task import CONTRACT
@@ -167,41 +166,6 @@ def test_several_patients_are_a_line_each(tmp_path, record):
         and lines[-2] == "  p1  Glucose: 91.5 mg/dL (1991-05-06)."
         and "p2  Not found" in lines[-1]
     )
-
-
-@pytest.mark.parametrize(("question", "parts"), [
-    ("Which patients have an A1c above 8 and no metformin?", ["+have an A1c above 8", "-have metformin"]),
-    ("who is on a statin but not on aspirin?", ["+on a statin", "-on aspirin"]),
-    ("patients with asthma who have never had a flu shot", ["+have asthma", "-have a flu shot"]),
-    ("Which patients have diabetes, are on insulin and had no eye exam since 2015?",
-     ["+have diabetes", "+on insulin", "-have eye exam since 2015"]),
-    ("list all patients without a tetanus shot", ["-have a tetanus shot"]),
-    ("Who has cancer of head and neck?", []), ("Who prescribed metformin and not insulin?", []),
-    ("Does she have asthma and no inhaler?", []),
-])  # fmt: skip
-def test_a_question_on_patients_has_conditions(question, parts):
-    told = [f"{'+' if c.wanted else '-'}{c.question.rstrip('?').split('patient ')[1]}" for c in conditions(question)]
-    assert told == parts
-
-
-def test_conditions_on_patients_hold_together(tmp_path, record):
-    other = read_record(write(tmp_path / "b.json", [patient("p2")]))
-    [answers] = asker().ask_of_all([other, record], ["Which patients have last sugar? and no her heart?"])
-    assert [answer.answer for answer in answers] == [False, True]
-    assert answers[1].lines and "Glucose: 91.5 mg/dL (1991-05-06); Not found in the record" in answers[1].said
-    first, known, *lines = cohort([other, record], answers).splitlines()
-    assert first.startswith("Which patients") and known.count("“") == 2 and "p1  Yes" in lines[0] and "p2" in lines[-1]
-    assert [part["answer"] for part in answers[1].to_json()["parts"]] == ["91.5 mg/dL", None]
-    [dark] = asker().ask_of_all([record], ["Which patients have last sugar? and no on the 40th?"])
-    assert dark[0].answer is None and "Not understood" in dark[0].said
-
-
-def test_of_patients_who_smoke_those_who_never_did_are_none():
-    def told(*values):
-        result = Result(Query(what="observation", which="smoking", operation="exists"), [*values], (), "")
-        return is_yes(Answer("who smokes?", [*values], {}, "", result=result))
-
-    assert told("Former smoker") and told("Never smoker", "Current smoker") and not told("Never smoker")
 
 
 def test_a_model_of_another_task_is_refused_and_the_command_reads_questions_from_a_pipe(tmp_path, monkeypatch, record):
