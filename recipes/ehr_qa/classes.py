@@ -11,7 +11,7 @@ from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.hierarchy import GROUPS, groups_of
 from recipes.ehr_qa.sayings import WITHOUT, Words, another, in_english, rows_of, table_of, words
 from recipes.ehr_qa.terms import SECTIONS, standard
-from recipes.ehr_qa.vocabulary import CLASSES, MEDICATIONS, members
+from recipes.ehr_qa.vocabulary import CLASSES, MEDICATIONS, PANELS_CALLED, members
 
 DOSE = re.compile(r"\b\d[\d.,]* ?(?:hr|mg|ml|mcg|ug|g|iu|unt|actuat|%)?\b", re.IGNORECASE)
 
@@ -27,9 +27,25 @@ def class_of(phrase: str, kind: str) -> str | None:
     return _class_names(kind).get(words(phrase))
 
 
+@cache
+def _panels() -> dict[Words, str]:
+    return {words(said): name for name, own in PANELS_CALLED["called"].items() for said in own}
+
+
+def panel_of(phrase: str, kind: str) -> str | None:
+    """The class of observations that an organ or a panel is asked for by ("kidney function"); None where none is."""
+    return _panels().get(words(phrase)) if kind == "observation" else None
+
+
+def is_member(phrase: str, kind: str, name: str) -> bool:
+    """Whether a phrase is a class's name only without words that say nothing, and that of a member: "iron" of tests."""
+    whole = phrase.casefold().split() == name.casefold().split()
+    return kind == "observation" and not whole and words(phrase) in _members(kind).get(name, ())
+
+
 def is_known(which: str, kind: str) -> bool:
     """Whether a section's tables have a name or a class."""
-    return words(which) in table_of(kind) or class_of(which, kind) is not None
+    return words(which) in table_of(kind) or (class_of(which, kind) or panel_of(which, kind)) is not None
 
 
 def classes_of(fact: Fact) -> frozenset[str] | None:

@@ -11,7 +11,8 @@ from typing import Any
 from extraction.values.units import unit
 from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.query import Item, Query
-from recipes.ehr_qa.resolve import Entry, words
+from recipes.ehr_qa.resolve import Entry, bare, words
+from recipes.ehr_qa.sayings import called
 
 ACTIVE = ("active", "recurrence", "relapse", "in-progress")
 # A comma before three digits may part thousands: "1,234" is no number that is known.
@@ -91,8 +92,15 @@ def _end(last: bool) -> Operation:
 
 
 def _of(query: Query, item: Item) -> str:
-    """What a value is of, where its name has not the words that were asked for: "iron?" of ferritin."""
-    return f"{item.name}: " if item.value and query.which and not words(query.which) <= words(item.name) else ""
+    """What a value is of, where its name has not the words that were asked for, or is that of another thing, too.
+
+    "sugar?" of glucose, "cholesterol?" of the low density one.
+    """
+    if not item.value or not query.which:
+        return ""
+    own, asked = (called(name, query.what) for name in (bare(item.name), query.which))
+    other = bool(own and asked) and not {*own} & {*asked}
+    return f"{item.name}: " if other or not words(query.which) <= words(item.name) else ""
 
 
 def _together(entry: Entry, item: Item, other: Entry, end: Item) -> bool:
@@ -103,7 +111,9 @@ def _together(entry: Entry, item: Item, other: Entry, end: Item) -> bool:
 
 def _listed(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Told:
     if query.what == "observation" and query.which:
-        return [_dated(item) for item in items], items, "; ".join(map(_dated, items)) + ".", []
+        several = len({item.name for item in items}) > 1
+        texts = [(f"{i.name}: " * bool(i.value) if several else _of(query, i)) + _dated(i) for i in items]
+        return [_dated(item) for item in items] if not several else texts, items, "; ".join(texts) + ".", []
     names: dict[str, list[Item]] = {}
     for item in items:
         names.setdefault(item.name, []).append(item)
@@ -160,6 +170,7 @@ def _extreme(most: bool) -> Operation:
             notes.append(_UNITS)
         texts = [item.value if len(chosen) == 1 else f"{item.name}: {item.value}" for item in chosen]
         said = "; ".join(f"{text} ({item.date or 'no date'})" for text, item in zip(texts, chosen, strict=True))
+        said = _of(query, chosen[0]) + said if len(chosen) == 1 else said
         return texts[0] if len(texts) == 1 else texts, chosen, f"{said}, of {counted} values.", notes
 
     return told

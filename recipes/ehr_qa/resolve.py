@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from rapidfuzz import fuzz
 
-from recipes.ehr_qa.classes import DOSE, class_of, classes_of
+from recipes.ehr_qa.classes import DOSE, class_of, classes_of, is_member, panel_of
 from recipes.ehr_qa.compounds import has, without_head
 from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.sayings import (
@@ -99,7 +99,9 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
     silent = _SAYS_NOTHING.get(kind, frozenset())
     forms = [form for phrase in phrases if (form := words(phrase) - silent or words(phrase)) and (
         phrase == which or not (class_of(phrase, kind) or (len(form) == 1 < len(_WORD.findall(phrase)))))]  # fmt: skip
-    classes = [name for phrase in phrases if (name := class_of(phrase, kind))]
+    named = [name for phrase in phrases if (name := class_of(phrase, kind))]
+    classes = [name for name in named if not is_member(which, kind, name)]
+    classes += [name] if (name := panel_of(which, kind)) else []
     found = _named(forms, entries, kind, which)
     how = "name" if found else ""
     unknown: tuple[str, ...] = ()
@@ -121,6 +123,9 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
     # Not all that is said of it: "water tablet" would make every tablet look alike.
     plain = [words(rows_of(kind)[place].english[0]) for place in called(which, kind)]
     near = [name for name in others if name not in names and _is_near(words(which), plain, name)]
+    if beside := {*named} - {*classes}:  # "iron" is one of the iron studies, of which the record may have others
+        own = (entry for entry in entries if beside & (classes_of(entry.fact) or frozenset()))
+        near = list(dict.fromkeys((*near, *(entry.name for entry in own if entry.name not in names))))
     return Meant(tuple(found), how if found else "", tuple(near[:5]), unknown)
 
 

@@ -176,3 +176,52 @@ def test_what_is_of_no_known_class_and_why_a_drug_was_stopped_and_what_a_value_i
     assert ask(record, "observation", "iron stores", "latest").said == "Ferritin: 9 ug/L (2010-01-05)."
     assert ask(record, "observation", "ferritin", "latest").said == "9 ug/L (2010-01-05)."
     assert "CRP below 5 (" in str(ask(record, "observation", "crp", "status").notes)
+
+
+SERUM = "[Mass/volume] in Serum or Plasma"
+
+
+def labs(tmp_path, **values):
+    return made(tmp_path, *(
+        measured(f"o{n}", f"{name.replace('_', ' ')} {SERUM}", value, "u", f"201{n}-01-05")
+        for n, (name, value) in enumerate(values.items())
+    ))  # fmt: skip
+
+
+@pytest.mark.parametrize(("which", "found"), [
+    ("kidney function", ["Creatinine", "Urea nitrogen"]), ("Nierenwerte", ["Creatinine", "Urea nitrogen"]),
+    ("función renal", ["Creatinine", "Urea nitrogen"]), ("bilan hépatique", ["Alanine aminotransferase"]),
+    ("liver", ["Alanine aminotransferase"]), ("inflammation", ["C reactive protein"]), ("thyroid", []),
+    ("electrolytes", ["Potassium"]), ("Gerinnung", []), ("egfr", []), ("creatinine", ["Creatinine"]),
+])  # fmt: skip
+def test_what_is_asked_by_an_organ_or_a_panel_is_all_that_the_record_has_of_it(tmp_path, which, found):
+    record = labs(tmp_path, Creatinine=1, Urea_nitrogen=9, Alanine_aminotransferase=30, Potassium=4,
+                  C_reactive_protein=3, Creatine_kinase=80)  # fmt: skip
+    result = ask(record, "observation", which, "latest")
+    assert sorted(item.name.replace(f" {SERUM}", "") for item in result.items) == found
+    assert all(f"({item.date})" in result.said for item in result.items)
+
+
+def test_what_is_one_of_a_panel_by_its_name_is_that_alone_and_the_others_are_near(tmp_path):
+    both, one = labs(tmp_path, Ferritin=30, Iron=80), labs(tmp_path, Ferritin=30)
+    assert ask(both, "observation", "iron", "latest").answer == "80 u"
+    lacking = ask(one, "observation", "iron", "latest")
+    assert lacking.answer is None and f"looks alike: Ferritin {SERUM}" in lacking.notes[0]
+    listed = ask(both, "observation", "iron studies", "list")
+    assert listed.answer == [f"Ferritin {SERUM}: 30 u (2010-01-05)", f"Iron {SERUM}: 80 u (2011-01-05)"]
+
+
+def test_a_value_of_another_thing_is_told_with_its_name(tmp_path):
+    low = made(tmp_path, measured("a", "Low Density Lipoprotein Cholesterol", 100, "mg/dL", "2017-01-01"))
+    for operation in ("latest", "maximum", "list"):
+        said = ask(low, "observation", "cholesterol", operation).said
+        assert said.startswith("Low Density Lipoprotein Cholesterol: 100 mg/dL (2017-01-01)"), said
+    assert ask(low, "observation", "Low Density Lipoprotein", "latest").said == "100 mg/dL (2017-01-01)."
+
+
+def test_a_limit_of_an_age_is_answered(tmp_path):
+    record = made(tmp_path, condition("c", "Gout", "90560007", onset="2010-03-01"))
+    limit = {"relation": "above", "number": 65}
+    assert ask(record, "patient", "age", "exists", value=limit).said.startswith("No: 60 years (on the last day")
+    assert ask(record, "patient", "age", "exists", value={**limit, "number": 59}).answer is True
+    assert ask(record, "patient", "sex", "exists", value=limit).answer is None

@@ -121,6 +121,7 @@ CODES: dict[str, dict[str, list[str]]] = _table("codes")
 NOTHING: dict[str, Any] = _table("nothing")
 PARTS: dict[str, Any] = _table("parts")
 COMPOUNDS: dict[str, dict[str, list[str]]] = _table("compounds")
+PANELS_CALLED: dict[str, dict[str, list[str]]] = _table("panels")
 SECTIONS_CALLED: dict[str, list[str]] = _table("sections")
 CLASSES: dict[str, list[str]] = SYNONYMS.pop("classes")
 HELD = frozenset(_held)
@@ -147,7 +148,9 @@ def members(section: str) -> dict[str, tuple[str, ...]]:
                 found.setdefault(disease, []).append(vaccine)
         return {disease: tuple(own) for disease, own in found.items()}
     table: dict[str, dict[str, list[str]]] = json.loads((_HERE / "classes.json").read_text(encoding="utf-8"))
-    return {name: tuple(own) for name, own in table.get(section, {}).items()}
+    more = PANELS_CALLED["members"] if section == "observation" else {}
+    own = table.get(section, {})
+    return {name: (*own.get(name, ()), *more.get(name, ())) for name in (*own, *more)}
 
 
 FORMS = ("adj", "verb", "done", "how", "against")
