@@ -36,9 +36,10 @@ class Dated(Names):
         wrong, apart = status in WRONG, _APART.get(type_of, "")
         if self.references.find(resource.get("partOf"), resource) and type_of == "Encounter":
             apart = "part of a stay"
+        also = (*_also(resource, value), *_activities(resource))
         return Fact(
             key, kind, text, name, codes(value), start, end, status, reasons=names, wrong=wrong,
-            counts=not wrong and not apart, apart=apart, also=_also(resource, value), empty=_empty(resource),
+            counts=not wrong and not apart, apart=apart, also=also, empty=_empty(resource),
         )  # fmt: skip
 
     def _titled(self, resource: dict[str, Any]) -> tuple[Any, str]:
@@ -81,7 +82,7 @@ class Dated(Names):
                 *_texts(each(resource, "presentedForm")),
             ]
         if type_of == "CarePlan":
-            return [concept(at(one, "detail", "code")) for one in each(resource, "activity")]
+            return _activities(resource)
         if type_of == "Goal":
             return [*map(target, each(resource, "target")), concept(resource.get("achievementStatus"))]
         if type_of == "ImagingStudy":
@@ -107,6 +108,13 @@ class Dated(Names):
             return [f"{tidy(at(one, 'title') or 'section')}: {narrative(one)}" for one in each(resource, "section")
                     if narrative(one)]  # fmt: skip
         return []
+
+
+def _activities(resource: dict[str, Any]) -> list[str]:
+    """What a care plan has done: "Dietary regime"; empty for other types."""
+    own = each(resource, "activity") if resource["resourceType"] == "CarePlan" else []
+    found = (concept(at(one, "detail", "code")) or tidy(at(one, "detail", "description") or "") for one in own)
+    return [name for name in found if name]
 
 
 def _texts(attachments: list[Any]) -> list[str]:

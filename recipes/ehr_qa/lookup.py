@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import date
 
 from extraction.values.units import unit
 from recipes.ehr_qa.classes import classes_of
@@ -27,6 +28,7 @@ from recipes.ehr_qa.sayings import is_all, synonyms
 from recipes.ehr_qa.search import ranked
 
 _LINES = 10  # of those that have a text's words
+_SHORT = 160  # letters of a line that is told beside an answer
 _NEVER = ("suspected", "family history", "without a value")  # never counted; other kinds of what is apart only beside
 
 
@@ -81,6 +83,9 @@ def run(query: Query, record: PatientRecord) -> Result:
     if query.what == "observation" and query.operation == "status":  # "final" is no "goal reached"
         notes += ["This is the state of the measurement itself.", *_elsewhere(query, record)]
     answer, chosen, said, more = OPERATIONS[query.operation](query, entries, items)
+    today = date.today().isoformat()
+    if coming := list(dict.fromkeys(item.date for item in chosen if item.date > today)):
+        notes.append(f"In the future, which may be a mistake: {', '.join(coming[:5])}.")
     return Result(query, answer, tuple(chosen), said, (*notes, *more))
 
 
@@ -195,7 +200,19 @@ def _elsewhere(query: Query, record: PatientRecord) -> list[str]:
             found |= {(kind, entry.name): entry.fact for entry in meant.entries}
     told = [f"{name} ({SECTIONS[kind].lower()}, {_lines([fact], record)})" for (kind, name), fact in found.items()]
     more = f" and {len(told) - 3} more" if len(told) > 3 else ""
-    return [f"Other sections have the name: {', '.join(told[:3])}{more}."] if told else []
+    notes = [f"Other sections have the name: {', '.join(told[:3])}{more}."] if told else []
+    return notes + _in_texts(query, [*found.values()], record)
+
+
+def _in_texts(query: Query, told: Sequence[Fact], record: PatientRecord) -> list[str]:
+    """Lines that have the words of a name and are called otherwise: the nodule of a chest X-ray's report."""
+    asked = words(query.which or "")
+    told = [*told, *(fact for fact in record.facts if fact.wrong or fact.apart in _NEVER or fact.kind == "patient")]
+    found = [fact for fact in record.facts if fact not in told and asked <= words(fact.text)]
+    if not found:
+        return []
+    texts = "; ".join(fact.text if len(fact.text) <= _SHORT else f"{fact.text[:_SHORT]} ..." for fact in found[:2])
+    return [f"The words stand in {_lines(found, record)}, which has to be read: {texts.rstrip('.')}."]
 
 
 def _says_none(query: Query, fact: Fact) -> bool:
@@ -264,7 +281,8 @@ def _of_words(query: Query, record: PatientRecord) -> Result:
     items = tuple(_item(entry, record) for entry in entries[:_LINES])
     if not items:
         return Result(query, None, (), f"Not found in the record ({len(record.facts)} lines searched).", tuple(missing))
-    said = f"{len(entries)} lines have words of “{query.which}”" + f", the best {_LINES}." * (len(entries) > _LINES)
+    have = "1 line has" if len(entries) == 1 else f"{len(entries)} lines have"
+    said = f"{have} words of “{query.which}”" + f", the best {_LINES}." * (len(entries) > _LINES)
     return Result(query, [item.text for item in items], items, said.rstrip(".") + ".", tuple(missing))
 
 

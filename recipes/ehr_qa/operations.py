@@ -66,6 +66,15 @@ def _dated(item: Item) -> str:
     return (item.value or item.name) + (f" ({item.date})" if item.date else " (no date)")
 
 
+def _undated(count: int) -> str:
+    return f"{count} ha{'ve' if count > 1 else 's'} no date."
+
+
+def _texts(items: Sequence[Item]) -> str:
+    """What some lines say that has no place in an answer: "onset in childhood", "<14 ng/L"."""
+    return ": " + "; ".join(item.text for item in items) if len(items) <= _FEW else ""
+
+
 def _end(last: bool) -> Operation:
     def told(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Told:
         """The latest, or first, of each name; all of that day and name."""
@@ -76,9 +85,9 @@ def _end(last: bool) -> Operation:
             by_name.setdefault(item.name if item.value else query.what, []).append((entry, item))
         ends = [found[-1 if last else 0] for found in by_name.values()]
         chosen = [item for entry, item in pairs if any(_together(entry, item, *end) for end in ends)]
-        notes = [f"{len(items) - len(dated)} have no date."] if len(dated) < len(items) else []
+        notes = [_undated(len(items) - len(dated))] if len(dated) < len(items) else []
         if not chosen:
-            return None, items, f"{len(items)} found, none with a date.", notes
+            return None, items, f"{len(items)} found, none with a date{_texts(items)}.", notes
         texts = [f"{i.name}: {i.value}" if i.value and len(by_name) > 1 else i.value or i.name for i in chosen]
         who = {item.line: f", by {e.fact.who}" for e, item in zip(entries, items, strict=True) if e.fact.who}
         dated_texts = dict.fromkeys(
@@ -157,7 +166,7 @@ def _extreme(most: bool) -> Operation:
         for key in open_ends:
             groups.setdefault(key, [])
         if not groups:
-            return None, items, f"{len(items)} found, none with a number to compare.", []
+            return None, items, f"{len(items)} found, none with a number to compare{_texts(items)}.", []
         end, chosen, counted = (max if most else min), [], 0
         for key, found in groups.items():
             beyond = open_ends.get(key, [])
@@ -171,7 +180,12 @@ def _extreme(most: bool) -> Operation:
         texts = [item.value if len(chosen) == 1 else f"{item.name}: {item.value}" for item in chosen]
         said = "; ".join(f"{text} ({item.date or 'no date'})" for text, item in zip(texts, chosen, strict=True))
         said = _of(query, chosen[0]) + said if len(chosen) == 1 else said
-        return texts[0] if len(texts) == 1 else texts, chosen, f"{said}, of {counted} values.", notes
+        return (
+            texts[0] if len(texts) == 1 else texts,
+            chosen,
+            f"{said}, of {counted} value{'s' * (counted > 1)}.",
+            notes,
+        )
 
     return told
 
@@ -203,7 +217,7 @@ def _trend(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Tol
     every = list(_apart(entries, items))
     pairs = [(entry, item, own) for entry, item in every if item.date and (own := amount(entry))]
     if not pairs:
-        return None, items, f"{len(items)} found, none with a number and a date.", []
+        return None, items, f"{len(items)} found, none with a number and a date{_texts(items)}.", []
     names: dict[tuple[str, str], list[tuple[Decimal, Item]]] = {}
     for entry, item, own in pairs:
         names.setdefault((entry.name, unit(own[1])), []).append((own[0], item))
@@ -217,7 +231,7 @@ def _trend(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Tol
             said.append(f"{name}: {one.value} ({one.date}) to {other.value} ({other.date}), {way}, {len(found)} values")
     notes = _passed(every)
     if undated := sum(bool(not item.date and amount(entry)) for entry, item in every):
-        notes.append(f"{undated} have no date.")
+        notes.append(_undated(undated))
     if len({name for name, _ in names}) < len(names):
         notes.append(_UNITS)
     answer = [f"{item.date}: {item.value}" for _, item, _ in pairs]

@@ -40,7 +40,8 @@ NEAR = 84.0
 """A name with a word of this ratio to one that was asked for is told, not taken."""
 
 _KIND_OF_VALUE = re.compile(r"\[[^\]]*\]")  # "[Enzymatic activity/volume]"
-_SAYS_NOTHING = {"care_plan": frozenset(["plan", "care"])}  # "physio plan" of "Physical therapy procedure"
+# "physio plan" of "Physical therapy procedure"
+_SAYS_NOTHING = {"care_plan": frozenset("plan care goal target ziel objectif objetivo doel obiettivo".split())}
 _AS_NAMED_IN = {"care_plan": ("care_plan", "observation", "condition")}  # a goal or plan is for what those name
 _OF_URINE = frozenset("urine urin harn urines urinaire orina urina".split())
 _WORD = re.compile(r"[^\W_]+")
@@ -122,7 +123,8 @@ def resolve(which: str | None, kind: str, facts: Sequence[Fact]) -> Meant:
     names = {entry.name for entry in found}
     # Not all that is said of it: "water tablet" would make every tablet look alike.
     plain = [words(rows_of(kind)[place].english[0]) for place in called(which, kind)]
-    near = [name for name in others if name not in names and _is_near(words(which), plain, name)]
+    near = [name for name in others if name not in names and (
+        words(which) <= words(name) or _is_near(words(which), plain, name))]  # fmt: skip
     if beside := {*named} - {*classes}:  # "iron" is one of the iron studies, of which the record may have others
         own = (entry for entry in entries if beside & (classes_of(entry.fact) or frozenset()))
         near = list(dict.fromkeys((*near, *(entry.name for entry in own if entry.name not in names))))

@@ -225,3 +225,34 @@ def test_a_limit_of_an_age_is_answered(tmp_path):
     assert ask(record, "patient", "age", "exists", value=limit).said.startswith("No: 60 years (on the last day")
     assert ask(record, "patient", "age", "exists", value={**limit, "number": 59}).answer is True
     assert ask(record, "patient", "sex", "exists", value=limit).answer is None
+
+
+def test_words_of_a_line_that_is_called_otherwise_are_told_and_what_a_plan_does_is_found(tmp_path):
+    record = made(
+        tmp_path,
+        resource("DiagnosticReport", "x", status="final", code=coded("Chest X-ray"), effectiveDateTime="2020-06-01",
+                 conclusion="Small nodule in right upper lobe."),
+        resource("CarePlan", "k", status="active", title="Self management plan", period={"start": "2020-01-01"},
+                 activity=[{"detail": {"code": coded("Dietary regime")}}, {"detail": {"description": "Daily walks"}}]),
+        resource("Goal", "g", lifecycleStatus="active", description={"text": "A1c below 6.5"}),
+        measured("o", "HIV 1 Ab", 1, "", "2020-01-01"),
+    )  # fmt: skip
+    nodule = ask(record, "report", "nodule", "exists")
+    assert nodule.answer is None and "which has to be read: 2020-06-01 Chest X-ray: Small nodule" in nodule.notes[0]
+    assert ask(record, "care_plan", "dietary regime", "exists").answer is True
+    assert ask(record, "care_plan", "daily walks", "exists").answer is True
+    assert ask(record, "care_plan", "A1c goal", "exists").answer is True
+    assert "looks alike: HIV 1 Ab" in ask(record, "observation", "hiv", "exists").notes[0]
+
+
+def test_what_has_no_day_or_number_is_said_as_it_is_and_a_day_to_come_is_told(tmp_path):
+    asthma = condition("c", "Asthma", "195967001")
+    asthma["onsetString"] = "in childhood"
+    del asthma["onsetDateTime"]
+    record = made(tmp_path, asthma, measured("w", "Body Weight", 80, "kg", "2095-01-01"))
+    assert ask(record, "condition", "asthma", "first").said == (
+        "1 found, none with a date: Asthma: active, onset in childhood."
+    )
+    assert ask(record, "observation", "weight", "latest").notes == (
+        "In the future, which may be a mistake: 2095-01-01.",
+    )
