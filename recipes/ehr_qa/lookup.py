@@ -8,19 +8,18 @@ taken for the name, and how much was searched where nothing was found.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import date
 
 from extraction.values.units import unit
 from recipes.ehr_qa.classes import classes_of
 from recipes.ehr_qa.compounds import has
-from recipes.ehr_qa.dates import read_when
+from recipes.ehr_qa.dates import When, read_when
 from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.limits import comparable, day_of, holds, ordered, within
 from recipes.ehr_qa.nothing import not_own, nothing, of_a_part, said_by_code, said_none
 from recipes.ehr_qa.operations import OPERATIONS, amount, components
+from recipes.ehr_qa.patient import of_patient
 from recipes.ehr_qa.query import Item, Limit, Query, Result
 from recipes.ehr_qa.records import SECTIONS, PatientRecord
 from recipes.ehr_qa.resolve import Entry, resolve, words
@@ -35,7 +34,8 @@ _NEVER = ("suspected", "family history", "without a value")  # never counted; ot
 def run(query: Query, record: PatientRecord) -> Result:
     """Answer a query from all facts of a record, which must be whole (`records.read_record` gives it so)."""
     if query.what == "patient":
-        return _of_patient(query, record)
+        limits, told = _limits(query, record)
+        return of_patient(query, record, None if limits is None else [day for _, day in limits], told)
     if query.what == "text":
         return _of_words(query, record)
     if query.which and is_all(query.which, query.what):
@@ -76,7 +76,8 @@ def run(query: Query, record: PatientRecord) -> Result:
         if bare := [name for fact in facts if (name := fact.name) in fact.codes]:
             some = f"{len(bare)} lines have" if len(bare) > 1 else "1 line has"
             notes.append(f"{some} a code and no name ({_some(bare)}), which may be this: ask by the code.")
-        notes += [*_wider(query, facts, record), *_elsewhere(query, record)] if not meant.how else []
+        if not meant.how:
+            notes += [*_wider(query, facts, record), *_elsewhere(query, record), *_in_texts(query, record)]
         notes += [f"Not searched, having no line: {record.lost}."] if record.lost else []
         limited = meant.how != "" and bool(query.times or query.value) and not open_ends
         return Result(query, None, (), _nothing(query, section, limited), tuple(notes))
@@ -200,15 +201,16 @@ def _elsewhere(query: Query, record: PatientRecord) -> list[str]:
             found |= {(kind, entry.name): entry.fact for entry in meant.entries}
     told = [f"{name} ({SECTIONS[kind].lower()}, {_lines([fact], record)})" for (kind, name), fact in found.items()]
     more = f" and {len(told) - 3} more" if len(told) > 3 else ""
-    notes = [f"Other sections have the name: {', '.join(told[:3])}{more}."] if told else []
-    return notes + _in_texts(query, [*found.values()], record)
+    return [f"Other sections have the name: {', '.join(told[:3])}{more}."] if told else []
 
 
-def _in_texts(query: Query, told: Sequence[Fact], record: PatientRecord) -> list[str]:
+def _in_texts(query: Query, record: PatientRecord) -> list[str]:
     """Lines that have the words of a name and are called otherwise: the nodule of a chest X-ray's report."""
     asked = words(query.which or "")
-    told = [*told, *(fact for fact in record.facts if fact.wrong or fact.apart in _NEVER or fact.kind == "patient")]
-    found = [fact for fact in record.facts if fact not in told and asked <= words(fact.text)]
+    found = [
+        fact for fact in record.facts if fact.kind != "patient" and not (fact.wrong or fact.apart in _NEVER)
+        and not asked <= words(fact.name) and asked <= words(fact.text)
+    ]  # fmt: skip
     if not found:
         return []
     texts = "; ".join(fact.text if len(fact.text) <= _SHORT else f"{fact.text[:_SHORT]} ..." for fact in found[:2])
@@ -238,10 +240,8 @@ def _item(entry: Entry, record: PatientRecord) -> Item:
     return Item(entry.name, entry.value, when.day if when else "", number, record.lines[number - 1].text)
 
 
-def _in_time(
-    query: Query, entries: Sequence[Entry], record: PatientRecord
-) -> tuple[Sequence[Entry], list[str], list[Entry]]:
-    """The entries within the limits of time, oldest first, what is to be said, and those that perhaps are within."""
+def _limits(query: Query, record: PatientRecord) -> tuple[list[tuple[str, When]] | None, list[str]]:
+    """The limits of time with their days, None where one has none, and what is to be said."""
     limits, notes = [], []
     for time in query.times:
         day = read_when(time.date)
@@ -249,11 +249,21 @@ def _in_time(
             found = run(Query(what=time.step.what, which=time.step.which, operation=time.step.operation), record)
             days = [item for item in found.items if item.date]
             if not days:
-                return [], [f"Of “{time.step.which or time.step.what}” there is no day: {found.said}"], []
+                return None, [f"Of “{time.step.which or time.step.what}” there is no day: {found.said}"]
             day = read_when(days[-1].date)
             notes.append(f"“{time.step.which or time.step.what}”: {days[-1].date} (line {days[-1].line}).")
         assert day is not None
         limits.append((time.relation, day))
+    return limits, notes
+
+
+def _in_time(
+    query: Query, entries: Sequence[Entry], record: PatientRecord
+) -> tuple[Sequence[Entry], list[str], list[Entry]]:
+    """The entries within the limits of time, oldest first, what is to be said, and those that perhaps are within."""
+    limits, notes = _limits(query, record)
+    if limits is None:
+        return [], notes, []
     kept: list[Entry] = []
     perhaps: list[Entry] = []
     for entry in entries:
@@ -284,35 +294,3 @@ def _of_words(query: Query, record: PatientRecord) -> Result:
     have = "1 line has" if len(entries) == 1 else f"{len(entries)} lines have"
     said = f"{have} words of “{query.which}”" + f", the best {_LINES}." * (len(entries) > _LINES)
     return Result(query, [item.text for item in items], items, said.rstrip(".") + ".", tuple(missing))
-
-
-def _of_patient(query: Query, record: PatientRecord) -> Result:
-    """What the record says of the patient."""
-    [patient] = [fact for fact in record.facts if fact.kind == "patient"]
-    item = _item(Entry(patient, patient.name), record)
-    if query.which is None:
-        return Result(query, item.text, (item,), item.text)
-    values = (*patient.values, *(("age", age) for age in _age(patient, record)))
-    found = resolve(query.which, "patient", [replace(patient, name="", values=values)]).entries
-    answer = [entry.value for entry in found if entry.name]
-    if not answer:
-        what = ", ".join(label for label, _ in values)
-        return Result(query, None, (), f"Not found in the record, which has of the patient: {what}.")
-    said = ", ".join(answer)
-    if query.value:  # of an age
-        number = re.match(r"\d+", answer[0]) if len(answer) == 1 else None
-        holds = within(Entry(patient, patient.name, number.group()), query.value) if number else None
-        if holds is None:
-            return Result(query, None, (item,), f"Not compared with {query.value.number:g}: {said}.")
-        return Result(query, holds, (item,), f"{'Yes' if holds else 'No'}: {said}.")
-    return Result(query, answer[0] if len(answer) == 1 else answer, (item,), f"{said}.")
-
-
-def _age(patient: Fact, record: PatientRecord) -> Iterable[str]:
-    """The patient's age at death, or on the record's last day."""
-    born = patient.start
-    days = [when for fact in record.facts if fact is not patient and (when := day_of(fact)) and when.sound]
-    last = patient.end or max(days, key=lambda when: when.day, default=None)
-    if born and born.sound and last and last.sound:
-        years = int(last.day[:4]) - int(born.day[:4]) - (last.day[5:] < born.day[5:])
-        yield f"{years} years ({'at death' if patient.end else 'on the last day of the record'}, {last.day})"

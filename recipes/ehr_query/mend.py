@@ -57,7 +57,8 @@ def whole(query: Query, question: str) -> Query:
     And with the end of the values, the operation and the section that its own words are for: "fattest he got" is no
     minimum, and "why" asks for no prescriber.
     """
-    query = query.model_copy(update={"operation": _operation(query, question), "times": _span(query.times)})
+    times = _span(tuple(_with_it(time, question) for time in query.times))
+    query = query.model_copy(update={"operation": _operation(query, question), "times": times})
     times = tuple(
         time.model_copy(update={"step": _whole(time.step, question)}) if time.step else time for time in query.times
     )
@@ -70,7 +71,9 @@ def _operation(query: Query, question: str) -> Operation:
         if most == least and (bad := _says("worst", question)) != _says("best", question):
             most = bad != _low_is_bad(query)
             least = not most
-        return query.operation if most == least else "maximum" if most else "minimum"
+        if most == least:
+            return "latest" if not most and _says("too", question) else query.operation
+        return "maximum" if most else "minimum"
     if query.operation in ("reason", "prescriber") and (why := _says("why", question)) != _says("who", question):
         return "reason" if why else "prescriber"
     # Who is asked whether she is allergic tells of an allergy that is over, too; what was done is never active.
@@ -81,6 +84,12 @@ def _operation(query: Query, question: str) -> Operation:
 def _low_is_bad(query: Query) -> bool:
     meant = meaning(query.which, query.what)
     return any(meant & meaning(name, query.what) for name in _LOW_IS_BAD)
+
+
+def _with_it(time: Time, question: str) -> Time:
+    """A limit with its day, where the question says so: "in 2017 or after"."""
+    wider = {"after": "since", "before": "until"}.get(time.relation)
+    return time.model_copy(update={"relation": wider}) if wider and time.date and _says("with_it", question) else time
 
 
 def _span(times: tuple[Time, ...]) -> tuple[Time, ...]:
@@ -111,7 +120,9 @@ def _whole(part: _Part, question: str) -> _Part:
     own = next((name for name in longer if is_known(name, part.what)), None)
     if own:
         return part.model_copy(update={"which": own})
-    for name in longer if part.operation not in _OF_VALUES else ():  # no drug has a maximum
+    # No drug has a maximum; and "had the covid vaccine" says no disease.
+    stays = part.operation in _OF_VALUES or (part.what in _OF_SECTIONS and _says(part.what, part.which))
+    for name in () if stays else longer:
         if other := _only_section(name):
             return part.model_copy(update={"which": name, "what": other})
     return part

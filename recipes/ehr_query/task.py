@@ -115,10 +115,12 @@ class HealthQueries(Task):
             ) from None
 
     def right(self, branch: Branch, record: Record) -> bool:
-        """The query as it is looked up (`mend.py`), or one that is as right; names by what they mean."""
+        """The query as it is looked up, or one that is as right; names by what they mean.
+
+        That is as it is looked up first, or, where a record has nothing by its name, in its place (`mend.mended`).
+        """
         asked = [branch.source["query"], *branch.source.get("also", ())]
-        written = _looked_up(branch, record)
-        return bool(written) and any(all(equal(written, one)) for one in asked)
+        return any(all(equal(written, one)) for written in _looked_up(branch, record) for one in asked)
 
     def grade(self, contract: Contract, examples: Sequence[Example], records: Sequence[Sequence[Record]]) -> Grade:
         """The share of queries that are right, whole and part by part; of questions with answers, of these, by kind."""
@@ -129,7 +131,10 @@ class HealthQueries(Task):
             return judged([(one, looked_up(one.whole, one.question, own[0])) for one, own in asked])
         whole = super().grade(contract, examples, records)
         pairs = [(e.branches[0], own[0]) for e, own in zip(examples, records, strict=True)]
-        each = [equal(_looked_up(branch, record), branch.source["query"]) for branch, record in pairs]
+        each = [
+            max((equal(written, branch.source["query"]) for written in _looked_up(branch, record)), key=sum)
+            for branch, record in pairs
+        ]
         names = ("what", "operation", "which", "limits")
         return Grade(
             {**whole.figures, **{name: fmean(one) for name, one in zip(names, zip(*each, strict=True), strict=True)}}
@@ -153,13 +158,13 @@ def gold(query: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _looked_up(branch: Branch, record: Record) -> dict[str, Any]:
-    """What a model wrote, as it is looked up; empty where it is no query."""
+def _looked_up(branch: Branch, record: Record) -> list[dict[str, Any]]:
+    """What a model wrote, as it is looked up first and in its place; an empty one where it is no query."""
     try:
-        query = mended(whole(Query.model_validate(record.data), str(branch.parts[0])))
-        return gold(query.model_dump(mode="json", exclude_none=True))
+        query = whole(Query.model_validate(record.data), str(branch.parts[0]))
     except ValidationError:
-        return {}
+        return [{}]
+    return [gold(one.model_dump(mode="json", exclude_none=True)) for one in (query, mended(query))]
 
 
 def _own(folder: Path) -> list[Example] | None:
@@ -192,12 +197,15 @@ def _branch(row: dict[str, Any], trained: bool) -> Branch:
 
 
 def equal(query: dict[str, Any], other: dict[str, Any]) -> tuple[bool, bool, bool, bool]:
-    """Whether two queries have the same section, operation, name (by what it means, `resolve.meaning`), limits."""
+    """Whether two queries have the same section, operation, name (by what it means, `resolve.meaning`), limits.
+
+    Of the patient all operations answer the same.
+    """
     times, others = query.get("times") or (), other.get("times") or ()
     limits = len(times) == len(others) and all(map(_same_time, times, others))
     return (
         query.get("what") == other.get("what"),
-        query.get("operation") == other.get("operation"),
+        query.get("operation") == other.get("operation") or query.get("what") == other.get("what") == "patient",
         _same_name(query, other),
         limits and (query.get("value") or {}) == (other.get("value") or {}),
     )

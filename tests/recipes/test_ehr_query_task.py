@@ -97,6 +97,7 @@ def test_a_name_with_a_word_too_many_or_of_another_section_is_mended(written, me
     ("is she on the pill", ("medication", "pill"), ("medication", "pill")),
     ("any trouble since the stem cell transplant", ("condition", "stem cell"), ("procedure", "stem cell transplant")),
     ("any xyzzy since then", ("condition", "xyzzy"), ("condition", "xyzzy")),
+    ("has he had the covid vaccine", ("immunization", "covid vaccine"), ("immunization", "covid vaccine")),
 ])  # fmt: skip
 def test_a_name_is_as_long_as_the_question_has_it(question, written, meant):
     query = whole(Query(what=written[0], which=written[1], operation="latest"), question)
@@ -133,6 +134,8 @@ def test_other_words_of_the_question_speak_against_a_query(question, written, me
         ("Ist sie gegen Penicillin allergisch?", "allergy", "Penicillin", "active", "exists"),
         ("is she still allergic to eggs", "allergy", "eggs", "active", "active"),
         ("is he on metformin", "medication", "metformin", "active", "active"),
+        ("gamma GT trop hautes ?", "observation", "gamma GT", "maximum", "latest"),
+        ("is the highest sugar too high", "observation", "sugar", "maximum", "maximum"),
     ],
 )
 def test_an_operation_that_the_questions_words_speak_against_is_mended(question, what, which, written, meant):
@@ -167,6 +170,15 @@ def test_words_that_are_made_of_the_same_mean_the_same(section, said, meant):
     assert meaning(mended(Query(what=section, which=said, operation="exists")).which, section) & meaning(meant, section)
 
 
+@pytest.mark.parametrize(("question", "written", "meant"), [
+    ("diazepam in 2017 or after", "after", "since"), ("any flu shots before 2017 or in 2018", "before", "before"),
+    ("Diazepam 2017 oder früher?", "before", "until"), ("diazepam after 2017", "after", "after"),
+])  # fmt: skip
+def test_a_limit_of_time_counts_with_its_day_where_the_question_says_so(question, written, meant):
+    query = Query(what="medication", operation="exists", times=[{"relation": written, "date": "2017"}])
+    assert whole(query, question).times[0].relation == meant
+
+
 def test_the_questions_of_laymen_are_whole():
     examples = read_examples(TASK, request(LAY))
     assert len(examples) == 240
@@ -194,6 +206,17 @@ def test_a_query_is_right_by_its_parts(tmp_path, said, right):
     examples = read_examples(TASK, request(tmp_path))
     figures = evaluate(Extractor(Scripted(json.dumps(said)), CONTRACT), TASK, examples).figures
     assert figures["accuracy"] == float(right) and figures["what"] == 1.0
+
+
+@pytest.mark.parametrize(("question", "asked", "said"), [
+    ("any letters?", {"what": "report", "which": "letters", "operation": "exists"}, {}),  # as it is looked up first
+    ("is he dead?", {"what": "patient", "which": "death", "operation": "exists"}, {"operation": "latest"}),
+])  # fmt: skip
+def test_a_query_is_right_that_is_looked_up_as_what_is_asked(tmp_path, question, asked, said):
+    (tmp_path / "questions.jsonl").write_text(json.dumps({"question": question, "query": asked}) + "\n")
+    examples = read_examples(TASK, request(tmp_path))
+    figures = evaluate(Extractor(Scripted(json.dumps({**asked, **said})), CONTRACT), TASK, examples).figures
+    assert set(figures.values()) == {1.0}
 
 
 def test_a_file_that_is_none_is_said(tmp_path):

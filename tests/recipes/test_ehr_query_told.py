@@ -256,3 +256,18 @@ def test_what_has_no_day_or_number_is_said_as_it_is_and_a_day_to_come_is_told(tm
     assert ask(record, "observation", "weight", "latest").notes == (
         "In the future, which may be a mistake: 2095-01-01.",
     )
+
+
+def test_an_age_is_that_on_the_day_that_is_asked_for(tmp_path):
+    record = made(tmp_path, condition("c", "Stroke", "230690007", onset="2010-02-02"))
+    for day, said in [("2000-02-03", "50 years (on 2000-02-03)."), ("2000-02-02", "49 years (on 2000-02-02)."),
+                      ("2000-03", "50 years (on 2000-03)."), ("2000", "49 or 50 years (on 2000)."),
+                      ("2000-02", "49 or 50 years (on 2000-02).")]:  # fmt: skip
+        assert ask(record, "patient", "age", "latest", times=[{"relation": "on", "date": day}]).said == said
+    stroke = [{"relation": "on", "step": {"what": "condition", "which": "stroke", "operation": "first"}}]
+    then = ask(record, "patient", "age", "latest", times=stroke)
+    assert then.said == "59 years (on 2010-02-02)." and then.notes == ("“stroke”: 2010-02-02 (line 3).",)
+    gout = [{"relation": "on", "step": {"what": "condition", "which": "gout", "operation": "first"}}]
+    assert ask(record, "patient", "age", "latest", times=gout).answer is None
+    city = ask(record, "patient", "sex", "latest", times=[{"relation": "before", "date": "2000"}])
+    assert city.answer == "male" and "limits of time" in city.notes[0]
