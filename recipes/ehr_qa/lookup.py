@@ -18,7 +18,7 @@ from recipes.ehr_qa.dates import When, read_when
 from recipes.ehr_qa.fact import Fact
 from recipes.ehr_qa.limits import comparable, day_of, holds, ordered, within
 from recipes.ehr_qa.nothing import not_own, nothing, of_a_part, said_by_code, said_none
-from recipes.ehr_qa.operations import OPERATIONS, amount, components
+from recipes.ehr_qa.operations import OPERATIONS, amount, components, texts_of
 from recipes.ehr_qa.patient import of_patient
 from recipes.ehr_qa.query import Item, Limit, Query, Result
 from recipes.ehr_qa.records import SECTIONS, PatientRecord
@@ -55,6 +55,10 @@ def run(query: Query, record: PatientRecord) -> Result:
     entries, missing, perhaps = _in_time(query, entries, record)
     notes += missing
     open_ends = bool(perhaps)
+    if query.value and entries and not any(entry.value for entry in components(entries)):  # a drug's dose is none
+        items = [_item(entry, record) for entry in entries]
+        said = f"{len(items)} found, none with a value to compare{texts_of(items)}."
+        return Result(query, None, tuple(items), said, tuple(notes))
     if query.value:
         every = components(entries)
         entries, more = _in_limit(query.value, every)

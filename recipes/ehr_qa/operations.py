@@ -70,7 +70,7 @@ def _undated(count: int) -> str:
     return f"{count} ha{'ve' if count > 1 else 's'} no date."
 
 
-def _texts(items: Sequence[Item]) -> str:
+def texts_of(items: Sequence[Item]) -> str:
     """What some lines say that has no place in an answer: "onset in childhood", "<14 ng/L"."""
     return ": " + "; ".join(item.text for item in items) if len(items) <= _FEW else ""
 
@@ -87,7 +87,7 @@ def _end(last: bool) -> Operation:
         chosen = [item for entry, item in pairs if any(_together(entry, item, *end) for end in ends)]
         notes = [_undated(len(items) - len(dated))] if len(dated) < len(items) else []
         if not chosen:
-            return None, items, f"{len(items)} found, none with a date{_texts(items)}.", notes
+            return None, items, f"{len(items)} found, none with a date{texts_of(items)}.", notes
         texts = [f"{i.name}: {i.value}" if i.value and len(by_name) > 1 else i.value or i.name for i in chosen]
         who = {item.line: f", by {e.fact.who}" for e, item in zip(entries, items, strict=True) if e.fact.who}
         dated_texts = dict.fromkeys(
@@ -166,7 +166,7 @@ def _extreme(most: bool) -> Operation:
         for key in open_ends:
             groups.setdefault(key, [])
         if not groups:
-            return None, items, f"{len(items)} found, none with a number to compare{_texts(items)}.", []
+            return None, items, f"{len(items)} found, none with a number to compare{texts_of(items)}.", []
         end, chosen, counted = (max if most else min), [], 0
         for key, found in groups.items():
             beyond = open_ends.get(key, [])
@@ -217,7 +217,7 @@ def _trend(query: Query, entries: Sequence[Entry], items: Sequence[Item]) -> Tol
     every = list(_apart(entries, items))
     pairs = [(entry, item, own) for entry, item in every if item.date and (own := amount(entry))]
     if not pairs:
-        return None, items, f"{len(items)} found, none with a number and a date{_texts(items)}.", []
+        return None, items, f"{len(items)} found, none with a number and a date{texts_of(items)}.", []
     names: dict[tuple[str, str], list[tuple[Decimal, Item]]] = {}
     for entry, item, own in pairs:
         names.setdefault((entry.name, unit(own[1])), []).append((own[0], item))

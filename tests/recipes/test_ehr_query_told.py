@@ -271,3 +271,9 @@ def test_an_age_is_that_on_the_day_that_is_asked_for(tmp_path):
     assert ask(record, "patient", "age", "latest", times=gout).answer is None
     city = ask(record, "patient", "sex", "latest", times=[{"relation": "before", "date": "2000"}])
     assert city.answer == "male" and "limits of time" in city.notes[0]
+
+
+def test_a_limit_of_what_has_no_value_is_no_none(tmp_path):
+    record = made(tmp_path, drug("m", "Metformin 500 MG Oral Tablet"))
+    found = ask(record, "medication", "metformin", "active", value={"relation": "above", "number": 250})
+    assert found.answer is None and found.said.startswith("1 found, none with a value to compare: Metformin 500 MG")
