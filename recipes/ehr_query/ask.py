@@ -19,7 +19,7 @@ from recipes.ehr_qa.lookup import run
 from recipes.ehr_qa.query import Query
 from recipes.ehr_qa.records import PatientRecord
 from recipes.ehr_query.cohort import Condition, conditions, joined
-from recipes.ehr_query.mend import mended, whole
+from recipes.ehr_query.mend import mended, says, whole
 from recipes.ehr_query.said import Said
 from recipes.ehr_query.task import question_example
 
@@ -121,15 +121,22 @@ def _of_part(record: PatientRecord, part: Condition, query: Query | None, writte
         query = query.model_copy(update={"operation": "active" if part.now and not query.times else "exists"})
     if not part.last or query is None or not (query.value or query.times):
         return answered(record, part.question, query, written)
+    return _of_latest(record, part.question, query, written)
+
+
+def _of_latest(record: PatientRecord, question: str, query: Query, written: Record | None) -> Answer:
+    """Whether the latest entry is within a query's limits."""
     bare = query.model_copy(update={"operation": "latest", "value": None, "times": ()})
-    latest = answered(record, part.question, bare, written)
-    every = answered(record, part.question, query.model_copy(update={"operation": "list"}), written)
-    within = [item for item in every.result.items if item.line in latest.lines] if every.result else []
-    said = f"{'Yes' if within else 'No'}: {latest.said}"
-    found = bool(within) if latest.lines else None
-    return replace(
-        latest, answer=found, said=said if latest.lines else latest.said, notes=every.notes, understood=str(query)
-    )
+    latest = answered(record, question, bare, written)
+    every = answered(record, question, query.model_copy(update={"operation": "list"}), written)
+    if not latest.lines:
+        return replace(latest, understood=str(query))
+    found = any(item.line in latest.lines for item in every.result.items) if every.result else False
+    notes = tuple(dict.fromkeys((*latest.notes, *every.notes)))
+    if not found and any(note.startswith("Not compared") for note in every.notes):
+        return replace(latest, answer=None, said=f"Not compared: {latest.said}", notes=notes, understood=str(query))
+    said = f"{'Yes' if found else 'No'}: {latest.said}"
+    return replace(latest, answer=found, said=said, notes=notes, understood=str(query))
 
 
 def looked_up(record: PatientRecord, question: str, written: Record) -> Answer:
@@ -150,6 +157,9 @@ def answered(record: PatientRecord, question: str, query: Query | None, written:
         return Answer(question, None, {}, "This has to be read; ask it of one patient.", (), None, None, written)
     if query is None:
         return Answer(question, None, {}, "Not understood; ask it in other words.", (), _why(written), None, written)
+    if query.value and query.operation in ("exists", "latest") and says("last_is", question):
+        answer = _of_latest(record, question, query, written)
+        return replace(answer, understood=f"{answer.understood}, of the latest alone")
     result, unsure = run(query, record), doubt(written)
     if not result.items and (other := mended(query)) != query:  # the record has nothing by the name as it was written
         told = f"Looked up in the place of {query}, of which nothing is known."

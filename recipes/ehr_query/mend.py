@@ -47,7 +47,8 @@ def _patterns() -> dict[str, re.Pattern[str]]:
     }
 
 
-def _says(what: str, question: str) -> bool:
+def says(what: str, question: str) -> bool:
+    """Whether a question has words that say something (a key of `vocabulary/mend.yaml`)."""
     return bool(_patterns()[what].search(question))
 
 
@@ -66,19 +67,19 @@ def whole(query: Query, question: str) -> Query:
 
 
 def _operation(query: Query, question: str) -> Operation:
-    most, least = _says("most", question), _says("least", question)
+    most, least = says("most", question), says("least", question)
     if query.operation in ("maximum", "minimum"):
-        if most == least and (bad := _says("worst", question)) != _says("best", question):
+        if most == least and (bad := says("worst", question)) != says("best", question):
             most = bad != _low_is_bad(query)
             least = not most
         if most == least:
-            return "latest" if not most and _says("too", question) else query.operation
+            return "latest" if not most and says("too", question) else query.operation
         return "maximum" if most else "minimum"
-    if query.operation in ("reason", "prescriber") and (why := _says("why", question)) != _says("who", question):
+    if query.operation in ("reason", "prescriber") and (why := says("why", question)) != says("who", question):
         return "reason" if why else "prescriber"
     # Who is asked whether she is allergic tells of an allergy that is over, too; what was done is never active.
     once = query.operation == "active" and query.which and query.what in _NEVER_ACTIVE
-    return "exists" if once and not _says("still", question) else query.operation
+    return "exists" if once and not says("still", question) else query.operation
 
 
 def _low_is_bad(query: Query) -> bool:
@@ -89,7 +90,7 @@ def _low_is_bad(query: Query) -> bool:
 def _with_it(time: Time, question: str) -> Time:
     """A limit with its day, where the question says so: "in 2017 or after"."""
     wider = {"after": "since", "before": "until"}.get(time.relation)
-    return time.model_copy(update={"relation": wider}) if wider and time.date and _says("with_it", question) else time
+    return time.model_copy(update={"relation": wider}) if wider and time.date and says("with_it", question) else time
 
 
 def _span(times: tuple[Time, ...]) -> tuple[Time, ...]:
@@ -105,9 +106,9 @@ def _in_section(query: Query, question: str) -> Query:
     """A condition or drug, in the section that another word of the question is of: "a jab against tetanus"."""
     steps = {time.step.what for time in query.times if time.step}
     for what in _OF_SECTIONS:
-        name, place = query.which or "", what not in steps and _says(what, question)
+        name, place = query.which or "", what not in steps and says(what, question)
         known = is_known(name, what) or (what == "allergy" and is_known(name, "medication"))
-        if query.what in ("condition", "medication") and place and known and not _says(what, name):
+        if query.what in ("condition", "medication") and place and known and not says(what, name):
             return query.model_copy(update={"what": what})
     return query
 
@@ -121,7 +122,7 @@ def _whole(part: _Part, question: str) -> _Part:
     if own:
         return part.model_copy(update={"which": own})
     # No drug has a maximum; and "had the covid vaccine" says no disease.
-    stays = part.operation in _OF_VALUES or (part.what in _OF_SECTIONS and _says(part.what, part.which))
+    stays = part.operation in _OF_VALUES or (part.what in _OF_SECTIONS and says(part.what, part.which))
     for name in () if stays else longer:
         if other := _only_section(name):
             return part.model_copy(update={"which": name, "what": other})

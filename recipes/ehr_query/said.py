@@ -24,7 +24,7 @@ _FEWEST = 2  # words; a name of one is the model's to understand: "iron" may be 
 # A number's unit: no dose of a drug (mg), whose number is no limit of a value.
 _UNIT = re.compile(
     r"(?<![\w.,/-])(?P<number>\d+(?:\.\d+)?) ?(?P<unit>%|percent\b|° ?[CF]\b|[CF](?![\w'-])"
-    r"|degrees (?:celsius|fahrenheit)\b|(?:m|k|cm|mm)?(?:mol|g|eq|iu|u|l|cells?) ?/ ?(?:dl|l|ul|min|day|mmol|g)"
+    r"|degrees (?:celsius|fahrenheit)\b|(?:m|k|cm|mm)?(?:mol|g|eq|iu|u|l|cells?) ?/ ?(?:dl|l|ul|min|day|mmol|mol|g)"
     r"(?:/1\.73 ?m2)?\b|[unpµμ]?(?:mol|g|u|iu) ?/ ?(?:dl|ml|l)\b|mcg ?/ ?d?l\b|10[\^*]\d+ ?/ ?[uµμ]?l\b"
     r"|mm ?\[?hg\]?|bpm\b|kg(?:/m2)?\b|kilos\b|lbs?\b|pounds?\b|cm\b"
     r"|milligrams? per deciliter\b|millimoles? per liter\b)",

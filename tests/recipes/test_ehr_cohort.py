@@ -116,3 +116,15 @@ def test_of_patients_who_smoke_those_who_never_did_are_none():
         return is_yes(Answer("who smokes?", [*values], {}, "", result=result))
 
     assert told("Former smoker") and told("Never smoker", "Current smoker") and not told("Never smoker")
+
+
+def test_whether_the_last_value_is_within_a_limit_is_of_that_value(tmp_path, monkeypatch):
+    a1c = {"what": "observation", "which": "A1c", "operation": "latest", "value": {"relation": "above", "number": 8}}
+    monkeypatch.setitem(QUERIES, "A1c above 8", a1c)
+    values = [measured("o1", "A1c", 9, "%", "2018-01-01"), measured("o2", "A1c", 7, "%", "2020-01-01")]
+    record = read_record(write(tmp_path / "a.json", [patient(), *values]))
+    [last, when] = asker().ask(record, ["Was his last A1c above 8?", "When was the last A1c above 8?"])
+    assert (last.answer, last.said) == (False, "No: 7 % (2020-01-01).") and "of the latest alone" in last.understood
+    assert when.said == "9 % (2018-01-01)." and "is not above 8: 7 % (2020-01-01)." in when.notes[0]
+    [other] = asker().ask(record, ["Was his last A1c above 8 mmol/mol?"])
+    assert other.answer is None and other.said == "Not compared: 7 % (2020-01-01)."
