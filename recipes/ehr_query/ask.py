@@ -18,7 +18,7 @@ from recipes.ehr_qa.answer import Answer, Answerer, sureness
 from recipes.ehr_qa.lookup import run
 from recipes.ehr_qa.query import Query
 from recipes.ehr_qa.records import PatientRecord
-from recipes.ehr_query.cohort import Condition, conditions, joined
+from recipes.ehr_query.cohort import Condition, conditions, joined, left_out
 from recipes.ehr_query.mend import mended, says, whole
 from recipes.ehr_query.said import Said
 from recipes.ehr_query.task import question_example
@@ -89,6 +89,10 @@ class Asker:
         Raises:
             FhirError: a question has no query, and the record cannot be read (`Answerer.shown`).
         """
+        if any(map(conditions, questions)):  # worded as of many patients, whose conditions are several
+            each = [self.ask_of_all([record], [one])[0] if conditions(one) else self.ask(record, [one])
+                    for one in questions]  # fmt: skip
+            return [answer for [answer] in each]
         asked = self.understood(questions, [record])
         reading = [number for number, (query, _) in enumerate(asked) if query and query.what == "text"]
         read = self.reader.answer_record(record, [questions[number] for number in reading]) if reading else []
@@ -165,6 +169,8 @@ def answered(record: PatientRecord, question: str, query: Query | None, written:
         told = f"Looked up in the place of {query}, of which nothing is known."
         result = run(other, record)
         result, unsure = replace(result, notes=(told, *result.notes)), unsure or _UNSURE
+    if lost := left_out(question, query):
+        unsure = f"Not looked up: {', '.join(lost)}; ask of it by itself."
     return Answer.looked_up(question, result, written, unsure)
 
 

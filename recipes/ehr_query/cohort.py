@@ -209,6 +209,27 @@ def _is_name(text: str) -> bool:
     return any(is_known(text, kind) for kind in _SECTIONS)
 
 
+def left_out(question: str, query: Query) -> list[str]:
+    """Names beside "and" or "or" that a query on one patient has not, where a table knows both: "gout or lupus"."""
+    roles = ("asks", "patients", "and", "or", "who", "not", "has", "takes", "articles")
+    language = max(_LANGUAGES, key=lambda one: len(_pattern(one, r"(?<!\w)~(?!\w)", *roles).findall(question)))
+    steps = [time.step.which for time in query.times if time.step]
+    told = {word for name in (query.which, *steps) for word in words(name or "")}
+    found = []
+    for cut in _pattern(language, r"\s+(?:(?<!\w)~)\s+", "and", "or").finditer(question):
+        left, right = (re.split(r"[,;:.?!]", part)[at] for part, at in ((question[: cut.start()], -1),
+                                                                       (question[cut.end() :], 0)))  # fmt: skip
+        if not told or not _both_known(language, left, right, cut.group()):
+            continue
+        ends, own = left.split(), _stripped(language, right)[0].split()
+        tails = (" ".join(ends[-n:]) for n in range(_LONGEST, 0, -1))
+        leads = (" ".join(own[:n]) for n in range(_LONGEST, 0, -1))
+        names = [next((name for name in pieces if _is_name(name)), "") for pieces in (tails, leads)]
+        there = [bool((words(name) - SILENT) & told) for name in names]
+        found += [name for name, has in zip(names, there, strict=True) if any(there) and not has]
+    return found
+
+
 def _stripped(language: str, text: str) -> tuple[str, str]:
     """A text without verbs, articles and "no" at its ends, and these."""
     roles = ("not", "has", "takes", "articles", "who")

@@ -128,3 +128,12 @@ def test_whether_the_last_value_is_within_a_limit_is_of_that_value(tmp_path, mon
     assert when.said == "9 % (2018-01-01)." and "is not above 8: 7 % (2020-01-01)." in when.notes[0]
     [other] = asker().ask(record, ["Was his last A1c above 8 mmol/mol?"])
     assert other.answer is None and other.said == "Not compared: 7 % (2020-01-01)."
+
+
+def test_of_one_patient_what_is_not_looked_up_is_told_and_conditions_hold_together(record, monkeypatch):
+    monkeypatch.setitem(QUERIES, "gout or", {"what": "condition", "which": "gout", "operation": "exists"})
+    [gout, both, sugar] = asker().ask(
+        record, ["gout or lupus?", "Which patients have last sugar? and no her heart?", "last sugar?"]
+    )
+    assert gout.issue == "Not looked up: lupus; ask of it by itself."
+    assert both.answer is True and len(both.parts) == 2 and sugar.issue is None
