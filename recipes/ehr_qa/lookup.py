@@ -246,7 +246,8 @@ def _item(entry: Entry, record: PatientRecord) -> Item:
 
 def _limits(query: Query, record: PatientRecord) -> tuple[list[tuple[str, When]] | None, list[str]]:
     """The limits of time with their days, None where one has none, and what is to be said."""
-    limits, notes = [], []
+    limits: list[tuple[str, When]] = []
+    notes: list[str] = []
     for time in query.times:
         day = read_when(time.date)
         if time.step:

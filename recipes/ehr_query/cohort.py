@@ -100,7 +100,7 @@ def _head(language: str, question: str) -> re.Match[str] | None:
 
 def conditions(question: str) -> tuple[Condition, ...]:
     """The conditions of a question on many patients; empty where it has one alone, or asks for something else."""
-    heads = {language: found for language in _LANGUAGES if (found := _head(language, question))}
+    heads = {language: own for language in _LANGUAGES if (own := _head(language, question))}
     if not heads:
         return ()
     roles = ("asks", "patients", "women", "men", "and", "or", "who", "not", "has", "takes", "articles", "years")
