@@ -114,7 +114,7 @@ def doubtful_rows(tree: Mapping[str, Any], contract: Contract) -> Iterator[Issue
 
     Legends and interpretations that it took for results are printed as results are, so that no check tells them.
     """
-    wanted = contract.fields(*_GROUNDED)
+    wanted = contract.fields("name", "value")
     for key, rows in tree.items():
         for number, row in enumerate(rows if isinstance(rows, list) else ()):
             cells = [row[name] for name in wanted if isinstance(row.get(name), Value)] if isinstance(row, dict) else []
