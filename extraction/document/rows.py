@@ -53,7 +53,7 @@ def gather_rows(words: Sequence[Word]) -> list[TextRow]:
     leading = runs_left(words)
     for row in rows:
         for cell in row.cells:
-            labelled = leading and any(_ends_label(words[i]) or words[i].text[-1] == ":" for i in cell.words)
+            labelled = leading and any(_ends_label(words[i]) or words[i].text.endswith(":") for i in cell.words)
             if len(cell.words) > 1 and (labelled or is_rtl(cell.text)):
                 _put_in_order(cell, words, leading)
     return rows
@@ -87,7 +87,7 @@ def _put_in_order(cell: TextCell, words: Sequence[Word], leftwards: bool) -> Non
             first, last = (solid[0], solid[-1] + 1) if solid else (0, 0)
             # What stands left of a label and its colon comes behind it.
             labels = [place + 1 for place in range(first, last) if leftwards and _ends_label(words[run[place]])]
-            if leftwards and last > first and words[run[first]].text[-1] == ":":
+            if leftwards and last > first and words[run[first]].text.endswith(":"):
                 labels.append(first + 1)
             for start, stop in pairwise(sorted({first, *labels, last})):
                 run[start:stop] = run[start:stop][::-1]

@@ -75,8 +75,8 @@ class Cell:
 
     @property
     def qualifies(self) -> bool:
-        """A unit or a range."""
-        return self.is_range or bool(UNIT_CELL.fullmatch(self.text))
+        """A unit or a range; "M" alone is a man."""
+        return self.is_range or (self.text != "M" and bool(UNIT_CELL.fullmatch(self.text)))
 
     @property
     def is_range(self) -> bool:

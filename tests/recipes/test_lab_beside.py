@@ -129,3 +129,8 @@ def test_a_row_that_the_model_is_little_sure_of_is_told_and_one_it_doubts_set_as
     assert [(one.code, one.path) for one in little.issues] == [("doubtful", "/tests/1")]
     assert "“Natrium” “141” (confidence 0.20)" in little.issues[0].message and len(little.data["tests"]) == 2
     assert [one.code for one in less.issues] == ["set_aside"] and len(less.data["tests"]) == 1
+
+
+def test_a_patient_s_line_without_labels_is_no_result():
+    page = "Chantal Lambotte    1947-09-27    M    465333245\nKalium    4.1    mmol/L    3.5 - 5.1\n"
+    assert [line.text.split()[0] for line in rows_like_results(document_of(page))] == ["Kalium"]
