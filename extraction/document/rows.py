@@ -183,7 +183,7 @@ def _part_close_cells(rows: list[TextRow], words: Sequence[Word]) -> None:
             first = words[cell.words[0]]
             if len(cell.words) > 1 and (len(first.text) <= 3 or not any(map(str.isalpha, first.text))):
                 second = words[cell.words[1]]
-                if second.text[0] in "([" and not any(map(str.isdigit, second.text)):
+                if second.text.startswith(("(", "[")) and not any(map(str.isdigit, second.text)):
                     parted.append(cell)  # what a short name is short for: "GOT (AST)"
                     continue
                 near = 0.1 * (second.box[3] - second.box[1])

@@ -121,7 +121,7 @@ def doubtful_rows(tree: Mapping[str, Any], contract: Contract) -> Iterator[Issue
             least = min((cell.confidence for cell in cells if cell.confidence is not None), default=1.0)
             if least < _LITTLE_SURE:
                 places = [cell.evidence for cell in cells if isinstance(cell.evidence, PageEvidence)]
-                said = " ".join(f"“{cell.value}”" for cell in cells)
+                said = " ".join(f"“{cell.value}”" for cell in cells if cell.value is not None)
                 message = f"The model itself doubts a row, {said} (confidence {least:.2f}): compare with the page."
                 yield Issue("doubtful", message, pointer((key, number)), places[0].page if places else None)
 

@@ -89,7 +89,8 @@ def run(query: Query, record: PatientRecord) -> Result:
         notes += ["This is the state of the measurement itself.", *_elsewhere(query, record)]
     answer, chosen, said, more = OPERATIONS[query.operation](query, entries, items)
     today = date.today().isoformat()
-    if coming := list(dict.fromkeys(item.date for item in chosen if item.date > today)):
+    days = [when for item in chosen if (when := read_when(item.date)) and not when.problem]
+    if coming := list(dict.fromkeys(when.day for when in days if when.day > today)):
         notes.append(f"In the future, which may be a mistake: {', '.join(coming[:5])}.")
     return Result(query, answer, tuple(chosen), said, (*notes, *more))
 

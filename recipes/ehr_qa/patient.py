@@ -67,6 +67,8 @@ def _age(patient: Fact, record: PatientRecord, days: Sequence[When]) -> Iterable
 
 def _years(born: When, day: When) -> str:
     """The age on a day; both that it may be, where only a month or a year is known."""
+    if day.before(born):
+        return "not born yet"
     rest = born.day[5 : len(day.day)]
     years = int(day.day[:4]) - int(born.day[:4])
     if len(day.day) == 10:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +25,9 @@ _AGES = {"older": ("above",), "at_least": ("at least",), "younger": ("below",), 
          "between": ("at least", "at most")}  # fmt: skip
 _NUMBER = r"(\d{1,3})(?![\d.,]*\d)"
 _AGE = re.compile(r"\W*#(\d+)\W*")  # where an age stood
+_MEASURED = re.compile(
+    r"\s*(?:[%°/]|(?:[kmµμ]?g|[cm]?m|lbs?|kilos?|pounds?|bpm|mm ?hg|m?mol|m?iu|m?eq|ml|u)\b)", re.IGNORECASE
+)
 _LONGEST = 6  # words of a name
 _SECTIONS = ("condition", "medication", "observation", "immunization", "allergy")
 
@@ -109,19 +112,25 @@ def conditions(question: str) -> tuple[Condition, ...]:
     rest, ages = _ages(language, " " + question[head.end() :].rstrip("?!. "))
     found = [one for one in [_of_sex(language, head.group(), True)] if one]
     before = "", False  # how the piece before is asked, and whether it is not wanted
-    for piece in _pieces(language, rest, head.group()):
-        alternative = _finds(language, piece.joint, "or")
+    pieces = list(_pieces(language, _parted(language, rest), head.group()))
+    for number, piece in enumerate(pieces):
+        alternative = _is_alternative(language, pieces[number:])
         if age := _AGE.fullmatch(piece.text):
             made: Sequence[Condition] = ages[int(age[1])]
+            if _finds(language, piece.joint, "not"):  # "not between 40 and 60": below one or above the other
+                made = [replace(one, wanted=False) for one in made]
         elif sex := _of_sex(language, piece.text, not _finds(language, piece.joint + piece.text, "not")):
             made = [sex]
         else:
             one, before = _asked(language, piece, before)
             made = [one] if one else []
             alternative = alternative and not (one and not one.wanted and not piece.strong)  # none of them
-        for one in made:
-            group = found[-1].group if found and alternative else len(found)
-            found.append(Condition(**{**vars(one), "group": group}))
+        for place, one in enumerate(made):
+            either = alternative or (place > 0 and not one.wanted)
+            group = found[-1].group if found and either else len(found)
+            if any({one.value, other.value} == {"female", "male"} and other.group != group for other in found):
+                one = replace(one, unclear="No patient is of both sexes; ask of women and of men by themselves.")
+            found.append(replace(one, group=group))
     alone = len(found) == 1 and found[0] == Condition(found[0].question, True, now=found[0].now)
     return () if alone and not _finds(language, head.group(), "counts") else tuple(found)
 
@@ -131,8 +140,7 @@ def _ages(language: str, text: str) -> tuple[str, list[list[Condition]]]:
     found: list[list[Condition]] = []
 
     def taken(match: re.Match[str], relations: Sequence[str]) -> str:
-        first = _pattern(language, r"^(?:\W|(?<!\w)~)*$", "who", "has", "articles").match(match.string[: match.start()])
-        if not first and not _finds(language, match.group(), "years", "of_age"):
+        if not _is_age(language, match.string[: match.start()], match.group(), match.string[match.end() :]):
             return match.group()
         numbers = [int(number) for number in match.groups()]
         made = []
@@ -149,6 +157,45 @@ def _ages(language: str, text: str) -> tuple[str, list[list[Condition]]]:
             pattern = re.compile(rf"(?<![\w.])(?:{form.replace('{n}', _NUMBER)}){years}", re.IGNORECASE)
             text = pattern.sub(lambda match, own=relations: taken(match, own), text)  # type: ignore[misc]
     return text, found
+
+
+def _is_age(language: str, before: str, own: str, after: str) -> bool:
+    """Whether a number is an age: no measurement, no count ("more than 2 strokes"), no span ("for over 10 years")."""
+    if _MEASURED.match(after):
+        return False
+    if _pattern(language, r"^(?:\W|(?<!\w)~)*$", "who", "has", "articles", "not").match(before):
+        roles = ("and", "or", "who", "without", "not", "has", "takes")
+        ends = _pattern(language, r"\s*(?:$|[^\w\s+-]|(?<!\w)~)", *roles).match(after)
+        return bool(ends) or not before.strip()
+    if _pattern(language, r"(?<!\w)~\s+$", "women", "men", "patients").search(before):
+        return True
+    if clause := _pattern(language, r"(?<!\w)~\s+(.+)$", "and", "or", "who").search(before):
+        is_so = _pattern(language, r"^(?:\W|(?<!\w)~)+$", "is", "not").match(clause[1])
+        if is_so and not _finds(language, before, "whose"):
+            return True
+    lasts = _pattern(language, r"(?<!\w)~\s*$", "lasting").search(before)
+    return not (lasts or _pattern(language, r"\s*~", "ago").match(after)) and _finds(language, own, "years", "of_age")
+
+
+def _parted(language: str, rest: str) -> str:
+    """A text with a comma behind what patients are told by: "with diabetes, take metformin"."""
+    begin = _pattern(language, r"^(?:#\d+|\W|(?<!\w)~)*", "and", "or").match(rest)
+    at = begin.end() if begin else 0
+    having = _pattern(language, r"~\s+(?=\w)", "having").match(rest, at)
+    verb = _pattern(language, r"\s(?=~)", "acts").search(rest, having.end()) if having else None
+    if not having or not verb or _finds(language, rest[having.end() : verb.start()], "relative"):
+        return rest
+    return f"{rest[: verb.start()]}, {rest[verb.end() :]}"
+
+
+def _is_alternative(language: str, pieces: Sequence[_Piece]) -> bool:
+    """Whether the first of some pieces is an alternative to the one before: by "or", or in a list that ends with it."""
+    for piece in pieces:
+        if _finds(language, piece.joint, "or"):
+            return piece is pieces[0] or not piece.strong
+        if piece.strong or piece.joint.strip() != ",":
+            return False
+    return False
 
 
 def _of_sex(language: str, text: str, wanted: bool) -> Condition | None:
@@ -176,8 +223,10 @@ def _pieces(language: str, rest: str, head: str) -> Iterator[_Piece]:
             start, at = start + text + cut.group(), cut.end()
             continue
         last = text.split()[-1].casefold()
-        bound = re.search(r"(?:ed|elt|pft|és?|ados?)$|^(?:may|men)or(?:es)?$|^más$", last) and not re.search(
-            r"[,;]", cut.group()
+        bound = (
+            not _finds(language, cut.group(), "and", "or")
+            and re.search(r"(?:ed|elt|pft|és?|ados?)$|^(?:may|men)or(?:es)?$|^más$", last)
+            and not re.search(r"[,;]", cut.group())
         )  # "treated with", "mayor que"
         strong = not bound and (
             _finds(language, rest[cut.start() : cut.end() + 2], "who", "without")
@@ -265,6 +314,8 @@ def _asked(language: str, piece: _Piece, before: tuple[str, bool]) -> tuple[Cond
     form = on if takes else does if verb else is_so if be else has
     form = before[0] if before[0] and not piece.strong and not _finds(language, said, "has", "takes", "is") else form
     now = not _finds(language, said, "ever")
+    if allergic := re.match(r"al+[eé]rg\w* (?:to|gegen|auf|à|aux?|al?) ", own, re.IGNORECASE):  # and so is what follows
+        form, own = form.replace("{0}", allergic.group() + "{0}"), own[allergic.end() :]
     return Condition(form.format(own), not no, last=bool(last), now=now, unclear=unclear), (form, no)
 
 

@@ -17,7 +17,7 @@ from finetune.task import DataRequest, evaluate, read_examples
 from recipes.ehr_qa.query import Query, Step, Time
 from recipes.ehr_qa.resolve import meaning
 from recipes.ehr_qa.vocabulary import FORMS, sayings
-from recipes.ehr_query.mend import mended, whole
+from recipes.ehr_query.mend import mended, says, whole
 from recipes.ehr_query.questions import FAMILIES, asked_questions, make_question, write_questions
 from recipes.ehr_query.task import CONTRACT, TASK, asked_schema, gold
 from tests.conftest import Scripted
@@ -171,12 +171,18 @@ def test_words_that_are_made_of_the_same_mean_the_same(section, said, meant):
 
 
 @pytest.mark.parametrize(("question", "written", "meant"), [
-    ("diazepam in 2017 or after", "after", "since"), ("any flu shots before 2017 or in 2018", "before", "before"),
+    ("diazepam in 2017 or after", "after", "since"), ("labs after 2015 and before 2018", "after", "after"),
+    ("bilans après 2015 et avant 2018", "after", "after"), ("any flu shots before 2017 or in 2018", "before", "before"),
     ("Diazepam 2017 oder früher?", "before", "until"), ("diazepam after 2017", "after", "after"),
 ])  # fmt: skip
 def test_a_limit_of_time_counts_with_its_day_where_the_question_says_so(question, written, meant):
     query = Query(what="medication", operation="exists", times=[{"relation": written, "date": "2017"}])
     assert whole(query, question).times[0].relation == meant
+
+
+def test_the_last_year_is_not_the_last_value():
+    assert says("last_is", "Was his last A1c above 8?") and not says("last_is", "Was his A1c above 8 last year?")
+    assert not says("last_is", "Lag ihr A1c letztes Jahr über 8?")
 
 
 def test_the_questions_of_laymen_are_whole():

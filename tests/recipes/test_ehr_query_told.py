@@ -256,13 +256,15 @@ def test_what_has_no_day_or_number_is_said_as_it_is_and_a_day_to_come_is_told(tm
     assert ask(record, "observation", "weight", "latest").notes == (
         "In the future, which may be a mistake: 2095-01-01.",
     )
+    unread = made(tmp_path, measured("w", "Body Weight", 80, "kg", "31/12/2020"))
+    assert not any("future" in note for note in ask(unread, "observation", "weight", "list").notes)
 
 
 def test_an_age_is_that_on_the_day_that_is_asked_for(tmp_path):
     record = made(tmp_path, condition("c", "Stroke", "230690007", onset="2010-02-02"))
     for day, said in [("2000-02-03", "50 years (on 2000-02-03)."), ("2000-02-02", "49 years (on 2000-02-02)."),
                       ("2000-03", "50 years (on 2000-03)."), ("2000", "49 or 50 years (on 2000)."),
-                      ("2000-02", "49 or 50 years (on 2000-02).")]:  # fmt: skip
+                      ("2000-02", "49 or 50 years (on 2000-02)."), ("1940", "not born yet (on 1940).")]:  # fmt: skip
         assert ask(record, "patient", "age", "latest", times=[{"relation": "on", "date": day}]).said == said
     stroke = [{"relation": "on", "step": {"what": "condition", "which": "stroke", "operation": "first"}}]
     then = ask(record, "patient", "age", "latest", times=stroke)
