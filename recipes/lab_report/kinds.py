@@ -18,6 +18,8 @@ _UNIT = re.compile(r"[%‰]|[^\W\d_]{1,6}/[^\W\d_]{1,6}|x? ?10[\^*eE]?\d{1,2} ?/
 # OCR passes over a slash: "UL", and "μL" of a count, in which nothing is measured.
 _NO_SLASH = re.compile(r"[mnpkuµμ]?(?:g|mol|I?U|kat)[dmuµμ]?L|[uµμ]L")
 _WITH_FLAG = re.compile(r"(?:[A-Za-z]{1,2}|[*!↑↓▲▼+])\d+(?:[.,]\d+)?|\d+(?:[.,]\d+)?(?:[A-Z]{1,2}|[*!↑↓▲▼])")
+# Of kidney disease, in the grid of KDIGO 2012 (Kidney Int Suppl 2013;3:1): by filtration and by albumin.
+_STAGE = re.compile(r"G[1-5][ab]?|A[1-3]")
 _BRACKETED = re.compile(r".*\S\s*[(\[](?P<inside>[^()\[\]]+)[)\]]")
 
 
@@ -32,12 +34,18 @@ def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "unit", f"“{unit}” is no unit that anything is measured in"
     if _NO_SLASH.fullmatch(unit):
         yield "unit", f"“{unit}” is a unit without its slash"
+    if re.search(r"\s-\s+[A-Z]{2,}$", unit):
+        yield "unit", f"“{unit}” is a unit with a method"
     if re.fullmatch(r"[α-ωΑ-Ω]|[^\w%‰°]", unit):
         yield "unit", f"“{unit}” is no unit but a mark"
     if unit in ("S", "I", "R"):
         yield "unit", f"“{unit}” is no unit but how an organism responds"
     if re.fullmatch(r"[<\[({][A-Z]{1,2}[>\])}]", result):
         yield "result", f"“{result}” is no result but a flag"
+    if re.fullmatch(r"[\[(].*[\])]", result) and _is_range(result):
+        yield "result", f"“{result}” is no result but a range"
+    if _STAGE.fullmatch(str(row.get("name") or "")) and _is_range(result):
+        yield "result", f"“{result}” is no result but what stage {row['name']} is"
     if _WITH_FLAG.fullmatch(result) and _is_range(limits):
         yield "result", f"“{result}” is a result with its flag"
     level = LEVEL.fullmatch(result) and not FINDING_CELL.fullmatch(result) and not result.casefold().startswith("norm")
