@@ -1,5 +1,6 @@
 """What else stands in the cell of a result or of its unit, or beside a heading: a word before a number is no result, a
-number before a unit is in the row, what has a range beside it is no heading.
+number before a unit is in the row, what has a range beside it is no heading. And what stands above: no result is under
+a title of ranges.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from extraction.evidence import PageEvidence
 from extraction.record.record import Issue
 from extraction.schema import pointer
 from extraction.values.dates import moments
-from recipes.lab_report.lines import Cell, cells_of
+from recipes.lab_report.lines import Cell, cells_of, is_other_title, names_columns, names_limits, touch
 from recipes.lab_report.patterns import UNIT_CELL
 
 Box = tuple[float, float, float, float]
 
 _EDGE = 0.5  # times a line's height: edges so far apart are in line
+_SEVERAL = 3
 _AMOUNT = re.compile(r"(?<![\w.,/-])[<>≤≥]? ?\d[\d.,]*(?![\w/*^-])")
 _ASIDE = re.compile(r"[(\[][^()\[\]]*[)\]]")
 
@@ -45,6 +47,32 @@ def beside(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterato
             cells = list(cells_of(page, row))
             yield from _in_part(page, cells, own)
             yield from _measured_headings(page, cells, own)
+
+
+def under_limits(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
+    """Results that stand under a title of units or ranges, in a list whose titles name no results.
+
+    Catalogues of tests and tables of what is normal are printed as results are. A title is believed where several
+    results stand under it alone: other lines of words may look like titles.
+    """
+    for page in document.pages:
+        results = {p: place for p, place in evidence.items() if p[-1] == "result" and place.page == page.number}
+        titles: Sequence[Cell] = ()
+        found: dict[str, list[tuple[Path, PageEvidence]]] = {}
+        for row in gather_rows(page.words) if results else ():
+            cells = list(cells_of(page, row))
+            if names_columns("  ".join(cell.text for cell in cells)):
+                titles = ()
+            elif names_limits(cells):
+                titles = cells
+            for path, place in results.items():
+                over = [one.text for one in titles if touch(one, Cell("", place.box))]
+                if row.y0 < (place.box[1] + place.box[3]) / 2 < row.y1 and len(over) == 1 and is_other_title(over[0]):
+                    found.setdefault(over[0], []).append((path, place))
+        for title, under in found.items():
+            for path, place in under if len(under) >= _SEVERAL else ():
+                message = f"“{place.text}” stands under “{title}”, and beside it is no title of results."
+                yield Issue("misplaced", message, pointer(path))
 
 
 def _in_part(page: Page, cells: Sequence[Cell], own: Mapping[Path, PageEvidence]) -> Iterator[Issue]:

@@ -15,7 +15,7 @@ from extraction.evidence import PageEvidence, Rest
 from extraction.record.record import Issue, SetAside
 from extraction.schema import pointer
 from extraction.values.dates import moments
-from recipes.lab_report.beside import beside
+from recipes.lab_report.beside import beside, under_limits
 from recipes.lab_report.cards import card_sheets
 from recipes.lab_report.columns import day_sheets, with_joined_limits, written_day
 from recipes.lab_report.flags import read_flags
@@ -179,6 +179,7 @@ class LabChecks(Checks):
                 yield Issue("misplaced", f"“{value}” stands under “{title}”.", pointer(path))
 
         yield from beside(document, evidence)
+        yield from under_limits(document, evidence)
         yield from nothing_read(document, evidence)
         yield from columns_left_out(document, evidence, titles)
         yield from cells_left_out(document, data, evidence, contract)

@@ -142,19 +142,14 @@ def names_limits(cells: Sequence[Cell]) -> bool:
 
 
 def _is_of_limits(cell: Cell, titles: Sequence[Cell]) -> bool:
-    """Whether what may be a range stands under titles of units and ranges alone.
-
-    Those of results and units a blank apart ("Result Unit") are one.
-    """
+    """Whether what may be a range stands under titles of units and ranges alone."""
     over = [one.text for one in titles if touch(one, cell)]
-    return (
-        cell.is_limit
-        and bool(over)
-        and all(
-            LIMITS_TITLE.search(title) or (OTHER_TITLE.search(title) and not RESULT_TITLE.search(title))
-            for title in over
-        )
-    )
+    return cell.is_limit and bool(over) and all(map(is_other_title, over))
+
+
+def is_other_title(title: str) -> bool:
+    """Whether a title names a column of units or ranges; one of results and units ("Result Unit") does not."""
+    return bool(LIMITS_TITLE.search(title) or (OTHER_TITLE.search(title) and not RESULT_TITLE.search(title)))
 
 
 def is_finding(text: str) -> bool:

@@ -134,3 +134,22 @@ def test_a_row_that_the_model_is_little_sure_of_is_told_and_one_it_doubts_set_as
 def test_a_patient_s_line_without_labels_is_no_result():
     page = "Chantal Lambotte    1947-09-27    M    465333245\nKalium    4.1    mmol/L    3.5 - 5.1\n"
     assert [line.text.split()[0] for line in rows_like_results(document_of(page))] == ["Kalium"]
+
+
+def test_what_a_catalogue_of_tests_calls_normal_is_no_result():
+    page = (
+        "Test                     Limits         Unit       Result\n"
+        "Ammonium                 11 - 51        umol/L     30\n"
+        "Lactate                  0.5 - 2.1      mmol/L     1.7\n"
+        "Catalogue\n"
+        "Test                     Unit     Limits\n"
+        "HPV 16                            absent\n"
+        "Rotavirus antigen                 negative\n"
+        "Brucella IgM                      negative\n"
+    )
+    rows = [["Ammonium", "30", "umol/L", "11 - 51"], ["Lactate", "1.7", "mmol/L", "0.5 - 2.1"]]
+    listed = [["HPV 16", "absent"], ["Rotavirus antigen", "negative"], ["Brucella IgM", "negative"]]
+    answer = json.dumps({"tests": [*rows, *([*one, None, None] for one in listed)]})
+    [record] = Extractor(Scripted(answer, answer), CONTRACT).read([document_of(page)])
+    assert [row["name"] for row in record.data["tests"]] == ["Ammonium", "Lactate"]
+    assert "“absent” stands under “Limits”" in record.set_aside[0].reason
