@@ -125,11 +125,17 @@ class LabChecks(Checks):
         return _MARKS.sub("", text.strip())
 
     def no_headings(self, document: Document, evidence: Mapping[Path, PageEvidence]) -> Collection[Path]:
-        """Panels that were read from the name of a result, where no line above or between the results could be one."""
+        """Panels that were read from the name of a result, where no line above or between the results could be one; and
+        times that stand beside the label of another day, where all do and one day has the label of collection.
+        """
         names = [place for path, place in evidence.items() if path[-1] == "name"]
         panels = [path for path, place in evidence.items() if path[-1] == "panel"]
         false = [path for path in panels if any(_covers(name, evidence[path]) for name in names)]
-        return false if len(false) == len(panels) and not any(headings_like(with_plain_names(document), names)) else ()
+        if len(false) < len(panels) or any(headings_like(with_plain_names(document), names)):
+            false = []
+        times = [path for path in evidence if path[-1] == "sample_collection_time"]
+        other = [path for path, _, _ in _of_another_day(document, evidence)]
+        return [*false, *(other if len(other) == len(times) and _labelled_day(document) else ())]
 
     def heads(self, lines: Lines) -> list[int]:
         """Lines that look like the titles of a table of results."""
@@ -186,7 +192,9 @@ class LabChecks(Checks):
         own = blocks(document)
         yield from _across(own, evidence)
         yield from _undated(own, evidence, contract)
-        yield from _of_another_day(document, evidence)
+        for path, place, label in _of_another_day(document, evidence):
+            message = f"“{place.text}” stands beside “{label}”, which is not when the sample was taken."
+            yield Issue("misplaced", message, pointer(path))
 
     def filled(
         self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence]
@@ -266,8 +274,10 @@ def _undated(blocks: list[Block], evidence: Mapping[Path, PageEvidence], contrac
 _OTHER_DAYS = {"birth_date", "received", "reported", "other"}
 
 
-def _of_another_day(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
-    """An issue for each time of collection that stands beside the label of another day alone, as that of printing."""
+def _of_another_day(
+    document: Document, evidence: Mapping[Path, PageEvidence]
+) -> Iterator[tuple[Path, PageEvidence, str]]:
+    """Each time of collection that stands beside the label of another day alone, as that of printing, and the label."""
     times = {path: place for path, place in evidence.items() if path[-1] == "sample_collection_time"}
     if not times:
         return
@@ -284,8 +294,7 @@ def _of_another_day(document: Document, evidence: Mapping[Path, PageEvidence]) -
                 continue
             its = {moment.day for moment in moments(day.text)}
             if all(said[one] <= sum(one in {m.day for m in moments(other.text)} for _, other in others) for one in its):
-                message = f"“{place.text}” stands beside “{label}”, which is not when the sample was taken."
-                yield Issue("misplaced", message, pointer(path))
+                yield path, place, label
             break
 
 
@@ -295,15 +304,18 @@ def _collected(
     """The one day of collection that a document has a label for, as the time of each row; nothing where rows have
     printed times, or where labels or orders of day and month leave two days.
     """
-    if any(path[-1] == "sample_collection_time" for path in evidence):
+    day = None if any(path[-1] == "sample_collection_time" for path in evidence) else _labelled_day(document)
+    if day is None:
         return {}
+    rows = ((key, number) for key, rows in data.items() if isinstance(rows, list) for number in range(len(rows)))
+    return {(*row, "sample_collection_time"): day for row in rows}
+
+
+def _labelled_day(document: Document) -> tuple[str, PageEvidence] | None:
+    """The one day that a document has a label of collection for, as it is written, and where."""
     days = [day for _, fields, day in labelled_days(document) if fields == {"collected"}]
     said = {written_day(day.text, document) for day in days}
-    if len(said) != 1 or None in said:
-        return {}
-    text = str(said.pop())
-    rows = ((key, number) for key, rows in data.items() if isinstance(rows, list) for number in range(len(rows)))
-    return {(*row, "sample_collection_time"): (text, days[0]) for row in rows}
+    return (str(said.pop()), days[0]) if len(said) == 1 and None not in said else None
 
 
 def _texts(page: Page) -> Iterator[str]:

@@ -153,3 +153,19 @@ def test_what_a_catalogue_of_tests_calls_normal_is_no_result():
     [record] = Extractor(Scripted(answer, answer), CONTRACT).read([document_of(page)])
     assert [row["name"] for row in record.data["tests"]] == ["Ammonium", "Lactate"]
     assert "“absent” stands under “Limits”" in record.set_aside[0].reason
+
+
+def test_the_labelled_day_of_collection_takes_the_place_of_a_day_with_another_label():
+    def read_with(head):
+        """The record of an answer that takes the day of release for that of collection."""
+        page = f"{head}\nKalium    4.1    mmol/L    3.5 - 5.1\n"
+        heading = {"sample_collection_time": "20-03-2022 09:15:00"}
+        answer = json.dumps({"tests": [heading, ["Kalium", "4.1", "mmol/L", "3.5 - 5.1"]]})
+        [record] = Extractor(Scripted(answer, answer), CONTRACT).read([document_of(page)])
+        return record
+
+    record = read_with("Collected: 18-03-2022 08:00:00\nReported: 20-03-2022 09:15:00")
+    assert record.data["tests"][0]["sample_collection_time"] == "18-03-2022 08:00:00" and record.status == "ok"
+    record = read_with("Reported: 20-03-2022 09:15:00")
+    assert record.data["tests"][0]["sample_collection_time"] is None
+    assert "which is not when the sample was taken" in record.issues[0].message
