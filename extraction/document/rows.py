@@ -53,16 +53,14 @@ def gather_rows(words: Sequence[Word]) -> list[TextRow]:
     leading = runs_left(words)
     for row in rows:
         for cell in row.cells:
-            labelled = leading and any(_ends_label(words[i]) or words[i].text.endswith(":") for i in cell.words)
+            labelled = leading and any(_begins_label(words[i]) or words[i].text.endswith(":") for i in cell.words)
             if len(cell.words) > 1 and (labelled or is_rtl(cell.text)):
                 _put_in_order(cell, words, leading)
     return rows
 
 
-def _ends_label(word: Word) -> bool:
-    """Whether a word from left to right, in a line from right to left, begins a label (":ALT (GPT)"): the colon behind
-    it stands at its left.
-    """
+def _begins_label(word: Word) -> bool:
+    """Whether a word begins a label (":ALT (GPT)"), whose colon a line from right to left has at its left."""
     return len(word.text) > 1 and word.text[0] == ":" and not is_rtl(word.text)
 
 
@@ -86,7 +84,7 @@ def _put_in_order(cell: TextCell, words: Sequence[Word], leftwards: bool) -> Non
             solid = [place for place, i in enumerate(run) if any(map(str.isalnum, words[i].text))]
             first, last = (solid[0], solid[-1] + 1) if solid else (0, 0)
             # What stands left of a label and its colon comes behind it.
-            labels = [place + 1 for place in range(first, last) if leftwards and _ends_label(words[run[place]])]
+            labels = [place + 1 for place in range(first, last) if leftwards and _begins_label(words[run[place]])]
             if leftwards and last > first and words[run[first]].text.endswith(":"):
                 labels.append(first + 1)
             for start, stop in pairwise(sorted({first, *labels, last})):
