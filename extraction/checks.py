@@ -45,6 +45,23 @@ class Given:
 
 
 @dataclass(frozen=True)
+class Added:
+    """A row that a task reads by itself from a line that looks like one and is in none.
+
+    Attributes:
+        beside: the path of a row that was read, behind which it stands, or before it; None where none was.
+        behind: whether it stands behind that row.
+        like: the path of a row whose headings and time hold for it too; None where that cannot be told.
+        places: what stands where, by its fields.
+    """
+
+    beside: Path | None
+    behind: bool
+    like: Path | None
+    places: Mapping[str, PageEvidence]
+
+
+@dataclass(frozen=True)
 class Sheet:
     """A document as it is shown in one go: without what is shown in others, and what holds for rows read from it.
 
@@ -101,6 +118,10 @@ class Checks:
         """Numbers of lines that name the columns of what stands below them."""
         return []
 
+    def plain_rows(self, document: Document) -> list[MissedLine]:
+        """Lines that look like rows by themselves, whatever was read, with the boxes of their values."""
+        return []
+
     def missed(
         self, document: Document, data: Any, evidence: Mapping[Path, PageEvidence], contract: Contract
     ) -> list[MissedLine]:
@@ -127,6 +148,12 @@ class Checks:
         `data` and `evidence` are what the model read, and where it stands.
         """
         return {}
+
+    def completed(
+        self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence], contract: Contract
+    ) -> list[Added]:
+        """Rows that the model left out, or read so that they were set aside, as the task reads them by itself."""
+        return []
 
     def derived(self, data: dict[str, Any]) -> dict[str, str]:
         """What follows from a record's values, by the JSON pointers of fields that its schema does not have."""

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from extraction.checks import MissedLine
 from extraction.contract import Contract
 from extraction.document.windows import overlap
 from extraction.evidence import PageEvidence
@@ -36,12 +37,14 @@ class Pruned:
         aside: what was taken out, in order.
         places: where the values of rows that were taken out stand, all the same: nothing there was overlooked.
         moved: JSON pointers of rows before and after; None for those that were taken out.
+        cells: of each row in `aside`, the places of its values by their fields.
     """
 
     tree: dict[str, Any]
     aside: list[SetAside]
     places: dict[Path, PageEvidence] = field(default_factory=dict)
     moved: dict[str, str | None] = field(default_factory=dict)
+    cells: list[dict[str, PageEvidence]] = field(default_factory=list)
 
     def moves(self, issue: Issue) -> Issue:
         """An issue about the tree before, about what is left of it."""
@@ -93,6 +96,7 @@ def set_aside_rows(tree: dict[str, Any], contract: Contract, issues: Collection[
             outside = ("set_aside", *old)
             pruned.places.update({(*outside, k): place for k, place in places.items() if k not in contract.headings})
             pruned.aside.append(SetAside(pointer(path), plain(item), reason, next(iter(own), None)))
+            pruned.cells.append(places)
         return kept
 
     return replace(pruned, tree=visit(tree, (), ()))
@@ -109,10 +113,11 @@ def _same(one: PageEvidence, other: PageEvidence) -> bool:
     return one.page == other.page and overlap(one.box, other.box) > _SAME
 
 
-def doubtful_rows(tree: Mapping[str, Any], contract: Contract) -> Iterator[Issue]:
+def doubtful_rows(tree: Mapping[str, Any], contract: Contract, plain_rows: Collection[MissedLine]) -> Iterator[Issue]:
     """An issue for each row that is kept although the model is little sure of its name or its value.
 
-    Legends and interpretations that it took for results are printed as results are, so that no check tells them.
+    Legends and interpretations that it took for results are printed nearly as results are, so that no check tells them.
+    Whatever the model says, a row is one whose value stands on one of `plain_rows`, which look like rows by themselves.
     """
     wanted = contract.fields("name", "value")
     for key, rows in tree.items():
@@ -121,6 +126,8 @@ def doubtful_rows(tree: Mapping[str, Any], contract: Contract) -> Iterator[Issue
             least = min((cell.confidence for cell in cells if cell.confidence is not None), default=1.0)
             if least < _LITTLE_SURE:
                 places = [cell.evidence for cell in cells if isinstance(cell.evidence, PageEvidence)]
+                if any(p.page == one.page and overlap(p.box, one.box) > _SAME for p in places for one in plain_rows):
+                    continue
                 said = " ".join(f"“{cell.value}”" for cell in cells if cell.value is not None)
                 message = f"The model itself doubts a row, {said} (confidence {least:.2f}): compare with the page."
                 yield Issue("doubtful", message, pointer((key, number)), places[0].page if places else None)

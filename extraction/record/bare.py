@@ -1,11 +1,12 @@
-"""Values that a model made up beside a row whose every word was read: taken out, they leave nothing open."""
+"""What a model made up where every word that is printed was read: taken out, it leaves nothing open."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from extraction.contract import Contract
 from extraction.document import Document, Page
+from extraction.document.rows import gather_rows
 from extraction.document.windows import Box, overlap
 from extraction.evidence import PageEvidence
 from extraction.record.record import SetAside
@@ -15,6 +16,7 @@ Path = tuple[str | int, ...]
 
 _DOWN = 2.0  # times a row's height: what a row says below its line stands no further down
 _OVERLAP = 0.3  # share of a word's box: less is a neighbour's edge
+_PROSE = 5  # words: a cell of so many that are mostly letters is a sentence, and no value
 
 
 def made_up(
@@ -46,18 +48,68 @@ def made_up(
     return found
 
 
-def _unread(page: Page, own: Collection[PageEvidence], places: Collection[PageEvidence]) -> Iterator[str]:
-    """Words of a row that no value was read from: any on its own lines, numbers below them."""
+def no_row(
+    aside: Collection[tuple[SetAside, Mapping[str, PageEvidence]]],
+    document: Document,
+    places: Mapping[Path, PageEvidence],
+    contract: Contract,
+) -> list[SetAside]:
+    """Of rows that were set aside, those that are none: headings and lines of text taken for results.
+
+    The name is printed, nothing else on its line is unread, nor is the line below it; the value is printed nowhere, or
+    there another row was read.
+
+    Args:
+        aside: each row with the places of its values, by their fields.
+        document: whose words are looked at.
+        places: where the values of the rows that are left stand.
+        contract: whose roles say what names a row and what is told of it.
+    """
+    pages = {page.number: page for page in document.pages}
+    own = [place for path, place in places.items() if path[-1] not in contract.headings]
+    found = []
+    for row, cells in aside:
+        names = [place for key, place in cells.items() if key in contract.fields("name")]
+        values = [place for key, place in cells.items() if key in contract.fields("value")]
+        free = [value for value in values if not any(_covers(place.box, value.box) for place in own)]
+        page = pages.get(names[0].page) if names else None
+        if page and not free and not any(_unread(page, names, [*names, *places.values()], str.isalnum)):
+            found.append(row)
+    return found
+
+
+def _unread(
+    page: Page,
+    own: Collection[PageEvidence],
+    places: Collection[PageEvidence],
+    below_it: Callable[[str], bool] = str.isdigit,
+) -> Iterator[str]:
+    """Words of a row that no value was read from: any on its own lines, below them those with a sign that `below_it`
+    holds for. Sentences are none of it.
+    """
     top, bottom = min(place.box[1] for place in own), max(place.box[3] for place in own)
     boxes = [place.rest.box if place.rest else place.box for place in places if place.page == page.number]
     height = min(place.box[3] - place.box[1] for place in own)
     below = [box[1] for box in boxes if box[1] > bottom - 0.5 * height]
     end = min([bottom + _DOWN * height, *below])
+    prose = _prose(page)
     for word in page.words:
         middle = (word.box[1] + word.box[3]) / 2
-        counts = any(map(str.isalnum if middle <= bottom else str.isdigit, word.text))
-        if top <= middle <= end and counts and not any(_covers(box, word.box) for box in boxes):
+        counts = any(map(str.isalnum if middle <= bottom else below_it, word.text))
+        told = not counts or any(_covers(box, word.box) for box in boxes) or (middle > bottom and word.box in prose)
+        if top <= middle <= end and not told:
             yield word.text
+
+
+def _prose(page: Page) -> set[Box]:
+    """The boxes of words in sentences."""
+    cells = (cell for row in gather_rows(page.words) for cell in row.cells if len(cell.words) > _PROSE)
+    return {
+        page.words[number].box
+        for cell in cells
+        if 3 * sum(map(str.isalpha, cell.text)) > 2 * len(cell.text.replace(" ", ""))
+        for number in cell.words
+    }
 
 
 def _covers(box: Box, word: Box) -> bool:

@@ -11,8 +11,9 @@ from extraction.contract import Contract
 from extraction.document import Document, Lines, Page, Window
 from extraction.evidence import PageEvidence, PageIndex
 from extraction.example import Branch, Context
+from extraction.record.added import with_added
 from extraction.record.aside import doubtful_rows, set_aside_rows, set_aside_values
-from extraction.record.bare import made_up
+from extraction.record.bare import made_up, no_row
 from extraction.record.days import as_printed
 from extraction.record.join import drop_repeated, join
 from extraction.record.record import REVIEW_BELOW, Field, Issue, Record, SetAside
@@ -56,6 +57,7 @@ def build_record(document: Document, replies: Sequence[WindowReply], contract: C
     none = contract.rules.no_headings(document, places_of(tree))
     tree = tree_of(plain(tree), {path: value for path, value in values_of(tree) if path not in none})
     rows = set_aside_rows(tree, contract, [*_checked(tree, document, contract), *cut], grounded)
+    rows, added = with_added(rows, document, contract) if grounded else (rows, [])
     whole = _filled(rows.tree, document, contract)
     values = set_aside_values(whole, contract, _checked(whole, document, contract), grounded)
     record = _record(source, values.tree, contract, contract.record_schema, grounded)
@@ -67,14 +69,18 @@ def build_record(document: Document, replies: Sequence[WindowReply], contract: C
     evidence = {**places_of(values.tree), **rows.places}
     harmless = made_up(values.aside, document, evidence, contract) if grounded else []
     told = [value for value in values.aside if value not in harmless]
+    pairs = list(zip(rows.aside, rows.cells, strict=True))
+    none_at_all = no_row(pairs, document, places_of(values.tree), contract) if grounded else []
+    lost = [row for row in rows.aside if row not in none_at_all]
     issues += [
         *map(rows.moves, [*doubts, *two_days]),
-        *_set_aside(rows.aside, told, contract, grounded),
+        *_set_aside(lost, told, contract, grounded),
+        *added,
         *record.issues,
     ]
     issues += _checked(values.tree, document, contract)
     issues += _misread(values.tree, contract)
-    issues += doubtful_rows(values.tree, contract)
+    issues += doubtful_rows(values.tree, contract, contract.rules.plain_rows(document))
     for line in contract.rules.missed(document, record.data, evidence, contract):
         message = f"This line looks like a {contract.rules.row} and is in no row: {line.text}"
         issues.append(Issue("row_left_out", message, page=line.page))

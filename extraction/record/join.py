@@ -36,7 +36,7 @@ def join(replies: Sequence[WindowReply], contract: Contract) -> tuple[dict[str, 
     told = 0
     for before, after in pairwise(read):
         told = max(told, before.stop)
-        seam = _Seam(after.window.lines, after.window.start, told, contract, issues)
+        seam = _Seam(after.window.lines, after.window.start, told, contract, issues, before.look or after.look)
         tree = seam.objects(tree, after.tree or {}, ())
     return tree, issues
 
@@ -68,7 +68,8 @@ def drop_repeated(tree: dict[str, Any], contract: Contract, lines: Lines) -> lis
             half = any(2 * len({*own[1:]} & {*values[twin][1:]}) >= len(own) - 1 for twin in twins)
             if half or (not row[0].evidence and own in values[:number]):
                 repeated.add(number)
-        if told := [f"“{values[number][0]}”" for number in sorted(repeated) if _has_more(rows[number][0], lines)]:
+        read = [cell.evidence for number in placed if number not in repeated for cell in rows[number]]
+        if told := [f"“{values[number][0]}”" for number in sorted(repeated) if _has_more(rows[number][0], lines, read)]:
             more = " and others" if len(told) > 5 else ""
             names = f"{', '.join(told[:5])}{more}"
             issues.append(Issue("repeated", f"{names}: read with the values of the row beside it, and left out."))
@@ -76,15 +77,16 @@ def drop_repeated(tree: dict[str, Any], contract: Contract, lines: Lines) -> lis
     return issues
 
 
-def _has_more(name: Value, lines: Lines) -> bool:
-    """Whether anything else than a name stands on its line."""
+def _has_more(name: Value, lines: Lines, read: Collection[Evidence | None]) -> bool:
+    """Whether anything else than a name stands on its line, but for what other rows were read from."""
     place = name.evidence
     if not isinstance(place, PageEvidence) or (number := lines.find(place.page, place.box)) < 0:
         return False
     own = place.rest.box if place.rest else place.box
     page, line = lines.lines[number]
     boxes = (lines.printed(page.number, page.words[index].box) for _, _, index in line.spans)
-    return any(overlap(box, own) <= _SAME for box in boxes)
+    taken = [own, *(one.box for one in read if isinstance(one, PageEvidence) and one.page == place.page)]
+    return any(all(overlap(box, one) <= _SAME for one in taken) for box in boxes)
 
 
 def _own(item: Any, carried: Collection[str]) -> list[Value]:
@@ -102,11 +104,14 @@ class _Seam:
         start, stop: numbers of the shared lines.
         contract: names the keys that hold for the rows after them.
         issues: where doubts are added.
+        look: whether one of them is a second look, which is not shown what stands above: its headings say nothing.
     """
 
-    def __init__(self, lines: Lines, start: int, stop: int, contract: Contract, issues: list[Issue]):
+    def __init__(
+        self, lines: Lines, start: int, stop: int, contract: Contract, issues: list[Issue], look: bool = False
+    ):
         self.lines, self.start, self.middle = lines, start, (start + stop) / 2
-        self.carry, self.issues = contract.carry, issues
+        self.carry, self.issues, self.look = contract.carry, issues, look
         self._page = lines.lines[start][0].number
         self._carried = contract.headings
         self._told, self._values = contract.fields("name", "value"), contract.fields("value")
@@ -215,6 +220,8 @@ class _Seam:
         for kept, left, place in pairs:
             # A value or heading that is not printed where it should be says nothing against one that is.
             printable = place[-1] in self._values or place[-1] in self._carried
+            if self.look and place[-1] in self._carried:
+                continue
             told = isinstance(left, Value) and (left.evidence or not printable)
             if told and isinstance(kept, Value) and kept.value != left.value:
                 self._doubt(f"Two windows show this line; one read “{left.value}”", left.evidence, place)

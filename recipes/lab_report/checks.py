@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from extraction.checks import Checks, MissedLine, Path, Sheet
+from extraction.checks import Added, Checks, MissedLine, Path, Sheet
 from extraction.document import Document, Lines, Page
 from extraction.document.rows import gather_rows
 from extraction.document.windows import overlap
@@ -18,10 +18,12 @@ from extraction.values.dates import moments
 from recipes.lab_report.beside import beside, under_limits
 from recipes.lab_report.cards import card_sheets
 from recipes.lab_report.columns import day_sheets, with_joined_limits, written_day
+from recipes.lab_report.complete import completed, measures
 from recipes.lab_report.flags import read_flags
 from recipes.lab_report.head import labelled_days, read_head
 from recipes.lab_report.head_labels import key as label_key
 from recipes.lab_report.head_labels import table
+from recipes.lab_report.headings import headings
 from recipes.lab_report.interpretation import contradiction, interpret
 from recipes.lab_report.kinds import misplaced
 from recipes.lab_report.left_out import cells_left_out, columns_left_out, lines_left_out, nothing_read
@@ -35,6 +37,7 @@ from recipes.lab_report.lines import (
     is_finding,
     names_columns,
     names_day,
+    rows_like_results,
     without_earlier,
 )
 from recipes.lab_report.names import with_plain_names
@@ -125,8 +128,10 @@ class LabChecks(Checks):
         return _MARKS.sub("", text.strip())
 
     def no_headings(self, document: Document, evidence: Mapping[Path, PageEvidence]) -> Collection[Path]:
-        """Panels that were read from the name of a result, where no line above or between the results could be one; and
-        times that stand beside the label of another day, where all do and one day has the label of collection.
+        """Panels that were read from the name of a result, where no line above or between the results could be one, or
+        lines say which one is; and
+        times that stand beside the label of another day, where all do and one day has the label of collection, or all
+        days of the document have labels, and none that one.
         """
         names = [place for path, place in evidence.items() if path[-1] == "name"]
         panels = [path for path, place in evidence.items() if path[-1] == "panel"]
@@ -135,13 +140,22 @@ class LabChecks(Checks):
             false = []
         times = [path for path in evidence if path[-1] == "sample_collection_time"]
         other = [path for path, _, _ in _of_another_day(document, evidence)]
-        return [*false, *(other if len(other) == len(times) and _labelled_day(document) else ())]
+        lines = self._headings(document, evidence)
+        false += [
+            path for path in panels if any(_covers(name, evidence[path]) for name in names) and path[:-1] in lines
+        ]
+        known = len(other) == len(times) and (_labelled_day(document) or _all_labelled(document))
+        return [*false, *(other if known else ())]
 
     def heads(self, lines: Lines) -> list[int]:
         """Lines that look like the titles of a table of results."""
         return [
             number for number, (_, line) in enumerate(lines.lines) if names_columns(line.text) or names_day(line.text)
         ]
+
+    def plain_rows(self, document: Document) -> list[MissedLine]:
+        """Lines that look like results by the shapes of their cells."""
+        return rows_like_results(document)
 
     def missed(
         self, document: Document, data: Any, evidence: Mapping[Path, PageEvidence], contract: Contract
@@ -199,12 +213,32 @@ class LabChecks(Checks):
     def filled(
         self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence]
     ) -> Mapping[Path, tuple[str, PageEvidence]]:
-        """The fields of the report's head, read by their labels, and the flag of each result; ranges whose limits alone
-        the model wrote as printed; the labelled day of collection for every row, where no row has one that is printed.
+        """The fields of the report's head, read by their labels, and the flag of each result; units, ranges and
+        panels that the model did not read, or not as printed; the labelled day of collection for every row, where no
+        row has one that is printed.
         """
         head: dict[Path, PageEvidence] = {(field,): place for field, place in read_head(document, evidence).items()}
-        found = {**head, **read_flags(document, data, evidence), **read_ranges(document, data, evidence)}
-        return {path: (place.text, place) for path, place in found.items()} | _collected(document, data, evidence)
+        ranges = {**measures(without_earlier(document), data, evidence), **read_ranges(document, data, evidence)}
+        found = {**head, **read_flags(document, data, evidence), **ranges}
+        panels = {
+            (*row, "panel"): place
+            for row, place in self._headings(document, evidence).items()
+            if row[0] in data and (*row, "panel") not in evidence
+        }
+        told = {path: (place.text, place) for path, place in (found | panels).items()}
+        return told | _collected(document, data, evidence)
+
+    def _headings(self, document: Document, evidence: Mapping[Path, PageEvidence]) -> dict[Path, PageEvidence]:
+        """The headings of rows, by the paths of these, where lines tell them."""
+        names = {path[:-1]: place for path, place in evidence.items() if path[-1] == "name"}
+        return headings(self.shown(document), names)
+
+    def completed(
+        self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence], contract: Contract
+    ) -> list[Added]:
+        """Results on lines that look like one and are in no row, read by the kinds of their cells."""
+        shown = self.shown(document)
+        return completed(shown, evidence, lines_left_out(shown, data, evidence, contract))
 
     def derived(self, data: dict[str, Any]) -> dict[str, str]:
         """What each result means by its own range, as `interpretation` of its row (see `interpret`)."""
@@ -316,6 +350,18 @@ def _labelled_day(document: Document) -> tuple[str, PageEvidence] | None:
     days = [day for _, fields, day in labelled_days(document) if fields == {"collected"}]
     said = {written_day(day.text, document) for day in days}
     return (str(said.pop()), days[0]) if len(said) == 1 and None not in said else None
+
+
+def _all_labelled(document: Document) -> bool:
+    """Whether every day that is printed stands beside a label, or a sign of birth."""
+    days = [day for _, _, day in labelled_days(document)]
+    for page in document.pages:
+        for row in gather_rows(page.words) if page.words else ():
+            for cell in cells_of(page, row):
+                told = any(day.page == page.number and overlap(day.box, cell.box) > 0 for day in days)
+                if moments(cell.text) and not told and cell.text[0] not in "*°":
+                    return False
+    return True
 
 
 def _texts(page: Page) -> Iterator[str]:

@@ -77,6 +77,11 @@ def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "result", f"“{result}” is a range, and “{limits}” beside it a single number"
 
 
+def is_stage(text: str) -> bool:
+    """Whether a text is what a stage of kidney disease is called."""
+    return bool(_STAGE.fullmatch(text))
+
+
 def _is_number(text: str) -> bool:
     typed = type_value(text)
     return typed.kind == "number" and not typed.unit and not typed.comparator

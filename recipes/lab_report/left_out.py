@@ -23,11 +23,13 @@ from extraction.values.dates import moment, moments
 from recipes.lab_report.alike import cards_alike, lines_alike, text_of
 from recipes.lab_report.beside import in_line
 from recipes.lab_report.columns import day_tables
+from recipes.lab_report.kinds import is_stage
 from recipes.lab_report.lines import (
     Cell,
     Titles,
     cells_of,
     is_finding,
+    is_other_title,
     rows_like_results,
 )
 
@@ -71,7 +73,7 @@ def lines_left_out(
     days = [value for table in day_tables(document) for value in table.values()]
     under = {(line.page, line.box) for line in days}
     looks = [line for line in rows_like_results(document) if (line.page, line.box) not in under]
-    told = [line for line in looks if not is_read(line)]
+    told = [line for line in looks if not is_read(line) and not _is_of_others(document, line, evidence.values())]
     pairs = [
         (row[name], row[value])
         for row in rows.values()
@@ -87,6 +89,23 @@ def lines_left_out(
     cards = cards_alike(document, pairs, list(evidence.values()))
     told += [line for line in cards if (line.page, line.box) not in known]
     return told + [line for line in days if not any(at(p, line) and overlap(p.box, line.box) > 0 for p in read)]
+
+
+def _is_of_others(document: Document, line: MissedLine, places: Collection[PageEvidence]) -> bool:
+    """Whether a line begins as those of a grid of stages do, or is that of the ranges of a table whose tests stand side
+    by side, and all of them were read.
+    """
+    first, _, rest = line.text.partition("  ")
+    if is_stage(first) or not is_other_title(first) or len(rest.split("  ")) < 2:
+        return is_stage(first)
+    page = next(page for page in document.pages if page.number == line.page)
+    own = [place.box for place in places if place.page == line.page]
+    numbers = [
+        word.box
+        for word in page.words
+        if line.box[1] < (word.box[1] + word.box[3]) / 2 < line.box[3] and any(map(str.isdigit, word.text))
+    ]
+    return all(any(overlap(box, one) > 0 for one in own) for box in numbers)
 
 
 def _by_row(evidence: Mapping[Path, PageEvidence]) -> dict[Path, dict[Any, PageEvidence]]:

@@ -367,6 +367,7 @@ def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]], titles: Sequ
         rest = cells[place + 1 : place + 5]
         # A word that opens the line is its name (Glucose), not a flag (High).
         is_flag = FLAG_CELL.fullmatch(cell.text) and (name is not None or len(cell.text) < 4)
+        is_flag = is_flag and not FINDING_CELL.fullmatch(cell.text)
         if is_flag and rest and rest[0].is_value:
             continue
         limits = _is_of_limits(cell, titles)
@@ -383,7 +384,7 @@ def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]], titles: Sequ
                 and not LEVEL.fullmatch(name.text)
                 and (sure or follows or FINDING_CELL.fullmatch(cell.text))
             )
-            numbers_line = bool(cells[place + 1 : place + 2]) and cells[place + 1].is_name
+            numbers_line = bool(cells[place + 1 : place + 2]) and _is_named(cells[place + 1])
             if named or (name is None and follows and not numbers_line and _below_name(cell, above)):
                 yield cell
                 done = True
@@ -403,6 +404,10 @@ def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]], titles: Sequ
             name, labelled, sure, done, ranged = cell, False, False, False, False
         elif cell.text.endswith(":") and (bare := replace(cell, text=cell.text.rstrip(": "))).is_name:
             name, labelled, sure, done, ranged = bare, True, False, False, False
+
+
+def _is_named(cell: Cell) -> bool:
+    return replace(cell, text=cell.text.rstrip(": ") or ":").is_name
 
 
 def _ranged(rest: Sequence[Cell]) -> bool:

@@ -19,6 +19,7 @@ _CODE_TITLE = re.compile(r"(?:英文)?(?:缩写|縮寫|代号|代號|代码|简�
 _NAME_TITLE = re.compile(r".*(?:项目|項目|检验|检查|検査|名称|名稱).*")
 _CODE = re.compile(r"[A-Za-z0-9αβγ%#*+./()_-]{1,16}")
 _PAST = 1.6  # times a line's height: lines of one name are no further apart
+_HALF = 0.8  # times a line's height: values in the middle of a name of two lines are so far from both at most
 _BLANK = 0.25  # of a line's height: a blank between words
 _COUNTED = 3  # numbers one after the other, which no names begin with
 _EDGE = 3.0  # points: lines of one name begin so far apart at most
@@ -70,7 +71,7 @@ def _without_codes(page: Page) -> Page:
 
 def _joined(page: Page) -> Page:
     """The page with the words of each name of several lines on the line of its values."""
-    lines = [list(cells_of(page, row)) for row in gather_rows(page.words)] if page.words else []
+    lines = _uncounted([[*cells_of(page, row)] for row in gather_rows(page.words)] if page.words else [])
     moved: dict[int, Word] = {}
     number = 0
     while number < len(lines):
@@ -84,13 +85,22 @@ def _joined(page: Page) -> Page:
     return replace(page, words=[moved.get(index, word) for index, word in enumerate(page.words)]) if moved else page
 
 
+def _uncounted(lines: list[list[Cell]]) -> list[list[Cell]]:
+    """Lines without the numbers that count them, one after the other, which stand left of the names."""
+    counted: dict[int, list[Cell]] = {}
+    for number, cells in enumerate(lines):
+        if len(cells) > 1 and re.fullmatch(rf"{len(counted) + 1}[.)]?", cells[0].text):
+            counted[number] = cells[1:]
+    return [counted.get(number, cells) for number, cells in enumerate(lines)] if len(counted) >= _COUNTED else lines
+
+
 def _chain(page: Page, lines: Sequence[Sequence[Cell]], first: int) -> list[int]:
     """The numbers of the lines of a name that begins on line `first`, and of its values; empty where it has only one.
 
     The values stand beside one line, or beside none and between two.
     """
     begins = _part(lines[first], lines[first])
-    if not begins or not begins.is_name or _goes_on(begins.text):
+    if not begins or not begins.is_name or goes_on(begins.text):
         return []
     chain, parts = [first], [lines[first][0]]
     for number in range(first + 1, len(lines)):
@@ -101,7 +111,9 @@ def _chain(page: Page, lines: Sequence[Sequence[Cell]], first: int) -> list[int]
             if not valued or lines[number][0].box[0] < parts[0].box[2]:
                 break
         elif _is_near(parts[-1], part) and (
-            _is_open(parts) or (_goes_on(part.text) and _is_full(page, parts[-1], part, lines))
+            is_open(parts)
+            or (goes_on(part.text) and _is_full(page, parts[-1], part, lines))
+            or _is_around(parts[-1], part, lines[chain[-1]])
         ):
             parts.append(part)
         else:
@@ -124,7 +136,7 @@ def _part(cells: Sequence[Cell], first: Sequence[Cell]) -> Cell | None:
     return cells[0] if alone and sum(map(str.isalpha, text)) > 1 else None
 
 
-def _goes_on(text: str) -> bool:
+def goes_on(text: str) -> bool:
     """Whether a text looks like no beginning of a name: a word in small letters, or a bracket with more behind it.
 
     A bracket alone is more often the method than a part of the name.
@@ -134,15 +146,22 @@ def _goes_on(text: str) -> bool:
     return more or bool(word and word[0].islower())
 
 
-def _is_open(parts: Sequence[Cell]) -> bool:
+def is_open(parts: Sequence[Cell]) -> bool:
     """Whether a name cannot be at its end: a comma, a slash or a dash is its last sign, or a bracket is open."""
     text = " ".join(part.text for part in parts)
-    return text[-1] in ",/-" or text.count("(") > text.count(")")
+    return text[-1:] in (",", "/", "-", "|") or text.count("(") > text.count(")")
 
 
 def _is_near(one: Cell, other: Cell) -> bool:
     """Whether no more than a line stands between two parts of a name."""
     return other.box[1] - one.box[1] < 2 * _PAST * (one.box[3] - one.box[1])
+
+
+def _is_around(one: Cell, other: Cell, values: Sequence[Cell]) -> bool:
+    """Whether values stand half a line below a part of a name and half a line above the next, as beside one cell."""
+    box = next((cell.box for cell in values if cell.is_value and not cell.is_range), one.box)
+    above, below = (box[1] + box[3] - one.box[1] - one.box[3]) / 2, (other.box[1] + other.box[3] - box[1] - box[3]) / 2
+    return above > 0 and below > 0 and max(above, below) < _HALF * (one.box[3] - one.box[1])
 
 
 def _is_full(page: Page, one: Cell, other: Cell, lines: Sequence[Sequence[Cell]]) -> bool:

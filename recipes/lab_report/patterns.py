@@ -6,7 +6,7 @@ import re
 
 COMPARATOR = r"(?:<=|>=|[<>≤≥~] ?)?"
 NUM = rf"{COMPARATOR} ?-?\d+(?:[.,]\d+)*(?: \d{{3}})*"
-FLAG = r"(?:[HLN]{1,2}|[+*↑↓▲▼-]{1,3}|\(!\)|\[[A-Z]\]|!|[A-Z][a-z]{2,8}|[a-z]{3,8})"
+FLAG = r"(?:[HLN]{1,2}|[+*↑↓▲▼!-]{1,3}|\(!\)|\[[A-Z]\]|[¤»†‡°]|[A-Z][a-z]{2,8}|[a-z]{3,8})"
 UNIT = (
     r"(?:[^\W\d_]{0,6} ?(?:/ ?(?:10+ )?[^ ]*[^\W\d_][^ ]*|[%‰])(?: [A-Z]+)?"
     r"|[xх]? ?10[\^*Ee]?[\d⁰-⁹]*/ ?\w+|[fpnμmk]?[glLUM]|IU|s|sec|mm|[фпнмк]?[гл]|сек|Ед|мм)"
@@ -17,7 +17,9 @@ WORD = (
     # What is seen or not, and what is not known yet, in whole words: names begin as they do.
     r"(?:(?:not|none?|non|no se|niet|geen|nicht|nie|pas|não|ej) (?:seen|found|observ\w+|gezien|gesehen|vus?|vist[oai]s?"
     r"|sedd?a?)|pending|in progress|to follow|in arbeit|(?:steht aus|folgt)|in bewerking|volgt|en cours|à suivre"
-    r"|(?:\w+ )?en (?:curso|marcha)|pendiente|por llegar|in corso|segue|em (?:curso|andamento)|pendente|в работе"
+    r"|(?:\w+ )?en (?:curso|marcha)|pendiente|por llegar|in (?:corso|esecuzione|lavorazione)|segue"
+    r"|em (?:curso|andamento|execução)|pendente|в работе|(?:ще )?не готов[оа]?|(?:jeszcze )?niedostępn\w+"
+    r"|w (?:toku|realizacji|trakcie)|pågår|ej klar[t]?|probíhá|çalışılıyor|noch unterwegs|noch nicht fertig"
     r"|none|nil|geen|keine?|aucune?|ningun[oa]?|nessun[oa]?|nenhuma?"
     r"|(?:(?:non?|not|niet|nicht|pas|não|не|nie|ej|μη|δεν) )?-?"
     r"(?:neg|pos|n[ée]g|detec|d[ée]tec|react|r[ée]act|reakt|reatt|rilev|presen"
@@ -69,8 +71,10 @@ AGE = re.compile(
     r"|ετών|έτη|سنة|عام|שנים|岁|歳|才)\b.*|(?:j\.?|г\.|л\.|l\.)(?: .*)?)",
     re.IGNORECASE,
 )
-VALUE_CELL = re.compile(rf"(?:{FLAG} )?(?:{NUM}|\d\+|\+{{1,4}}|1:\d+)(?: ?(?P<unit>{UNIT}))?(?: {FLAG})?")
-FINDING_CELL = re.compile(rf"(?:{FLAG} )?{WORD}(?: (?:de|di) \w+)?(?: \([\d+-]+\))?(?: {FLAG})?", re.IGNORECASE)
+VALUE_CELL = re.compile(rf"(?:{FLAG} )?(?:{NUM}|\d\+|\+{{1,4}}|1:\d+)(?: ?(?P<unit>{UNIT}))?(?: {FLAG}){{0,2}}")
+FINDING_CELL = re.compile(
+    rf"(?:{FLAG} )?{WORD}\.?(?: (?:de|di) \w+)?(?: \([\d+-]+\))?(?: {FLAG}){{0,2}}", re.IGNORECASE
+)
 FLAG_CELL = re.compile(FLAG)
 UNIT_CELL = re.compile(UNIT)
 RANGE_CELL = re.compile(rf"(?:{UNIT} )?{RANGE}(?: ?{UNIT})?")

@@ -114,7 +114,7 @@ def test_a_finding_under_the_titles_of_results_and_units_a_blank_apart_is_told()
 
 
 def test_a_row_that_the_model_is_little_sure_of_is_told_and_one_it_doubts_set_aside():
-    rows = [["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], ["Natrium", "141", "mmol/L", "135 - 145"]]
+    rows = [["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], ["Natrium", "141"]]
     page = "\n".join("    ".join(row) for row in rows)
     answer = json.dumps({"tests": rows})
 
@@ -129,6 +129,10 @@ def test_a_row_that_the_model_is_little_sure_of_is_told_and_one_it_doubts_set_as
     assert [(one.code, one.path) for one in little.issues] == [("doubtful", "/tests/1")]
     assert "“Natrium” “141” (confidence 0.20)" in little.issues[0].message and len(little.data["tests"]) == 2
     assert [one.code for one in less.issues] == ["set_aside"] and len(less.data["tests"]) == 1
+    # What looks like a result by itself is one, whatever the model says.
+    rows[1] += ["mmol/L", "135 - 145"]
+    page, answer = "\n".join("    ".join(row) for row in rows), json.dumps({"tests": rows})
+    assert read_with(0.2).status == "ok" and len(read_with(0.05).data["tests"]) == 2
 
 
 def test_a_patient_s_line_without_labels_is_no_result():
@@ -167,5 +171,8 @@ def test_the_labelled_day_of_collection_takes_the_place_of_a_day_with_another_la
     record = read_with("Collected: 18-03-2022 08:00:00\nReported: 20-03-2022 09:15:00")
     assert record.data["tests"][0]["sample_collection_time"] == "18-03-2022 08:00:00" and record.status == "ok"
     record = read_with("Reported: 20-03-2022 09:15:00")
+    assert record.data["tests"][0]["sample_collection_time"] is None
+    assert record.status == "ok"  # no day is left that could be its
+    record = read_with("21-03-2022\nReported: 20-03-2022 09:15:00")
     assert record.data["tests"][0]["sample_collection_time"] is None
     assert "which is not when the sample was taken" in record.issues[0].message

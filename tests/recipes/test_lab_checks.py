@@ -163,6 +163,9 @@ def test_the_name_of_a_result_is_no_heading():
     record, _ = read([rows], HEAD + LINES)
     assert record.status == "ok" and rows_of(record, "name", "panel") == [("Kalium", None), ("Natrium", None)]
     record, _ = read([rows], HEAD + "Klinische chemie\n" + LINES)
+    assert record.status == "ok" and {row["panel"] for row in record.data["tests"]} == {"Klinische chemie"}
+    assert record.fields["/tests/1/panel"].evidence.text == "Klinische chemie"
+    record, _ = read([rows], HEAD + "Klinische chemie\nElektrolyte\n" + LINES)
     assert [(issue.code, issue.path) for issue in record.issues] == [("misplaced", "/tests/0/panel")]
     assert rows_of(record, "panel") == [(None,), (None,)]
     rows[0]["panel"] = "Klinische chemie"
@@ -210,12 +213,14 @@ Free T4               1.1   ng/dL    0.8 - 1.8"""
         "Total bilirubin",
         "Glucose",
         "Na+",
+        "Interleukin 6",
         "Alanine transferase, with phosphate",
         "Thyroid hormone",
         "Free T4",
     ]
     assert record.fields["/tests/0/name"].evidence.text == "Monocytes(Absolute)"
-    # Whether a bare number is a name's or a footnote's cannot be told.
+    # Whether a bare number is a name's or a footnote's cannot be told: all of it is taken, and a person compares.
+    assert [(issue.code, issue.path) for issue in record.issues][-1:] == [("added", "/tests/4")]
     [aside] = record.set_aside
     assert aside.data["name"] == "Interleukin" and "Interleukin 6" in aside.reason
 
@@ -231,13 +236,13 @@ Linezolid       2      S"""
     assert {issue.code for issue in record.issues} == {"not_found"}
 
 
-def test_a_unit_or_range_that_stands_beside_its_result_and_is_in_no_row_is_said():
+def test_a_unit_or_range_that_stands_beside_its_result_and_is_in_no_row_is_read_or_said():
     rows = [["Kalium", "4.1", "mmol/L", "3.5 - 5.1"], ["Bikarbonat", "offen", None, None]]
     first, _ = LINES.splitlines()
     record, _ = read([rows], f"{HEAD}{first}\nBikarbonat    offen    mmol/L    22 - 29")
-    assert [(issue.code, issue.path) for issue in record.issues] == [
-        ("value_left_out", "/tests/1/unit"), ("value_left_out", "/tests/1/range"),
-    ]  # fmt: skip
+    assert record.status == "ok" and rows_of(record, "unit", "range")[1] == ("mmol/L", "22 - 29")
+    record, _ = read([rows[1:]], "Bikarbonat    offen    22 - 29")
+    assert [(issue.code, issue.path) for issue in record.issues] == [("value_left_out", "/tests/0/range")]
     rows[1][2:] = ["mmol/L", "22 - 29"]
     record, _ = read([rows], f"{HEAD}{first}\nBikarbonat    offen    mmol/L    22 - 29")
     assert record.status == "ok"
@@ -564,7 +569,7 @@ def test_a_day_of_collection_that_is_nowhere_in_the_record_is_an_issue(label):
     [
         ("", "", "ok"),
         ("", "Elektrolyte", "ok"),
-        ("70 - 99", "", "partial"),
+        ("70 - 99", "", "ok"),
         ("normal", "", "partial"),
         ("", " " * 29 + "70 - 99", "partial"),
     ],
@@ -575,7 +580,9 @@ def test_a_made_up_range_is_an_alarm_only_where_something_of_its_row_was_not_rea
     rows = [["Glucose", "75", "mg/dL", "70 - 100"], ["Urea", "5.0", "mmol/L", "2 - 8"]]
     document = document_of(f"{page}Urea       5.0      mmol/L   2 - 8".replace("\n\n", "\n"))
     [record] = Extractor(Scripted(json.dumps({"tests": rows})), CONTRACT).read([document])
-    assert record.data["tests"][0]["range"] is None and [one.data for one in record.set_aside] == ["70 - 100"]
+    # A range in the column of the others takes its place.
+    assert record.data["tests"][0]["range"] == (printed if "-" in printed else None)
+    assert [one.data for one in record.set_aside] == ([] if "-" in printed else ["70 - 100"])
     assert record.status == status
 
 
