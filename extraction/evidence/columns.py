@@ -117,13 +117,26 @@ def support(option: Option, anchor: Spot, samples: Sequence[Sample]) -> float:
     return sum(_alike(option, anchor, sample) for sample in samples) / len(samples) if samples else 0.0
 
 
+def level(option: Option, anchor: Spot, samples: Sequence[Sample]) -> bool:
+    """Whether three values or more, and most of those that stand below their names, do so as far as the option."""
+    below = [sample for sample in samples if sample.relation == option.relation == "below"]
+    like = sum(_falls_alike(option, anchor, sample) for sample in below)
+    return like > 2 and 2 * like > len(below)
+
+
 def _alike(option: Option, anchor: Spot, sample: Sample) -> bool:
-    x0, y0, x1, y1 = option.spot.box
+    x0, _, x1, _ = option.spot.box
     shift = sample.anchor.box[0] - anchor.box[0]
     low, high = sample.spot.box[0], sample.spot.box[2]
     if not (min(high, x1) > max(low, x0) or min(high, x1 + shift) > max(low, x0 + shift)):
         return False
     if option.relation != "below" or sample.relation != "below":
         return True
+    return _falls_alike(option, anchor, sample)
+
+
+def _falls_alike(option: Option, anchor: Spot, sample: Sample) -> bool:
+    """Whether two values stand equally far below their names."""
+    y0, y1 = option.spot.box[1], option.spot.box[3]
     fall, other = sample.spot.box[1] - sample.anchor.box[3], y0 - anchor.box[3]
     return abs(fall - other) < 0.6 * (y1 - y0)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from extraction.evidence.columns import Column, Option, Relation, Sample, around, column, support
+from extraction.evidence.columns import Column, Option, Relation, Sample, around, column, level, support
 from extraction.evidence.printed import Printed, Spot
 from extraction.evidence.walls import Walls
 
@@ -101,7 +101,7 @@ class Placer:
         """Choose the row's own values: first those beside the name, then those for which it has no room there."""
         own = {*anchor.atoms, *self._under(row, anchor)}
         cells = self._own(row)
-        near = {id(cell): around(samples[cell.field], number) for cell in cells}
+        near = {field: around(samples[field], number) for field in {*samples, *(cell.field for cell in cells)}}
         # Where a line is running text, values are in line by chance only.
         apart = not self.walls.running(anchor.last) or self.walls.alone(anchor)
         columns = {key: column(found, anchor) if apart else None for key, found in near.items()}
@@ -112,11 +112,16 @@ class Placer:
             for order, cell in enumerate(cells):
                 for option in self._options(row, cell, own) if cell.choice is None else ():
                     beside = option.relation in ("beside", "left")
-                    if (step == 0 and not beside) or not self._stands(option, row, cell, columns[id(cell)], own):
+                    if step == 0 and not beside:
+                        continue
+                    usual = columns[cell.field]
+                    if not self._stands(option, row, cell, usual, own) and not (
+                        cell.role == "value" and self._alone_below(option, row, cell.field, near, columns, own)
+                    ):
                         continue
                     cost = _COST[option.relation]
-                    if columns[id(cell)]:
-                        cost -= _SUPPORT * support(option, anchor, near[id(cell)])
+                    if usual:
+                        cost -= _SUPPORT * support(option, anchor, near[cell.field])
                     cost += 0.1 * max(0, option.spot.line - anchor.last)
                     wishes.append((cost, order, option.spot.runs[0][0], option.spot, cell))
             barred = self._barred(wishes, anchor, near)
@@ -128,7 +133,7 @@ class Placer:
                     self.claimed.update(spot.atoms)
                     own.update(spot.atoms)
 
-    def _barred(self, wishes: Sequence[Wish], anchor: Spot, near: dict[int, list[Sample]]) -> set[int]:
+    def _barred(self, wishes: Sequence[Wish], anchor: Spot, near: Mapping[str, Sequence[Sample]]) -> set[int]:
         """Cells that must not take the only spot of a text that two cells of the row have.
 
         A result that is the same word as the normal one, printed once: it is the value that most rows around have in
@@ -144,7 +149,7 @@ class Placer:
         for text, cells in rivals.items():
             if len(cells) > len(spots[text]) == 1:
                 option = Option(next(iter(spots[text].values())), "beside")
-                alike = [support(option, anchor, near[id(cell)]) * len(near[id(cell)]) for cell in cells]
+                alike = [support(option, anchor, near[cell.field]) * len(near[cell.field]) for cell in cells]
                 most = max((round(number), at) for at, number in enumerate(alike))[1]
                 barred.update(id(cell) for at, cell in enumerate(cells) if at != most)
         return barred
@@ -161,7 +166,9 @@ class Placer:
         assert anchor is not None
         if usual:
             if relation == usual.relation or "left" in (relation, usual.relation):
-                if relation != usual.relation or not usual.holds(spot.box, anchor.box):
+                if relation != usual.relation:
+                    return False
+                if not usual.holds(spot.box, anchor.box) and not self._sunk(option, anchor, usual):
                     return False
             elif relation == "flow" or (relation == "below" and self._occupied(anchor, id(row), usual)):
                 return False
@@ -169,7 +176,56 @@ class Placer:
             return True
         if relation == "beside":
             return not self._number_before(anchor, spot, own)
-        return relation == "left" or not self._occupied(anchor, id(row), None)
+        # Where values stand below their names, a number beside one is no value: "24 h protein" is a name too.
+        stands_so = usual is not None and relation == usual.relation
+        return relation == "left" or stands_so or not self._occupied(anchor, id(row), None)
+
+    def _sunk(self, option: Option, anchor: Spot, usual: Column) -> bool:
+        """Whether a value opens the next line below the one in which the column has the row's values and has none.
+
+        The cells of a row may be printed a line lower than its others, as a long word for a finding is.
+        """
+        spot = option.spot
+        page, first, end = self.printed.lines[spot.line - 1]
+        height, before = spot.box[3] - spot.box[1], self.printed.words[first:end]
+        rise = spot.box[1] - min(word.box[1] for word in before)
+        opens = self.printed.words[self.printed.lines[spot.line][1]].first == spot.runs[0][0]
+        if option.relation != "below" or page != spot.page or not opens or rise > 2 * height:
+            return False
+        x0, y0, x1, y1 = spot.box
+        between = self.printed.lines[anchor.last + 1 : spot.line]
+        words = [word for _, start, stop in between for word in self.printed.words[start:stop]]
+        empty = not any(usual.holds(word.box, anchor.box) for word in words)
+        return empty and usual.holds((x0, y0 - rise, x1, y1 - rise), anchor.box)
+
+    def _alone_below(
+        self,
+        option: Option,
+        row: PlacedRow,
+        field: str,
+        near: Mapping[str, Sequence[Sample]],
+        columns: Mapping[str, Column | None],
+        own: Collection[int],
+    ) -> bool:
+        """Whether a value that is not in line with others stands alone as far below its name as they do.
+
+        It may stand over its place in a picture of the range. What is in the column of another field is no value.
+        """
+        anchor, spot = row.anchor, option.spot
+        assert anchor is not None
+        if not level(option, anchor, near[field]):
+            return False
+        for key, usual in columns.items():
+            if key != field and usual and usual.holds(spot.box, anchor.box) and level(option, anchor, near[key]):
+                return False
+        _, first, end = self.printed.lines[spot.line]
+        x0, limit = anchor.box[0], self.walls.end(anchor, anchor.last, id(row))
+        cell = self.walls.cell(spot)
+        for word in self.printed.words[first:end]:
+            inside = x0 <= word.box[0] < limit and not cell[0] <= word.box[0] < cell[1]
+            if inside and any(map(str.isalnum, word.text)) and word.first not in own:
+                return False
+        return x0 <= cell[0] < limit
 
     def _occupied(self, anchor: Spot, row: int, usual: Column | None) -> bool:
         """Whether a word that is no value of a row stands beside the anchor: in a column, or else any number."""

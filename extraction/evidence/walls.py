@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from extraction.evidence.columns import Relation
 from extraction.evidence.printed import Printed, PrintedWord, Spot
 
 _REACH = 7.0  # times the height of the name: how far below it a row's values may begin
+_ALIGNED = 1.5  # points within which the left edges of names are in line
 
 
 class _Wall(NamedTuple):
@@ -34,6 +35,7 @@ class Walls:
         self._lefts: dict[int, list[float]] = defaultdict(list)
         self._colons: set[int] = set()
         self._looks: dict[int, list[tuple[_Wall, range]]] = {}
+        self._repeated: dict[tuple[int, float], bool] = {}
 
     def stand(self, row: int, anchor: Spot) -> None:
         """Let the row with an id stand at its anchor."""
@@ -84,7 +86,7 @@ class Walls:
             if on_line:
                 return None
         between = self._others(range(anchor.last + 1, spot.line + 1), row)
-        between += self._lookalikes(range(anchor.last + 1, spot.line + 1), spot, own)
+        between += self._lookalikes(range(anchor.last + 1, spot.line + 1), anchor, spot, own)
         if any(wall.x1 >= left and wall.x0 <= x1 for wall in between):
             return None
         if any(wall.x0 <= x0 and self._joined(wall, spot) for wall in on_line):
@@ -92,7 +94,7 @@ class Walls:
         # Below several names of one line: the one above the value, else the next one on its left.
         beside = self._others(range(anchor.line, anchor.last + 1), row)
         if beside:
-            x0, x1 = self._cell(spot)
+            x0, x1 = self.cell(spot)
         mine = min(right, x1) - max(left, x0)
         if mine > 0:
             if any(min(wall.x1, x1) - max(wall.x0, x0) > mine for wall in beside):
@@ -126,9 +128,9 @@ class Walls:
 
     def _joined(self, wall: _Wall, spot: Spot) -> bool:
         """Whether a name and a spot further right on its line are in one run of text."""
-        return self._cell(spot)[0] <= wall.x1
+        return self.cell(spot)[0] <= wall.x1
 
-    def _cell(self, spot: Spot) -> tuple[float, float]:
+    def cell(self, spot: Spot) -> tuple[float, float]:
         """Where the cell of a line that holds the beginning of a spot starts and ends."""
         words = self.printed.words
         first = last = self.printed.atoms[spot.runs[0][0]].word
@@ -138,33 +140,55 @@ class Walls:
             last += 1
         return words[first].box[0], words[last].box[2]
 
-    def _lookalikes(self, lines: range, spot: Spot, own: Collection[int]) -> list[_Wall]:
+    def _lookalikes(self, lines: range, anchor: Spot, spot: Spot, own: Collection[int]) -> list[_Wall]:
         taken = set(spot.atoms)
         return [
             wall
             for line in lines
             for wall, atoms in self._lookalikes_on(line)
             if not any(atom in own or atom in taken for atom in atoms)
+            and (wall.x0 < anchor.box[2] or not self._repeats(anchor.page, wall.x0))
         ]
+
+    def _repeats(self, page: int, left: float) -> bool:
+        """Whether a column says the same again and again, as those of specimens and methods do and no names.
+
+        A row that was called by such a word makes no column of names of it.
+        """
+        if (page, left) not in self._repeated:
+            lines = [line for line, (number, *_) in enumerate(self.printed.lines) if number == page]
+            cells = (cell for line in lines for cell in self._cells(line))
+            texts = [self._text(cell) for cell in cells if abs(cell[0].box[0] - left) < _ALIGNED]
+            self._repeated[page, left] = len(texts) > 3 and 2 * len(set(texts)) <= len(texts)
+        return self._repeated[page, left]
 
     def _lookalikes_on(self, line: int) -> list[tuple[_Wall, range]]:
         """Cells of a line that look like names, with their atoms."""
         known = self._looks.get(line)
         if known is None:
-            page, first, end = self.printed.lines[line]
-            cells: list[list[PrintedWord]] = []
-            for word in self.printed.words[first:end]:
-                if word.opens or not cells:
-                    cells.append([])
-                cells[-1].append(word)
+            page = self.printed.lines[line][0]
+            cells = self._cells(line)
             lefts = self._lefts.get(page, [])
-            named = [any(abs(cell[0].box[0] - left) < 1.5 for left in lefts) for cell in cells]
+            named = [any(abs(cell[0].box[0] - left) < _ALIGNED for left in lefts) for cell in cells]
             known = self._looks[line] = []
             for place, cell in enumerate(cells):
-                text = " ".join(word.text for word in cell)
                 follows = place + 1 < len(cells) and not named[place + 1]
                 colon = page in self._colons and any(word.text.endswith(":") for word in cell[:-1])
-                if named[place] and sum(map(str.isalpha, text)) > 1 and (follows or colon):
+                if named[place] and sum(map(str.isalpha, self._text(cell))) > 1 and (follows or colon):
                     wall = _Wall(cell[0].box[0], cell[-1].box[2], -1)
                     known.append((wall, range(cell[0].first, cell[-1].last + 1)))
         return known
+
+    def _cells(self, line: int) -> list[list[PrintedWord]]:
+        """The words of a line, those of each cell together."""
+        _, first, end = self.printed.lines[line]
+        cells: list[list[PrintedWord]] = []
+        for word in self.printed.words[first:end]:
+            if word.opens or not cells:
+                cells.append([])
+            cells[-1].append(word)
+        return cells
+
+    @staticmethod
+    def _text(cell: Sequence[PrintedWord]) -> str:
+        return " ".join(word.text for word in cell)

@@ -31,6 +31,7 @@ from recipes.lab_report.patterns import (
     VALUE_CELL,
 )
 
+_DAY = re.compile(r"(?:19|20)\d\d")
 _WIDE = 60.0  # points: values below a name begin at most so far to its right
 
 
@@ -276,24 +277,43 @@ class Titles:
     def earlier_title(self, page: int, box: tuple[float, float, float, float], touching: bool = False) -> Cell | None:
         """The title nearest above a box (points) of a page (from 1), or the page before, if it is of earlier results.
 
-        With `touching` only where the box stands under it and under no other, or is the title.
+        With `touching` only where the box stands under no other, or is the title.
         """
-        above = [line for line in self._lines if page - 1 <= line[0] <= page and (line[0] < page or line[1] <= box[3])]
-        if not above:
+        titles = self._over(page, box)
+        if not titles or (touching and any(not _away(one, box)[0] for one in titles[1:])):
             return None
-
-        def away(title: Cell) -> tuple[float, float]:
-            x0, x1 = title.box[0], title.box[2]
-            return max(x0 - box[2], box[0] - x1, 0.0), abs(x0 + x1 - box[0] - box[2])
-
-        titles = above[-1][2]
-        earlier = [one for one in titles if EARLIER_TITLE.search(one.text) and not OTHER_TITLE.search(one.text)]
+        earlier = [one for one in titles if _is_earlier(one)]
         # Two titles a blank apart ("Result Previous") are one cell: then no other is that of the results.
-        others = any(is_result_title(one.text) or moment(one.text) for one in titles if one not in earlier)
-        title = min(titles, key=away)
-        if touching and [one for one in titles if not away(one)[0]] != [title]:
-            return None
-        return title if others and title in earlier else None
+        others = any(map(_is_of_results, (one for one in titles if one not in earlier)))
+        return titles[0] if others and titles[0] in earlier else None
+
+    def is_result(self, page: int, box: tuple[float, float, float, float]) -> bool:
+        """Whether the title nearest above a box (points) of a page (from 1) is of results that are not earlier ones."""
+        titles = self._over(page, box)
+        return bool(titles) and _is_of_results(titles[0]) and not _is_earlier(titles[0])
+
+    def many_earlier(self, page: int, box: tuple[float, float, float, float]) -> int:
+        """How many of the titles that hold for a box (points) of a page (from 1) are of earlier results."""
+        return sum(map(_is_earlier, self._over(page, box)))
+
+    def _over(self, page: int, box: tuple[float, float, float, float]) -> list[Cell]:
+        """The titles that hold for a box, the nearest first."""
+        above = [line for line in self._lines if page - 1 <= line[0] <= page and (line[0] < page or line[1] <= box[3])]
+        return sorted(above[-1][2], key=lambda one: _away(one, box)) if above else []
+
+
+def _away(title: Cell, box: tuple[float, float, float, float]) -> tuple[float, float]:
+    """How far a title and a box stand apart across the page: their edges, then their middles."""
+    x0, x1 = title.box[0], title.box[2]
+    return max(x0 - box[2], box[0] - x1, 0.0), abs(x0 + x1 - box[0] - box[2])
+
+
+def _is_earlier(title: Cell) -> bool:
+    return bool(EARLIER_TITLE.search(title.text)) and not OTHER_TITLE.search(title.text)
+
+
+def _is_of_results(title: Cell) -> bool:
+    return is_result_title(title.text) or bool(moment(title.text))
 
 
 def _two_lines(above: Sequence[Cell], cells: Sequence[Cell]) -> list[Cell]:
@@ -303,7 +323,7 @@ def _two_lines(above: Sequence[Cell], cells: Sequence[Cell]) -> list[Cell]:
         over = [one for one in above if touch(one, cell) and cell.box[1] - one.box[3] < cell.box[3] - cell.box[1]]
         if len(over) == 1:
             (a0, b0, a1, _), (c0, _, c1, d1) = over[0].box, cell.box
-            cell = Cell(f"{over[0].text} {cell.text}", (min(a0, c0), b0, max(a1, c1), d1), cell.words)
+            cell = Cell(f"{over[0].text} {cell.text}", (min(a0, c0), b0, max(a1, c1), d1), over[0].words + cell.words)
         joined.append(cell)
     return joined
 
@@ -318,20 +338,40 @@ class Earlier:
 
 
 def earlier_columns(document: Document) -> list[Earlier]:
-    """The columns of earlier results of a document, their titles among the cells.
+    """The columns of earlier results of a document, their titles and the days below those among the cells.
 
-    Only cells of lines with a name, an earlier value and one more are of them, so that a line of text stays whole.
+    Only cells of lines with a name, an earlier value and one more are of them, so that a line of text stays whole. A
+    value of a column that is set to the other side need not touch its title: its line has as many such values as
+    there are such titles, or fewer, and most such lines have another one in the column of the results.
     """
-    titles = Titles(document)
+    titles = Titles(document, two_lines=True)
     found = []
     for page in document.pages:
         columns: dict[tuple[str, float], list[Cell]] = {}
+        loose: dict[tuple[str, float], list[tuple[Cell, bool]]] = {}
         for row in gather_rows(page.words) if page.words else ():
-            for cell in cells_of(page, row) if len(row.cells) > 2 else ():
-                box = cell.box[0], row.y0, cell.box[2], row.y1
-                if title := titles.earlier_title(page.number, box, touching=True):
-                    columns.setdefault((title.text, title.box[0]), []).append(cell)
-        found += [Earlier(page.number, title, tuple(cells)) for (title, _), cells in columns.items()]
+            cells = list(cells_of(page, row))
+            if len(row.cells) < 3 and not all(_DAY.fullmatch(cell.text) or moment(cell.text) for cell in cells):
+                continue
+            bottom = max([row.y1, *(cell.box[3] for cell in cells)])  # titles too are below their own line
+            boxes = [(cell.box[0], row.y0, cell.box[2], bottom) for cell in cells]
+            over = [titles.earlier_title(page.number, box, touching=True) for box in boxes]
+            results = any(titles.is_result(page.number, box) for box in boxes)
+            for cell, box, title in zip(cells, boxes, over, strict=True):
+                if title is None:
+                    continue
+                key = title.text, title.box[0]
+                if not _away(title, box)[0]:
+                    # Of a title of two lines both are left out.
+                    own = cell.box[3] <= title.box[3] and {*cell.words} <= {*title.words}
+                    columns.setdefault(key, []).append(title if own else cell)
+                elif cell.is_value and len(over) - over.count(None) <= titles.many_earlier(page.number, box):
+                    loose.setdefault(key, []).append((cell, results))
+        for key, values in loose.items():
+            if 2 * sum(sure for _, sure in values) > len(values):
+                columns.setdefault(key, []).extend(cell for cell, _ in values)
+        for (title, _), cells in columns.items():
+            found.append(Earlier(page.number, title, tuple(sorted(cells, key=lambda cell: cell.box[1]))))
     return found
 
 

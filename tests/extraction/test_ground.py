@@ -250,6 +250,61 @@ def test_tables_side_by_side_keep_their_values():
     assert {key[0] for key in found(rows, page(*lines)) if key[1] == "result"} == {1, 3}
 
 
+# Values below their names
+
+
+def test_a_row_that_is_called_by_its_specimen_walls_off_no_other():
+    names = ["Elastase", "Helicobacter antigen", "Giardia lamblia", "Rotavirus antigen", "Ova and parasites"]
+    values = ["180", "Neg", "Not detected", "Pos", "Neg"]
+    lines = [line for name, value in zip(names, values, strict=True) for line in (name, f"{'':30}Faeces    {value}")]
+    rows = [test("Faeces", "180"), *map(test, names[1:], values[1:])]
+    got = found(rows, page(*lines))
+    assert [got[i, "result"].text for i in range(1, 5)] == values[1:]
+    # Where the words of a column differ they are names, of rows that the record lacks.
+    lines = [f"{'':30}{name:10}5.{at}" for at, name in enumerate(["Faeces", "Iron", "Zinc", "Copper", "Lead"])]
+    lines.insert(1, "Helicobacter antigen")
+    assert (1, "result") not in found([test("Faeces", "5.0"), test(names[1], "5.1")], page(*lines))
+
+
+def test_a_value_a_line_lower_than_others_is_its_rows_where_their_line_has_none():
+    names, values = ["HBsAg", "HBeAg", "Anti-HCV", "Anti-HEV", "Anti-HAV"], ["Neg", "Pos", "Neg", "In process", "Pos"]
+    lines = []
+    for name, value in zip(names, values, strict=True):
+        late = value == "In process"
+        lines += [name, f"{'':30}Serum     {'' if late else value:14}Normal", *([f"{'':40}{value}"] if late else [])]
+    rows = [*map(test, names, values)]
+    got = found(rows, page(*lines))
+    assert [got[i, "result"].text for i in range(5)] == values
+    # What stands below a row's own value is none of it, nor is what has words before it.
+    for line in (7, 8):
+        told = list(lines)
+        told[line] = f"{'':40}Open" if line == 7 else f"{'':10}Remark: {'':22}In process"
+        told[7] = told[7] if line == 8 else f"{'':30}Serum     Open          Normal"
+        assert ((3, "result") in found(rows, page(*told))) is False, line
+
+
+def test_a_value_over_its_place_in_a_picture_of_the_range_is_its_rows():
+    names = ["Iron", "Ferritin", "Transferrin", "Folate", "Zinc"]
+    values, places = ["22.5", "278", "8", "4.1", "12"], [20, 20, 4, 20, 20]
+    lines = []
+    for name, value, place in zip(names, values, places, strict=True):
+        lines += [name, "Range: 16 - 45 %", f"{'':{place}}{value}"]
+    got = found([*map(test, names, values)], page(*lines))
+    assert [got[i, "result"].text for i in range(5)] == values
+    # A number that does not stand alone there is not the row's.
+    lines[8] = "    8               9.2"
+    assert (2, "result") not in found([*map(test, names, values)], page(*lines))
+
+
+def test_where_values_stand_below_names_a_number_beside_one_hides_none():
+    names, values = ["Albumin", "Creatinine", "Iron", "Ratio"], ["12", "18.1", "9", "2.3"]
+    lines = []
+    for name, value in zip(names, values, strict=True):
+        lines += [f"{name:30}{'24 h protein' if name == 'Ratio' else ''}".rstrip(), f"{'':12}{value}"]
+    got = found([*map(test, names, values)], page(*lines))
+    assert [got[i, "result"].text for i in range(4)] == values
+
+
 def test_pages_can_be_restricted():
     lines = [Leaf(("tests", 0, "name"), "Sodium", 0, 0), Leaf(("tests", 0, "result"), "140", 0, 0)]
     pages = document(page("Sodium   140"), page("Sodium   140", number=2))

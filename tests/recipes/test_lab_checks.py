@@ -11,6 +11,7 @@ from extraction.export.files import export
 from extraction.generate import Generation
 from recipes.lab_report.checks import CHECKS
 from recipes.lab_report.kinds import misplaced
+from recipes.lab_report.lines import without_earlier
 from recipes.lab_report.medgemma import CONTRACT as IMAGES
 from recipes.lab_report.task import CONTRACT, FIELDS, report_schema
 from tests.conftest import Reader, Scripted, document_of, record_of
@@ -21,15 +22,58 @@ PAGE = f"{TITLES}\n{ROWS}"
 
 
 def test_columns_of_earlier_results_are_not_shown_and_are_known_all_the_same():
-    """A value beside the column that was left out is still told to be nearest to its title."""
+    """A value beside the column that was left out, with none of the results', is still told to be of it."""
     answer = json.dumps({"tests": [["Kalium", "4,1", "mmol/L"], ["Natrium", "141", "mmol/L"]]})
     backend = Scripted(answer)
-    [record] = Extractor(backend, CONTRACT).read([document_of(PAGE)])
+    [record] = Extractor(backend, CONTRACT).read([document_of(PAGE.replace("4,8", "   "))])
     assert "Vorwert" not in backend.asked[0] and "139" not in backend.asked[0] and "4,1" in backend.asked[0]
     assert [(issue.code, issue.path) for issue in record.issues] == [("set_aside", "/tests")]
     [aside, _] = record.set_aside
     assert aside.data["result"] == "4,1" and "Vorwert" in aside.reason
     assert "Vorwert" in {word.text for word in record.document.pages[0].words}
+
+
+LOOSE = """
+Analyse      Vorwert 2020-11-19               Resultat     Einheit    Norm
+Bemerkung: keine
+             Nierenwerte
+Harnstoff                          4.1        4.5          mmol/L     2.5 - 7.1
+eGFR                                94        >90          mL/min     > 60
+Urat                               350        334          umol/L     202 - 416
+"""
+BELOW = """
+Test         Previous      Result        Unit
+             2020-11-19    2021-06-03
+Urea         4.1           4.5           mmol/L
+Uric acid    350           334           umol/L
+"""
+TWO = """
+             Previous      Result
+Test         2020-11-19    and date      Unit       Normal
+Urea         4.1           4.5           mmol/L     2.5 - 7.1
+Uric acid    350           334           umol/L     202 - 416
+"""
+
+
+@pytest.mark.parametrize("page", [LOOSE, BELOW, TWO])
+def test_a_column_of_earlier_results_is_left_out_wherever_its_values_are_told_to_be_under_its_title(page):
+    kept = page.split()
+    for word in ("Vorwert", "2020-11-19", "Previous", "4.1", "94", "350"):
+        kept = [one for one in kept if one != word]
+    shown = without_earlier(document_of(page))
+    assert [word.text for word in shown.pages[0].words] == kept
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "Urea                   4.5                 mmol/L",  # nothing under the title of the results
+        "Urea               4.5  4.7                mmol/L",  # two values nearest to the earlier title
+    ],
+)
+def test_a_value_beside_a_title_of_earlier_results_is_shown_where_its_line_does_not_tell_it_to_be_one(rows):
+    page = document_of(f"Test      Previous                 Result       Unit\n{rows}")
+    assert "4.5" in {word.text for word in without_earlier(page).pages[0].words}
 
 
 def test_a_column_of_earlier_results_that_was_left_out_is_named_and_is_no_doubt():
