@@ -17,12 +17,13 @@ from extraction.record.record import Issue
 from extraction.schema import pointer
 from extraction.values.dates import moments
 from recipes.lab_report.lines import Cell, cells_of, is_other_title, names_columns, names_limits, touch
-from recipes.lab_report.patterns import UNIT_CELL
+from recipes.lab_report.patterns import LEVEL, UNIT_CELL
 
 Box = tuple[float, float, float, float]
 
 _EDGE = 0.5  # times a line's height: edges so far apart are in line
 _SEVERAL = 3
+_APART = 14.0  # points: names of one column begin so far apart at most
 _AMOUNT = re.compile(r"(?<![\w.,/-])[<>≤≥]? ?\d[\d.,]*(?![\w/*^-])")
 _ASIDE = re.compile(r"[(\[][^()\[\]]*[)\]]")
 
@@ -47,6 +48,61 @@ def beside(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterato
             cells = list(cells_of(page, row))
             yield from _in_part(page, cells, own)
             yield from _measured_headings(page, cells, own)
+
+
+def among_titles(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
+    """Names and results that stand on a line of titles of columns."""
+    for page in document.pages:
+        own = {p: one for p, one in evidence.items() if p[-1] in ("name", "result") and one.page == page.number}
+        for row in gather_rows(page.words) if own else ():
+            cells = list(cells_of(page, row))
+            if not names_columns("  ".join(cell.text for cell in cells)):
+                continue
+            for path, place in own.items():
+                if any(overlap(cell.box, place.box) > 0 for cell in cells):
+                    yield Issue("misplaced", f"“{place.text}” is a title of a column.", pointer(path), page.number)
+
+
+def beside_levels(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
+    """Results that stand on a line which begins with a level ("Normal  < 5.7"), their own names being elsewhere."""
+    for page in document.pages:
+        own = {p: one for p, one in evidence.items() if p[-1] == "result" and one.page == page.number}
+        for row in gather_rows(page.words) if own else ():
+            first = next(cells_of(page, row), None)
+            if first is None or not LEVEL.fullmatch(first.text):
+                continue
+            for path, place in own.items():
+                name = evidence.get((*path[:-1], "name"))
+                on_line = row.y0 < (place.box[1] + place.box[3]) / 2 < row.y1 and place.box[0] > first.box[2]
+                if on_line and name and not row.y0 < (name.box[1] + name.box[3]) / 2 < row.y1:
+                    yield Issue(
+                        "misplaced", f"“{place.text}” is what “{first.text}” means.", pointer(path), page.number
+                    )
+
+
+def names_elsewhere(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
+    """Names that stand right of where the others of their page begin, where in that column another name has no row.
+
+    A specimen that is printed between a name and its result was taken for the name.
+    """
+    for page in document.pages:
+        names = {p: one.box for p, one in evidence.items() if p[-1] == "name" and one.page == page.number}
+        if len(names) <= _SEVERAL:
+            continue
+        lines = [list(cells_of(page, row)) for row in gather_rows(page.words)]
+        for path, box in names.items():
+            others = [other for at, other in names.items() if at != path]
+            if any(other[0] > box[0] - _APART for other in others):
+                continue
+            step = 2 * (box[3] - box[1])
+            for cell in (cells[0] for cells in lines if cells):
+                above = 0 <= box[1] - cell.box[1] < step and cell.is_name and cell.box[2] < box[2]
+                begins = 5 * sum(abs(cell.box[0] - other[0]) < _APART for other in others) >= 4 * len(others)
+                if above and begins and not any(overlap(cell.box, other) > 0 for other in others):
+                    text = evidence[path].text
+                    message = f"“{text}” stands in another column than the other names, beside “{cell.text}”."
+                    yield Issue("misplaced", message, pointer(path), page.number)
+                    break
 
 
 def under_limits(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
@@ -100,10 +156,21 @@ def _in_part(page: Page, cells: Sequence[Cell], own: Mapping[Path, PageEvidence]
                 yield Issue("misplaced", message, pointer(path), page.number)
 
 
+def _is_result(cell: Cell) -> bool:
+    return ":" not in cell.text and not moments(cell.text) and len(cell.text.split()) < _SEVERAL
+
+
 def _measured_headings(page: Page, cells: Sequence[Cell], own: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
     columns = [place.box for path, place in own.items() if path[-1] in ("unit", "range")]
+    results = [place.box for path, place in own.items() if path[-1] == "result"]
     read = [place.box for path, place in own.items() if path[-1] != "panel"]
-    measures = [cell for cell in cells if cell.qualifies and any(in_line(cell.box, box) for box in columns)]
+    measures = [
+        cell
+        for number, cell in enumerate(cells)
+        if (cell.qualifies and any(in_line(cell.box, box) for box in columns))
+        # A word in the column of the results is one, if it is all that stands there: "GROUPE SANGUIN  A".
+        or (number == len(cells) - 1 == 1 and sum(in_line(cell.box, box) for box in results) > 1 and _is_result(cell))
+    ]
     measures = [cell for cell in measures if not any(overlap(cell.box, box) > 0 for box in read)]
     for path, place in own.items() if measures else ():
         if path[-1] != "panel":

@@ -15,7 +15,7 @@ from extraction.evidence import PageEvidence, Rest
 from extraction.record.record import Issue, SetAside
 from extraction.schema import pointer
 from extraction.values.dates import moments
-from recipes.lab_report.beside import beside, under_limits
+from recipes.lab_report.beside import among_titles, beside, beside_levels, names_elsewhere, under_limits
 from recipes.lab_report.cards import card_sheets
 from recipes.lab_report.columns import day_sheets, with_joined_limits, written_day
 from recipes.lab_report.complete import completed, measures
@@ -128,10 +128,9 @@ class LabChecks(Checks):
         return _MARKS.sub("", text.strip())
 
     def no_headings(self, document: Document, evidence: Mapping[Path, PageEvidence]) -> Collection[Path]:
-        """Panels that were read from the name of a result, where no line above or between the results could be one, or
-        lines say which one is; and
-        times that stand beside the label of another day, where all do and one day has the label of collection, or all
-        days of the document have labels, and none that one.
+        """Panels that are the laboratory's name, or that of a result where no other line could be one or lines say
+        which is; and times that stand beside the label of another day, where all do and one day has the label of
+        collection, or all days of the document have labels, and none that one.
         """
         names = [place for path, place in evidence.items() if path[-1] == "name"]
         panels = [path for path, place in evidence.items() if path[-1] == "panel"]
@@ -141,9 +140,10 @@ class LabChecks(Checks):
         times = [path for path in evidence if path[-1] == "sample_collection_time"]
         other = [path for path, _, _ in _of_another_day(document, evidence)]
         lines = self._headings(document, evidence)
-        false += [
-            path for path in panels if any(_covers(name, evidence[path]) for name in names) and path[:-1] in lines
-        ]
+        named = [path for path in panels if any(_covers(name, evidence[path]) for name in names)]
+        laboratory = read_head(document, evidence).get("laboratory")
+        false += [path for path in named if path[:-1] in lines]
+        false += [path for path in panels if laboratory and _covers(laboratory, evidence[path])]
         known = len(other) == len(times) and (_labelled_day(document) or _all_labelled(document))
         return [*false, *(other if known else ())]
 
@@ -200,6 +200,9 @@ class LabChecks(Checks):
 
         yield from beside(document, evidence)
         yield from under_limits(document, evidence)
+        yield from among_titles(document, evidence)
+        yield from beside_levels(document, evidence)
+        yield from names_elsewhere(document, evidence)
         yield from nothing_read(document, evidence)
         yield from columns_left_out(document, evidence, titles)
         yield from cells_left_out(document, data, evidence, contract)

@@ -24,21 +24,23 @@ from recipes.lab_report.interpretation import contradiction
 from recipes.lab_report.kinds import misplaced
 from recipes.lab_report.lines import Cell, Titles, cells_of, is_finding, is_other_title, names_columns, names_limits
 from recipes.lab_report.names import goes_on, is_open
-from recipes.lab_report.patterns import FINDING_CELL, FLAG, LEVEL, NUM, RANGE, UNIT, WORD
+from recipes.lab_report.patterns import FINDING_CELL, FLAG, GLUED, LEVEL, NUM, RANGE, UNIT, WORD
 
 _VALUE = re.compile(
-    rf"(?:(?P<flag>{FLAG}) )?(?P<value>{NUM}|\d\+|\+{{1,4}}|1:\d+|(?i:{WORD})\.?(?: \([\d+-]+\))?)"
+    rf"(?:{FLAG} |{GLUED})?(?P<value>{NUM}|\d\+|\+{{1,4}}|1:\d+|(?i:{WORD})\.?(?: \([\d+-]+\))?)"
     rf"(?: ?(?P<unit>{UNIT}))?(?: (?P<range>{RANGE}))?(?: {FLAG}){{0,2}}"
 )
 _LIMITS = re.compile(rf"(?:(?P<before>{UNIT}) )?(?P<range>{RANGE})(?: ?(?P<unit>{UNIT}))?")
-_GLUED = re.compile(r"(?P<flag>HH?|LL?|[*!↑↓▲▼]{1,2})(?P<value>\d+(?:[.,]\d+)?)")
 _INLINE = re.compile(r"(?P<name>[^:]{2,60}): *(?P<rest>\S.*)")
 _MARKS = re.compile(r"^[*#°»«†‡§¶^•¤\s]+|(?:[*#°»«†‡§¶^•¤:\s¹²³⁰-⁹]|[(\[]\d{1,2}[)\]])+$")
 _FLAG = re.compile(rf"{FLAG}|[^\w\s%‰]{{1,3}}")
+Box = tuple[float, float, float, float]
+
 _NEAR = 14.0  # points: names of one table begin so far apart at most
 _LINE = 1.35  # times a line's height: lines of one name are no further apart
 _EDGE = 3.0  # points: lines of one name begin so far apart at most
 _SAME = 0.5  # share of the smaller of two boxes that is common to both where they are one place
+_HEADINGS = ("panel", "method", "specimen", "sample_collection_time")
 _NOWHERE = (0.0, 0.0, 0.0, 0.0)
 
 
@@ -69,7 +71,8 @@ def completed(document: Document, evidence: Mapping[Path, PageEvidence], missed:
     for page in document.pages:
         own = [row for row in rows if row.places["result"].page == page.number]
         lines = [list(cells_of(page, line)) for line in gather_rows(page.words)] if page.words else []
-        taken = [place.box for place in evidence.values() if place.page == page.number]
+        # What a heading is said to be may be the name of a result.
+        taken = [p.box for path, p in evidence.items() if p.page == page.number and path[-1] not in _HEADINGS]
         for line in (line for line in missed if line.page == page.number):
             number = next((n for n, cells in enumerate(lines) if any(cell.box == line.box for cell in cells)), None)
             if number is None:
@@ -118,7 +121,7 @@ def _goes_on(name: Cell, lines: Sequence[Sequence[Cell]], number: int) -> bool:
     height = name.box[3] - name.box[1]
     for cells in (line for line in (lines[max(number - 1, 0)], *lines[number + 1 : number + 2])):
         other, away = cells[0], abs(cells[0].box[1] - name.box[1])
-        valued = any(cell.is_value for cell in cells)
+        valued = any(cell.is_value or ":" in cell.text for cell in cells)
         if other is name or valued or not other.is_name or abs(other.box[0] - name.box[0]) > _EDGE:
             continue
         first, second = sorted((name, other), key=lambda cell: cell.box[1])
@@ -189,7 +192,7 @@ def _measured(result: str, rows: Sequence[_Row]) -> bool:
 def _told(page: Page, cell: Cell, text: str, start: int, found: dict[str, PageEvidence]) -> bool:
     """Note value, unit and range that stand in one cell, from `start` on; whether that is all it says."""
     text = text.rstrip(".;") if any(map(str.isdigit, text)) else text.rstrip(";")
-    match = _VALUE.fullmatch(text) or _GLUED.fullmatch(text)
+    match = _VALUE.fullmatch(text)
     if not match:
         return False
     for key, part in match.groupdict().items():
@@ -270,11 +273,29 @@ def _placed(row: dict[str, PageEvidence], lines: Sequence[Sequence[Cell]], rows:
     return Added(at, bool(above), near.path if near else None, row)
 
 
+def _below(row: _Row, lines: Sequence[Sequence[Cell]], rows: Sequence[_Row], taken: Collection[Box]) -> list[Cell]:
+    """Unread ranges right below a result, as cards have them, that stand below no other."""
+    name, value = row.places["name"].box, row.places["result"].box
+    x0, x1, step = min(name[0], value[0]), max(name[2], value[2]), 2 * (value[3] - value[1])
+    found = []
+    for cell in (cell for cells in lines for cell in cells if cell.is_range):
+        under = 0 < cell.box[1] - value[1] < step and cell.box[0] < x1 and cell.box[2] > x0
+        free = not any(overlap(cell.box, box) > 0 for box in taken)
+        nearer = any(
+            value[1] + 1 < other.places["name"].box[1] <= cell.box[1] + 1
+            for other in rows
+            if other is not row and other.places["name"].box[0] < x1 and other.places["result"].box[2] > x0
+        )
+        if under and free and not nearer:
+            found.append(cell)
+    return found
+
+
 def measures(
     document: Document, data: Mapping[str, Any], evidence: Mapping[Path, PageEvidence]
 ) -> dict[Path, PageEvidence]:
     """Units and ranges of rows that have none which is printed, where their line has one cell of that kind left, in the
-    column of another row's ones, or for a unit right behind the result.
+    column of another row's ones, or for a unit right behind the result, for a range right below it.
 
     Args:
         document: without what is not a result.
@@ -303,6 +324,7 @@ def measures(
                 column = [other.places[field].box for other in own if other is not row and field in other.places]
                 near = [c for c in fits if any(in_line(c.box, box) for box in column)]
                 near = near or [c for c in fits if field == "unit" and c is following]
+                near = near or [c for c in _below(row, lines, own, taken) if field == "range"]
                 if field not in row.places and len(near) == 1:
                     found[(*row.path, field)] = _place(page, near[0], 0, len(near[0].text))
     return found

@@ -370,8 +370,8 @@ def earlier_columns(document: Document) -> list[Earlier]:
         for key, values in loose.items():
             if 2 * sum(sure for _, sure in values) > len(values):
                 columns.setdefault(key, []).extend(cell for cell, _ in values)
-        for (title, _), cells in columns.items():
-            found.append(Earlier(page.number, title, tuple(sorted(cells, key=lambda cell: cell.box[1]))))
+        for (text, _), under in columns.items():
+            found.append(Earlier(page.number, text, tuple(sorted(under, key=lambda cell: cell.box[1]))))
     return found
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+GLUED = r"(?:HH|LL|[HL↑↓▲▼])(?=\d)"
+"""A flag without a gap before its number, as a narrow column leaves them."""
 COMPARATOR = r"(?:<=|>=|[<>≤≥~] ?)?"
 NUM = rf"{COMPARATOR} ?-?\d+(?:[.,]\d+)*(?: \d{{3}})*"
 FLAG = r"(?:[HLN]{1,2}|[+*↑↓▲▼!-]{1,3}|\(!\)|\[[A-Z]\]|[¤»†‡°]|[A-Z][a-z]{2,8}|[a-z]{3,8})"
@@ -71,7 +73,7 @@ AGE = re.compile(
     r"|ετών|έτη|سنة|عام|שנים|岁|歳|才)\b.*|(?:j\.?|г\.|л\.|l\.)(?: .*)?)",
     re.IGNORECASE,
 )
-VALUE_CELL = re.compile(rf"(?:{FLAG} )?(?:{NUM}|\d\+|\+{{1,4}}|1:\d+)(?: ?(?P<unit>{UNIT}))?(?: {FLAG}){{0,2}}")
+VALUE_CELL = re.compile(rf"(?:{FLAG} |{GLUED})?(?:{NUM}|\d\+|\+{{1,4}}|1:\d+)(?: ?(?P<unit>{UNIT}))?(?: {FLAG}){{0,2}}")
 FINDING_CELL = re.compile(
     rf"(?:{FLAG} )?{WORD}\.?(?: (?:de|di) \w+)?(?: \([\d+-]+\))?(?: {FLAG}){{0,2}}", re.IGNORECASE
 )
@@ -82,7 +84,7 @@ RANGE_CELL = re.compile(rf"(?:{UNIT} )?{RANGE}(?: ?{UNIT})?")
 MEASURED_CELL = re.compile(rf"(?:{FLAG} )?{NUM}(?: {FLAG})?(?: [^\s<>≤≥]+){{0,3}}? {RANGE}")
 # Of a scan, letters that OCR does not know may be missing before the colon.
 COLON = re.compile(
-    rf"(?P<name>[^\W\d_][^:]{{1,60}}|): (?:{FLAG} )?{NUM}(?: ?(?P<unit>{UNIT}))?(?: {FLAG})?"
+    rf"(?P<name>[^\W\d_][^:]{{1,60}}|): (?:{FLAG} |{GLUED})?{NUM}(?: ?(?P<unit>{UNIT}))?(?: {FLAG})?"
     rf"(?P<range> +(?=[(\[]){RANGE_CELL.pattern})?[.,;]?"
 )
 RESULT_TITLE = re.compile(
