@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from extraction.evidence.columns import Column, Option, Relation, Sample, around, column, level, support
-from extraction.evidence.printed import Printed, Spot
+from extraction.evidence.printed import Printed, PrintedWord, Spot
 from extraction.evidence.walls import Walls
 
 if TYPE_CHECKING:
@@ -32,23 +32,48 @@ class Placer:
 
     def place_all(self, tables: Sequence[Sequence[PlacedRow]]) -> None:
         """Choose a spot for every cell of tables: all rows get their places first."""
-        for rows in tables:
-            for row in sorted(rows, key=lambda row: -row.score):
-                if row.anchor and self.claimed.intersection(row.anchor.atoms):
-                    row.anchor = None
-                elif row.anchor:
-                    self.claimed.update(row.anchor.atoms)
-                    self.walls.stand(id(row), row.anchor)
+        later = [self._stand(rows) for rows in tables]
+        for rows, places in zip(tables, later, strict=True):
+            self._place(rows, places)
 
-        for rows in tables:
-            self._place(rows)
+    def _stand(self, rows: Sequence[PlacedRow]) -> dict[int, Spot]:
+        """Let the rows of a table stand at their places, but for those whose names are no words among others.
 
-    def _place(self, rows: Sequence[PlacedRow]) -> None:
+        A number that a row was called by may be the value of another row.
+
+        Returns:
+            The places of rows that do not stand yet, by their numbers.
+        """
+        worded = [row.name is not None and any(map(str.isalpha, row.name.text)) for row in rows]
+        later: dict[int, Spot] = {}
+        for number in sorted(range(len(rows)), key=lambda number: -rows[number].score):
+            row = rows[number]
+            if row.anchor and any(worded) and not worded[number]:
+                later[number], row.anchor = row.anchor, None
+            else:
+                self._claim(row)
+        return later
+
+    def _claim(self, row: PlacedRow) -> None:
+        """Let a row stand at its anchor, if nothing else has taken that."""
+        if row.anchor and self.claimed.intersection(row.anchor.atoms):
+            row.anchor = None
+        elif row.anchor:
+            self.claimed.update(row.anchor.atoms)
+            self.walls.stand(id(row), row.anchor)
+
+    def _place(self, rows: Sequence[PlacedRow], later: Mapping[int, Spot]) -> None:
         """Choose a spot for every cell of a table's rows that has one in the row's neighbourhood."""
         samples = self._samples(rows)
         for number, row in enumerate(rows):
             if row.anchor:
                 self._choose(number, row, row.anchor, samples)
+        for number, anchor in later.items():
+            rows[number].anchor = anchor
+            self._claim(rows[number])
+        for number in later:
+            if (found := rows[number].anchor) is not None:
+                self._choose(number, rows[number], found, samples)
         self._adopt(rows)
         fields = dict.fromkeys(cell.field for row in rows for cell in row.cells if cell.carried)
         for name in fields:
@@ -124,7 +149,7 @@ class Placer:
                         cost -= _SUPPORT * support(option, anchor, near[cell.field])
                     cost += 0.1 * max(0, option.spot.line - anchor.last)
                     wishes.append((cost, order, option.spot.runs[0][0], option.spot, cell))
-            barred = self._barred(wishes, anchor, near)
+            barred = self._barred(wishes, anchor, near, columns)
             for _, _, _, spot, cell in sorted(wishes, key=lambda wish: wish[:3]):
                 if id(cell) in barred:
                     continue
@@ -133,11 +158,18 @@ class Placer:
                     self.claimed.update(spot.atoms)
                     own.update(spot.atoms)
 
-    def _barred(self, wishes: Sequence[Wish], anchor: Spot, near: Mapping[str, Sequence[Sample]]) -> set[int]:
+    def _barred(
+        self,
+        wishes: Sequence[Wish],
+        anchor: Spot,
+        near: Mapping[str, Sequence[Sample]],
+        columns: Mapping[str, Column | None],
+    ) -> set[int]:
         """Cells that must not take the only spot of a text that two cells of the row have.
 
-        A result that is the same word as the normal one, printed once: it is the value that most rows around have in
-        its column, and if they do not tell, the last one in the record's order.
+        A result that is the same word as the normal one, printed once: it is the value in whose column it stands or
+        that rows around have (there), and if they do not tell, the last one in the record's order. A plain number
+        is the value of a row, and no range.
         """
         barred: set[int] = set()
         spots: dict[str, dict[int, Spot]] = defaultdict(dict)
@@ -149,8 +181,14 @@ class Placer:
         for text, cells in rivals.items():
             if len(cells) > len(spots[text]) == 1:
                 option = Option(next(iter(spots[text].values())), "beside")
-                alike = [support(option, anchor, near[cell.field]) * len(near[cell.field]) for cell in cells]
-                most = max((round(number), at) for at, number in enumerate(alike))[1]
+                number = bool(_PLAIN.fullmatch(text))
+                ranks = []
+                for at, cell in enumerate(cells):
+                    usual = columns[cell.field]
+                    stands = usual is not None and usual.holds(option.spot.box, anchor.box)
+                    alike = support(option, anchor, near[cell.field]) * len(near[cell.field])
+                    ranks.append((number and cell.role == "value", stands, round(alike), bool(near[cell.field]), at))
+                most = max(ranks)[-1]
                 barred.update(id(cell) for at, cell in enumerate(cells) if at != most)
         return barred
 
@@ -236,11 +274,20 @@ class Placer:
                 if word.box[0] < anchor.box[0] or word.box[0] >= limit or word.first in self.claimed:
                     continue
                 if usual is None:
-                    if word.text[:1].isdigit() and word.last not in self.claimed:
+                    if word.text[:1].isdigit() and word.last not in self.claimed and not self._in_name(word, anchor):
                         return True
                 elif any(map(str.isalnum, word.text)) and usual.holds(word.box, anchor.box):
                     return True
         return False
+
+    def _in_name(self, word: PrintedWord, anchor: Spot) -> bool:
+        """Whether a number beside a row's name has words before it in a cell of their own, as "Glucose 30 min" has."""
+        number = self.printed.atoms[word.first].word
+        first = number
+        while not self.printed.words[first].opens:
+            first -= 1
+        letters = sum(char.isalpha() for before in self.printed.words[first:number] for char in before.text)
+        return letters > 3 and self.printed.words[first].box[0] > anchor.box[2]
 
     def _number_before(self, anchor: Spot, spot: Spot, own: Collection[int]) -> bool:
         """Whether running text has a number of no known value between a row's name and a spot."""
