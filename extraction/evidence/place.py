@@ -8,8 +8,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from extraction.evidence.columns import Column, Option, Relation, Sample, around, column, level, support
+from extraction.evidence.columns import Column, Option, Relation, Sample, around, column, support
 from extraction.evidence.printed import Printed, Spot
+from extraction.evidence.room import Room
 from extraction.evidence.walls import Walls
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 Wish = tuple[float, int, int, Spot, "PlacedCell"]
 _COST: dict[Relation, float] = {"beside": 0.0, "below": 1.0, "left": 1.2, "flow": 1.5}
 _PLAIN = re.compile(r"\d+(?:[.,]\d+)?")
-_NUMBER = re.compile(r"[<>≤≥=~+-]*\s*\d[\d.,' ]*")
 _SUPPORT = 3.0  # what agreement with the rows around counts against the relation
 
 
@@ -29,26 +29,52 @@ class Placer:
         self.printed = printed
         self.walls = Walls(printed)
         self.claimed: set[int] = set()
+        self.room = Room(printed, self.walls, self.claimed)
 
     def place_all(self, tables: Sequence[Sequence[PlacedRow]]) -> None:
         """Choose a spot for every cell of tables: all rows get their places first."""
-        for rows in tables:
-            for row in sorted(rows, key=lambda row: -row.score):
-                if row.anchor and self.claimed.intersection(row.anchor.atoms):
-                    row.anchor = None
-                elif row.anchor:
-                    self.claimed.update(row.anchor.atoms)
-                    self.walls.stand(id(row), row.anchor)
+        later = [self._stand(rows) for rows in tables]
+        for rows, places in zip(tables, later, strict=True):
+            self._place(rows, places)
 
-        for rows in tables:
-            self._place(rows)
+    def _stand(self, rows: Sequence[PlacedRow]) -> dict[int, Spot]:
+        """Let the rows of a table stand at their places, but for those whose names are no words among others.
 
-    def _place(self, rows: Sequence[PlacedRow]) -> None:
+        A number that a row was called by may be the value of another row.
+
+        Returns:
+            The places of rows that do not stand yet, by their numbers.
+        """
+        worded = [row.name is not None and any(map(str.isalpha, row.name.text)) for row in rows]
+        later: dict[int, Spot] = {}
+        for number in sorted(range(len(rows)), key=lambda number: -rows[number].score):
+            row = rows[number]
+            if row.anchor and any(worded) and not worded[number]:
+                later[number], row.anchor = row.anchor, None
+            else:
+                self._claim(row)
+        return later
+
+    def _claim(self, row: PlacedRow) -> None:
+        """Let a row stand at its anchor, if nothing else has taken that."""
+        if row.anchor and self.claimed.intersection(row.anchor.atoms):
+            row.anchor = None
+        elif row.anchor:
+            self.claimed.update(row.anchor.atoms)
+            self.walls.stand(id(row), row.anchor)
+
+    def _place(self, rows: Sequence[PlacedRow], later: Mapping[int, Spot]) -> None:
         """Choose a spot for every cell of a table's rows that has one in the row's neighbourhood."""
         samples = self._samples(rows)
         for number, row in enumerate(rows):
             if row.anchor:
                 self._choose(number, row, row.anchor, samples)
+        for number, anchor in later.items():
+            rows[number].anchor = anchor
+            self._claim(rows[number])
+        for number in later:
+            if (found := rows[number].anchor) is not None:
+                self._choose(number, rows[number], found, samples)
         self._adopt(rows)
         fields = dict.fromkeys(cell.field for row in rows for cell in row.cells if cell.carried)
         for name in fields:
@@ -115,8 +141,8 @@ class Placer:
                     if step == 0 and not beside:
                         continue
                     usual = columns[cell.field]
-                    if not self._stands(option, row, cell, usual, own) and not (
-                        cell.role == "value" and self._alone_below(option, row, cell.field, near, columns, own)
+                    if not self.room.stands(option, row, cell, usual, own) and not (
+                        cell.role == "value" and self.room.alone_below(option, row, cell.field, near, columns, own)
                     ):
                         continue
                     cost = _COST[option.relation]
@@ -124,7 +150,7 @@ class Placer:
                         cost -= _SUPPORT * support(option, anchor, near[cell.field])
                     cost += 0.1 * max(0, option.spot.line - anchor.last)
                     wishes.append((cost, order, option.spot.runs[0][0], option.spot, cell))
-            barred = self._barred(wishes, anchor, near)
+            barred = self._barred(wishes, anchor, near, columns)
             for _, _, _, spot, cell in sorted(wishes, key=lambda wish: wish[:3]):
                 if id(cell) in barred:
                     continue
@@ -133,11 +159,18 @@ class Placer:
                     self.claimed.update(spot.atoms)
                     own.update(spot.atoms)
 
-    def _barred(self, wishes: Sequence[Wish], anchor: Spot, near: Mapping[str, Sequence[Sample]]) -> set[int]:
+    def _barred(
+        self,
+        wishes: Sequence[Wish],
+        anchor: Spot,
+        near: Mapping[str, Sequence[Sample]],
+        columns: Mapping[str, Column | None],
+    ) -> set[int]:
         """Cells that must not take the only spot of a text that two cells of the row have.
 
-        A result that is the same word as the normal one, printed once: it is the value that most rows around have in
-        its column, and if they do not tell, the last one in the record's order.
+        A result that is the same word as the normal one, printed once: it is the value in whose column it stands or
+        that rows around have (there), and if they do not tell, the last one in the record's order. A plain number
+        is the value of a row, and no range.
         """
         barred: set[int] = set()
         spots: dict[str, dict[int, Spot]] = defaultdict(dict)
@@ -149,108 +182,16 @@ class Placer:
         for text, cells in rivals.items():
             if len(cells) > len(spots[text]) == 1:
                 option = Option(next(iter(spots[text].values())), "beside")
-                alike = [support(option, anchor, near[cell.field]) * len(near[cell.field]) for cell in cells]
-                most = max((round(number), at) for at, number in enumerate(alike))[1]
+                number = bool(_PLAIN.fullmatch(text))
+                ranks = []
+                for at, cell in enumerate(cells):
+                    usual = columns[cell.field]
+                    stands = usual is not None and usual.holds(option.spot.box, anchor.box)
+                    alike = support(option, anchor, near[cell.field]) * len(near[cell.field])
+                    ranks.append((number and cell.role == "value", stands, round(alike), bool(near[cell.field]), at))
+                most = max(ranks)[-1]
                 barred.update(id(cell) for at, cell in enumerate(cells) if at != most)
         return barred
-
-    def _stands(
-        self, option: Option, row: PlacedRow, cell: PlacedCell, usual: Column | None, own: Collection[int]
-    ) -> bool:
-        """Whether nothing speaks against an option.
-
-        Where the rows around agree on a column, what stands elsewhere (an earlier result, a limit) is no evidence.
-        A number that stands where the value should be, and is no other value of the row, is what was printed.
-        """
-        anchor, (spot, relation) = row.anchor, option
-        assert anchor is not None
-        if usual:
-            if relation == usual.relation or "left" in (relation, usual.relation):
-                if relation != usual.relation:
-                    return False
-                if not usual.holds(spot.box, anchor.box) and not self._sunk(option, anchor, usual):
-                    return False
-            elif relation == "flow" or (relation == "below" and self._occupied(anchor, id(row), usual)):
-                return False
-        if not _NUMBER.fullmatch(cell.text):
-            return True
-        if relation == "beside":
-            return not self._number_before(anchor, spot, own)
-        # Where values stand below their names, a number beside one is no value: "24 h protein" is a name too.
-        stands_so = usual is not None and relation == usual.relation
-        return relation == "left" or stands_so or not self._occupied(anchor, id(row), None)
-
-    def _sunk(self, option: Option, anchor: Spot, usual: Column) -> bool:
-        """Whether a value opens the next line below the one in which the column has the row's values and has none.
-
-        The cells of a row may be printed a line lower than its others, as a long word for a finding is.
-        """
-        spot = option.spot
-        page, first, end = self.printed.lines[spot.line - 1]
-        height, before = spot.box[3] - spot.box[1], self.printed.words[first:end]
-        rise = spot.box[1] - min(word.box[1] for word in before)
-        opens = self.printed.words[self.printed.lines[spot.line][1]].first == spot.runs[0][0]
-        if option.relation != "below" or page != spot.page or not opens or rise > 2 * height:
-            return False
-        x0, y0, x1, y1 = spot.box
-        between = self.printed.lines[anchor.last + 1 : spot.line]
-        words = [word for _, start, stop in between for word in self.printed.words[start:stop]]
-        empty = not any(usual.holds(word.box, anchor.box) for word in words)
-        return empty and usual.holds((x0, y0 - rise, x1, y1 - rise), anchor.box)
-
-    def _alone_below(
-        self,
-        option: Option,
-        row: PlacedRow,
-        field: str,
-        near: Mapping[str, Sequence[Sample]],
-        columns: Mapping[str, Column | None],
-        own: Collection[int],
-    ) -> bool:
-        """Whether a value that is not in line with others stands alone as far below its name as they do.
-
-        It may stand over its place in a picture of the range. What is in the column of another field is no value.
-        """
-        anchor, spot = row.anchor, option.spot
-        assert anchor is not None
-        if not level(option, anchor, near[field]):
-            return False
-        for key, usual in columns.items():
-            if key != field and usual and usual.holds(spot.box, anchor.box) and level(option, anchor, near[key]):
-                return False
-        _, first, end = self.printed.lines[spot.line]
-        x0, limit = anchor.box[0], self.walls.end(anchor, anchor.last, id(row))
-        cell = self.walls.cell(spot)
-        for word in self.printed.words[first:end]:
-            inside = x0 <= word.box[0] < limit and not cell[0] <= word.box[0] < cell[1]
-            if inside and any(map(str.isalnum, word.text)) and word.first not in own:
-                return False
-        return x0 <= cell[0] < limit
-
-    def _occupied(self, anchor: Spot, row: int, usual: Column | None) -> bool:
-        """Whether a word that is no value of a row stands beside the anchor: in a column, or else any number."""
-        for line in range(anchor.line, anchor.last + 1):
-            _, first, end = self.printed.lines[line]
-            limit = self.walls.end(anchor, line, row)
-            for word in self.printed.words[first:end]:
-                if word.box[0] < anchor.box[0] or word.box[0] >= limit or word.first in self.claimed:
-                    continue
-                if usual is None:
-                    if word.text[:1].isdigit() and word.last not in self.claimed:
-                        return True
-                elif any(map(str.isalnum, word.text)) and usual.holds(word.box, anchor.box):
-                    return True
-        return False
-
-    def _number_before(self, anchor: Spot, spot: Spot, own: Collection[int]) -> bool:
-        """Whether running text has a number of no known value between a row's name and a spot."""
-        first, last = anchor.runs[-1][1] + 1, spot.runs[0][0]
-        if self.printed.atoms[first - 1].line != spot.line:
-            return False
-        words = self.printed.words[self.printed.atoms[first - 1].word + 1 : self.printed.atoms[last].word + 1]
-        if any(word.opens for word in words):
-            return False
-        return any(word.text[:1].isdigit() and word.first < last and word.first not in own for word in words)
 
     def _adopt(self, rows: Sequence[PlacedRow]) -> None:
         """Place rows whose name is not printed on the only free line that has all of three or more other values."""

@@ -174,7 +174,9 @@ class Walls:
             for place, cell in enumerate(cells):
                 follows = place + 1 < len(cells) and not named[place + 1]
                 colon = page in self._colons and any(word.text.endswith(":") for word in cell[:-1])
-                if named[place] and sum(map(str.isalpha, self._text(cell))) > 1 and (follows or colon):
+                text = self._text(cell)
+                aside = text[0] in "([" and text[-1] in ")]"  # a method for one, below a name of several lines
+                if named[place] and not aside and sum(map(str.isalpha, text)) > 1 and (follows or colon):
                     wall = _Wall(cell[0].box[0], cell[-1].box[2], -1)
                     known.append((wall, range(cell[0].first, cell[-1].last + 1)))
         return known

@@ -95,6 +95,8 @@ def may_end(keys: list[str], at: int) -> bool:
     if all(other in _CLOSING or (len(other) > 2 and other[0] in "._…") for other in rest):
         return True
     after = rest[0]
+    if after == "<" and len(rest) > 2 and rest[2] == ">" and all(other in _CLOSING for other in rest[3:]):
+        return True  # a mark: "106<1>", "62<H>"
     if after in "([" or (after[0] in "._…" and len(after) > 2):
         return True
     if is_number(key):

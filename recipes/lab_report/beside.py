@@ -69,7 +69,11 @@ def beside_levels(document: Document, evidence: Mapping[Path, PageEvidence]) -> 
         own = {p: one for p, one in evidence.items() if p[-1] == "result" and one.page == page.number}
         for row in gather_rows(page.words) if own else ():
             first = next(cells_of(page, row), None)
-            if first is None or not LEVEL.fullmatch(first.text):
+            if (
+                first is None
+                or not LEVEL.fullmatch(first.text)
+                or any(overlap(first.box, p.box) > 0 for p in own.values())
+            ):
                 continue
             for path, place in own.items():
                 name = evidence.get((*path[:-1], "name"))

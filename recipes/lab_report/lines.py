@@ -363,15 +363,15 @@ def earlier_columns(document: Document) -> list[Earlier]:
                 key = title.text, title.box[0]
                 if not _away(title, box)[0]:
                     # Of a title of two lines both are left out.
-                    own = cell.box[3] <= title.box[3] and {*cell.words} <= {*title.words}
-                    columns.setdefault(key, []).append(title if own else cell)
+                    of_title = cell.box[3] <= title.box[3] and {*cell.words} <= {*title.words}
+                    columns.setdefault(key, []).append(title if of_title else cell)
                 elif cell.is_value and len(over) - over.count(None) <= titles.many_earlier(page.number, box):
                     loose.setdefault(key, []).append((cell, results))
         for key, values in loose.items():
             if 2 * sum(sure for _, sure in values) > len(values):
                 columns.setdefault(key, []).extend(cell for cell, _ in values)
-        for (text, _), under in columns.items():
-            found.append(Earlier(page.number, text, tuple(sorted(under, key=lambda cell: cell.box[1]))))
+        for (text, _), told in columns.items():
+            found.append(Earlier(page.number, text, tuple(sorted(told, key=lambda cell: cell.box[1]))))
     return found
 
 

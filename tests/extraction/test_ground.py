@@ -91,6 +91,9 @@ def scalar(text, *lines):
         ("5.0", "Sodium  +5.0", "5.0"),
         ("5.0", "Base excess  -5.0", None),
         ("-5.0", "Base excess  -5.0", "-5.0"),
+        ("62", "Platelets  62<1>", "62"),
+        ("62", "Platelets  62<↓>", "62"),
+        ("62", "Platelets  62<63", None),
         ("-5.0", "Base excess  - 5.0", None),
         ("5.0", "CRP  <5.0", None),
         ("5.0", "CRP  < 5.0", None),
@@ -303,6 +306,39 @@ def test_where_values_stand_below_names_a_number_beside_one_hides_none():
         lines += [f"{name:30}{'24 h protein' if name == 'Ratio' else ''}".rstrip(), f"{'':12}{value}"]
     got = found([*map(test, names, values)], page(*lines))
     assert [got[i, "result"].text for i in range(4)] == values
+
+
+def test_a_number_that_a_row_is_called_by_may_be_the_value_of_another():
+    lines = [
+        "Glucose, 0 min          Glucose, 30 min",
+        "99 mg/dL                123 mg/dL",
+        "Glucose, 60 min",
+        "155 mg/dL",
+    ]
+    rows = [test("Glucose, 0 min", "99", "mg/dL"), test("99", "123", "mg/dL"), test("Glucose, 60 min", "155", "mg/dL")]
+    got = found(rows, page(*lines))
+    assert got[0, "result"].text == "99" and (1, "name") not in got and (1, "result") not in got
+
+
+def test_a_method_in_brackets_below_a_name_is_no_other_row():
+    lines = [
+        "Monocytes, blood,",
+        "Technicon",
+        "(Microscopy)                  10.4      %",
+        "Basophils, blood",
+        "(Impedance)                   1.2       %",
+    ]
+    got = found([test("Monocytes, blood", "10.4", "%"), test("Basophils, blood", "1.2", "%")], page(*lines))
+    assert [got[i, "result"].text for i in range(2)] == ["10.4", "1.2"]
+
+
+def test_what_is_printed_once_and_read_twice_is_the_value_where_the_rows_around_have_no_other():
+    lines = ["TB1 min nil: 0.36 IU/mL", "Zinc: 12 umol/L", "Folate: pending", "Iron: 20 umol/L"]
+    rows = [test("TB1 min nil", "0.36", "IU/mL", "0.36"), test("Zinc", "12", "umol/L"),
+            test("Folate", "pending", None, "pending"), test("Iron", "20", "umol/L")]  # fmt: skip
+    got = found(rows, page(*lines))
+    assert [(i, "result") in got for i in range(4)] == [True] * 4
+    assert (0, "range") not in got and (2, "range") not in got
 
 
 def test_pages_can_be_restricted():
