@@ -130,7 +130,8 @@ def test_check_rows(tmp_path):
     printed = start("check_rows.py", "--count", 2, "--rows", 1, "--json", tmp_path / "figures.json")
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["reports"] == 2 and "noticed" in printed
-    assert all(noticed <= taken for taken, noticed in figures["left_out"].values()) and figures["left_out"]
+    counts = figures["left_out"].values()
+    assert all(read <= taken and noticed <= taken for taken, noticed, read in counts) and counts
 
 
 def test_demo_and_release_know_their_arguments(tmp_path):

@@ -69,6 +69,7 @@ class Issue:
     - `set_aside`: a row was taken out of the data, since its name or value does not stand where it should, is of
       another column, or is doubted by the model itself. A value that is `not_found` or `misplaced` and may be null is
       null in the data. `Record.set_aside` has both.
+    - `added`: a row that the model left out, or misread, was read from its line by the task: compare it with the page.
     - `doubtful`: a row was kept of whose name or value the model itself is little sure.
 
     Attributes:

@@ -23,6 +23,7 @@ Box = tuple[float, float, float, float]
 
 _EDGE = 0.5  # times a line's height: edges so far apart are in line
 _SEVERAL = 3
+_HEADINGS = ("panel", "method", "specimen")
 _APART = 14.0  # points: names of one column begin so far apart at most
 _AMOUNT = re.compile(r"(?<![\w.,/-])[<>≤≥]? ?\d[\d.,]*(?![\w/*^-])")
 _ASIDE = re.compile(r"[(\[][^()\[\]]*[)\]]")
@@ -36,8 +37,8 @@ def in_line(one: Box, other: Box) -> bool:
 
 def beside(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
     """Results that are a part of their cells ("changed" of "changed 8"), numbers that stand before a unit and are not
-    its row's result ("B 70   38.6 %", read as 70), units that are words of a longer text, and panels with a unit or a
-    range beside them.
+    its row's result ("B 70   38.6 %", read as 70), units that are words of a longer text, and headings with a unit, a
+    range or a value beside them; methods and specimens are none where they do not begin as names do.
 
     Of a result without a figure its cell tells a number that is no other value, in no brackets, and no day. A panel's
     line tells a unit or a range in the column of those of results.
@@ -167,17 +168,23 @@ def _is_result(cell: Cell) -> bool:
 def _measured_headings(page: Page, cells: Sequence[Cell], own: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
     columns = [place.box for path, place in own.items() if path[-1] in ("unit", "range")]
     results = [place.box for path, place in own.items() if path[-1] == "result"]
-    read = [place.box for path, place in own.items() if path[-1] != "panel"]
+    names = [place.box for path, place in own.items() if path[-1] == "name"]
+    read = [place.box for path, place in own.items() if path[-1] not in _HEADINGS]
     measures = [
         cell
         for number, cell in enumerate(cells)
         if (cell.qualifies and any(in_line(cell.box, box) for box in columns))
         # A word in the column of the results is one, if it is all that stands there: "GROUPE SANGUIN  A".
-        or (number == len(cells) - 1 == 1 and sum(in_line(cell.box, box) for box in results) > 1 and _is_result(cell))
+        or (
+            sum(in_line(cell.box, box) for box in results) > 1
+            and (cell.is_value or (number == len(cells) - 1 == 1 and _is_result(cell)))
+        )
     ]
     measures = [cell for cell in measures if not any(overlap(cell.box, box) > 0 for box in read)]
     for path, place in own.items() if measures else ():
-        if path[-1] != "panel":
+        if path[-1] not in _HEADINGS or (
+            path[-1] != "panel" and not any(abs(place.box[0] - box[0]) < _APART for box in names)
+        ):
             continue
         end = max((cell.box[2] for cell in cells if overlap(cell.box, place.box) > 0), default=page.width)
         told = next((cell for cell in measures if cell.box[0] >= end), None)

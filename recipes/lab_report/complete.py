@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from extraction.checks import Added, MissedLine, Path
@@ -37,7 +38,7 @@ _FLAG = re.compile(rf"{FLAG}|[^\w\s%‰]{{1,3}}")
 Box = tuple[float, float, float, float]
 
 _NEAR = 14.0  # points: names of one table begin so far apart at most
-_LINE = 1.35  # times a line's height: lines of one name are no further apart
+_NEARER = 0.9  # times the least distance of rows: lines of one name are no further apart
 _EDGE = 3.0  # points: lines of one name begin so far apart at most
 _SAME = 0.5  # share of the smaller of two boxes that is common to both where they are one place
 _HEADINGS = ("panel", "method", "specimen", "sample_collection_time")
@@ -79,7 +80,7 @@ def completed(document: Document, evidence: Mapping[Path, PageEvidence], missed:
                 continue
             cells = _segment(lines[number], line, own)
             told = any(overlap(cell.box, box) > _SAME for cell in cells for box in taken)
-            if told or titles.earlier(page.number, line.box) or _goes_on(cells[0], lines, number):
+            if told or titles.earlier(page.number, line.box) or _goes_on(cells[0], lines, number, own):
                 continue
             limits = next((one for one in lines[number::-1] if names_limits(one) or _names_columns(one)), [])
             row = _read(page, cells, line, own, limits)
@@ -116,17 +117,20 @@ def _segment(cells: Sequence[Cell], line: MissedLine, rows: Collection[_Row]) ->
     return list(cells[start:end])
 
 
-def _goes_on(name: Cell, lines: Sequence[Sequence[Cell]], number: int) -> bool:
-    """Whether a name may be of several lines: right above or below stands more in its column, without a value."""
+def _goes_on(name: Cell, lines: Sequence[Sequence[Cell]], number: int, rows: Sequence[_Row]) -> bool:
+    """Whether a name may be of several lines: right above or below stands more in its column, without a value, nearer
+    than rows are to each other, or as the text of one name goes on.
+    """
+    middles = sorted({row.middle for row in rows})
+    pitch = min((b - a for a, b in pairwise(middles) if b - a > 1), default=0.0)
     height = name.box[3] - name.box[1]
     for cells in (line for line in (lines[max(number - 1, 0)], *lines[number + 1 : number + 2])):
         other, away = cells[0], abs(cells[0].box[1] - name.box[1])
-        valued = any(cell.is_value or ":" in cell.text for cell in cells)
-        if other is name or valued or not other.is_name or abs(other.box[0] - name.box[0]) > _EDGE:
+        if other is name or len(cells) > 1 or not other.is_name or abs(other.box[0] - name.box[0]) > _EDGE:
             continue
         first, second = sorted((name, other), key=lambda cell: cell.box[1])
         open_ended = is_open([first]) or goes_on(second.text)
-        if away < _LINE * height or (open_ended and away < 2 * height):
+        if ":" not in other.text and (away < _NEARER * pitch or (open_ended and away < 2 * height)):
             return True
     return False
 

@@ -113,7 +113,7 @@ def _chain(page: Page, lines: Sequence[Sequence[Cell]], first: int) -> list[int]
         elif _is_near(parts[-1], part) and (
             is_open(parts)
             or (goes_on(part.text) and _is_full(page, parts[-1], part, lines))
-            or _is_around(parts[-1], part, lines[chain[-1]])
+            or (_is_exact(page) and _is_around(parts[-1], part, lines[chain[-1]]))
         ):
             parts.append(part)
         else:
@@ -155,6 +155,11 @@ def is_open(parts: Sequence[Cell]) -> bool:
 def _is_near(one: Cell, other: Cell) -> bool:
     """Whether no more than a line stands between two parts of a name."""
     return other.box[1] - one.box[1] < 2 * _PAST * (one.box[3] - one.box[1])
+
+
+def _is_exact(page: Page) -> bool:
+    """Whether a page's words stand where they are printed, to a fraction of a line: OCR's do not."""
+    return all(word.score == 1.0 for word in page.words)
 
 
 def _is_around(one: Cell, other: Cell, values: Sequence[Cell]) -> bool:

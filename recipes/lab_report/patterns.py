@@ -14,7 +14,7 @@ UNIT = (
     r"|[xх]? ?10[\^*Ee]?[\d⁰-⁹]*/ ?\w+|[fpnμmk]?[glLUM]|IU|s|sec|mm|[фпнмк]?[гл]|сек|Ед|мм)"
 )
 LIMITS = r"(?:[^\W\d_][^\d<>]{0,24})?"
-RANGE = rf"[\[(]?{LIMITS} ?(?:{NUM} ?(?:-|[^\W\d_]{{1,3}}) ?{NUM}|[<>≤≥]=? ?{NUM})[\])]?"
+RANGE = rf"[\[(]?{LIMITS} ?(?:{NUM} ?(?:-|[^\W\d_]{{1,3}}) ?{NUM}|[<>≤≥]=? ?(?:1:\d+|{NUM}))[\])]?"
 WORD = (
     # What is seen or not, and what is not known yet, in whole words: names begin as they do.
     r"(?:(?:not|none?|non|no se|niet|geen|nicht|nie|pas|não|ej) (?:seen|found|observ\w+|gezien|gesehen|vus?|vist[oai]s?"

@@ -1,0 +1,161 @@
+"""What code reads of a report where the model did not: rows from their lines, units, ranges and headings."""
+
+import json
+
+import pytest
+
+from extraction.api import Extractor
+from recipes.lab_report.task import CONTRACT
+from tests.conftest import Scripted, document_of
+
+PAGE = """Patient: P. Sample
+Test                  Result   Unit      Range
+Klinische Chemie
+  Elektrolyte
+  Kalium              4.1      mmol/L    3.5 - 5.1
+  Natrium             141      mmol/L    136 - 145
+  Chlorid         H   112      mmol/L    98 - 107
+  Nierenwerte
+  Kreatinin           0.9      mg/dL     0.6 - 1.2
+"""
+ROWS = [
+    {"panel": "Klinische Chemie > Elektrolyte"},
+    ["Kalium", "4.1", "mmol/L", "3.5 - 5.1"],
+    ["Natrium", "141", "mmol/L", "136 - 145"],
+    ["Chlorid", "112", "mmol/L", "98 - 107"],
+    {"panel": "Klinische Chemie > Nierenwerte"},
+    ["Kreatinin", "0.9", "mg/dL", "0.6 - 1.2"],
+]
+
+
+def read(page, *rows):
+    """The record of a page whose rows a model gives, first and at each further look."""
+    answer = json.dumps({"tests": list(rows)})
+    [record] = Extractor(Scripted(*[answer] * 4), CONTRACT).read([document_of(page)])
+    return record
+
+
+def told(record, *keys):
+    return [tuple(row[key] for key in keys) for row in record.data["tests"]]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 5])
+def test_a_row_that_the_model_left_out_is_read_from_its_line_and_named(number):
+    record = read(PAGE, *(row for at, row in enumerate(ROWS) if at != number))
+    keys = ("name", "result", "unit", "range", "flag")
+    assert told(record, *keys) == told(read(PAGE, *ROWS), *keys)
+    [issue] = [issue for issue in record.issues if issue.code != "not_found"]
+    row = [row for row in ROWS if isinstance(row, list)].index(ROWS[number])
+    assert (issue.code, issue.path) == ("added", f"/tests/{row}") and ROWS[number][0] in issue.message
+    assert record.status == "partial" and record.fields[f"/tests/{row}/result"].confidence is None
+    heading = "Nierenwerte" if number == 5 else "Elektrolyte"
+    assert record.data["tests"][row]["panel"] == f"Klinische Chemie > {heading}"
+
+
+def test_issues_of_other_rows_stay_with_them():
+    rows = [row for at, row in enumerate(ROWS) if at != 1]
+    rows[1] = ["Natrium", "141", "mmol/L", "136 - 146"]
+    page = PAGE.replace("136 - 145", "")
+    record = read(page, *rows)
+    assert ("not_found", "/tests/1/range") not in [(issue.code, issue.path) for issue in record.issues]
+    page = PAGE.replace("136 - 145", "136 - 145 mmol")
+    assert ("not_found", "/tests/1/range") in [(issue.code, issue.path) for issue in read(page, *rows).issues]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "  Chlorid             112      mmol/L    98 - 107    104",
+        "  Normal              112      mmol/L    98 - 107",
+        "  Chlorid             112                98 - 107",
+        "  12-03-2024          112      mmol/L    98 - 107",
+    ],
+    ids=["a further number", "a level", "no unit where all have one", "a day"],
+)
+def test_a_line_that_may_say_something_else_is_not_read(line):
+    page = PAGE.replace("  Chlorid         H   112      mmol/L    98 - 107", line)
+    record = read(page, *(row for at, row in enumerate(ROWS) if at != 3))
+    assert "added" not in {issue.code for issue in record.issues}
+    assert len(record.data["tests"]) == 3
+
+
+def test_a_flag_without_a_gap_before_its_result_is_parted_from_it():
+    page = """Test      Result   Unit    Range
+MCHC      LL291    g/L     331 - 378
+Hb        140      g/L     130 - 170"""
+    record = read(page, ["MCHC", "LL291", "g/L", "331 - 378"], ["Hb", "140", "g/L", "130 - 170"])
+    assert told(record, "name", "result") == [("MCHC", "291"), ("Hb", "140")]
+    assert {issue.code for issue in record.issues} == {"added"}
+    [aside] = record.set_aside
+    assert aside.data["result"] == "LL291"
+
+
+def test_a_made_up_unit_gives_way_to_what_is_printed_in_its_column():
+    page = PAGE.replace("Natrium             141      mmol/L", "Natrium             141      /100 WBC")
+    record = read(page, *ROWS[:2], ["Natrium", "141", "%", "136 - 145"], *ROWS[3:])
+    assert told(record, "unit")[1] == ("/100 WBC",) and record.fields["/tests/1/unit"].evidence.text == "/100 WBC"
+    assert not record.set_aside
+
+
+def test_ranges_below_their_results_are_those_of_the_results_above():
+    page = "Sodium   139 mmol/L\n         136-145\n\nPotassium   5.4 mmol/L\n            3.5-5.1\n"
+    record = read(page, ["Sodium", "139", "mmol/L"], ["Potassium", "5.4", "mmol/L"])
+    assert record.status == "ok" and told(record, "range") == [("136-145",), ("3.5-5.1",)]
+
+
+def test_a_heading_that_is_the_name_of_a_result_gives_way_to_the_line_above():
+    rows = [{"panel": "Kalium"}, *ROWS[1:4], {"panel": "Kreatinin"}, ROWS[5]]
+    record = read(PAGE.replace("  Elektrolyte\n", ""), *rows)
+    panels = [panel for (panel,) in told(record, "panel")]
+    assert panels == [*["Klinische Chemie"] * 3, "Klinische Chemie > Nierenwerte"], record.issues
+    assert record.status == "ok"
+
+
+def test_what_may_be_two_headings_or_one_in_the_other_is_not_told():
+    rows = [{"panel": "Kalium"}, *ROWS[1:4], {"panel": "Kreatinin"}, ROWS[5]]
+    record = read(PAGE.replace("  Elektrolyte", "Elektrolyte"), *rows)
+    assert told(record, "panel")[0] == (None,) and record.status == "partial"
+
+
+def test_a_heading_with_a_word_in_the_column_of_the_results_is_a_result():
+    page = "Groupe sanguin   A\nRhésus           Positif\nTSH              2.10      mUI/l    0.27 - 4.20\n"
+    rows = [{"panel": "Groupe sanguin"}, ["Rhésus", "Positif"], ["TSH", "2.10", "mUI/l", "0.27 - 4.20"]]
+    record = read(page, *rows)
+    assert told(record, "panel") == [(None,), (None,)] and record.status == "partial"
+    assert "“Groupe sanguin” has “A” beside it" in record.issues[0].message
+
+
+def test_a_laboratory_s_name_is_no_heading():
+    page = "Cold Spring Reference Laboratory\n\n" + PAGE.replace("Klinische Chemie\n  Elektrolyte\n", "")
+    rows = [{"panel": "Cold Spring Reference Laboratory"}, *ROWS[1:4]]
+    record = read(page.replace("  Nierenwerte\n  Kreatinin           0.9      mg/dL     0.6 - 1.2\n", ""), *rows)
+    assert record.data["laboratory"] == "Cold Spring Reference Laboratory"
+    assert record.status == "ok" and {panel for (panel,) in told(record, "panel")} == {None}
+
+
+def test_a_level_s_limit_is_no_result_of_the_test_above():
+    page = PAGE + "  HbA1c               6.1      %         4.0 - 5.6\n  Normal              < 5.7    < 100\n"
+    record = read(page, *ROWS, ["HbA1c", "< 5.7", "%", "< 100"])
+    assert told(record, "name", "result", "range")[-1] == ("HbA1c", "6.1", "4.0 - 5.6")
+    assert "< 5.7" in [aside.data["result"] for aside in record.set_aside]
+
+
+def test_a_specimen_between_name_and_result_is_no_name():
+    page = """Tests                 Type        Finding    Units    Range
+Pancreatic elastase
+                      Faeces      180        ug/g     > 200
+Rotavirus antigen     Faeces      12         mg/L     < 20
+Calprotectin          Faeces      30         mg/L     < 50
+Lactoferrin           Faeces      3          mg/L     < 7
+"""
+    rows = [["Rotavirus antigen", "12", "mg/L", "< 20"], ["Calprotectin", "30", "mg/L", "< 50"]]
+    record = read(page, ["Faeces", "180", "ug/g", "> 200"], *rows, ["Lactoferrin", "3", "mg/L", "< 7"])
+    assert "Faeces" not in [name for (name,) in told(record, "name")] and record.status == "partial"
+
+
+def test_a_heading_that_was_read_as_a_row_is_set_aside_without_an_alarm():
+    """Nothing is lost with it: the heading is alone on its line, and the value is another row's."""
+    record = read(PAGE, *ROWS[:1], ["Klinische Chemie", "4.1", "mmol/L"], *ROWS[1:])
+    assert record.status == "ok", record.issues
+    page = PAGE.replace("Klinische Chemie\n", "Klinische Chemie      siehe unten\n")
+    assert read(page, *ROWS[1:4], ["Klinische Chemie", "9.9", "mmol/L"], *ROWS[5:]).status == "partial"
