@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,10 +60,12 @@ def export(records: Path, to: Format, out: Path) -> Exported:
         raise AssayError(f"{out} is {'a folder' if out.is_dir() else 'named like a record'}; name a file, NAME.{to}.")
     if not files:
         raise AssayError(f"{records} holds no records; give a folder that assay extract wrote.")
-    done, tables = Exported(), Tables(contracts)
+    done, tables, sources = Exported(), Tables(contracts), Counter[Path]()
     for path in tqdm(files, desc="finding columns", unit="file", leave=False, disable=None):
         try:
-            for part in _load(path).parts:
+            record = _load(path)
+            sources[path.parent / record.source] += 1
+            for part in record.parts:
                 tables.see(part)
         except AssayError as error:
             done.unread[path] = str(error)
@@ -77,7 +80,9 @@ def export(records: Path, to: Format, out: Path) -> Exported:
                 for path in tqdm(files, desc="exporting", unit="file", leave=False, disable=None):
                     record = _load(path)
                     folder = path.parent.relative_to(records) if records.is_dir() else Path()
-                    document = printable((folder / record.source).as_posix())
+                    # Two documents of one name are told by their records' names.
+                    same = sources[path.parent / record.source] > 1
+                    document = printable((folder / (path.name if same else record.source)).as_posix())
                     for number, part in enumerate(record.parts, 1):
                         for table, cells in tables.lines(
                             part, f"{document}#{number}" if len(record.parts) > 1 else document

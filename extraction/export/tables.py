@@ -10,9 +10,9 @@
 - `set_aside`, where records have such a list: `document`, `path` in the record, the row's fields, `reason`.
 
 Values are text as printed; numbers, booleans and lists of anything but objects are JSON text; nested objects have
-columns `outer.inner`. Beside a field whose role in the contract is `value`, `range` or `time` stand `_comparator`,
-`_number`, `_unit`, or `_low`, `_high`, or `_date` (ISO 8601), filled where the text can mean only one thing. A column
-whose name is taken already gets `_2` behind it.
+columns `outer.inner`. Beside a field whose role (in the contract, or the records) is `value`, `range` or `time` stand
+`_comparator`, `_number`, `_unit`, or `_low`, `_high`, or `_date` (ISO 8601), filled where the text can mean only one
+thing. A column whose name is taken already gets `_2` behind it.
 """
 
 from __future__ import annotations
@@ -53,9 +53,10 @@ _TYPES: dict[str, type] = {
 
 
 class Place(BaseModel):
-    """Where a value was read, as what, and how sure the model was."""
+    """Where a value was read, as what, how sure the model was, and what its field is for."""
 
     text: str | None = None
+    role: Role | None = None
     confidence: float | None = None
     page: int | None = None
     box: tuple[float, float, float, float] | None = None
@@ -191,7 +192,12 @@ class Tables:
                     self._fields[table][here] = None
 
     def see(self, record: SavedRecord) -> None:
-        """Take in the tables and columns of a record."""
+        """Take in the tables and columns of a record; what its fields are for, where no contract says it."""
+        for path, place in record.evidence.items():
+            name = next((step for step in reversed(path.split("/")) if step and not step.isdigit()), "")
+            if place.role and name not in self._roles:
+                self._roles[name] = place.role
+                self._headings |= {name} if place.role in ("heading", "time") else set()
         for row in _rows(record.values):
             self._fields.setdefault(row.table, {}).update(_filled(row.own))
         if record.set_aside is not None:

@@ -17,7 +17,7 @@ from extraction.record.record import Issue
 from extraction.schema import pointer
 from extraction.values.dates import moments
 from recipes.lab_report.lines import Cell, cells_of, is_other_title, names_columns, names_limits, touch
-from recipes.lab_report.patterns import LEVEL, UNIT_CELL
+from recipes.lab_report.patterns import LEVEL, PRICE_TITLE, UNIT_CELL
 
 Box = tuple[float, float, float, float]
 
@@ -108,6 +108,22 @@ def names_elsewhere(document: Document, evidence: Mapping[Path, PageEvidence]) -
                     message = f"“{text}” stands in another column than the other names, beside “{cell.text}”."
                     yield Issue("misplaced", message, pointer(path), page.number)
                     break
+
+
+def among_prices(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
+    """Results below two titles of prices and quantities, as invoices have them, and none of results."""
+    for page in document.pages:
+        results = {p: one for p, one in evidence.items() if p[-1] == "result" and one.page == page.number}
+        titles: list[str] = []
+        for row in gather_rows(page.words) if results else ():
+            cells = list(cells_of(page, row))
+            prices = [cell.text for cell in cells if PRICE_TITLE.fullmatch(cell.text)]
+            if len(prices) > 1 or names_columns("  ".join(cell.text for cell in cells)):
+                titles = prices
+            for path, place in results.items():
+                if len(titles) > 1 and row.y0 < (place.box[1] + place.box[3]) / 2 < row.y1:
+                    message = f"“{place.text}” stands in a list of prices, under “{'”, “'.join(titles)}”."
+                    yield Issue("misplaced", message, pointer(path), page.number)
 
 
 def under_limits(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:

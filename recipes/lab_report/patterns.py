@@ -106,6 +106,14 @@ LIMITS_TITLE = re.compile(
 OTHER_TITLE = re.compile(f"{UNIT_TITLE.pattern}|{LIMITS_TITLE.pattern}", re.IGNORECASE)
 """Parts of the commonest titles of columns: of results, and of units or ranges."""
 
+PRICE_TITLE = re.compile(
+    r"(?:unit |line )?(?:price|amount|fee|charge|cost)s?|qty|quantity|prix(?: unitaire)?|montant|quantité|tarif"
+    r"|(?:einzel|gesamt|stück)?(?:preis|betrag)|menge|anzahl|precio|importe|cantidad|prezzo|importo|quantità"
+    r"|prijs|bedrag|aantal|preço|valor (?:unitário|total)|цена|сумма|стоимость|количество|cena|kwota|ilość|částka"
+    r"|množství|pris|belopp|antal|fiyat|tutar|adet|τιμή μονάδας|ποσό|السعر|المبلغ|מחיר|סכום|单价|金额|数量|単価|金額",
+    re.IGNORECASE,
+)
+"""Whole titles of columns of invoices and requisitions."""
 EARLIER_TITLE = re.compile(
     r"previous|prior\b|earlier|voorgaand|vorw|vorbef|vorher|früher|vorig|eerder|ant[ée]r|pr[ée]c[ée]d"
     r"|προηγ|предыд|пред\.|ранее|предиш|поперед|poprz|önceki|předch|minul|tidigare|föreg|سابق|קודמ|קודם|上次|历史|前回",

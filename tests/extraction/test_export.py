@@ -223,6 +223,26 @@ def test_any_data_without_a_contract(tmp_path):
     assert [first[name] for name in ("Name", "name_2", "a.b", "a.b_2", "list")] == ["A", "B", "1", "true", "[1, {}]"]
 
 
+def test_records_without_their_contract_say_what_fields_are_for(tmp_path):
+    evidence = {"/rows/0/weight": {**place(1, [1, 2, 3, 4], 0.9), "role": "value"}}
+    evidence["/rows/0/group"] = {**place(1, [1, 0, 9, 1], 0.9), "role": "heading"}
+    write_record(tmp_path / "records", "a", {"rows": [{"weight": "<1,5 kg", "group": "Nuts"}]}, evidence=evidence)
+    export(tmp_path / "records", "csv", tmp_path / "out.csv")
+    [row] = csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8-sig"))
+    assert (row["weight_number"], row["weight_unit"], row["y0"]) == ("1.5", "kg", "2.0")
+
+
+def test_two_documents_of_one_name_are_told_by_their_records(tmp_path):
+    for name in ("report", "report.2", "other"):
+        write_record(tmp_path / "records", name, {"rows": [{"weight": "1"}]})
+    for name in ("report", "report.2"):
+        path = tmp_path / "records" / f"{name}.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"source": "report.pdf"}))
+    export(tmp_path / "records", "csv", tmp_path / "out.csv")
+    rows = csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8-sig"))
+    assert [row["document"] for row in rows] == ["other.pdf", "report.2.json", "report.json"]
+
+
 def test_a_schema_without_lists_is_one_table(tmp_path):
     folder = tmp_path / "records"
     write_record(folder, "a", {"total": "9,50 €", "due": None}, evidence={"/total": place(1, [1, 2, 3, 4], 0.5)})

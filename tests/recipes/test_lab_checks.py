@@ -535,8 +535,8 @@ def test_what_is_said_of_one_report_is_said_of_no_other(tmp_path):
             )
 
     [record] = Extractor(Server(), CONTRACT).read([document_of(*pages)])
-    assert record.status == "partial" and [one and len(one["tests"]) for one in record.reports] == [0, 1, None]
-    assert [(issue.code, issue.page) for issue in record.issues] == [("row_left_out", 1), ("refused", 3)]
+    assert record.status == "partial" and [one and len(one["tests"]) for one in record.reports] == [1, 1, None]
+    assert [(issue.code, issue.page) for issue in record.issues] == [("added", 1), ("refused", 3)]
     assert len(record.views) == 3 and record.report_pages == [[1], [2], [3]]
     (tmp_path / "records").mkdir()
     record.save(tmp_path / "records" / "a.json")

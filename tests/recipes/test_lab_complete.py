@@ -159,3 +159,14 @@ def test_a_heading_that_was_read_as_a_row_is_set_aside_without_an_alarm():
     assert record.status == "ok", record.issues
     page = PAGE.replace("Klinische Chemie\n", "Klinische Chemie      siehe unten\n")
     assert read(page, *ROWS[1:4], ["Klinische Chemie", "9.9", "mmol/L"], *ROWS[5:]).status == "partial"
+
+
+def test_an_invoice_has_no_results():
+    page = """Invoice 4711                          Northgate Clinical
+Item                  Code     Qty    Unit price    Amount
+Hemoglobin A1c        83036    1      11.20         11.20
+TSH                   84443    1      90.00         90.00
+"""
+    record = read(page, ["Hemoglobin A1c", "1", None, "11.20"], ["TSH", "1", None, "90.00"])
+    assert record.data["tests"] == [] and record.status == "partial"
+    assert "stands in a list of prices" in record.set_aside[0].reason
