@@ -151,7 +151,7 @@ class Walls:
         ]
 
     def _repeats(self, page: int, left: float) -> bool:
-        """Whether a column says the same again and again, as those of specimens and methods do and no names.
+        """Whether a column says the same again and again, as those of kinds and methods do and no names.
 
         A row that was called by such a word makes no column of names of it.
         """

@@ -58,13 +58,13 @@ def build_record(document: Document, replies: Sequence[WindowReply], contract: C
     tree = tree_of(plain(tree), {path: value for path, value in values_of(tree) if path not in none})
     rows = set_aside_rows(tree, contract, [*_checked(tree, document, contract), *cut], grounded)
     rows, added = with_added(rows, document, contract) if grounded else (rows, [])
-    whole = _filled(rows.tree, document, contract)
+    whole, replaced = _filled(rows.tree, document, contract)
     values = set_aside_values(whole, contract, _checked(whole, document, contract), grounded)
     record = _record(source, values.tree, contract, contract.record_schema, grounded)
     record.views, record.reasons, record.document = views, reasons, document
     record.fields = {path: _displayed(field, document) for path, field in record.fields.items()}
     unshown = contract.rules.unshown(document) if contract.view == "text" else ()
-    record.set_aside = [_displayed(one, document) for one in (*rows.aside, *values.aside, *unshown)]
+    record.set_aside = [_displayed(one, document) for one in (*rows.aside, *replaced, *values.aside, *unshown)]
     record.derived = contract.rules.derived(plain(values.tree))
     evidence = {**places_of(values.tree), **rows.places}
     harmless = made_up(values.aside, document, evidence, contract) if grounded else []
@@ -154,22 +154,26 @@ def _whole_names(tree: dict[str, Any], contract: Contract) -> tuple[dict[str, An
     return tree_of(plain(tree), values), cut
 
 
-def _filled(tree: dict[str, Any], document: Document, contract: Contract) -> dict[str, Any]:
-    """A tree with what the task reads by itself, and null for what of it is not printed.
+def _filled(tree: dict[str, Any], document: Document, contract: Contract) -> tuple[dict[str, Any], list[SetAside]]:
+    """A tree with what the task reads by itself, and null for what of it is not printed; what gave way to it.
 
     What the model read and what is printed stays.
     """
     if not contract.filled:
-        return tree
-    places = places_of(tree)
+        return tree, []
+    places, replaced = places_of(tree), list[SetAside]()
     for path, (text, place) in contract.rules.filled(document, plain(tree), places).items():
         node: Any = tree
         for step in path[:-1]:
             node = node[step]
+        old = node.get(path[-1])
         if path[-1] in contract.filled or (path[-1] in node and path not in places):
             node[path[-1]] = Value(text, place.score, place)
+            if isinstance(old, Value) and path[-1] not in contract.filled:
+                reason = f"“{old.value}” does not stand on the page where it should, and “{text}” does"
+                replaced.append(SetAside(pointer(path), old.value, reason))
     full: dict[str, Any] = ordered(tree, contract.record_schema, contract.record_schema)
-    return full
+    return full, replaced
 
 
 def _checked(tree: dict[str, Any], document: Document, contract: Contract) -> list[Issue]:

@@ -94,7 +94,7 @@ def test_a_made_up_unit_gives_way_to_what_is_printed_in_its_column():
     page = PAGE.replace("Natrium             141      mmol/L", "Natrium             141      /100 WBC")
     record = read(page, *ROWS[:2], ["Natrium", "141", "%", "136 - 145"], *ROWS[3:])
     assert told(record, "unit")[1] == ("/100 WBC",) and record.fields["/tests/1/unit"].evidence.text == "/100 WBC"
-    assert not record.set_aside
+    assert [(one.path, one.data) for one in record.set_aside] == [("/tests/1/unit", "%")] and record.status == "ok"
 
 
 def test_ranges_below_their_results_are_those_of_the_results_above():
