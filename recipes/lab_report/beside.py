@@ -188,13 +188,10 @@ def _measured_headings(page: Page, cells: Sequence[Cell], own: Mapping[Path, Pag
     read = [place.box for path, place in own.items() if path[-1] not in _HEADINGS]
     measures = [
         cell
-        for number, cell in enumerate(cells)
+        for cell in cells
         if (cell.qualifies and any(in_line(cell.box, box) for box in columns))
-        # A word in the column of the results is one, if it is all that stands there: "GROUPE SANGUIN  A".
-        or (
-            sum(in_line(cell.box, box) for box in results) > 1
-            and (cell.is_value or (number == len(cells) - 1 == 1 and _is_result(cell)))
-        )
+        # What stands in the column of the results is one: "GROUPE SANGUIN  A".
+        or (_is_result(cell) and sum(in_line(cell.box, box) for box in results) > 1)
     ]
     measures = [cell for cell in measures if not any(overlap(cell.box, box) > 0 for box in read)]
     for path, place in own.items() if measures else ():

@@ -167,7 +167,10 @@ def names_columns(line: str) -> bool:
     """
     for day in reversed(moments(line)):
         line = line[: day.start] + line[day.end :]
-    titles = re.split(r"\s{2,}", re.sub(r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4}", "", line).strip())
+    line = re.sub(r"\d{1,4}[./-]\d{1,2}[./-]\d{2,4}", "", line)
+    # Of a day in words the year may stand on the next line: "Vorwert 29. März".
+    line = re.sub(r"(?<=\w) \d{1,2}\.? [^\W\d_]{3,}\.?(?=\s{2,}|$)", "", line)
+    titles = re.split(r"\s{2,}", line.strip())
     if len(titles) < 3 or any(char.isdigit() or char == ":" for title in titles for char in title):
         return False
     return any(map(is_result_title, titles)) and any(OTHER_TITLE.search(title) for title in titles)

@@ -113,7 +113,7 @@ def _chain(page: Page, lines: Sequence[Sequence[Cell]], first: int) -> list[int]
         elif _is_near(parts[-1], part) and (
             is_open(parts)
             or (goes_on(part.text) and _is_full(page, parts[-1], part, lines))
-            or (_is_exact(page) and _is_around(parts[-1], part, lines[chain[-1]]))
+            or (_is_exact(page) and part.text[0] not in "([" and _is_around(parts[-1], part, lines[chain[-1]]))
         ):
             parts.append(part)
         else:
