@@ -170,3 +170,18 @@ TSH                   84443    1      90.00         90.00
     record = read(page, ["Hemoglobin A1c", "1", None, "11.20"], ["TSH", "1", None, "90.00"])
     assert record.data["tests"] == [] and record.status == "partial"
     assert "stands in a list of prices" in record.set_aside[0].reason
+
+
+def test_titles_of_earlier_results_may_have_a_day_in_words_whose_year_is_below():
+    page = """Analyse       Vorwert 29. März  Resultat    Einheit
+              2018
+Farbe         gelb              hellgelb
+Protein       0,1               0,2         g/L
+Albumin       40                42          g/L
+"""
+    backend = Scripted(
+        json.dumps({"tests": [["Farbe", "hellgelb"], ["Protein", "0,2", "g/L"], ["Albumin", "42", "g/L"]]})
+    )
+    [record] = Extractor(backend, CONTRACT).read([document_of(page)])
+    assert "hellgelb" in backend.asked[0] and "0,1" not in backend.asked[0] and "40" not in backend.asked[0]
+    assert record.status == "ok", record.issues
