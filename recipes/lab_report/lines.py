@@ -415,7 +415,10 @@ def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]], titles: Sequ
             continue
         limits = _is_of_limits(cell, titles)
         measured = cell.is_measured
-        if (cell.is_value or measured) and not limits and not (cell.is_range and (name is None or done or ranged)):
+        # "<0.01" is a range, or a result where its column is one of results.
+        below = any(touch(one, cell) and is_result_title(one.text) for one in titles)
+        second = cell.is_range and (name is None or done or (ranged and not below))
+        if (cell.is_value or measured) and not limits and not second:
             if rest and FLAG_CELL.fullmatch(rest[0].text):
                 rest = rest[1:]
             end = next((i for i, other in enumerate(rest) if other.is_name), len(rest))

@@ -185,3 +185,14 @@ Albumin       40                42          g/L
     [record] = Extractor(backend, CONTRACT).read([document_of(page)])
     assert "hellgelb" in backend.asked[0] and "0,1" not in backend.asked[0] and "40" not in backend.asked[0]
     assert record.status == "ok", record.issues
+
+
+def test_a_result_below_its_limit_of_detection_behind_its_range_is_read():
+    page = """Onderzoek           Referentie    Resultaat    Maat
+CRP                 <0.55         0.29         mg/dl
+Procalcitonine      <0.05         <0.01        ug/l
+Haptoglobine        0.30-2.00     0.41         g/l
+"""
+    rows = [["CRP", "0.29", "mg/dl", "<0.55"], ["Haptoglobine", "0.41", "g/l", "0.30-2.00"]]
+    record = read(page, rows[0], ["Procalcitonine", "<0.05", "ug/l", "<0.01"], rows[1])
+    assert told(record, "name", "result", "range")[1] == ("Procalcitonine", "<0.01", "<0.05"), record.issues
