@@ -16,7 +16,7 @@ from extraction.evidence import PageEvidence
 from extraction.record.record import Issue
 from extraction.schema import pointer
 from extraction.values.dates import moments
-from recipes.lab_report.lines import Cell, cells_of, is_other_title, names_columns, names_limits, touch
+from recipes.lab_report.lines import Cell, cells_of, is_other_title, is_result_title, names_columns, names_limits, touch
 from recipes.lab_report.patterns import LEVEL, PRICE_TITLE, UNIT_CELL
 
 Box = tuple[float, float, float, float]
@@ -123,6 +123,26 @@ def among_prices(document: Document, evidence: Mapping[Path, PageEvidence]) -> I
             for path, place in results.items():
                 if len(titles) > 1 and row.y0 < (place.box[1] + place.box[3]) / 2 < row.y1:
                     message = f"“{place.text}” stands in a list of prices, under “{'”, “'.join(titles)}”."
+                    yield Issue("misplaced", message, pointer(path), page.number)
+
+
+def swapped(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
+    """Results that stand under a title of ranges alone, their ranges under one of results."""
+    for page in document.pages:
+        own = {path: place for path, place in evidence.items() if place.page == page.number}
+        results = {path: place for path, place in own.items() if path[-1] == "result" and (*path[:-1], "range") in own}
+        titles: Sequence[Cell] = ()
+        for row in gather_rows(page.words) if results else ():
+            cells = list(cells_of(page, row))
+            if names_columns("  ".join(cell.text for cell in cells)):
+                titles = cells
+            for path, place in results.items():
+                if not row.y0 < (place.box[1] + place.box[3]) / 2 < row.y1:
+                    continue
+                limits = own[(*path[:-1], "range")]
+                over, other = ([one.text for one in titles if touch(one, Cell("", p.box))] for p in (place, limits))
+                if len(over) == len(other) == 1 and is_other_title(over[0]) and is_result_title(other[0]):
+                    message = f"“{place.text}” stands under “{over[0]}”, and “{limits.text}” under “{other[0]}”."
                     yield Issue("misplaced", message, pointer(path), page.number)
 
 

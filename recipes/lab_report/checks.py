@@ -15,7 +15,15 @@ from extraction.evidence import PageEvidence, Rest
 from extraction.record.record import Issue, SetAside
 from extraction.schema import pointer
 from extraction.values.dates import moments
-from recipes.lab_report.beside import among_prices, among_titles, beside, beside_levels, names_elsewhere, under_limits
+from recipes.lab_report.beside import (
+    among_prices,
+    among_titles,
+    beside,
+    beside_levels,
+    names_elsewhere,
+    swapped,
+    under_limits,
+)
 from recipes.lab_report.cards import card_sheets
 from recipes.lab_report.columns import day_sheets, with_joined_limits, written_day
 from recipes.lab_report.complete import completed, measures
@@ -203,6 +211,7 @@ class LabChecks(Checks):
         yield from among_titles(document, evidence)
         yield from among_prices(document, evidence)
         yield from beside_levels(document, evidence)
+        yield from swapped(document, evidence)
         yield from names_elsewhere(document, evidence)
         yield from nothing_read(document, evidence)
         yield from columns_left_out(document, evidence, titles)

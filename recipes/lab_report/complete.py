@@ -124,7 +124,7 @@ def _goes_on(name: Cell, lines: Sequence[Sequence[Cell]], number: int, rows: Seq
     middles = sorted({row.middle for row in rows})
     pitch = min((b - a for a, b in pairwise(middles) if b - a > 1), default=0.0)
     height = name.box[3] - name.box[1]
-    for cells in (line for line in (lines[max(number - 1, 0)], *lines[number + 1 : number + 2])):
+    for cells in (line for line in (lines[max(number - 1, 0)], *lines[number + 1 : number + 2]) if line):
         other, away = cells[0], abs(cells[0].box[1] - name.box[1])
         if other is name or len(cells) > 1 or not other.is_name or abs(other.box[0] - name.box[0]) > _EDGE:
             continue
