@@ -57,6 +57,9 @@ def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     named = bool(name) and name in re.findall(r"\w+", result.casefold())
     if named and not any(map(str.isdigit, result)) and _is_range(limits):
         yield "result", f"“{result}” has the name in it, and “{limits}” beside it numbers"
+    glued = re.fullmatch(r"([^\W\d_]{3,})\.?-([^\W\d_]{5,})\S*", result)
+    if glued and FINDING_CELL.fullmatch(glued[1]) and glued[2].casefold() in name:
+        yield "result", f"“{result}” is a finding with the name behind it"
     match = re.fullmatch(r"(\S.*) \(([^()]+)\)", result)
     # "Negative (no growth)" says one thing twice.
     if not limits and match and FINDING_CELL.fullmatch(match[2]) and not ABSENT.fullmatch(match[1]):

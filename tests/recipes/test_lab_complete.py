@@ -5,6 +5,7 @@ import json
 import pytest
 
 from extraction.api import Extractor
+from recipes.lab_report.kinds import misplaced
 from recipes.lab_report.task import CONTRACT
 from tests.conftest import Scripted, document_of
 
@@ -196,3 +197,8 @@ Haptoglobine        0.30-2.00     0.41         g/l
     rows = [["CRP", "0.29", "mg/dl", "<0.55"], ["Haptoglobine", "0.41", "g/l", "0.30-2.00"]]
     record = read(page, rows[0], ["Procalcitonine", "<0.05", "ug/l", "<0.01"], rows[1])
     assert told(record, "name", "result", "range")[1] == ("Procalcitonine", "<0.01", "<0.05"), record.issues
+
+
+def test_a_finding_glued_to_a_name_by_ocr_is_no_result():
+    assert [key for key, _ in misplaced({"name": "QuantiFERON-TB Gold", "result": "neg-QuantiFERON"})] == ["result"]
+    assert not [*misplaced({"name": "HBsAg", "result": "non-reactive"})]
