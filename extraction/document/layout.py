@@ -15,7 +15,7 @@ from math import inf
 from statistics import median
 
 from extraction.document.pages import Page, Word
-from extraction.document.rows import GAP, TextCell, TextRow, gather_rows, row_pitch, runs_left
+from extraction.document.rows import GAP, TextCell, TextRow, fresh_rows, row_pitch, runs_left
 
 _COLUMN_GAP = 2  # blanks between cells
 _COMPARED = 40  # columns: how many neighbours of a column are looked at
@@ -49,7 +49,7 @@ def layout_lines(page: Page) -> list[Line]:
     words = page.words
     if not words:
         return []
-    rows = gather_rows(words)
+    rows = fresh_rows(words)
     if runs_left(words):
         _mirror(rows)
     height = median(word.box[3] - word.box[1] for word in words)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from extraction.document.pages import Frame, Page, Word
-from extraction.document.rows import gather_rows
+from extraction.document.rows import fresh_rows
 
 Point = tuple[float, float]
 Corners = Sequence[Point]  # of a line of text: top left, top right, bottom right, bottom left
@@ -143,7 +143,7 @@ def framed(turn: int, width: float, height: float, matrix: np.ndarray | None) ->
 def sideways_table(page: Page) -> str:
     """What to say of lines that run sideways beside a page's own, as a table's do; empty where there are none."""
     swapped = [Word(word.text, (word.box[1], word.box[0], word.box[3], word.box[2])) for word in page.rotated]
-    rows = gather_rows(swapped) if page.words else []
+    rows = fresh_rows(swapped) if page.words else []
     table = [row for row in rows if len(row.cells) > 1 and any(map(str.isdigit, "".join(c.text for c in row.cells)))]
     if len(table) < _TABLE:
         return ""

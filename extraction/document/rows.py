@@ -1,10 +1,12 @@
 """From words with boxes to rows of cells, before columns are looked for."""
 
 from bisect import bisect_left, bisect_right, insort
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from statistics import median
+from threading import Lock
 
 from extraction.document.pages import Word
 from extraction.values.signs import is_rtl
@@ -43,7 +45,26 @@ class TextRow:
         return (self.y0 + self.y1) / 2
 
 
+_KEPT = 32  # pages
+_gathered: OrderedDict[int, tuple[Sequence[Word], list[TextRow]]] = OrderedDict()
+_lock = Lock()
+
+
 def gather_rows(words: Sequence[Word]) -> list[TextRow]:
+    """As `fresh_rows`, which each check of a page asks for: those of the last pages are kept. Not to be changed."""
+    with _lock:
+        known = _gathered.get(id(words))
+    # The list itself is kept too, so that no other can have its number.
+    if known is None or known[0] is not words:
+        known = words, fresh_rows(words)
+        with _lock:
+            _gathered[id(words)] = known
+            if len(_gathered) > _KEPT:
+                _gathered.popitem(last=False)
+    return known[1]
+
+
+def fresh_rows(words: Sequence[Word]) -> list[TextRow]:
     """Gather words whose boxes share most of their height and do not cover each other, from top to bottom."""
     rows = _bands(_straight(words))
     for row in rows:

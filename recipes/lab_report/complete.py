@@ -37,6 +37,7 @@ _MARKS = re.compile(r"^[*#°»«†‡§¶^•¤\s]+|(?:[*#°»«†‡§¶^•�
 _FLAG = re.compile(rf"{FLAG}|[^\w\s%‰]{{1,3}}")
 Box = tuple[float, float, float, float]
 
+_READ_FROM = 0.7  # OCR's certainty: rows of less are not read
 _NEAR = 14.0  # points: names of one table begin so far apart at most
 _NEARER = 0.9  # times the least distance of rows: lines of one name are no further apart
 _EDGE = 3.0  # points: lines of one name begin so far apart at most
@@ -84,7 +85,8 @@ def completed(document: Document, evidence: Mapping[Path, PageEvidence], missed:
                 continue
             limits = next((one for one in lines[number::-1] if names_limits(one) or _names_columns(one)), [])
             row = _read(page, cells, line, own, limits)
-            if row and _is_sound({key: place.text for key, place in row.items()}):
+            read = row is not None and all(place.score >= _READ_FROM for place in row.values())
+            if row and read and _is_sound({key: place.text for key, place in row.items()}):
                 found.append(_placed(row, lines, own))
                 taken += [place.box for place in row.values()]
     return found
@@ -140,7 +142,7 @@ def _is_name(cell: Cell) -> bool:
     return bool(bare) and Cell(bare, cell.box).is_name
 
 
-def _starts(cell: Cell, columns: Collection[tuple[float, float, float, float]]) -> bool:
+def _starts(cell: Cell, columns: Collection[Box]) -> bool:
     return any(abs(box[0] - cell.box[0]) < _NEAR or in_line(box, cell.box) for box in columns)
 
 
