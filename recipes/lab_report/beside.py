@@ -97,6 +97,9 @@ def names_elsewhere(document: Document, evidence: Mapping[Path, PageEvidence]) -
         lines = [list(cells_of(page, row)) for row in gather_rows(page.words)]
         for path, box in names.items():
             others = [other for at, other in names.items() if at != path]
+            value = evidence.get((*path[:-1], "result"))
+            if value is None or not box[1] < (value.box[1] + value.box[3]) / 2 < box[3]:
+                continue  # of a card, whose name stands above its value
             if any(other[0] > box[0] - _APART for other in others):
                 continue
             step = 2 * (box[3] - box[1])
@@ -221,6 +224,7 @@ def _measured_headings(page: Page, cells: Sequence[Cell], own: Mapping[Path, Pag
             continue
         end = max((cell.box[2] for cell in cells if overlap(cell.box, place.box) > 0), default=page.width)
         told = next((cell for cell in measures if cell.box[0] >= end), None)
-        if told:
+        # Methods stand side by side below the names of cards.
+        if told and (path[-1] == "panel" or told.is_value or told.qualifies):
             message = f"“{place.text}” has “{told.text}” beside it: it is the name of a result, not a heading."
             yield Issue("misplaced", message, pointer(path), page.number)

@@ -98,7 +98,7 @@ UNIT_TITLE = re.compile(
     re.IGNORECASE,
 )
 LIMITS_TITLE = re.compile(
-    r"ref|r[ée]f|rif|norm|range|limit|l[íi]mit|interv|bereich|streef|richt|soll"
+    r"ref|r[ée]f|rif|norm(?![eé]tan|eta|oblast)|range|limit|l[íi]mit|interv|bereich|streef|richt|soll"
     r"|αναφορ|φυσιολ|όρια|реф|норм|границ|интервал|zakres|aralı|mez[eí]"
     r"|gräns|مرجع|طبيعي|المدى|טווח|ייחוס|נורמ|参考|参照|基準",
     re.IGNORECASE,
