@@ -56,8 +56,8 @@ def no_row(
 ) -> list[SetAside]:
     """Of rows that were set aside, those that are none: headings and lines of text taken for results.
 
-    The name is printed, nothing else on its line is unread, nor is the line below it; the value is printed nowhere, or
-    there another row was read.
+    The name is printed, nothing else on its line is unread, nor is the line below it; its value, unit and range are
+    printed nowhere, or there another row was read.
 
     Args:
         aside: each row with the places of its values, by their fields.
@@ -70,7 +70,7 @@ def no_row(
     found = []
     for row, cells in aside:
         names = [place for key, place in cells.items() if key in contract.fields("name")]
-        values = [place for key, place in cells.items() if key in contract.fields("value")]
+        values = [place for key, place in cells.items() if key not in (*contract.fields("name"), *contract.headings)]
         free = [value for value in values if not any(_covers(place.box, value.box) for place in own)]
         page = pages.get(names[0].page) if names else None
         if page and not free and not any(_unread(page, names, [*names, *places.values()], str.isalnum)):
@@ -90,7 +90,8 @@ def _unread(
     top, bottom = min(place.box[1] for place in own), max(place.box[3] for place in own)
     boxes = [place.rest.box if place.rest else place.box for place in places if place.page == page.number]
     height = min(place.box[3] - place.box[1] for place in own)
-    below = [box[1] for box in boxes if box[1] > bottom - 0.5 * height]
+    left, right = min(place.box[0] for place in own), max(place.box[2] for place in own)
+    below = [box[1] for box in boxes if box[1] > bottom - 0.5 * height and box[0] < right and box[2] > left]
     end = min([bottom + _DOWN * height, *below])
     prose = _prose(page)
     for word in page.words:

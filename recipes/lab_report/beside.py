@@ -48,6 +48,7 @@ def beside(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterato
         for row in gather_rows(page.words) if own else ():
             cells = list(cells_of(page, row))
             yield from _in_part(page, cells, own)
+            yield from _labels(page, cells, own)
             yield from _measured_headings(page, cells, own)
 
 
@@ -198,6 +199,21 @@ def _in_part(page: Page, cells: Sequence[Cell], own: Mapping[Path, PageEvidence]
             elif left:
                 message = f"“{result.text}” is only a part of what is printed, “{cell.text}”."
                 yield Issue("misplaced", message, pointer(path), page.number)
+
+
+def _labels(page: Page, cells: Sequence[Cell], own: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
+    """Panels with something behind a colon that is no other value ("Colour: amber"): they are names of results."""
+    for path, place in own.items():
+        cell = next((cell for cell in cells if overlap(cell.box, place.box) > 0), None)
+        if path[-1] != "panel" or cell is None:
+            continue
+        words = [page.words[number] for number in cell.words]
+        behind = [word for word in words if word.box[0] > place.box[0] and overlap(word.box, place.box) <= 0]
+        free = [word for word in behind if not any(overlap(word.box, one.box) > 0 for one in own.values())]
+        text = cell.text.partition(":")[2].strip()
+        if text and free and any(char.isalnum() for word in free for char in word.text):
+            message = f"“{place.text}” has “{text}” behind it: it is the name of a result, not a heading."
+            yield Issue("misplaced", message, pointer(path), page.number)
 
 
 def _is_result(cell: Cell) -> bool:

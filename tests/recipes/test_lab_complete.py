@@ -202,3 +202,24 @@ Haptoglobine        0.30-2.00     0.41         g/l
 def test_a_finding_glued_to_a_name_by_ocr_is_no_result():
     assert [key for key, _ in misplaced({"name": "QuantiFERON-TB Gold", "result": "neg-QuantiFERON"})] == ["result"]
     assert not [*misplaced({"name": "HBsAg", "result": "non-reactive"})]
+
+
+@pytest.mark.parametrize("line", ["AMH: Analyse läuft", "AMH : Analyse läuft"])
+def test_a_heading_with_a_value_behind_its_colon_is_a_result(line):
+    page = f"{line}\nAndrostendion: 1,84 ng/ml  (0,50-3,30)\nInhibin B: 138 pg/ml  (28-358)\n"
+    rows = [["Androstendion", "1,84", "ng/ml", "0,50-3,30"], ["Inhibin B", "138", "pg/ml", "28-358"]]
+    record = read(page, {"panel": "AMH"}, *rows)
+    assert record.status == "partial" and "“AMH” has “Analyse läuft” behind it" in record.issues[0].message
+    page = page.replace(line, "Hormone:")
+    assert read(page, {"panel": "Hormone"}, *rows).status == "ok"
+
+
+def test_a_card_whose_value_was_not_found_is_no_heading():
+    page = """Creatinine Level                   EGFR
+Normal range: 0.50 - 0.90 mg/dL    Normal range: above >=90 mL/min
+0.72                               Value
+                                   126
+"""
+    rows = [["Creatinine Level", "0.72", "mg/dL", "0.50 - 0.90"], ["EGFR", "127", "mL/min"]]
+    record = read(page, *rows)
+    assert [row["name"] for row in record.data["tests"]] == ["Creatinine Level"] and record.status == "partial"
