@@ -24,6 +24,7 @@ Box = tuple[float, float, float, float]
 _EDGE = 0.5  # times a line's height: edges so far apart are in line
 _SEVERAL = 3
 _HEADINGS = ("panel", "method", "specimen")
+_LINE = 1.6  # times a line's height: the next line of one cell is no further down
 _APART = 14.0  # points: names of one column begin so far apart at most
 _AMOUNT = re.compile(r"(?<![\w.,/-])[<>≤≥]? ?\d[\d.,]*(?![\w/*^-])")
 _ASIDE = re.compile(r"[(\[][^()\[\]]*[)\]]")
@@ -49,6 +50,7 @@ def beside(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterato
             cells = list(cells_of(page, row))
             yield from _in_part(page, cells, own)
             yield from _labels(page, cells, own)
+            yield from _below(page, cells, own)
             yield from _measured_headings(page, cells, own)
 
 
@@ -198,6 +200,20 @@ def _in_part(page: Page, cells: Sequence[Cell], own: Mapping[Path, PageEvidence]
                 yield Issue("value_left_out", message, pointer(path[:-1]), page.number)
             elif left:
                 message = f"“{result.text}” is only a part of what is printed, “{cell.text}”."
+                yield Issue("misplaced", message, pointer(path), page.number)
+
+
+def _below(page: Page, cells: Sequence[Cell], own: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
+    """Results in words that go on right below, in brackets or in small letters, where nothing was read."""
+    for cell in cells[:1]:  # what stands behind a name is another row's
+        goes_on = cell.text[0] in "([" or cell.text[0].islower()
+        if not goes_on or cell.is_value or cell.qualifies or any(overlap(cell.box, p.box) > 0 for p in own.values()):
+            continue
+        for path, place in own.items():
+            height = place.box[3] - place.box[1]
+            under = 0 < cell.box[1] - place.box[1] < _LINE * height and abs(cell.box[0] - place.box[0]) < _EDGE * height
+            if path[-1] == "result" and under and not any(map(str.isdigit, place.text)):
+                message = f"“{place.text}” goes on below with “{cell.text}”."
                 yield Issue("misplaced", message, pointer(path), page.number)
 
 

@@ -84,7 +84,8 @@ RANGE_CELL = re.compile(rf"(?:{UNIT} )?{RANGE}(?: ?{UNIT})?")
 MEASURED_CELL = re.compile(rf"(?:{FLAG} )?{NUM}(?: {FLAG})?(?: [^\s<>≤≥]+){{0,3}}? {RANGE}")
 # Of a scan, letters that OCR does not know may be missing before the colon.
 COLON = re.compile(
-    rf"(?P<name>[^\W\d_][^:]{{1,60}}|): (?:{FLAG} |{GLUED})?{NUM}(?: ?(?P<unit>{UNIT}))?(?: {FLAG})?"
+    rf"(?P<name>(?:\d{{1,2}}(?:,\d{{1,2}})*-\(?)?[^\W\d_][^:]{{1,60}}|): "
+    rf"(?:{FLAG} |{GLUED})?{NUM}(?: ?(?P<unit>{UNIT}))?(?: {FLAG})?"
     rf"(?P<range> +(?=[(\[]){RANGE_CELL.pattern})?[.,;]?"
 )
 RESULT_TITLE = re.compile(

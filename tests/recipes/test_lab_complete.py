@@ -223,3 +223,22 @@ Normal range: 0.50 - 0.90 mg/dL    Normal range: above >=90 mL/min
     rows = [["Creatinine Level", "0.72", "mg/dL", "0.50 - 0.90"], ["EGFR", "127", "mL/min"]]
     record = read(page, *rows)
     assert [row["name"] for row in record.data["tests"]] == ["Creatinine Level"] and record.status == "partial"
+
+
+def test_a_result_in_words_that_goes_on_below_is_no_whole_one():
+    page = """Onderzoek                 Resultaat        Eenheid
+Morfologie erytrocyten    Gemengd beeld
+                          (glomerulair)
+Leukocyten                3                /mm3
+"""
+    record = read(page, ["Morfologie erytrocyten", "Gemengd beeld"], ["Leukocyten", "3", "/mm3"])
+    assert record.status == "partial" and "goes on below with “(glomerulair)”" in record.set_aside[0].reason
+
+
+def test_a_name_that_begins_with_a_number_has_its_line():
+    page = "1,25-(OH)2-Vitamin D: 51 pg/ml (21-84)\nOsteocalcin: 28 ng/ml (11-43)\n"
+    page += "17-OH-Progesteron: 1,2 ng/ml (0,3-2,0)\n"
+    record = read(page, ["Osteocalcin", "28", "ng/ml", "11-43"])
+    assert [issue.code for issue in record.issues] == ["added", "added"], record.issues
+    names = ["1,25-(OH)2-Vitamin D", "Osteocalcin", "17-OH-Progesteron"]
+    assert [name for (name,) in told(record, "name")] == names
