@@ -146,6 +146,8 @@ def swapped(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterat
                 if not row.y0 < (place.box[1] + place.box[3]) / 2 < row.y1:
                     continue
                 limits = own[(*path[:-1], "range")]
+                if limits.text.casefold() == place.text.casefold():
+                    continue  # which of the two is which says nothing
                 over, other = ([one.text for one in titles if touch(one, Cell("", p.box))] for p in (place, limits))
                 if len(over) == len(other) == 1 and is_other_title(over[0]) and is_result_title(other[0]):
                     message = f"“{place.text}” stands under “{over[0]}”, and “{limits.text}” under “{other[0]}”."

@@ -197,6 +197,9 @@ Haptoglobine        0.30-2.00     0.41         g/l
     rows = [["CRP", "0.29", "mg/dl", "<0.55"], ["Haptoglobine", "0.41", "g/l", "0.30-2.00"]]
     record = read(page, rows[0], ["Procalcitonine", "<0.05", "ug/l", "<0.01"], rows[1])
     assert told(record, "name", "result", "range")[1] == ("Procalcitonine", "<0.01", "<0.05"), record.issues
+    page = "Analyse    Referenz    Resultat    Einheit\nNitrit     Negativ     Negativ\n"
+    page += "Glukose    < 5         4           g/L"
+    assert read(page, ["Nitrit", "Negativ", None, "Negativ"], ["Glukose", "4", "g/L", "< 5"]).status == "ok"
 
 
 def test_a_finding_glued_to_a_name_by_ocr_is_no_result():
