@@ -72,6 +72,7 @@ def set_aside_rows(tree: dict[str, Any], contract: Contract, issues: Collection[
     pruned = Pruned({}, [])
 
     def visit(node: Any, path: Path, new: Path) -> Any:
+        """What is left of a node, at `path` before and at `new` after."""
         if isinstance(node, dict):
             return {key: visit(value, (*path, key), (*new, key)) for key, value in node.items()}
         if not isinstance(node, list):
@@ -144,6 +145,7 @@ def set_aside_values(tree: dict[str, Any], contract: Contract, issues: Collectio
     aside: list[SetAside] = []
 
     def visit(node: Any, path: Path) -> Any:
+        """A node with null for what is set aside."""
         if isinstance(node, dict):
             return {key: visit(value, (*path, key)) for key, value in node.items()}
         if isinstance(node, list):

@@ -158,7 +158,7 @@ def _read(
         if not name or not _told(page, value, match["rest"], match.start("rest"), found):
             return None
         found["name"] = _place(page, value, match["name"].find(name), len(name))
-    elif cells[0] is value or not _is_name(cells[0]) or not _in_column(value, "result", rows, 1):
+    elif cells[0] is value or not _is_name(cells[0]) or not _in_results_column(value, rows):
         return None
     elif _told(page, value, value.text, 0, found):
         name = _MARKS.sub("", cells[0].text)
@@ -229,10 +229,9 @@ def _place(page: Page, cell: Cell, start: int, length: int) -> PageEvidence:
     return PageEvidence(printed[start : start + length], min(scores), page=page.number, box=box)
 
 
-def _in_column(cell: Cell, field: str, rows: Sequence[_Row], least: int) -> bool:
-    """Whether a cell stands as the values of rows around do; where no row has one, anything does."""
-    boxes = [row.places[field].box for row in rows if field in row.places]
-    return not boxes or sum(in_line(cell.box, box) for box in boxes) >= min(least, len(boxes))
+def _in_results_column(cell: Cell, rows: Sequence[_Row]) -> bool:
+    """Whether a cell stands as the result of a row around does; where there are no rows, anything does."""
+    return not rows or any(in_line(cell.box, row.places["result"].box) for row in rows)
 
 
 def _heading_of(cell: Cell, rows: Sequence[_Row]) -> str | None:
@@ -268,6 +267,7 @@ def _placed(row: dict[str, PageEvidence], lines: Sequence[Sequence[Cell]], rows:
     below = min((one for one in beside if one.middle > middle), key=lambda one: one.middle, default=None)
 
     def parted(other: _Row) -> bool:
+        """Whether a line that may be a heading stands between the two."""
         low, high = sorted((middle, other.middle))
         return any(
             len(cells) == 1 and cells[0].is_name and low < (cells[0].box[1] + cells[0].box[3]) / 2 < high

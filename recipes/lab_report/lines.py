@@ -453,6 +453,7 @@ def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]], titles: Sequ
 
 
 def _is_named(cell: Cell) -> bool:
+    """Whether a cell is a name, also with a colon behind it."""
     return replace(cell, text=cell.text.rstrip(": ") or ":").is_name
 
 
