@@ -19,7 +19,7 @@ Path = tuple[str | int, ...]
 def with_added(rows: Pruned, document: Document, contract: Contract) -> tuple[Pruned, list[Issue]]:
     """What is left of a tree, with the rows that the task adds to it, and an issue for each of them."""
     found = contract.rules.completed(document, plain(rows.tree), places_of(rows.tree), contract)
-    lists = [key for key in contract.target.tables if key in rows.tree]
+    lists = [key for key in contract.target.tables if isinstance(rows.tree.get(key, ""), list | None)]
     if not found or len(lists) != 1:
         return rows, []
     [key] = lists

@@ -148,6 +148,8 @@ contracts = [CONTRACT, Contract.for_schema(SCHEMA), Contract.for_schema(LOOSE)]
 @settings(max_examples=150, deadline=None)
 @given(st.lists(damaged(), min_size=1, max_size=2), st.sampled_from(["stop", "length", "loop"]))
 @example(['{"a":' + "1" * 400 + "}"], "stop")
+@example(['{"tests": {"": null}}'], "stop")
+@example(['{"tests": [[], 1, null, {"name": {}}]}'], "stop")
 def test_any_answer_becomes_a_record_that_can_be_saved(texts, finish):
     for contract in contracts:
         answers = [Generation(text, finish) for text in texts]

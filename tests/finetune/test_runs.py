@@ -70,13 +70,14 @@ def two(work):
     return work / "one", work / "two"
 
 
-def improved(run, gold):
-    """A run's kept answers with the true record in the place of the first."""
+def answered(run, count, right=True):
+    """A run's kept answers with the true record, or one without tests, in the place of the first."""
     [path] = (run / "answers").glob("*.jsonl")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    for line in lines[:gold]:
+    for line in lines[:count]:
         record = json.loads((run.parent / "validation" / line["source"]).with_suffix(".json").read_text())
-        line["records"][0] |= {"data": record, "evidence": {}, "set_aside": [], "issues": [], "status": "ok"}
+        data = record if right else record | {"tests": []}
+        line["records"][0] |= {"data": data, "evidence": {}, "set_aside": [], "issues": [], "status": "ok"}
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
@@ -88,8 +89,9 @@ def test_runs_side_by_side_by_a_paired_bootstrap(work, two, tmp_path):
     facts = json.loads((two[0] / "adapter" / "versions.json").read_text())
     assert told["runs"][0]["micro_f1"] == facts["eval_micro_f1"]
     assert "adapter.r" in done.stdout and "above 0 in" in done.stdout
-    kept = {path: path.read_text() for path in (two[1] / "answers").iterdir() if path.is_file()}
-    improved(two[1], 3)
+    kept = {path: path.read_text() for run in two for path in (run / "answers").iterdir() if path.is_file()}
+    answered(two[0], 3, right=False)
+    answered(two[1], 3)
     [better] = compare(two).against
     assert better.above == 1 and better.verdict(3) == "better" and better.interval[0] > 0
     [worse] = compare(two[::-1]).against
@@ -125,7 +127,7 @@ def test_runs_that_cannot_be_compared_are_refused_in_a_sentence(work, two, tmp_p
 
 def test_draws_of_a_mean_and_of_any_other_metric_are_those_of_the_grader(two, monkeypatch):
     """The short ways to a draw's figure are the task's own grade of the drawn documents."""
-    improved(two[0], 1)
+    answered(two[0], 1)
     run = load_judged(two[0])
     draws = draws_of(3, 30)
     short = run.drawn(draws)
