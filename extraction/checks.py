@@ -110,8 +110,13 @@ class Checks:
         """
         return rest.text if any(map(str.isalnum, _SIGN.sub("", rest.before + rest.behind))) else name
 
-    def no_headings(self, document: Document, evidence: Mapping[Path, PageEvidence]) -> Collection[Path]:
-        """Paths of headings in `evidence` that are none, in a document that plainly has none."""
+    def refuted(
+        self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence]
+    ) -> Collection[Path]:
+        """Paths of values in `evidence` that plainly are not what the model took them for.
+
+        What the task fills in by itself takes their place without an alarm, or nothing where there is nothing.
+        """
         return ()
 
     def heads(self, lines: Lines) -> list[int]:

@@ -54,10 +54,9 @@ def build_record(document: Document, replies: Sequence[WindowReply], contract: C
     tree, doubts = _joined(replies, contract)
     tree, cut = _whole_names(tree, contract)
     tree, two_days = as_printed(tree, document, contract)
-    none = contract.rules.no_headings(document, places_of(tree))
-    tree = tree_of(plain(tree), {path: value for path, value in values_of(tree) if path not in none})
     rows = set_aside_rows(tree, contract, [*_checked(tree, document, contract), *cut], grounded)
     rows, added = with_added(rows, document, contract) if grounded else (rows, [])
+    rows = replace(rows, tree=_without_refuted(rows.tree, document, contract))
     whole, replaced = _filled(rows.tree, document, contract)
     values = set_aside_values(whole, contract, _checked(whole, document, contract), grounded)
     record = _record(source, values.tree, contract, contract.record_schema, grounded)
@@ -140,6 +139,9 @@ def _whole_names(tree: dict[str, Any], contract: Contract) -> tuple[dict[str, An
         place = value.evidence
         if path[-1] not in names or not isinstance(place, PageEvidence):
             continue
+        if " > " in str(value.value) and " > " not in place.text:
+            # The model put the heading before it.
+            values[path] = value = replace(value, value=str(value.value).rpartition(" > ")[2])
         if re.fullmatch(re.escape(str(value.value)) + r"[\d+-]+", place.text):
             values[path] = value = replace(value, value=place.text)  # an ion's charge
         if not place.rest:
@@ -152,6 +154,12 @@ def _whole_names(tree: dict[str, Any], contract: Contract) -> tuple[dict[str, An
             printed = replace(place, text=place.rest.text, box=place.rest.box, rest=None)
             values[path] = replace(value, value=whole, evidence=printed)
     return tree_of(plain(tree), values), cut
+
+
+def _without_refuted(tree: dict[str, Any], document: Document, contract: Contract) -> dict[str, Any]:
+    """A tree without the values that the task says are plainly something else."""
+    none = contract.rules.refuted(document, plain(tree), places_of(tree))
+    return tree_of(plain(tree), {path: value for path, value in values_of(tree) if path not in none})
 
 
 def _filled(tree: dict[str, Any], document: Document, contract: Contract) -> tuple[dict[str, Any], list[SetAside]]:

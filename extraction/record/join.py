@@ -115,6 +115,7 @@ class _Seam:
         self._page = lines.lines[start][0].number
         self._carried = contract.headings
         self._told, self._values = contract.fields("name", "value"), contract.fields("value")
+        self._names = contract.fields("name")
 
     def objects(self, one: dict[str, Any], other: dict[str, Any], path: tuple[str | int, ...]) -> dict[str, Any]:
         """Both objects' keys; lists are joined, of two values the first is kept."""
@@ -140,6 +141,7 @@ class _Seam:
             if line >= self.start or (line < 0 and (shared or not index)):
                 shared.append(index)
         twins = self._twins(one, other, shared)
+        names = {str(plain(item.get(key))) for item in (*one, *other) if isinstance(item, dict) for key in self._names}
         out: list[Any] = []
         at: list[int] = []  # where each item of the first part is put
 
@@ -167,7 +169,7 @@ class _Seam:
                 last = item
                 out.append(item)
             else:
-                last = out[at[twin]] = self._settle(out[at[twin]], item, (*path, at[twin]))
+                last = out[at[twin]] = self._settle(out[at[twin]], item, (*path, at[twin]), names)
         put(len(one))
         return out
 
@@ -200,11 +202,14 @@ class _Seam:
         values = ((one.get(key), other.get(key)) for key in one if key not in self._carried)
         return any(isinstance(a, Value) and isinstance(b, Value) and a.value == b.value for a, b in values)
 
-    def _settle(self, one: Any, other: Any, path: tuple[str | int, ...]) -> Any:
+    def _settle(self, one: Any, other: Any, path: tuple[str | int, ...], names: Collection[str]) -> Any:
         """One item from two readings of it: that of the window which shows more around it.
 
-        What the other alone has is added: a window that ends within a row has its name without its values.
+        What the other alone has is added: a window that ends within a row has its name without its values. One whose
+        value is among the `names` of items is a heading, read with the values of the line below, and says nothing.
         """
+        if self._is_shifted(one, names) != self._is_shifted(other, names):
+            return other if self._is_shifted(one, names) else one
         if isinstance(one, dict) and isinstance(other, dict) and any(isinstance(v, list) for v in one.values()):
             return self.objects(one, other, path)
         line = self._line(one)
@@ -229,6 +234,11 @@ class _Seam:
             own = {key: left for key, left in theirs.items() if key not in self._carried}
             return {key: own.get(key) if kept is None else kept for key, kept in mine.items()}
         return mine
+
+    def _is_shifted(self, item: Any, names: Collection[str]) -> bool:
+        """Whether what should be the value of an item is the name of one."""
+        cells = [item.get(key) for key in self._values] if isinstance(item, dict) else []
+        return any(isinstance(cell, Value) and str(cell.value) in names for cell in cells)
 
     def _borne_out(self, item: Any) -> bool:
         """Whether what names a row and what is told of it both stand on the page; without such fields no row is."""

@@ -17,12 +17,13 @@ from extraction.record.record import Issue
 from extraction.schema import pointer
 from extraction.values.dates import moments
 from recipes.lab_report.lines import Cell, cells_of, is_other_title, is_result_title, names_columns, names_limits, touch
-from recipes.lab_report.patterns import LEVEL, PRICE_TITLE, UNIT_CELL
+from recipes.lab_report.patterns import BLOCKS, LEVEL, METHOD_TITLE, PRICE_TITLE, UNIT_CELL
 
 Box = tuple[float, float, float, float]
 
 _EDGE = 0.5  # times a line's height: edges so far apart are in line
 _SEVERAL = 3
+_WORDS = 4  # of a result in words, the most
 _HEADINGS = ("panel", "method", "specimen")
 _LINE = 1.6  # times a line's height: the next line of one cell is no further down
 _APART = 14.0  # points: names of one column begin so far apart at most
@@ -50,6 +51,7 @@ def beside(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterato
             cells = list(cells_of(page, row))
             yield from _in_part(page, cells, own)
             yield from _labels(page, cells, own)
+            yield from _label_read(page, cells, own)
             yield from _below(page, cells, own)
             yield from _measured_headings(page, cells, own)
 
@@ -76,6 +78,7 @@ def beside_levels(document: Document, evidence: Mapping[Path, PageEvidence]) -> 
             if (
                 first is None
                 or not LEVEL.fullmatch(first.text)
+                or any(map(str.isdigit, first.text))  # "Normal range: 65 - 99" says its own limits
                 or any(overlap(first.box, p.box) > 0 for p in own.values())
             ):
                 continue
@@ -114,6 +117,24 @@ def names_elsewhere(document: Document, evidence: Mapping[Path, PageEvidence]) -
                     message = f"“{text}” stands in another column than the other names, beside “{cell.text}”."
                     yield Issue("misplaced", message, pointer(path), page.number)
                     break
+
+
+def under_other_titles(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
+    """Names that stand under a title of specimens or methods alone, which is not the first of its line."""
+    for page in document.pages:
+        names = {p: one for p, one in evidence.items() if p[-1] == "name" and one.page == page.number}
+        titles: Sequence[Cell] = ()
+        for row in gather_rows(page.words) if names else ():
+            cells = list(cells_of(page, row))
+            if names_columns("  ".join(cell.text for cell in cells)):
+                titles = cells
+            for path, place in names.items():
+                over = [title for title in titles if touch(title, Cell("", place.box))]
+                if not row.y0 < (place.box[1] + place.box[3]) / 2 < row.y1 or len(over) != 1 or over[0] is titles[0]:
+                    continue
+                if BLOCKS["specimen"].fullmatch(over[0].text) or METHOD_TITLE.fullmatch(over[0].text):
+                    message = f"“{place.text}” stands under “{over[0].text}”, and is no name of a result."
+                    yield Issue("misplaced", message, pointer(path), page.number)
 
 
 def among_prices(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
@@ -234,11 +255,29 @@ def _labels(page: Page, cells: Sequence[Cell], own: Mapping[Path, PageEvidence])
             yield Issue("misplaced", message, pointer(path), page.number)
 
 
+def _label_read(page: Page, cells: Sequence[Cell], own: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
+    """Results in words with a colon right behind them: they are the name of what stands there."""
+    for path, place in own.items():
+        cell = next((cell for cell in cells if overlap(cell.box, place.box) > 0), None)
+        if path[-1] != "result" or cell is None or any(map(str.isdigit, place.text)):
+            continue
+        if re.search(rf"{re.escape(place.text)} ?:", cell.text, re.IGNORECASE):
+            message = f"“{place.text}” has a colon behind it: it is the name of a result."
+            yield Issue("misplaced", message, pointer(path), page.number)
+
+
 def _is_result(cell: Cell) -> bool:
-    return ":" not in cell.text and not moments(cell.text) and len(cell.text.split()) < _SEVERAL
+    return (
+        not is_result_title(cell.text)
+        and ":" not in cell.text
+        and not moments(cell.text)
+        and len(cell.text.split()) <= _WORDS
+    )
 
 
 def _measured_headings(page: Page, cells: Sequence[Cell], own: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
+    if names_limits(cells) or names_columns("  ".join(cell.text for cell in cells)):
+        return  # a panel may stand in the place of the first title
     columns = [place.box for path, place in own.items() if path[-1] in ("unit", "range")]
     results = [place.box for path, place in own.items() if path[-1] == "result"]
     names = [place.box for path, place in own.items() if path[-1] == "name"]

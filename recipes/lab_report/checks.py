@@ -23,6 +23,7 @@ from recipes.lab_report.beside import (
     names_elsewhere,
     swapped,
     under_limits,
+    under_other_titles,
 )
 from recipes.lab_report.cards import card_sheets
 from recipes.lab_report.columns import day_sheets, with_joined_limits, written_day
@@ -31,7 +32,7 @@ from recipes.lab_report.flags import read_flags
 from recipes.lab_report.head import labelled_days, read_head
 from recipes.lab_report.head_labels import key as label_key
 from recipes.lab_report.head_labels import table
-from recipes.lab_report.headings import headings
+from recipes.lab_report.headings import headings, rests_of_names, titles_read
 from recipes.lab_report.interpretation import contradiction, interpret
 from recipes.lab_report.kinds import misplaced
 from recipes.lab_report.left_out import cells_left_out, columns_left_out, lines_left_out, nothing_read
@@ -49,7 +50,7 @@ from recipes.lab_report.lines import (
     without_earlier,
 )
 from recipes.lab_report.names import with_plain_names
-from recipes.lab_report.ranges import read_ranges
+from recipes.lab_report.ranges import cut_ranges, read_ranges
 from recipes.lab_report.reports import reports
 
 if TYPE_CHECKING:
@@ -135,10 +136,13 @@ class LabChecks(Checks):
         text = text[: len(text) - len(rest.behind) + (0 if right else len(behind))]
         return _MARKS.sub("", text.strip())
 
-    def no_headings(self, document: Document, evidence: Mapping[Path, PageEvidence]) -> Collection[Path]:
-        """Panels that are the laboratory's name, or that of a result where no other line could be one or lines say
-        which is; and times that stand beside the label of another day, where all do and one day has the label of
-        collection, or all days of the document have labels, and none that one.
+    def refuted(
+        self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence]
+    ) -> Collection[Path]:
+        """Panels that are the laboratory's name or a column's title, or the name of a result where no other line could
+        be one, or others than lines say; and times that stand beside the label of another day, where all do and one day
+        has the label of collection, or all days of the document have labels, and none that one; and ranges that go on
+        below.
         """
         names = [place for path, place in evidence.items() if path[-1] == "name"]
         panels = [path for path, place in evidence.items() if path[-1] == "panel"]
@@ -148,12 +152,13 @@ class LabChecks(Checks):
         times = [path for path in evidence if path[-1] == "sample_collection_time"]
         other = [path for path, _, _ in _of_another_day(document, evidence)]
         lines = self._headings(document, evidence)
-        named = [path for path in panels if any(_covers(name, evidence[path]) for name in names)]
         laboratory = read_head(document, evidence).get("laboratory")
-        false += [path for path in named if path[:-1] in lines]
+        told = ((path, lines[path[:-1]].text) for path in panels if path[:-1] in lines)
+        false += [path for path, text in told if data[str(path[0])][path[1]]["panel"] != text]
+        false += titles_read(document, evidence)
         false += [path for path in panels if laboratory and _covers(laboratory, evidence[path])]
         known = len(other) == len(times) and (_labelled_day(document) or _all_labelled(document))
-        return [*false, *(other if known else ())]
+        return [*false, *(other if known else ()), *cut_ranges(document, data, evidence)]
 
     def heads(self, lines: Lines) -> list[int]:
         """Lines that look like the titles of a table of results."""
@@ -196,10 +201,13 @@ class LabChecks(Checks):
                     yield Issue("no_result", f"“{row['name']}” has no result.", pointer((key, number)))
         titles = Titles(document, two_lines=True)
         names = [place for path, place in evidence.items() if path[-1] == "name"]
+        panels = [place for path, place in evidence.items() if path[-1] == "panel"]
         for path, place in evidence.items():
             named = path[-1] == "panel" and next((name for name in names if _covers(name, place)), None)
             if named:
                 yield Issue("misplaced", f"“{place.text}” is the name of a result, not a heading.", pointer(path))
+            if path[-1] in ("method", "specimen") and any(_is_place(place, one) for one in panels):
+                yield Issue("misplaced", f"“{place.text}” is a heading of results.", pointer(path))
             if path[-1] == "result" and (title := titles.earlier(place.page, place.box)):
                 value: Any = data
                 for step in path:
@@ -213,6 +221,8 @@ class LabChecks(Checks):
         yield from beside_levels(document, evidence)
         yield from swapped(document, evidence)
         yield from names_elsewhere(document, evidence)
+        yield from under_other_titles(document, evidence)
+        yield from rests_of_names(document, evidence)
         yield from nothing_read(document, evidence)
         yield from columns_left_out(document, evidence, titles)
         yield from cells_left_out(document, data, evidence, contract)
@@ -243,8 +253,7 @@ class LabChecks(Checks):
 
     def _headings(self, document: Document, evidence: Mapping[Path, PageEvidence]) -> dict[Path, PageEvidence]:
         """The headings of rows, by the paths of these, where lines tell them."""
-        names = {path[:-1]: place for path, place in evidence.items() if path[-1] == "name"}
-        return headings(self.shown(document), names)
+        return headings(self.shown(document), evidence)
 
     def completed(
         self, document: Document, data: dict[str, Any], evidence: Mapping[Path, PageEvidence], contract: Contract
@@ -297,7 +306,10 @@ def _across(blocks: list[Block], evidence: Mapping[Path, PageEvidence]) -> Itera
         known, kinds = {block.text for block in above}, {block.kind for block in above}
         left, right = min(place.box[0], row.box[0]), row.box[2]
         for block in blocks:
-            new = block.kind in _ENDS[str(path[-1])] and block.text not in known and place.text not in block.text
+            ends = block.kind in _ENDS[str(path[-1])]
+            # "Sample 2, collected 10:05"
+            ends = ends or (path[-1] == "sample_collection_time" and bool(moments(block.text)))
+            new = ends and block.text not in known and place.text not in block.text
             # The first patient's name may stand below what is said of the sample.
             new = new and (block.kind != "patient" or "patient" in kinds)
             between = block.under(place.page, place.box) and not block.under(row.page, row.box)
@@ -381,6 +393,11 @@ def _texts(page: Page) -> Iterator[str]:
     for row in gather_rows(page.words) if page.words else ():
         for cell in cells_of(page, row):
             yield cell.text
+
+
+def _is_place(one: PageEvidence, other: PageEvidence) -> bool:
+    """Whether two places are one, as neither of a heading and its specimen in one cell is."""
+    return one.page == other.page and one.text == other.text and overlap(one.box, other.box) > _SAME
 
 
 def _covers(name: PageEvidence, place: PageEvidence) -> bool:

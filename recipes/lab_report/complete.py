@@ -37,6 +37,11 @@ _MARKS = re.compile(r"^[*#°»«†‡§¶^•¤\s]+|(?:[*#°»«†‡§¶^•�
 _FLAG = re.compile(rf"{FLAG}|[^\w\s%‰]{{1,3}}")
 Box = tuple[float, float, float, float]
 
+_VALUE_LABEL = re.compile(  # portals print it before each value
+    r"(?:(?:your|ihr|uw|votre|su|il suo|seu|sua) )?(?:value|result|wert|ergebnis|waarde|uitslag|valeur|résultat|valore?"
+    r"|resultado|risultato)",
+    re.IGNORECASE,
+)
 _READ_FROM = 0.7  # OCR's certainty: rows of less are not read
 _NEAR = 14.0  # points: names of one table begin so far apart at most
 _NEARER = 0.9  # times the least distance of rows: lines of one name are no further apart
@@ -252,6 +257,7 @@ def _is_sound(row: Mapping[str, str]) -> bool:
         or is_finding(name)
         or moments(name)
         or is_other_title(name)
+        or _VALUE_LABEL.fullmatch(name)
         or is_open([Cell(name, _NOWHERE)])
         or sum(map(str.isalpha, name)) < 2
     )

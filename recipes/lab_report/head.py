@@ -37,7 +37,7 @@ GUESSED = 0.85
 """Confidence of what has no label: chosen below `REVIEW_BELOW`, so that a person looks; it was not measured."""
 _NUMBERS = ("patient_id", "sample_id")
 _NAMES = ("patient_name", "ordered_by", "laboratory")
-_NUMBER = re.compile(r"(?:[A-Z]{1,4}[ -])?[^\W_]*\d[\w./-]*(?: (?:/ )?[\w./-]*\d[\w./-]*)*(?: [A-Z](?= |$))?")
+_NUMBER = re.compile(r"(?:[A-Z]{1,4}[ /-])?[^\W_]*\d[\w./-]*(?: (?:/ )?[\w./-]*\d[\w./-]*)*(?: [A-Z](?= |$))?")
 _BOX, _TICKED = re.compile(r"\[ ?[xX✓✗]?\]|[☐☑☒]|\([xX]?\)"), re.compile(r"\[[xX✓✗]\]|[☑☒]|\([xX]\)")
 _PARTICLES = frozenset(
     "de del della di da do dos das du van von der den des la le les el al bin bint ibn y e ter ten zu af av und of md"
@@ -265,7 +265,11 @@ def _of_kind(field: str, value: Sequence[Token], text: str) -> list[Token]:
 def _is_name(text: str) -> bool:
     """Whether words can be a name: no label, no word of a headline alone, and none in small letters but particles."""
     words = re.findall(r"[^\W\d_]+", text)
-    small = [word for word in words if word.islower() and word not in _PARTICLES and len(word) > 1]
+    small = [
+        word
+        for word in re.findall(r"[^\W\d_]+(?![\w.])", text)
+        if word.islower() and word not in _PARTICLES and len(word) > 1
+    ]
     headline = all(_HEADLINE.fullmatch(word) or word in _PARTICLES for word in words)
     return bool(words) and not small and not headline and not fields_named(text)
 

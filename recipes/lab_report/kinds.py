@@ -17,14 +17,16 @@ from recipes.lab_report.patterns import FINDING_CELL, LEVEL, RESULT_TITLE
 _UNIT = re.compile(r"[%‰]|[^\W\d_]{1,6}/[^\W\d_]{1,6}|x? ?10[\^*eE]?\d{1,2} ?/ ?(?:[fpnµμu]?[lL]|mm[c3³])")
 # OCR passes over a slash: "UL", and "μL" of a count, in which nothing is measured.
 _NO_SLASH = re.compile(r"[mnpkuµμ]?(?:g|mol|I?U|kat)[dmuµμ]?L|[uµμ]L")
-_WITH_FLAG = re.compile(r"(?:[A-Za-z]{1,2}|[*!↑↓▲▼+])\d+(?:[.,]\d+)?|\d+(?:[.,]\d+)?(?:[A-Z]{1,2}|[*!↑↓▲▼])")
+_WITH_FLAG = re.compile(
+    r"(?:[A-Za-z]{1,2}|[*!↑↓▲▼+¤†‡§¶»«°#^]+)\d+(?:[.,]\d+)?|\d+(?:[.,]\d+)?(?:[A-Z]{1,2}|[*!↑↓▲▼¤†‡§¶»«#]+)"
+)
 # Of kidney disease, in the grid of KDIGO 2012 (Kidney Int Suppl 2013;3:1): by filtration and by albumin.
 _STAGE = re.compile(r"G[1-5][ab]?|A[1-3]")
 _BRACKETED = re.compile(r".*\S\s*[(\[](?P<inside>[^()\[\]]+)[)\]]")
 
 
 def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The keys among `result`, `unit` and `range` whose values are of another key's kind, each with the reason."""
+    """The keys of a row whose values are of another key's kind, each with the reason."""
     result, unit, limits = (str(row.get(key) or "").strip() for key in ("result", "unit", "range"))
     if unit and (_is_range(unit) or _is_number(unit)):
         yield "unit", f"“{unit}” is no unit but a number or a range"
@@ -76,6 +78,12 @@ def misplaced(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     beside = re.fullmatch(r"[<>≤≥]?=? ?\d[\d.,]* ((?:[<>≤≥]=? ?)?\d.*)", result)
     if not limits and beside and _is_range(beside[1]):
         yield "range", f"“{result}” is a result with its range"
+    for key in ("method", "specimen"):
+        text = str(row.get(key) or "").strip()
+        if text and (_is_range(text) or _is_number(text)):
+            yield key, f"“{text}” is no {key} but a number or a range"
+    if re.fullmatch(r"(?:19|20)\d\d", limits):
+        yield "range", f"“{limits}” is no range but a year"
     if result and limits and _is_number(limits) and _is_range(result):
         yield "result", f"“{result}” is a range, and “{limits}” beside it a single number"
 

@@ -72,7 +72,9 @@ def lines_left_out(
 
     days = [value for table in day_tables(document) for value in table.values()]
     under = {(line.page, line.box) for line in days}
+    titles = Titles(document, two_lines=True)
     looks = [line for line in rows_like_results(document) if (line.page, line.box) not in under]
+    looks = [line for line in looks if not titles.earlier(line.page, line.box)]
     told = [line for line in looks if not is_read(line) and not _is_of_others(document, line, evidence.values())]
     pairs = [
         (row[name], row[value])

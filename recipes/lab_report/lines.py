@@ -24,6 +24,7 @@ from recipes.lab_report.patterns import (
     LEVEL,
     LIMITS_TITLE,
     MEASURED_CELL,
+    NO_LIMITS_TITLE,
     OTHER_TITLE,
     RANGE_CELL,
     RESULT_TITLE,
@@ -149,8 +150,9 @@ def _is_of_limits(cell: Cell, titles: Sequence[Cell]) -> bool:
 
 
 def is_other_title(title: str) -> bool:
-    """Whether a title names a column of units or ranges; one of results and units ("Result Unit") does not."""
-    return bool(LIMITS_TITLE.search(title) or (OTHER_TITLE.search(title) and not RESULT_TITLE.search(title)))
+    """Whether a title names a column of units or ranges; one of results and others ("Result Unit") does not."""
+    limits = LIMITS_TITLE.search(title) and not NO_LIMITS_TITLE.search(title)
+    return bool(limits or (OTHER_TITLE.search(title) and not RESULT_TITLE.search(title)))
 
 
 def is_finding(text: str) -> bool:
@@ -426,7 +428,7 @@ def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]], titles: Sequ
             named = (
                 name is not None
                 and not done
-                and (not labelled or follows)
+                and (not labelled or follows or is_finding(_plain(cell.text)))
                 and not LEVEL.fullmatch(name.text)
                 and (sure or follows or FINDING_CELL.fullmatch(cell.text))
             )
@@ -437,6 +439,9 @@ def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]], titles: Sequ
         elif (match := COLON.fullmatch(cell.text)) and (match["unit"] or match["range"] or _ranged(rest)):
             if not LEVEL.fullmatch(match["name"]) and not AGE.fullmatch(cell.text.rpartition(": ")[2]):
                 yield cell
+            name = None
+        elif is_finding(_plain(cell.text.rpartition(": ")[2])) and ":" in cell.text:
+            yield cell
             name = None
         elif cell.qualifies or limits:
             sure = name is not None
@@ -450,6 +455,11 @@ def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]], titles: Sequ
             name, labelled, sure, done, ranged = cell, False, False, False, False
         elif cell.text.endswith(":") and (bare := replace(cell, text=cell.text.rstrip(": "))).is_name:
             name, labelled, sure, done, ranged = bare, True, False, False, False
+
+
+def _plain(finding: str) -> str:
+    """A finding without a number in brackets behind it."""
+    return re.sub(r" \([\d., <>+-]+\)$", "", finding)
 
 
 def _is_named(cell: Cell) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-GLUED = r"(?:HH|LL|[HL↑↓▲▼])(?=\d)"
+GLUED = r"(?:HH|LL|[HL↑↓▲▼¤†‡»°#])(?=\d)"
 """A flag without a gap before its number, as a narrow column leaves them."""
 COMPARATOR = r"(?:<=|>=|[<>≤≥~] ?)?"
 NUM = rf"{COMPARATOR} ?-?\d+(?:[.,]\d+)*(?: \d{{3}})*"
@@ -41,7 +41,8 @@ LEGEND = re.compile(
     r"(?:(?:non?|not|niet|nicht|pas|weakly|strongly|zwak|schwach|faiblement)[ -]?)?"
     r"(?:positi(?:ve?|vo|va|f|ef)|n[ée]gati(?:ve?|vo|va|f|ef)|reactive|reactief|reaktiv|r[ée]acti[fv]e?|rea[ct]tivo"
     r"|detected|indeterminate|equivocal|borderline|grenzwertig|отрицательн\w+|положительн\w+|αρνητικ\w+|θετικ\w+"
-    r"|ujemn[yae]|dodatni[ae]?|pozitif|negatif|pozitivní|negativní|阴性|阳性|陰性|陽性)",
+    r"|ujemn[yae]|dodatni[ae]?|pozitif|negatif|pozitivní|negativní|阴性|阳性|陰性|陽性)"
+    r"|(?:neg|n[ée]g|pos)\.?",
     re.IGNORECASE,
 )
 LEVEL = re.compile(
@@ -73,7 +74,9 @@ AGE = re.compile(
     r"|ετών|έτη|سنة|عام|שנים|岁|歳|才)\b.*|(?:j\.?|г\.|л\.|l\.)(?: .*)?)",
     re.IGNORECASE,
 )
-VALUE_CELL = re.compile(rf"(?:{FLAG} |{GLUED})?(?:{NUM}|\d\+|\+{{1,4}}|1:\d+)(?: ?(?P<unit>{UNIT}))?(?: {FLAG}){{0,2}}")
+VALUE_CELL = re.compile(
+    rf"(?:{FLAG} |{GLUED})?(?:{NUM}|\d\+|\+{{1,4}}|1:\d+)(?: ?(?P<unit>{UNIT}))?(?: {FLAG}|[*†‡¤»!]{{1,2}}){{0,2}}"
+)
 FINDING_CELL = re.compile(
     rf"(?:{FLAG} )?{WORD}\.?(?: (?:de|di) \w+)?(?: \([\d+-]+\))?(?: {FLAG}){{0,2}}", re.IGNORECASE
 )
@@ -94,18 +97,42 @@ RESULT_TITLE = re.compile(
     r"|hodnot|värde|نتيجة|النتائج|القيمة|תוצא|ערך|结果|結果|测定值|検査値|測定値",
     re.IGNORECASE,
 )
+NO_LIMITS_TITLE = re.compile(
+    r"\b(?:result|r[ée]sultat|risultat|finding|outcome|bevinding|uitslag|ergebnis|befund|messwert|esito|wynik|sonu[cç]"
+    r"|αποτ[εέ]λεσμ|результат|резултат|v[ýy]sled|nález)|نتيجة|תוצא|结果|結果",
+    re.IGNORECASE,
+)
+"""Words that no title of ranges alone has; "values" are of both kinds."""
 UNIT_TITLE = re.compile(
     r"un[ií][td]|eenh|einh|dimens|μονάδ|μον\.|\bед\.|един|одиниц|мерн|jedn|j\.m\.|birim|enhet|وحدة|الوحدات|יחיד|单位|単位",
     re.IGNORECASE,
 )
 LIMITS_TITLE = re.compile(
-    r"ref|r[ée]f|rif|norm(?![eé]tan|eta|oblast)|range|limit|l[íi]mit|interv|bereich|streef|richt|soll"
+    r"ref|r[ée]f|rif|expected|erwart|attendu|esperad|attes[oi]|verwacht|norm(?![eé]tan|eta|oblast)|range|limit|l[íi]mit|interv|bereich|streef|richt|soll"
     r"|αναφορ|φυσιολ|όρια|реф|норм|границ|интервал|zakres|aralı|mez[eí]"
     r"|gräns|مرجع|طبيعي|المدى|טווח|ייחוס|נורמ|参考|参照|基準",
     re.IGNORECASE,
 )
 OTHER_TITLE = re.compile(f"{UNIT_TITLE.pattern}|{LIMITS_TITLE.pattern}", re.IGNORECASE)
 """Parts of the commonest titles of columns: of results, and of units or ranges."""
+
+NAME_TITLE = re.compile(
+    r"(?:laboratory |lab )?(?:tests?|test name|exam(?:ination)?s?|analytes?|analys[ie]s|investigations?|components?"
+    r"|determinations?|parameters?|assays?|bepaling(?:en)?|onderzoek(?:en)?|analyses?|untersuchung(?:en)?|analyt"
+    r"|messgröße|bestimmung|examens?|paramètres?|dosages?|pruebas?|determinaci[óo]n(?:es)?|parámetros?"
+    r"|exámenes|análisis|esam[ei]|analiti?|parametri?o?|analisi|exames?|parâmetros?|análises?|badani[ae]|parametr[y]?"
+    r"|vyšetření|analýza|tetkik(?:ler)?|test adı|tahlil|undersökning(?:ar)?|analys(?:er)?|показател[ьи]|исследовани[ея]"
+    r"|анализы?|наименование|параметри?ы?|изследван[ея]|показник|дослідження|εξ[εέ]τ[αά]σ(?:η|εις)|παράμετρο[ςι]"
+    r"|التحليل|الفحص|الاختبار|בדיקה|שם הבדיקה|项目|检验项目|項目|検査項目)",
+    re.IGNORECASE,
+)
+"""Whole titles of the column of names."""
+METHOD_TITLE = re.compile(
+    r"method(?:e|en|ology)?|techni[qk]\w*|verfahren|méthode|método|metod[oaiy]?|методи?|yöntem|μέθοδος"
+    r"|الطريقة|שיטה|方法|検査方法",
+    re.IGNORECASE,
+)
+"""Whole titles of columns of methods."""
 
 PRICE_TITLE = re.compile(
     r"(?:unit |line )?(?:price|amount|fee|charge|cost)s?|qty|quantity|prix(?: unitaire)?|montant|quantité|tarif"

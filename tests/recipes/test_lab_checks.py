@@ -353,7 +353,8 @@ def test_a_value_with_more_or_less_than_its_own_in_it_is_told(key, row):
 
 def test_findings_of_which_nothing_was_read_are_said():
     record, _ = read([[]], "Hepatitis Serology\nAnti-HAV total, serum, ELISA: Negative")
-    assert [issue.code for issue in record.issues] == ["row_left_out"] and "Anti-HAV" in record.issues[0].message
+    assert [issue.code for issue in record.issues] == ["added"] and "Anti-HAV" in record.issues[0].message
+    assert record.data["tests"][0]["result"] == "Negative"
     # Beginnings of words for findings are those of other words, too.
     record, _ = read([[]], "Dear colleague,\nthe specimens reached us in good condition.\nAbsender\nPosition: Tracking")
     assert record.status == "ok"

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from extraction.api import Extractor
+from recipes.lab_report.headings import headings
 from recipes.lab_report.kinds import misplaced
 from recipes.lab_report.task import CONTRACT
 from tests.conftest import Scripted, document_of
@@ -16,6 +17,7 @@ Klinische Chemie
   Kalium              4.1      mmol/L    3.5 - 5.1
   Natrium             141      mmol/L    136 - 145
   Chlorid         H   112      mmol/L    98 - 107
+
   Nierenwerte
   Kreatinin           0.9      mg/dL     0.6 - 1.2
 """
@@ -116,6 +118,81 @@ def test_what_may_be_two_headings_or_one_in_the_other_is_not_told():
     rows = [{"panel": "Kalium"}, *ROWS[1:4], {"panel": "Kreatinin"}, ROWS[5]]
     record = read(PAGE.replace("  Elektrolyte", "Elektrolyte"), *rows)
     assert told(record, "panel")[0] == (None,) and record.status == "partial"
+
+
+def test_a_heading_that_lines_tell_stands_where_the_model_read_another_one():
+    rows = [{"panel": "Klinische Chemie"}, *ROWS[1:4], {"panel": "Klinische Chemie > Elektrolyte"}, ROWS[5]]
+    record = read(PAGE, *rows)
+    panels = [panel for (panel,) in told(record, "panel")]
+    assert panels == [*["Klinische Chemie > Elektrolyte"] * 3, "Klinische Chemie > Nierenwerte"]
+    assert record.status == "ok"
+
+
+def test_a_name_that_is_indented_less_ends_the_heading_above():
+    page = PAGE.replace("  Kalium   ", "    Kalium ").replace("  Natrium   ", "    Natrium ")
+    record = read(page, *ROWS)
+    panels = [panel for (panel,) in told(record, "panel")]
+    assert panels[:3] == [*["Klinische Chemie > Elektrolyte"] * 2, "Klinische Chemie"]
+
+
+def test_words_from_right_to_left_are_indented_from_the_right():
+    lines = ["", "כימיה"], ["", "אלקטרוליטים  "], ["141       mmol/L", "נתרן  "], ["4.1       mmol/L", "אשלגן  "]
+    page = "\n".join(f"{measured:<30}{name:>20}" for measured, name in lines)
+    record = read(page, ["נתרן", "141", "mmol/L"], ["אשלגן", "4.1", "mmol/L"])
+    assert {panel for (panel,) in told(record, "panel")} == {"כימיה > אלקטרוליטים"}
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        "    Grenzwerte\n    < 3.0               Niedrig",
+        "Test                  Result   Unit      Range",
+        "  Probe hämolytisch.",
+    ],
+    ids=["a legend", "titles", "a sentence"],
+)
+def test_what_is_no_heading_leaves_the_one_above_in_force(between):
+    record = read(PAGE.replace("  Chlorid", f"{between}\n  Chlorid"), {"panel": "none"}, *ROWS[1:4], ROWS[5])
+    assert told(record, "panel")[2] == ("Klinische Chemie > Elektrolyte",)
+
+
+def test_a_heading_that_begins_as_findings_do_is_one():
+    page = PAGE.replace("Elektrolyte", "Spurenelemente")
+    record = read(page, {"panel": "none"}, *ROWS[1:4], {"panel": "Klinische Chemie > Nierenwerte"}, ROWS[5])
+    assert told(record, "panel")[0] == ("Klinische Chemie > Spurenelemente",)
+
+
+def test_a_heading_that_goes_on_on_another_page_is_the_one_before():
+    second = PAGE.replace("Elektrolyte", "Elektrolyte (Fortsetzung)")
+    [record] = Extractor(Scripted(*[json.dumps({"tests": ROWS})] * 6), CONTRACT).read([document_of(PAGE, second)])
+    assert record.data["tests"][4]["panel"] == "Klinische Chemie > Elektrolyte"
+
+
+@pytest.mark.parametrize("page", [0, 1])
+def test_a_heading_with_other_brackets_is_another_one_and_is_not_told_where_a_page_begins_with_it(page):
+    pages = [PAGE.replace("  Nierenwerte", "  Elektrolyte (Urin)"), PAGE.replace("Elektrolyte", "Elektrolyte (Urin)")]
+    [record] = Extractor(Scripted(*[json.dumps({"tests": ROWS})] * 6), CONTRACT).read([document_of(*pages)])
+    lines = headings(document_of(*pages), {path: one.evidence for path, one in places(record)})
+    told = lines.get(("tests", [3, 4][page]))
+    assert (told and told.text) == ["Klinische Chemie > Elektrolyte (Urin)", None][page]
+
+
+def places(record):
+    for path, field in record.fields.items():
+        if path.startswith("/tests/") and field.evidence:
+            yield ("tests", int(path.split("/")[2]), path.split("/")[3]), field
+
+
+def test_groups_in_a_column_are_no_headings_by_lines():
+    page = PAGE.replace("  Kalium ", "Salze       Kalium ").replace("  Natrium ", "            Natrium ")
+    record = read(page, {"panel": "Salze"}, *ROWS[1:3])
+    assert told(record, "panel")[0] == ("Salze",)
+
+
+def test_the_title_of_the_names_is_no_heading():
+    page = PAGE.replace("Klinische Chemie\n  Elektrolyte\n", "").replace("  Nierenwerte\n", "")
+    record = read(page, {"panel": "Test"}, *ROWS[1:4], ROWS[5])
+    assert record.status == "ok" and {panel for (panel,) in told(record, "panel")} == {None}
 
 
 def test_a_heading_with_a_word_in_the_column_of_the_results_is_a_result():
