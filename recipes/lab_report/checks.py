@@ -206,7 +206,7 @@ class LabChecks(Checks):
             named = path[-1] == "panel" and next((name for name in names if _covers(name, place)), None)
             if named:
                 yield Issue("misplaced", f"“{place.text}” is the name of a result, not a heading.", pointer(path))
-            if path[-1] in ("method", "specimen") and any(_is_place(place, one) for one in panels):
+            if path[-1] == "method" and any(_is_place(place, one) for one in panels):
                 yield Issue("misplaced", f"“{place.text}” is a heading of results.", pointer(path))
             if path[-1] == "result" and (title := titles.earlier(place.page, place.box)):
                 value: Any = data
@@ -306,10 +306,12 @@ def _across(blocks: list[Block], evidence: Mapping[Path, PageEvidence]) -> Itera
         known, kinds = {block.text for block in above}, {block.kind for block in above}
         left, right = min(place.box[0], row.box[0]), row.box[2]
         for block in blocks:
+            said = block.text
             ends = block.kind in _ENDS[str(path[-1])]
-            # "Sample 2, collected 10:05"
-            ends = ends or (path[-1] == "sample_collection_time" and bool(moments(block.text)))
-            new = ends and block.text not in known and place.text not in block.text
+            if path[-1] == "sample_collection_time" and (day := next(iter(moments(said)), None)):
+                ends, said = True, said[day.start : day.end]  # "Sample 2, collected 2024-11-18 10:05"
+            same = place.text in said if path[-1] != "sample_collection_time" else place.text == said
+            new = ends and block.text not in known and not same
             # The first patient's name may stand below what is said of the sample.
             new = new and (block.kind != "patient" or "patient" in kinds)
             between = block.under(place.page, place.box) and not block.under(row.page, row.box)
@@ -396,7 +398,7 @@ def _texts(page: Page) -> Iterator[str]:
 
 
 def _is_place(one: PageEvidence, other: PageEvidence) -> bool:
-    """Whether two places are one, as neither of a heading and its specimen in one cell is."""
+    """Whether two places are one and the same text."""
     return one.page == other.page and one.text == other.text and overlap(one.box, other.box) > _SAME
 
 

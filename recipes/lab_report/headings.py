@@ -28,6 +28,7 @@ Path = tuple[str | int, ...]
 
 _WORDS = 6  # of a heading, the most
 _INDENT = 2.0  # points: what is further right is indented
+_LINE = 1.8  # times a line's height: the next line is no further down
 _NEAR = 20.0  # points: what is indented less is of another column
 _SAME = 0.5
 _SENTENCE = re.compile(r"[.;。；]$|\w \w{3,}\. \w")
@@ -149,7 +150,8 @@ class _Reader:
         starts = [_start(names[path]) if path else None for path in rows]
         earlier, self._known = self._known, self._known | {cells[0].text for cells in lines if len(cells) == 1}
         new: list[_Heading] = []
-        first = True
+        first, vague = True, -2
+        titles: Sequence[Cell] = ()
         for number, (cells, path, start) in enumerate(zip(lines, rows, starts, strict=True)):
             place = None if path or len(cells) > 1 else _heading(page, cells[0], specimens)
             if path and start is not None:
@@ -158,26 +160,30 @@ class _Reader:
                 new, first, self._begun = [], False, True
             elif any(_stands_on(value, cells) for value in values):
                 continue
-            elif place and self._begun and first and place.text in self._head:
+            elif self._begun and first and cells[0].text in self._head:
                 continue  # what each page begins with
             elif len(cells) == 1 and number and starts[number - 1] is not None and _goes_on(lines, starts, number):
-                if _as_far(lines, number):
-                    new = []
-                    self.chain.lose()
+                new = []
+                self.chain.lose()
             elif place and _may_head(cells[0], lines[number + 1 :], starts[number + 1 :]):
                 if first and _BRACKETS.sub("", place.text) in earlier - {place.text}:
                     new = []
                     self.chain.lose()  # it may be the one that goes on, or another
+                    continue
+                if not new and vague == number - 1 and _gap(lines, number) < _LINE * (place.box[3] - place.box[1]):
+                    self.chain.lose()  # the line right above may be the outer one
                     continue
                 if not new:
                     self.chain.repeat(place.text)
                 new.append(_Heading(place.text, place, _start(cells[0])))
             elif _may_be_any(cells) and not any(map(_tells_levels, lines[number : number + 2])):
                 new = []
-                if self._begun:
+                second = bool(titles) and any(abs(cells[0].box[0] - one.box[0]) < _INDENT for one in titles)
+                if self._begun or (titles and len(cells) == 1 and not second):
                     self.chain.lose()
                 else:
-                    self.chain = _Chain()
+                    self.chain, vague = _Chain(), number if len(cells) == 1 and not titles else -2
+            titles = cells if _names_columns(cells) else titles
             if not self._begun:
                 self._head |= {cell.text for cell in cells}
 
@@ -203,11 +209,6 @@ def _goes_on(lines: Sequence[Sequence[Cell]], starts: Sequence[float | None], nu
     in_line = name is not None and abs(_start(lines[number][0]) - name) < _INDENT
     loud = text.isupper() and not lines[number - 1][0].text.isupper()
     return in_line and not loud and not _SENTENCE.search(text) and _gap(lines, number) <= _gap(lines, number + 1) + 1
-
-
-def _as_far(lines: Sequence[Sequence[Cell]], number: int) -> bool:
-    """Whether a line is as far from the one above as from the one below: then it may belong to either."""
-    return _gap(lines, number) > _gap(lines, number + 1) - 1
 
 
 def _gap(lines: Sequence[Sequence[Cell]], number: int) -> float:
@@ -284,7 +285,10 @@ def _heading(page: Page, cell: Cell, specimens: Iterable[PageEvidence]) -> PageE
 
 
 def rests_of_names(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Issue]:
-    """Panels that stand nearer to the result above, in line with its name, than to the one below."""
+    """The panel that stands nearer to the result above, in line with its name, than to the one below; where several do,
+    that is how a report sets its headings.
+    """
+    found: dict[str, list[tuple[Path, PageEvidence]]] = {}
     panels = {path: place for path, place in evidence.items() if path[-1] == "panel"}
     names = [place for path, place in evidence.items() if path[-1] == "name"]
     for page in document.pages if panels else ():
@@ -295,9 +299,13 @@ def rests_of_names(document: Document, evidence: Mapping[Path, PageEvidence]) ->
             if len(cells) > 1 or not number or starts[number - 1] is None or not _goes_on(lines, starts, number):
                 continue
             for path, place in panels.items():
-                if place.page == page.number and _stands_on(place, cells) and not _as_far(lines, number):
-                    message = f"“{place.text}” stands nearer to the result above, and may be the rest of its name."
-                    yield Issue("misplaced", message, pointer(path), page.number)
+                nearer = _gap(lines, number) < _gap(lines, number + 1) - 1
+                if place.page == page.number and _stands_on(place, cells) and nearer:
+                    found.setdefault(place.text, []).append((path, place))
+    for text, where in found.items() if len(found) == 1 else ():
+        for path, place in where:
+            message = f"“{text}” stands nearer to the result above, and may be the rest of its name."
+            yield Issue("misplaced", message, pointer(path), place.page)
 
 
 def titles_read(document: Document, evidence: Mapping[Path, PageEvidence]) -> Iterator[Path]:

@@ -43,11 +43,13 @@ def read_ranges(
             row = row[step]
         limits = _plain(str(row.get("range") or "").partition("(")[0])
         page = next((one for one in document.pages if one.number == result.page), None)
-        if not limits or page is None or not any(map(str.isdigit, limits)):
+        if page is None:
             continue
         lines = [list(cells_of(page, line)) for line in gather_rows(page.words)]
         if whole := _on_lines(lines, result, str(row.get("range") or "")):
             found[at] = PageEvidence(whole.text, page=result.page, box=whole.box)
+            continue
+        if not any(map(str.isdigit, limits)):
             continue
         taken = [place.box for place in evidence.values() if place.page == result.page]
         for cells, below in pairwise([*lines, []]):
