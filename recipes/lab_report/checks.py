@@ -33,7 +33,7 @@ from recipes.lab_report.head import labelled_days, read_head
 from recipes.lab_report.head_labels import key as label_key
 from recipes.lab_report.head_labels import table
 from recipes.lab_report.headings import headings, rests_of_names, titles_read
-from recipes.lab_report.interpretation import contradiction, interpret
+from recipes.lab_report.interpretation import contradiction, interpret, of_sex
 from recipes.lab_report.kinds import misplaced
 from recipes.lab_report.left_out import cells_left_out, columns_left_out, lines_left_out, nothing_read
 from recipes.lab_report.lines import (
@@ -263,7 +263,10 @@ class LabChecks(Checks):
         return completed(shown, evidence, lines_left_out(shown, data, evidence, contract))
 
     def derived(self, data: dict[str, Any]) -> dict[str, str]:
-        """What each result means by its own range, as `interpretation` of its row (see `interpret`)."""
+        """What each result means by its own range, or the part of it for the patient's sex, as `interpretation` of its
+        row (see `interpret`).
+        """
+        sex = str(data.get("sex") or "")
         rows = (
             (key, number, row)
             for key, rows in data.items()
@@ -271,7 +274,10 @@ class LabChecks(Checks):
             for number, row in enumerate(rows)
         )
         means = (
-            (pointer((key, number, "interpretation")), interpret(row))
+            (
+                pointer((key, number, "interpretation")),
+                interpret({**row, "range": of_sex(str(row.get("range") or ""), sex)}),
+            )
             for key, number, row in rows
             if isinstance(row, dict)
         )

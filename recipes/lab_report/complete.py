@@ -28,7 +28,7 @@ from recipes.lab_report.names import goes_on, is_open
 from recipes.lab_report.patterns import FINDING_CELL, FLAG, GLUED, LEVEL, NUM, RANGE, UNIT, WORD
 
 _VALUE = re.compile(
-    rf"(?:{FLAG} |{GLUED})?(?P<value>{NUM}|\d\+|\+{{1,4}}|1:\d+|(?i:{WORD})\.?(?: \([\d+-]+\))?)"
+    rf"(?:{FLAG} |{GLUED})?(?P<value>{NUM}|\d\+|\+{{1,4}}|1:\d+|(?i:{WORD})\.?(?: \([\d.,<>+-]+\))?)"
     rf"(?: ?(?P<unit>{UNIT}))?(?: (?P<range>{RANGE}))?(?: {FLAG}){{0,2}}"
 )
 _LIMITS = re.compile(rf"(?:(?P<before>{UNIT}) )?(?P<range>{RANGE})(?: ?(?P<unit>{UNIT}))?")

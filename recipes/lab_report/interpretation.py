@@ -18,7 +18,30 @@ _CRITICAL = re.compile(r"h{2,3}|l{2,3}|.*(?:crit|krit|panic|panik).*|[↑▲⇧]
 ABSENT = re.compile(
     r"(?:non?|not|niet|nicht|pas)\W?\w+|neg\w*|nég\w*|absen\w*|ausen\w*|assen\w*|afwezig|отриц\w*|αρνητικ\w*|阴性", re.I
 )
+# Ranges of the two sexes, and the words and letters for them.
+_OF_SEX = re.compile(r"(?P<who>[^\W\d_]+)\.? ?: ?(?P<span>[^:]*\d)(?=[\s,;/]*(?:[^\W\d_]+\.? ?:|$))")
+_MALE = frozenset(
+    "m male males man men homme hommes mann männer männlich uomo uomini maschio maschi hombre hombres varón varones"
+    " masculino homem homens erkek mężczyzna mężczyźni muž muži mannen män mand мужчина мужчины муж άνδρας άνδρες 男"
+    " 男性 ذكر זכר".split()
+)
+_FEMALE = frozenset(
+    "f w v k ž female females woman women femme femmes frau frauen weiblich donna donne femmina femmine mujer mujeres"
+    " femenino mulher mulheres feminino kadın kobieta kobiety žena ženy vrouw vrouwen kvinna kvinnor kvinde женщина"
+    " женщины жен γυναίκα γυναίκες 女 女性 أنثى נקבה".split()
+)
 _PRESENT = re.compile(r"pos\w*|detected|reactive|présen\w*|presen\w*|aanwezig|полож\w*|θετικ\w*|阳性", re.I)
+
+
+def of_sex(limits: str, sex: str) -> str:
+    """Of a range of both sexes ("Male: 0 - 15 Female: 0 - 20") the part for the patient's; any other range as it is."""
+    parts = [(match["who"].casefold(), match["span"]) for match in _OF_SEX.finditer(limits)]
+    own = next((words for words in (_MALE, _FEMALE) if sex.strip(" .").casefold() in words), frozenset[str]())
+    both = len(parts) == 2 and {who in _MALE for who, _ in parts} == {who in _FEMALE for who, _ in parts} == {
+        True,
+        False,
+    }
+    return next((span for who, span in parts if who in own), limits) if both else limits
 
 
 def interpret(row: Mapping[str, Any]) -> Interpretation | None:

@@ -78,7 +78,7 @@ VALUE_CELL = re.compile(
     rf"(?:{FLAG} |{GLUED})?(?:{NUM}|\d\+|\+{{1,4}}|1:\d+)(?: ?(?P<unit>{UNIT}))?(?: {FLAG}|[*†‡¤»!]{{1,2}}){{0,2}}"
 )
 FINDING_CELL = re.compile(
-    rf"(?:{FLAG} )?{WORD}\.?(?: (?:de|di) \w+)?(?: \([\d+-]+\))?(?: {FLAG}){{0,2}}", re.IGNORECASE
+    rf"(?:{FLAG} )?{WORD}\.?(?: (?:de|di) \w+)?(?: \([\d.,<>+-]+\))?(?: {FLAG}){{0,2}}", re.IGNORECASE
 )
 FLAG_CELL = re.compile(FLAG)
 UNIT_CELL = re.compile(UNIT)

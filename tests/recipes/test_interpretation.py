@@ -2,7 +2,8 @@
 
 import pytest
 
-from recipes.lab_report.interpretation import contradiction, interpret
+from recipes.lab_report.interpretation import contradiction, interpret, of_sex
+from recipes.lab_report.task import CONTRACT
 
 
 def row(result, limits, flag=None):
@@ -58,3 +59,23 @@ def test_a_flag_that_says_something_else_is_a_contradiction(result, limits, flag
 )
 def test_a_flag_that_agrees_or_says_nothing_is_none(result, limits, flag):
     assert contradiction(row(result, limits, flag)) is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "sex", "part"),
+    [
+        ("Male: 0 - 15 Female: 0 - 20", "Female", "0 - 20"),
+        ("M: 1,6 - 2,6; F: 1,5 - 2,4", "m", "1,6 - 2,6"),
+        ("Männer: < 50 Frauen: < 35", "W", "< 35"),
+        ("Male: 0 - 15 Female: 0 - 20", "", "Male: 0 - 15 Female: 0 - 20"),
+        ("Male: 0 - 15 Female: 0 - 20", "unknown", "Male: 0 - 15 Female: 0 - 20"),
+        ("Children: 0 - 10 Female: 0 - 20", "F", "Children: 0 - 10 Female: 0 - 20"),
+        ("Follicular: 3 - 12 Luteal: 1 - 7", "F", "Follicular: 3 - 12 Luteal: 1 - 7"),
+        ("0 - 15", "F", "0 - 15"),
+    ],
+)
+def test_of_ranges_of_both_sexes_the_patient_s_holds(limits, sex, part):
+    assert of_sex(limits, sex).strip() == part
+    data = {"sex": sex, "tests": [row("18", limits)]}
+    means = CONTRACT.rules.derived(data).get("/tests/0/interpretation")
+    assert means == interpret(row("18", part))
