@@ -206,7 +206,8 @@ def _misread(tree: dict[str, Any], contract: Contract) -> Iterator[Issue]:
         score, text, path = min(found, key=lambda one: one[0])
         count = f"{len(found)} values were" if len(found) > 1 else "A value was"
         which = "the least sure is" if len(found) > 1 else "it is"
-        message = f"{count} read by OCR with little certainty; {which} “{text}” ({int(100 * score) / 100:.2f}): compare with the page."
+        sure = f"{int(100 * score) / 100:.2f}"  # never as much as what it is less than
+        message = f"{count} read by OCR with little certainty; {which} “{text}” ({sure}): compare with the page."
         yield Issue("ocr", message, pointer(path), page)
 
 

@@ -163,3 +163,10 @@ def test_a_heading_in_the_place_of_the_first_title_is_one():
         page, {"panel": "Electrolytes"}, ["Sodium", "137", None, "135 - 145"], ["Chloride", "104", None, "98 - 107"]
     )
     assert told(record, "panel") == ["Electrolytes"] * 2
+
+
+def test_a_line_of_dots_is_no_line():
+    dots = "." * 60 + "\n"
+    page = dots + TITLES + dots + "Chemistry\n" + dots + line(SODIUM) + dots + line(POTASSIUM) + dots
+    record = read(page, {"panel": "Chemistry"}, SODIUM, POTASSIUM)
+    assert record.status == "ok" and told(record, "panel") == ["Chemistry"] * 2
