@@ -243,7 +243,7 @@ def blocks(document: Document) -> list[Block]:
     for page in document.pages:
         for row in gather_rows(page.words) if page.words else ():
             cells = list(cells_of(page, row))
-            for cell, after in zip(cells, [*cells[1:], None], strict=True):
+            for cell, after in zip(cells, [*cells[1:], None], strict=False):  # of a line of dots there is none
                 label, colon, text = cell.text.partition(":")
                 text = text.strip() or (after.text if after and ":" not in after.text else "")
                 kind = next((kind for kind, words in BLOCKS.items() if words.fullmatch(label.strip())), None)
