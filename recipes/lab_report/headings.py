@@ -15,13 +15,12 @@ from itertools import pairwise
 from math import inf
 
 from extraction.document import Document, Page
-from extraction.document.rows import gather_rows
 from extraction.document.windows import overlap
 from extraction.evidence import PageEvidence
 from extraction.record.record import Issue
 from extraction.schema import pointer
 from extraction.values.signs import is_rtl
-from recipes.lab_report.lines import Cell, cells_of, is_finding, names_columns, names_limits
+from recipes.lab_report.lines import Cell, is_finding, lines_of, names_columns, names_limits
 from recipes.lab_report.patterns import BLOCKS, LEVEL, NAME_TITLE
 
 Path = tuple[str | int, ...]
@@ -106,7 +105,7 @@ def headings(document: Document, evidence: Mapping[Path, PageEvidence]) -> dict[
     for page in document.pages:
         own = {path: place for path, place in evidence.items() if place.page == page.number}
         names = {path[:-1]: place for path, place in own.items() if path[-1] == "name"}
-        lines = _lines(page) if page.words and names else []
+        lines = lines_of(page) if page.words and names else []
         rows = [[path for path, place in names.items() if _stands_on(place, cells)] for cells in lines]
         if all(len(paths) < 2 for paths in rows):
             reader.read(page, lines, own)
@@ -117,11 +116,6 @@ def headings(document: Document, evidence: Mapping[Path, PageEvidence]) -> dict[
             beside.read(page, strip, own)
             reader.found |= beside.found
     return reader.found
-
-
-def _lines(page: Page) -> list[list[Cell]]:
-    """The cells of a page's lines, without lines of signs that are no words."""
-    return [cells for row in gather_rows(page.words) if (cells := list(cells_of(page, row)))]
 
 
 def _strips(lines: Sequence[list[Cell]], names: Sequence[Sequence[PageEvidence]]) -> Iterator[list[list[Cell]]]:
@@ -297,7 +291,7 @@ def rests_of_names(document: Document, evidence: Mapping[Path, PageEvidence]) ->
     panels = {path: place for path, place in evidence.items() if path[-1] == "panel"}
     names = [place for path, place in evidence.items() if path[-1] == "name"]
     for page in document.pages if panels else ():
-        lines = _lines(page)
+        lines = lines_of(page)
         own = [place for place in names if place.page == page.number]
         starts = [min((_start(name) for name in own if _stands_on(name, cells)), default=None) for cells in lines]
         for number, cells in enumerate(lines):
@@ -319,6 +313,6 @@ def titles_read(document: Document, evidence: Mapping[Path, PageEvidence]) -> It
         path: place for path, place in evidence.items() if path[-1] == "panel" and NAME_TITLE.fullmatch(place.text)
     }
     for page in document.pages if panels else ():
-        for cells in _lines(page):
+        for cells in lines_of(page):
             if _names_columns(cells):
                 yield from (p for p, one in panels.items() if one.page == page.number and _stands_on(one, cells))

@@ -403,6 +403,11 @@ def cells_of(page: Page, row: TextRow) -> Iterator[Cell]:
             yield Cell(text, box, tuple(cell.words))
 
 
+def lines_of(page: Page) -> list[list[Cell]]:
+    """The cells of each of a page's lines, from top to bottom, without lines of dots alone."""
+    return [cells for row in gather_rows(page.words) if (cells := list(cells_of(page, row)))]
+
+
 def _values(cells: Sequence[Cell], above: Sequence[Sequence[Cell]], titles: Sequence[Cell]) -> Iterator[Cell]:
     """The cells of a line that are the value of a result; what stands under titles of ranges alone is none."""
     name: Cell | None = None

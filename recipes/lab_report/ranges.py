@@ -13,11 +13,10 @@ from itertools import pairwise
 from typing import Any
 
 from extraction.checks import Path
-from extraction.document import Document, Page
-from extraction.document.rows import gather_rows
+from extraction.document import Document
 from extraction.document.windows import overlap
 from extraction.evidence import PageEvidence
-from recipes.lab_report.lines import Cell, cells_of
+from recipes.lab_report.lines import Cell, lines_of
 from recipes.lab_report.patterns import RANGE
 
 _EDGE = 3.0  # points: lines of one cell begin so far apart at most
@@ -45,7 +44,7 @@ def read_ranges(
         page = next((one for one in document.pages if one.number == result.page), None)
         if page is None:
             continue
-        lines = _lines(page)
+        lines = lines_of(page)
         if whole := _on_lines(lines, result, str(row.get("range") or "")):
             found[at] = PageEvidence(whole.text, page=result.page, box=whole.box)
             continue
@@ -63,10 +62,6 @@ def read_ranges(
     return found
 
 
-def _lines(page: Page) -> list[list[Cell]]:
-    return [cells for line in gather_rows(page.words) if (cells := list(cells_of(page, line)))]
-
-
 def cut_ranges(document: Document, data: Mapping[str, Any], evidence: Mapping[Path, PageEvidence]) -> Iterator[Path]:
     """Paths of ranges in `evidence` that are a part of what stands on several lines."""
     for path, place in evidence.items():
@@ -78,7 +73,7 @@ def cut_ranges(document: Document, data: Mapping[str, Any], evidence: Mapping[Pa
         for step in path[:-1]:
             row = row[step]
         said = str(row["range"])
-        whole = _on_lines(_lines(page), result, said)
+        whole = _on_lines(lines_of(page), result, said)
         if whole and _plain(whole.text) != _plain(said):
             yield path
 

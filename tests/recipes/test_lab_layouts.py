@@ -16,9 +16,9 @@ POTASSIUM = ["Potassium", "4.1", "mmol/L", "3.5 - 5.1"]
 TSH = ["TSH", "2.1", "mU/L", "0.4 - 4.0"]
 
 
-def line(row, indent=0):
+def line(row):
     name, result, unit, limits = row
-    return f"{' ' * indent + name:<22}{result:<9}{unit:<10}{limits}\n"
+    return f"{name:<22}{result:<9}{unit:<10}{limits}\n"
 
 
 def read(pages, *rows):
